@@ -1,0 +1,4 @@
+"""The vocabulary of Ringfence: typed values that every other room speaks.
+
+Imports nothing of ours. Holds no effect, no state and no decision.
+"""

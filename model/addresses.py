@@ -1,0 +1,49 @@
+"""Addresses: MACs as integers, IPs as `ipaddress` values, and the text forms at the edge.
+
+Place: parsing happens here once; inside, only the typed values travel. Must not resolve names or do I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+from model.ids import Mac
+
+Address = IPv4Address | IPv6Address
+Prefix = IPv4Network | IPv6Network
+
+_MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_GROUP_BIT: Final = 1 << 40
+BROADCAST: Final = Mac((1 << 48) - 1)
+
+
+def parse_mac(text: str) -> Mac:
+    """`02:00:00:00:00:01` (either case) to an integer; ValueError for any other form."""
+    lowered = text.lower()
+    if not _MAC.fullmatch(lowered):
+        raise ValueError(f"{text!r} is not six hex pairs joined by colons")
+    return Mac(int(lowered.replace(":", ""), 16))
+
+
+def format_mac(mac: int) -> str:
+    """The colon form in lower case."""
+    raw = f"{mac:012x}"
+    return ":".join(raw[i : i + 2] for i in range(0, 12, 2))
+
+
+def is_unicast(mac: int) -> bool:
+    """True for an individual, non-zero address (IEEE 802 I/G bit clear)."""
+    return mac != 0 and not mac & _GROUP_BIT
+
+
+def link_local(mac: int) -> IPv6Address:
+    """The link-local address made from a MAC by modified EUI-64 (RFC 4291 appendix A)."""
+    high, low = mac >> 24, mac & 0xFFFFFF
+    return IPv6Address((0xFE80 << 112) | ((high ^ 0x020000) << 40) | (0xFFFE << 24) | low)
+
+
+def solicited_node(address: IPv6Address) -> IPv6Address:
+    """The solicited-node multicast address (RFC 4291 section 2.7.1)."""
+    return IPv6Address((0xFF02 << 112) | (0x1FF << 24) | (int(address) & 0xFFFFFF))

@@ -1,0 +1,52 @@
+"""Changes: which parts of a snapshot an event touched, so that cost follows the change and not the size.
+
+Place: made by the agent with each next snapshot, read by the incremental compilers. Must not hold values:
+old and new snapshot hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+from model.flow import Flow
+
+
+class Part(Enum):
+    """The maps of a Snapshot; the key of a Change is the key in that map (None for CLUSTER and SWITCH)."""
+
+    CLUSTER = "cluster"
+    SWITCH = "switch"
+    TENANT = "tenants"
+    NETWORK = "networks"
+    PORT = "ports"
+    CLASS = "classes"
+    HYPERVISOR = "hypervisors"
+    BINDING = "bindings"
+    INTERFACE = "interfaces"
+    REMOTE = "remotes"
+    FLOOD = "floods"
+    EPOCH = "epochs"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something at `key` of `part` was added, replaced or removed."""
+
+    part: Part
+    key: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What to send to a switch: `put` adds or replaces, `drop` deletes strictly. Groups: one per object.
+
+    A group (the flows of one port, network or remote MAC) never spans two bundles.
+    """
+
+    groups: tuple[tuple[tuple[Flow, ...], tuple[Flow, ...]], ...]
+    """((put, drop), ...) in a fixed order."""
+
+    def __bool__(self) -> bool:
+        return bool(self.groups)

@@ -1,0 +1,124 @@
+"""OpenFlow flows as values: a *shape* (table, match, actions with slots) and the numbers that fill it.
+
+Place: emitted by `pipelines`, encoded by `controller.southbound.openflow` from one template per shape,
+executed by the fake switch in tests. Must not know the wire format.
+
+Values are unsigned integers as wide as their field; IPv4/IPv6/MAC addresses are their integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A matchable or writable OVS field, named as in ovs-fields(7), `bits` wide."""
+
+    name: str
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A hole in a shape that each flow fills with its own number."""
+
+    name: str
+    bits: int
+
+
+Value = int | Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`field` = `value`; `mask` None = all bits."""
+
+    field: Field
+    value: Value
+    mask: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetField:
+    """Write a whole field."""
+
+    field: Field
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Copy a whole field into another of the same width."""
+
+    source: Field
+    target: Field
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Send to an OpenFlow port number."""
+
+    port: Value
+
+
+@dataclass(frozen=True, slots=True)
+class OutputField:
+    """Send to the port number that a register holds."""
+
+    field: Field
+
+
+class Special(Enum):
+    """Outputs that are no port number."""
+
+    IN_PORT = "in_port"
+    CONTROLLER = "controller"
+
+
+Action = SetField | Move | Output | OutputField | Special
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A family of flows. `actions` are applied in order, then `goto`; neither = drop.
+
+    `slots` is the order of a flow's `values`. Shapes are compared by value and hash quickly by name.
+    """
+
+    name: str
+    table: int
+    priority: Value
+    match: tuple[Match, ...]
+    actions: tuple[Action, ...] = ()
+    goto: int | None = None
+    slots: tuple[Slot, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.table))
+
+
+FlowKey = tuple[int, int, tuple[tuple[str, int, int | None], ...]]
+"""(table, priority, sorted (field, value, mask)): what OpenFlow holds one flow for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One flow: `values` fill `shape.slots` in order; `cookie` is 64 bits (see pipelines.cookies)."""
+
+    shape: Shape
+    cookie: int
+    values: tuple[int, ...] = field(default=())
+
+    def fill(self, value: Value) -> int:
+        """The number that stands where the shape says `value`."""
+        return self.values[self.shape.slots.index(value)] if isinstance(value, Slot) else value
+
+    def key(self) -> FlowKey:
+        """The identity that a switch gives it (OpenFlow 1.4.1 section 6.4: table, priority, match)."""
+        terms = sorted(
+            (m.field.name, self.fill(m.value), None if m.mask is None else self.fill(m.mask))
+            for m in self.shape.match
+        )
+        return (self.shape.table, self.fill(self.shape.priority), tuple(terms))

@@ -1,0 +1,31 @@
+"""Inventory: what this host's Open vSwitch really has.
+
+Place: observed by the southbound, input of the compilers. Must not hold intent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.ids import Uid
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An OVS Interface with an iface-id. `ofport` is its OpenFlow port, 1..65279 (OVS: -1 = error)."""
+
+    name: str
+    iface_id: Uid
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The bridge. `tunnel` is the OpenFlow port of the VXLAN interface; `datapath` is `netdev` or `system`.
+
+    `started`: an id of this run of ovs-vswitchd, so that a restart is seen (flows are gone after one).
+    """
+
+    datapath: str
+    tunnel: int
+    started: str

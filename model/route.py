@@ -1,0 +1,105 @@
+"""EVPN routes (RFC 7432, RFC 9136) and what is learned from them.
+
+Place: originated by `bgp.originate`, decoded by `bgp.codec`, judged by `bgp.guard`. Must not know ExaBGP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.addresses import Address
+from model.ids import Mac, NetworkKey, Vni
+
+
+@dataclass(frozen=True, slots=True)
+class Distinguisher:
+    """Route distinguisher of type 1: `router-id:local-id` (RFC 4364 section 4.2); router_id is 32 bits."""
+
+    router_id: int
+    local_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MacRoute:
+    """RT-2 (RFC 7432 section 7.2). `vni2` is the L3VNI of symmetric IRB (RFC 9135 section 5)."""
+
+    rd: bytes
+    mac: Mac
+    address: Address | None
+    vni: Vni
+    vni2: Vni | None = None
+    etag: int = 0
+    esi: bytes = bytes(10)
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastRoute:
+    """RT-3, inclusive multicast (RFC 7432 section 7.3)."""
+
+    rd: bytes
+    originator: Address
+    etag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueRoute:
+    """A route type that is understood as far as its key, kept and shown, not used."""
+
+    kind: int
+    raw: bytes
+
+
+Nlri = MacRoute | MulticastRoute | OpaqueRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Path attributes that anything of ours consumes. `route_targets`: 8 raw bytes each, sorted.
+
+    `pmsi_vni`/`pmsi_endpoint`: ingress replication (RFC 7432 section 11.2); `sequence` None = no mobility
+    community (RFC 7432 section 7.7).
+    """
+
+    next_hop: Address
+    route_targets: tuple[bytes, ...] = ()
+    sequence: int | None = None
+    sticky: bool = False
+    router_mac: Mac | None = None
+    default_gateway: bool = False
+    pmsi_vni: Vni | None = None
+    pmsi_endpoint: Address | None = None
+    local_preference: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    nlri: Nlri
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMac:
+    """What the guard let through for (network, MAC): where it lives and which IPs are its own."""
+
+    network: NetworkKey
+    mac: Mac
+    vtep: Address
+    addresses: tuple[Address, ...]
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FloodVtep:
+    """A VTEP that takes replicated frames of a network (RT-3)."""
+
+    network: NetworkKey
+    vtep: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A route that the guard refused; kept and judged again when the store changes."""
+
+    route: Route
+    peer: str
+    reason: str

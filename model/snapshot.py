@@ -1,0 +1,87 @@
+"""Snapshot: intent + inventory + learned routes of one host, immutable; the only input of the compilers.
+
+Place: the agent's loop makes the next one from each event; compilers read it. Persistent maps (HAMT): a change
+copies what it changes. Must not do I/O; must not hold anything that can't be written to disk and read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from immutables import Map
+
+from model.addresses import Address
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
+from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.inventory import Interface, Switch
+from model.route import FloodVtep, RemoteMac
+
+RemoteKey = tuple[NetworkKey, Mac]
+FloodKey = tuple[NetworkKey, Address]
+
+_NONE: Final[frozenset[PortKey]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that one host knows. The `by_*` maps are indexes that the `with_*`/`without_*` functions keep."""
+
+    host: HostName
+    cluster: Cluster | None = None
+    switch: Switch | None = None
+    tenants: Map[TenantKey, Tenant] = Map()
+    networks: Map[NetworkKey, Network] = Map()
+    ports: Map[PortKey, Port] = Map()
+    classes: Map[ClassId, EgressClass] = Map()
+    hypervisors: Map[HostName, Hypervisor] = Map()
+    bindings: Map[PortKey, Binding] = Map()
+    interfaces: Map[Uid, Interface] = Map()
+    remotes: Map[RemoteKey, RemoteMac] = Map()
+    floods: Map[FloodKey, FloodVtep] = Map()
+    epochs: Map[PortKey, int] = Map()
+    """Accounting epoch of each port that is bound here: rises with each new binding (12 bits, see cookies)."""
+    by_uid: Map[Uid, PortKey] = Map()
+    by_network: Map[NetworkKey, frozenset[PortKey]] = Map()
+
+    def this(self) -> Hypervisor | None:
+        """This host's own declaration; None while the operator has not declared it."""
+        return self.hypervisors.get(self.host)
+
+    def ports_of(self, network: NetworkKey) -> tuple[Port, ...]:
+        """All known ports of a network, by key."""
+        return tuple(self.ports[k] for k in sorted(self.by_network.get(network, _NONE)))
+
+    def bound_here(self, port: PortKey) -> bool:
+        """Whether the store says that this port lives on this host now."""
+        binding = self.bindings.get(port)
+        return binding is not None and binding.active and binding.host == self.host
+
+
+def with_port(snapshot: Snapshot, port: Port) -> Snapshot:
+    """Add or replace a port and its index entries."""
+    cleared = without_port(snapshot, port.key)
+    members = cleared.by_network.get(port.network, _NONE) | {port.key}
+    return replace(
+        cleared,
+        ports=cleared.ports.set(port.key, port),
+        by_uid=cleared.by_uid.set(port.uid, port.key),
+        by_network=cleared.by_network.set(port.network, members),
+    )
+
+
+def without_port(snapshot: Snapshot, key: PortKey) -> Snapshot:
+    """Remove a port and its index entries; unchanged if unknown."""
+    old = snapshot.ports.get(key)
+    if old is None:
+        return snapshot
+    members = snapshot.by_network[old.network] - {key}
+    by_network = (
+        snapshot.by_network.set(old.network, members) if members else snapshot.by_network.delete(old.network)
+    )
+    return replace(
+        snapshot,
+        ports=snapshot.ports.delete(key),
+        by_uid=snapshot.by_uid.delete(old.uid),
+        by_network=by_network,
+    )
