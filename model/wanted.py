@@ -1,0 +1,171 @@
+"""Wanted objects: what a manifest asks for, parsed and typed, before anything is allocated.
+
+Place: made by `controller.manifest` from documents, consumed by `ipam.plan`, which fills what is None from pools
+and compares with the store. Must not hold allocated values or defaults of ours: None means "not written".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from model.addresses import Address, Prefix
+from model.errors import Fault
+from model.ids import HostName, Mac, Vni
+
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+Labels = tuple[tuple[str, str], ...]
+"""Sorted (key, value) pairs."""
+
+
+class Kind(Enum):
+    """The kinds of a manifest, in the order in which they are written to the store."""
+
+    HYPERVISOR = "Hypervisor"
+    TENANT = "Tenant"
+    NETWORK = "Network"
+    EGRESS_CLASS = "EgressClass"
+    PORT = "Port"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where an object was written: file (`<stdin>`, `<request>`), 1-based line of its document (0 = unknown).
+
+    `lines` maps field paths (`spec.addresses[0]`, `metadata.name`) to 1-based lines.
+    """
+
+    source: str = ""
+    line: int = 0
+    lines: Mapping[str, int] = field(default=_NOTHING, compare=False, repr=False)
+
+    def at(self, path: str) -> int:
+        """Line of the field, or of the nearest parent that was written, or of the object."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.line
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTenant:
+    """`labels` None = not written (on update: keep)."""
+
+    name: str
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedNetwork:
+    """A network of `tenant` (by name). `subnets` sorted, IPv4 first; at most one of each family."""
+
+    tenant: str
+    name: str
+    subnets: tuple[Prefix, ...] | None = None
+    vni: Vni | None = None
+    mtu: int | None = None
+    replicate: bool | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPort:
+    """A port of `tenant` on its `network` (both by name). `addresses` in the order written.
+
+    `addresses` None = allocate one of each family that the network has; () = none at all.
+    """
+
+    tenant: str
+    name: str
+    network: str
+    mac: Mac | None = None
+    addresses: tuple[Address, ...] | None = None
+    hosts: tuple[HostName, ...] | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedEgressClass:
+    """A destination class of the bill. `effective`: aware, UTC."""
+
+    name: str
+    prefixes: tuple[Prefix, ...]
+    effective: datetime | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedHypervisor:
+    """A host. `router_id` is 32 bits; None only if the VTEP is IPv4: then it is the VTEP's number."""
+
+    name: HostName
+    vtep: Address
+    router_id: int | None = None
+    external: bool | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+Wanted = WantedTenant | WantedNetwork | WantedPort | WantedEgressClass | WantedHypervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Names an object: of a delete, of a get. `tenant` is None for kinds that belong to no tenant."""
+
+    kind: Kind
+    name: str
+    tenant: str | None = None
+    where: Where = Where()
+
+
+def kind_of(wanted: Wanted) -> Kind:
+    """The kind of a wanted object."""
+    match wanted:
+        case WantedTenant():
+            return Kind.TENANT
+        case WantedNetwork():
+            return Kind.NETWORK
+        case WantedPort():
+            return Kind.PORT
+        case WantedEgressClass():
+            return Kind.EGRESS_CLASS
+        case WantedHypervisor():
+            return Kind.HYPERVISOR
+
+
+def refer(wanted: Wanted) -> Reference:
+    """The name of a wanted object, as a key."""
+    tenant = wanted.tenant if isinstance(wanted, WantedNetwork | WantedPort) else None
+    return Reference(kind_of(wanted), wanted.name, tenant, wanted.where)
+
+
+def title(reference: Reference) -> str:
+    """How faults and tables call an object: `Port acme/web-1`, `Tenant acme`."""
+    if reference.tenant is None:
+        return f"{reference.kind.value} {reference.name}"
+    return f"{reference.kind.value} {reference.tenant}/{reference.name}"
+
+
+def fault(wanted: Wanted | Reference, rule: str, message: str, remedy: str, path: str = "") -> Fault:
+    """A fault of that object, with the file and line of the field at `path`."""
+    reference = wanted if isinstance(wanted, Reference) else refer(wanted)
+    where = reference.where
+    return Fault(
+        object=title(reference),
+        rule=rule,
+        message=message,
+        remedy=remedy,
+        path=path,
+        source=where.source,
+        line=where.at(path),
+    )
