@@ -120,12 +120,15 @@ Wanted = WantedTenant | WantedNetwork | WantedPort | WantedEgressClass | WantedH
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Names an object: of a delete, of a get. `tenant` is None for kinds that belong to no tenant."""
+    """Names an object: of a delete, of a get. `tenant` is None for kinds that belong to no tenant.
+
+    A key: two are equal wherever they were written.
+    """
 
     kind: Kind
     name: str
     tenant: str | None = None
-    where: Where = Where()
+    where: Where = field(default=Where(), compare=False)
 
 
 def kind_of(wanted: Wanted) -> Kind:

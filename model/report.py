@@ -1,0 +1,231 @@
+"""Reports: what an agent says about its host, as one JSON object that is rewritten whole.
+
+Place: written by the agent into the store's reports database, read by the API (`status`, `get`, `--wait`). Must not
+trust the text: a host may be compromised, so `parse` refuses what does not fit and never raises anything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from typing import Any, Final
+
+MAX_ITEMS: Final = 100_000
+"""Longest list that a report may hold."""
+MAX_TEXT: Final = 2_000
+"""Longest text that a report may hold in one field."""
+
+
+class State(Enum):
+    """What the agent is doing. FROZEN: it stopped and waits for the operator; `reason` says why."""
+
+    STARTING = "starting"
+    WAITING = "waiting"
+    IN_SYNC = "in-sync"
+    FROZEN = "frozen"
+    DEGRADED = "degraded"
+
+
+class PortState(Enum):
+    """A port on this host. REFUSED: bound elsewhere or not allowed here; ERROR: OVS gave it no ofport."""
+
+    ACTIVE = "active"
+    PENDING = "pending"
+    REFUSED = "refused"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class PortReport:
+    """A local interface with an iface-id: `uid` is that iface-id, `ofport` its OpenFlow port (0 = none)."""
+
+    uid: str
+    state: PortState
+    reason: str = ""
+    ofport: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Findings of the audits since the agent started, in flows: all were mended but `alien` (never touched)."""
+
+    missing: int = 0
+    wrong: int = 0
+    orphans: int = 0
+    alien: int = 0
+    audits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReport:
+    """A BGP session of this host; `state` as BGP names it, lower case: `established`, `connect`, `idle`, ..."""
+
+    address: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedReport:
+    """A route that the guard refused: `route` is its printed form."""
+
+    route: str
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedReport:
+    """A route in use: `network` is tenant/name, `mac` six hex pairs (empty for RT-3), `vtep` where it leads.
+
+    `kind` is `mac` (RT-2) or `flood` (RT-3); `port` is tenant/name of the port as far as the store knows it.
+    """
+
+    kind: str
+    network: str
+    vtep: str
+    mac: str = ""
+    addresses: tuple[str, ...] = ()
+    sequence: int = 0
+    port: str = ""
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvpnReport:
+    """Sessions and routes. `learned` and `refused` count all; the tuples may be cut to a sample by the agent."""
+
+    peers: tuple[PeerReport, ...] = ()
+    originated: int = 0
+    learned: int = 0
+    refused: int = 0
+    rejected: tuple[RejectedReport, ...] = ()
+    learned_routes: tuple[LearnedReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One host. `stamp_ms`, `since_ms`: Unix time in milliseconds (report made; state entered).
+
+    `generation`: the newest cluster generation whose flows the switch has acknowledged.
+    `confirm`: the last confirmation token of the operator that the agent has acted on.
+    """
+
+    host: str
+    stamp_ms: int
+    generation: int
+    state: State
+    reason: str = ""
+    since_ms: int = 0
+    ports: tuple[PortReport, ...] = ()
+    flows: int = 0
+    drift: Drift = Drift()
+    evpn: EvpnReport = EvpnReport()
+    datapath: str = ""
+    version: str = ""
+    confirm: str = ""
+
+
+def render(report: Report) -> str:
+    """The JSON text of a report, keys sorted."""
+    plain = asdict(report)
+    plain["state"] = report.state.value
+    plain["ports"] = [asdict(p) | {"state": p.state.value} for p in report.ports]
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+
+
+def parse(text: str) -> Report:
+    """A report from its JSON text; ValueError for anything that does not fit. Unknown keys are ignored.
+
+    They are ignored because hosts of different versions report to one store.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("a report is nested too deeply") from error
+    plain = _mapping(document, "report")
+    evpn = _mapping(plain.get("evpn", {}), "evpn")
+    drift = _mapping(plain.get("drift", {}), "drift")
+    return Report(
+        host=_text(plain, "host", required=True),
+        stamp_ms=_number(plain, "stamp_ms"),
+        generation=_number(plain, "generation"),
+        state=State(_text(plain, "state", required=True)),
+        reason=_text(plain, "reason"),
+        since_ms=_number(plain, "since_ms"),
+        ports=tuple(_port(p) for p in _items(plain, "ports")),
+        flows=_number(plain, "flows"),
+        drift=Drift(**{f.name: _number(drift, f.name) for f in fields(Drift)}),
+        evpn=_evpn(evpn),
+        datapath=_text(plain, "datapath"),
+        version=_text(plain, "version"),
+        confirm=_text(plain, "confirm"),
+    )
+
+
+def _port(plain: Mapping[str, Any]) -> PortReport:
+    return PortReport(
+        uid=_text(plain, "uid", required=True),
+        state=PortState(_text(plain, "state", required=True)),
+        reason=_text(plain, "reason"),
+        ofport=_number(plain, "ofport"),
+    )
+
+
+def _evpn(plain: Mapping[str, Any]) -> EvpnReport:
+    return EvpnReport(
+        peers=tuple(PeerReport(_text(p, "address"), _text(p, "state")) for p in _items(plain, "peers")),
+        originated=_number(plain, "originated"),
+        learned=_number(plain, "learned"),
+        refused=_number(plain, "refused"),
+        rejected=tuple(
+            RejectedReport(_text(r, "route"), _text(r, "peer"), _text(r, "reason"))
+            for r in _items(plain, "rejected")
+        ),
+        learned_routes=tuple(_learned(r) for r in _items(plain, "learned_routes")),
+    )
+
+
+def _learned(plain: Mapping[str, Any]) -> LearnedReport:
+    addresses = plain.get("addresses", [])
+    if not isinstance(addresses, list) or not all(isinstance(a, str) for a in addresses):
+        raise ValueError("addresses is not a list of texts")
+    return LearnedReport(
+        kind=_text(plain, "kind"),
+        network=_text(plain, "network"),
+        vtep=_text(plain, "vtep"),
+        mac=_text(plain, "mac"),
+        addresses=tuple(a[:MAX_TEXT] for a in addresses[:MAX_ITEMS]),
+        sequence=_number(plain, "sequence"),
+        port=_text(plain, "port"),
+        peer=_text(plain, "peer"),
+    )
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no JSON object")
+    return value
+
+
+def _items(plain: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
+    value = plain.get(key, [])
+    if not isinstance(value, list):
+        raise ValueError(f"{key} is no list")
+    return tuple(_mapping(item, key) for item in value[:MAX_ITEMS])
+
+
+def _text(plain: Mapping[str, Any], key: str, *, required: bool = False) -> str:
+    value = plain.get(key, None if required else "")
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is no text")
+    return value[:MAX_TEXT]
+
+
+def _number(plain: Mapping[str, Any], key: str) -> int:
+    value = plain.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise ValueError(f"{key} is no whole number of 63 bits")
+    return value
