@@ -1,0 +1,77 @@
+"""Brake: decides whether a change of intent may reach the data plane, or the operator is asked first.
+
+Place: pure; between the store's batches and the effective snapshot. Must not do I/O.
+An agent that finds the store empty, of another cluster, of an older generation, or about to delete more than 5 %
+of its ports at once, stops and waits (`ringfence confirm HOST`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from model.change import Change, Part
+from model.snapshot import Snapshot
+
+SHARE: Final = 0.05
+"""More than this share of the bound ports at once needs a word of the operator."""
+FLOOR: Final = 8
+"""Up to this many ports may go at once on any host; else a small host could delete nothing without asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the agent holds; `token` is what `confirm` must quote, so that a late word can't release another stop."""
+
+    rule: str
+    message: str
+    token: str
+
+
+def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) -> Stop | None:
+    """None if the candidate may become effective; else why not.
+
+    `changes` are those between the two. A host that has no effective intent yet has nothing to lose.
+    """
+    known, offered = effective.cluster, candidate.cluster
+    if known is None:
+        return None
+    if offered is None:
+        return Stop("store-empty", "the store holds no cluster; it is empty or was replaced", "empty")
+    if offered.uid != known.uid:
+        return Stop(
+            "other-cluster",
+            f"the store says cluster {offered.uid}, this host belongs to {known.uid}",
+            f"cluster-{offered.uid}",
+        )
+    if offered.generation < known.generation:
+        return Stop(
+            "older-generation",
+            f"the store is at generation {offered.generation}, this host has seen {known.generation}",
+            f"generation-{offered.generation}",
+        )
+    return _mass_delete(effective, candidate, changes)
+
+
+def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) -> Stop | None:
+    touched = {c.key for c in changes if c.part in (Part.PORT, Part.BINDING)}
+    lost = sorted(
+        effective.ports[k].name
+        for k in touched
+        if effective.bound_here(k) and k in effective.ports and not _kept(candidate, k)
+    )
+    if len(lost) <= FLOOR:
+        return None
+    bound = sum(1 for k in effective.bindings if effective.bound_here(k))
+    if len(lost) <= bound * SHARE:
+        return None
+    sample = ", ".join(lost[:3])
+    return Stop(
+        "mass-delete",
+        f"{len(lost)} of {bound} bound ports would go at once ({sample}, ...)",
+        f"delete-{len(lost)}-of-{bound}",
+    )
+
+
+def _kept(candidate: Snapshot, key: object) -> bool:
+    return key in candidate.ports and candidate.bound_here(key)  # type: ignore[arg-type]

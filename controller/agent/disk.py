@@ -1,0 +1,144 @@
+"""Disk: the last snapshot of this host, so that it comes up as it was while the store is down.
+
+Place: written by the agent's loop after changes, read once at start. A file of another format or cut short counts
+as absent: then the agent is cold and touches nothing. Must not hold a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import types
+import typing
+import zlib
+from dataclasses import fields, is_dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from pathlib import Path
+from typing import Any, Final
+
+from immutables import Map
+
+from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.inventory import Interface
+from model.route import FloodVtep, RemoteMac
+from model.snapshot import Snapshot, with_port
+
+FORMAT: Final = 1
+_MAPS: Final[tuple[tuple[str, type], ...]] = (
+    ("tenants", Tenant),
+    ("networks", Network),
+    ("ports", Port),
+    ("classes", EgressClass),
+    ("hypervisors", Hypervisor),
+    ("bindings", Binding),
+    ("interfaces", Interface),
+    ("remotes", RemoteMac),
+    ("floods", FloodVtep),
+)
+_ADDRESSES: Final = (IPv4Address, IPv6Address)
+_PREFIXES: Final = (IPv4Network, IPv6Network)
+
+
+def save(snapshot: Snapshot, path: Path) -> None:
+    """Write atomically (temporary file, fsync, rename). OSError is the caller's to report."""
+    body = json.dumps(_plain(snapshot), separators=(",", ":")).encode()
+    head = json.dumps({"format": FORMAT, "crc": zlib.crc32(body)}).encode()
+    part = path.with_suffix(".part")
+    with open(part, "wb", opener=_private) as out:
+        out.write(head + b"\n" + body)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(part, path)
+
+
+def load(path: Path) -> Snapshot | None:
+    """The saved snapshot; None if there is none that can be trusted."""
+    try:
+        head, _, body = path.read_bytes().partition(b"\n")
+        facts = json.loads(head)
+        if facts != {"format": FORMAT, "crc": zlib.crc32(body)}:
+            return None
+        return _snapshot(json.loads(body))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+def _plain(snapshot: Snapshot) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "host": snapshot.host,
+        "cluster": None if snapshot.cluster is None else _encode(snapshot.cluster),
+        "epochs": sorted(snapshot.epochs.items()),
+    }
+    for name, _ in _MAPS:
+        entries = getattr(snapshot, name).items()
+        out[name] = [_encode(v) for _, v in sorted(entries, key=lambda kv: str(kv[0]))]
+    return out
+
+
+def _snapshot(raw: dict[str, Any]) -> Snapshot:
+    snapshot = Snapshot(
+        host=raw["host"],
+        cluster=None if raw["cluster"] is None else _decode(Cluster, raw["cluster"]),
+        epochs=Map({k: v for k, v in raw["epochs"]}),
+        tenants=Map({v.key: v for v in _each(raw, "tenants", Tenant)}),
+        networks=Map({v.key: v for v in _each(raw, "networks", Network)}),
+        classes=Map({v.id: v for v in _each(raw, "classes", EgressClass)}),
+        hypervisors=Map({v.name: v for v in _each(raw, "hypervisors", Hypervisor)}),
+        bindings=Map({v.port: v for v in _each(raw, "bindings", Binding)}),
+        interfaces=Map({v.iface_id: v for v in _each(raw, "interfaces", Interface)}),
+        remotes=Map({(v.network, v.mac): v for v in _each(raw, "remotes", RemoteMac)}),
+        floods=Map({(v.network, v.vtep): v for v in _each(raw, "floods", FloodVtep)}),
+    )
+    for port in _each(raw, "ports", Port):
+        snapshot = with_port(snapshot, port)
+    return snapshot
+
+
+def _each(raw: dict[str, Any], name: str, kind: type) -> list[Any]:
+    return [_decode(kind, item) for item in raw[name]]
+
+
+def _encode(value: Any) -> Any:
+    if is_dataclass(value):
+        return {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple):
+        return [_encode(v) for v in value]
+    if isinstance(value, _ADDRESSES + _PREFIXES):
+        return str(value)
+    if value is None or isinstance(value, (int, str)):
+        return value
+    raise TypeError(f"{type(value).__name__} has no form on disk")
+
+
+def _decode(kind: Any, raw: Any) -> Any:
+    kind = getattr(kind, "__supertype__", kind)
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_decode(item, v) for v in raw)
+    if origin in (types.UnionType, typing.Union):
+        options = typing.get_args(kind)
+        if raw is None:
+            return None
+        if set(options) & set(_ADDRESSES):
+            return ip_address(raw)
+        if set(options) & set(_PREFIXES):
+            return ip_network(raw)
+        return _decode(next(o for o in options if o is not type(None)), raw)
+    if is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{f.name: _decode(hints[f.name], raw[f.name]) for f in fields(kind)})  # type: ignore[operator]
+    if not isinstance(raw, kind):
+        raise TypeError(f"{raw!r} is no {kind.__name__}")
+    return raw

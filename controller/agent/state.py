@@ -1,0 +1,153 @@
+"""State: pure steps from one snapshot to the next.
+
+Place: the agent's loop feeds store batches, inventory and learned routes in; the compilers take the snapshot and
+the changes out. Must not do I/O and must not decide what is safe (see `controller.agent.brake`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from immutables import Map
+
+from model.change import Change, Part
+from model.ids import Uid
+from model.inventory import Interface, Switch
+from model.snapshot import Snapshot, with_port, without_port
+
+Item = tuple[Part, Hashable, Any]
+"""(part, key, value) of something that is now so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A snapshot and what differs from the one before."""
+
+    snapshot: Snapshot
+    changes: frozenset[Change]
+
+
+STORED: tuple[Part, ...] = (
+    Part.TENANT,
+    Part.NETWORK,
+    Part.PORT,
+    Part.CLASS,
+    Part.HYPERVISOR,
+    Part.BINDING,
+)
+"""The maps that the store fills (the cluster row apart)."""
+
+
+def _unchanged(snapshot: Snapshot) -> Step:
+    return Step(snapshot, frozenset())
+
+
+def upsert(snapshot: Snapshot, items: Iterable[Item]) -> Step:
+    """Add or replace each item; equal values are no change."""
+    changes: set[Change] = set()
+    for part, key, value in items:
+        if part is Part.CLUSTER:
+            if snapshot.cluster != value:
+                snapshot = replace(snapshot, cluster=value)
+                changes.add(Change(part, None))
+            continue
+        if getattr(snapshot, part.value).get(key) == value:
+            continue
+        if part is Part.PORT:
+            snapshot = with_port(snapshot, value)
+        else:
+            snapshot = _with(snapshot, part, getattr(snapshot, part.value).set(key, value))
+        changes.add(Change(part, key))
+    return Step(snapshot, frozenset(changes))
+
+
+def remove(snapshot: Snapshot, keys: Iterable[tuple[Part, Hashable]]) -> Step:
+    """Remove each key; unknown keys are no change."""
+    changes: set[Change] = set()
+    for part, key in keys:
+        current: Map[Any, Any] = getattr(snapshot, part.value)
+        if key not in current:
+            continue
+        if part is Part.PORT:
+            snapshot = without_port(snapshot, current[key].key)
+        else:
+            snapshot = _with(snapshot, part, current.delete(key))
+        changes.add(Change(part, key))
+    return Step(snapshot, frozenset(changes))
+
+
+def replace_stored(snapshot: Snapshot, items: Iterable[Item]) -> Step:
+    """Level-triggered: after this, the stored maps hold exactly `items`."""
+    listed = list(items)
+    wanted: dict[Part, set[Hashable]] = {part: set() for part in STORED}
+    for part, key, _ in listed:
+        if part in wanted:
+            wanted[part].add(key)
+    gone = [
+        (part, key)
+        for part in STORED
+        for key in getattr(snapshot, part.value)
+        if key not in wanted[part]
+    ]
+    first = remove(snapshot, gone)
+    second = upsert(first.snapshot, listed)
+    return Step(second.snapshot, first.changes | second.changes)
+
+
+def observe_interfaces(snapshot: Snapshot, seen: Mapping[Uid, Interface]) -> Step:
+    """The interfaces of this host's bridge are exactly `seen`."""
+    gone = [(Part.INTERFACE, uid) for uid in snapshot.interfaces if uid not in seen]
+    first = remove(snapshot, gone)
+    second = upsert(first.snapshot, [(Part.INTERFACE, uid, seen[uid]) for uid in sorted(seen)])
+    return Step(second.snapshot, first.changes | second.changes)
+
+
+def observe_switch(snapshot: Snapshot, switch: Switch | None) -> Step:
+    """The bridge is as `switch` says; None = not known."""
+    if snapshot.switch == switch:
+        return _unchanged(snapshot)
+    return Step(replace(snapshot, switch=switch), frozenset({Change(Part.SWITCH, None)}))
+
+
+def join(first: Step, then: Callable[[Snapshot], Step]) -> Step:
+    """Two steps as one."""
+    second = then(first.snapshot)
+    return Step(second.snapshot, first.changes | second.changes)
+
+
+def stored_changes(old: Snapshot, new: Snapshot) -> frozenset[Change]:
+    """All stored parts in which two snapshots differ; walks everything: for start, thaw and tests only."""
+    changes = {Change(Part.CLUSTER, None)} if old.cluster != new.cluster else set()
+    for part in (*STORED, Part.REMOTE, Part.FLOOD, Part.INTERFACE, Part.EPOCH):
+        before, after = getattr(old, part.value), getattr(new, part.value)
+        changes |= {Change(part, k) for k, v in after.items() if before.get(k) != v}
+        changes |= {Change(part, k) for k in before if k not in after}
+    if old.switch != new.switch:
+        changes.add(Change(Part.SWITCH, None))
+    return frozenset(changes)
+
+
+def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
+    match part:
+        case Part.TENANT:
+            return replace(snapshot, tenants=value)
+        case Part.NETWORK:
+            return replace(snapshot, networks=value)
+        case Part.CLASS:
+            return replace(snapshot, classes=value)
+        case Part.HYPERVISOR:
+            return replace(snapshot, hypervisors=value)
+        case Part.BINDING:
+            return replace(snapshot, bindings=value)
+        case Part.INTERFACE:
+            return replace(snapshot, interfaces=value)
+        case Part.REMOTE:
+            return replace(snapshot, remotes=value)
+        case Part.FLOOD:
+            return replace(snapshot, floods=value)
+        case Part.EPOCH:
+            return replace(snapshot, epochs=value)
+        case _:
+            raise ValueError(f"{part} has no plain map")

@@ -1,0 +1,1 @@
+"""The `ringfenced` command: one subcommand for each process of the product."""
