@@ -7,8 +7,10 @@ port's `hosts` allow this host; the store decides between two claims.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from model.change import Change, Part
 from model.ids import PortKey, Uid
 from model.snapshot import Snapshot
 
@@ -32,20 +34,34 @@ class PortState:
     reason: str
 
 
-def claims(snapshot: Snapshot) -> Claims:
-    """What follows from interfaces, intent and bindings; needs a known switch and own declaration."""
+def claims(snapshot: Snapshot, ports: Iterable[PortKey]) -> Claims:
+    """What follows for `ports` (those that a change touched); needs a known switch and own declaration."""
     if snapshot.switch is None or snapshot.this() is None:
         return Claims((), ())
-    present = {snapshot.by_uid[uid] for uid in snapshot.interfaces if uid in snapshot.by_uid}
-    bind = sorted(
-        k for k in present if not snapshot.bound_here(k) and snapshot.host in snapshot.ports[k].hosts
-    )
-    release = sorted(
-        k
-        for k, b in snapshot.bindings.items()
-        if b.active and b.host == snapshot.host and (k not in present) and k in snapshot.ports
-    )
+    bind, release = [], []
+    for key in sorted(set(ports)):
+        port = snapshot.ports.get(key)
+        if port is None:
+            continue
+        here = port.uid in snapshot.interfaces
+        if here and snapshot.host in port.hosts and not snapshot.bound_here(key):
+            bind.append(key)
+        elif not here and snapshot.bound_here(key):
+            release.append(key)
     return Claims(tuple(bind), tuple(release))
+
+
+def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]:
+    """The ports whose claim may differ after `changes`; all of them if the switch or this host's row changed."""
+    keys: set[PortKey] = set()
+    for change in changes:
+        if change.part in (Part.PORT, Part.BINDING):
+            keys.add(change.key)  # type: ignore[arg-type]
+        elif change.part is Part.INTERFACE and change.key in snapshot.by_uid:
+            keys.add(snapshot.by_uid[change.key])  # type: ignore[index]
+        elif change.part is Part.SWITCH or change == Change(Part.HYPERVISOR, snapshot.host):
+            return frozenset(snapshot.ports)
+    return frozenset(keys)
 
 
 def port_states(snapshot: Snapshot, refusals: dict[PortKey, str]) -> tuple[PortState, ...]:
