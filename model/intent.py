@@ -71,12 +71,17 @@ class EgressClass:
 
 @dataclass(frozen=True, slots=True)
 class Hypervisor:
-    """A declared host. `external`: no agent of ours runs there (FRR, SONiC); its ports come by manifest."""
+    """A declared host. `external`: no agent of ours runs there (FRR, SONiC); its ports come by manifest.
+
+    `frozen`: the operator froze its agent. `confirm`: the token of the stop that the operator let pass.
+    """
 
     name: HostName
     vtep: Address
     router_id: int
     external: bool = False
+    frozen: bool = False
+    confirm: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,16 @@ class LearnedReport:
 
 @dataclass(frozen=True, slots=True)
 class EvpnReport:
-    """Sessions and routes. `learned` and `refused` count all; the tuples may be cut to a sample by the agent."""
+    """Sessions and routes. `learned` and `refused` count all; the tuples may be cut to a sample by the agent.
+
+    `missing`: MACs that the store binds elsewhere in networks of this host, and for which no route has come.
+    """
 
     peers: tuple[PeerReport, ...] = ()
     originated: int = 0
     learned: int = 0
     refused: int = 0
+    missing: int = 0
     rejected: tuple[RejectedReport, ...] = ()
     learned_routes: tuple[LearnedReport, ...] = ()
 
@@ -180,6 +184,7 @@ def _evpn(plain: Mapping[str, Any]) -> EvpnReport:
         originated=_number(plain, "originated"),
         learned=_number(plain, "learned"),
         refused=_number(plain, "refused"),
+        missing=_number(plain, "missing"),
         rejected=tuple(
             RejectedReport(_text(r, "route"), _text(r, "peer"), _text(r, "reason"))
             for r in _items(plain, "rejected")

@@ -7,11 +7,12 @@ port's `hosts` allow this host; the store decides between two claims.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from model.change import Change, Part
 from model.ids import PortKey, Uid
+from model.report import PortReport, PortState
 from model.snapshot import Snapshot
 
 
@@ -21,17 +22,6 @@ class Claims:
 
     bind: tuple[PortKey, ...]
     release: tuple[PortKey, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PortState:
-    """One interface as the engineer on call wants to see it."""
-
-    uid: Uid
-    interface: str
-    ofport: int
-    state: str
-    reason: str
 
 
 def claims(snapshot: Snapshot, ports: Iterable[PortKey]) -> Claims:
@@ -64,32 +54,31 @@ def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]
     return frozenset(keys)
 
 
-def port_states(snapshot: Snapshot, refusals: dict[PortKey, str]) -> tuple[PortState, ...]:
+def port_reports(snapshot: Snapshot, refusals: Mapping[PortKey, str]) -> tuple[PortReport, ...]:
     """One line for each interface with an iface-id, by uid."""
-    return tuple(_state(snapshot, uid, refusals) for uid in sorted(snapshot.interfaces))
+    return tuple(_report(snapshot, uid, refusals) for uid in sorted(snapshot.interfaces))
 
 
-def _state(snapshot: Snapshot, uid: Uid, refusals: dict[PortKey, str]) -> PortState:
+def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> PortReport:
     interface = snapshot.interfaces[uid]
     key = snapshot.by_uid.get(uid)
     if key is None:
-        return PortState(
+        return PortReport(
             uid,
-            interface.name,
+            PortState.UNKNOWN,
+            f"{interface.name}: no port with this uid may be bound on {snapshot.host}: create it, or add the "
+            "host to its hosts",
             interface.ofport,
-            "unknown",
-            f"no port with this uid may be bound on {snapshot.host}: create it, or add the host to its hosts",
         )
     if snapshot.bound_here(key):
-        return PortState(uid, interface.name, interface.ofport, "bound", "")
+        return PortReport(uid, PortState.ACTIVE, "", interface.ofport)
     if snapshot.host not in snapshot.ports[key].hosts:
-        return PortState(
+        return PortReport(
             uid,
-            interface.name,
+            PortState.REFUSED,
+            f"{interface.name}: hosts of the port do not name {snapshot.host}: add it, or unplug it here",
             interface.ofport,
-            "refused",
-            f"its hosts do not name {snapshot.host}: add it, or unplug the interface here",
         )
-    return PortState(
-        uid, interface.name, interface.ofport, "binding", refusals.get(key, "waiting for the store")
-    )
+    if key in refusals:
+        return PortReport(uid, PortState.REFUSED, f"{interface.name}: {refusals[key]}", interface.ofport)
+    return PortReport(uid, PortState.PENDING, f"{interface.name}: waiting for the store", interface.ofport)

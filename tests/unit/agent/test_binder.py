@@ -10,6 +10,7 @@ from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, Uid
 from model.intent import Binding, Hypervisor, Port
 from model.inventory import Interface, Switch
+from model.report import PortState
 from model.snapshot import Snapshot
 
 HOST = HostName("hv1")
@@ -40,8 +41,8 @@ def test_a_plugged_port_is_claimed_once() -> None:
 def test_a_host_that_is_not_allowed_claims_nothing_and_says_so() -> None:
     foreign = snapshot(replace(PORT, hosts=(HostName("hv2"),)))
     assert binder.claims(foreign, [KEY]) == binder.Claims((), ())
-    (line,) = binder.port_states(foreign, {})
-    assert line.state == "refused" and "hv1" in line.reason
+    (line,) = binder.port_reports(foreign, {})
+    assert line.state is PortState.REFUSED and "hv1" in line.reason
 
 
 def test_a_port_that_was_unplugged_is_given_back() -> None:
@@ -52,8 +53,8 @@ def test_a_port_that_was_unplugged_is_given_back() -> None:
 def test_a_port_bound_elsewhere_is_claimed_and_the_refusal_shown() -> None:
     other = snapshot(binding=Binding(KEY, HostName("hv2"), 0, True))
     assert binder.claims(other, [KEY]).bind == (KEY,)
-    (line,) = binder.port_states(other, {KEY: "bound on hv2"})
-    assert (line.state, line.reason) == ("binding", "bound on hv2")
+    (line,) = binder.port_reports(other, {KEY: "bound on hv2"})
+    assert (line.state, line.reason) == (PortState.REFUSED, "tap1: bound on hv2")
 
 
 def test_nothing_is_claimed_while_this_host_is_undeclared() -> None:
@@ -70,5 +71,5 @@ def test_touched_follows_the_change() -> None:
 
 def test_an_unknown_iface_id_is_named() -> None:
     stranger = {Uid("x"): Interface("tap9", Uid("x"), 9)}
-    (line,) = binder.port_states(state.observe_interfaces(snapshot(), stranger).snapshot, {})
-    assert line.state == "unknown" and line.interface == "tap9"
+    (line,) = binder.port_reports(state.observe_interfaces(snapshot(), stranger).snapshot, {})
+    assert line.state is PortState.UNKNOWN and "tap9" in line.reason
