@@ -1,0 +1,51 @@
+"""Records: the values that the store gives out and takes, in one place for its callers.
+
+Place: re-exports the records of `ipam.contents` and adds what only the store knows. Must not do I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ipam.contents import (
+    ClassRecord,
+    Contents,
+    HypervisorRecord,
+    NetworkRecord,
+    PortRecord,
+    Record,
+    TenantRecord,
+    Tombstone,
+    refer,
+)
+from model.ids import HostName
+
+DATABASE: Final = "Ringfence"
+REPORTS: Final = "Ringfence_Reports"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write did. `generation`: the cluster's after it; `result`: the JSON text that was kept with the
+    idempotency key (of the first run, if `replayed`).
+    """
+
+    generation: int
+    result: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """A host's last report: `report` is JSON text, `stamp` Unix ms. Parse it with `model.report.parse`."""
+
+    host: HostName
+    report: str
+    stamp: int
+
+
+__all__ = [
+    "DATABASE", "REPORTS", "ClassRecord", "Contents", "HostReport", "HypervisorRecord", "NetworkRecord",
+    "Outcome", "PortRecord", "Record", "TenantRecord", "Tombstone", "refer",
+]

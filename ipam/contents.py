@@ -1,0 +1,132 @@
+"""Contents: everything that the store holds, as frozen values with the indexes that allocation needs.
+
+Place: made by `controller.store` from rows (through `ipam.draft`), read by `ipam.plan` and by the API's `get`.
+Records wrap the model values with what only people see (names of parents, labels). Must not do I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from immutables import Map
+
+from ipam.bitmap import Bitmap
+from ipam.pools import Pool
+from model.ids import HostName, PortKey
+from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.wanted import Kind, Labels, Reference
+
+Name = tuple[str, str]
+"""(tenant name, own name): the natural key of Network and Port."""
+Claim = tuple[str, int | str]
+"""(scope, value): a number or text that one object alone may hold; scopes come from `ipam.pools`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRecord:
+    value: Tenant
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """`tenant`: the tenant's name."""
+
+    value: Network
+    tenant: str
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortRecord:
+    """`tenant`, `network`: the names of the parents."""
+
+    value: Port
+    tenant: str
+    network: str
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRecord:
+    """`version` rises by one with each change of the prefixes; `effective` is aware and UTC, None = at once."""
+
+    value: EgressClass
+    version: int = 1
+    effective: datetime | None = None
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HypervisorRecord:
+    value: Hypervisor
+    labels: Labels = ()
+
+
+Record = TenantRecord | NetworkRecord | PortRecord | ClassRecord | HypervisorRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A claim that was given up and cools down: not handed out again before `until` (Unix ms)."""
+
+    scope: str
+    value: int | str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The store's rows. Plain maps by natural key; `owners`, `taken`, `members` are indexes that Draft keeps.
+
+    `bindings` by port key. `tombstones`: claim -> Unix ms. `owners`: claim -> who holds it. `taken`: scope ->
+    bitmap of what is held or cools down, offset by the scope's first value; treat the bitmaps as read-only.
+    `members`: (tenant, network) -> names of its ports; `networks_of`: tenant -> names of its networks.
+    `uses`: host name -> (tenant, port) of the ports whose `hosts` name it.
+    """
+
+    cluster: Cluster | None = None
+    pools: Map[str, Pool] = Map()
+    tenants: Map[str, TenantRecord] = Map()
+    networks: Map[Name, NetworkRecord] = Map()
+    ports: Map[Name, PortRecord] = Map()
+    classes: Map[str, ClassRecord] = Map()
+    hypervisors: Map[HostName, HypervisorRecord] = Map()
+    bindings: Map[PortKey, Binding] = Map()
+    tombstones: Map[Claim, int] = Map()
+    owners: Map[Claim, Reference] = Map()
+    taken: Mapping[str, Bitmap] = Map()
+    members: Map[Name, Map[str, None]] = Map()
+    networks_of: Map[str, Map[str, None]] = Map()
+    uses: Map[HostName, Map[Name, None]] = Map()
+
+    def find(self, reference: Reference) -> Record | None:
+        """The record of that name; None if there is none."""
+        match reference.kind:
+            case Kind.TENANT:
+                return self.tenants.get(reference.name)
+            case Kind.NETWORK:
+                return self.networks.get((reference.tenant or "", reference.name))
+            case Kind.PORT:
+                return self.ports.get((reference.tenant or "", reference.name))
+            case Kind.EGRESS_CLASS:
+                return self.classes.get(reference.name)
+            case Kind.HYPERVISOR:
+                return self.hypervisors.get(HostName(reference.name))
+
+
+def refer(record: Record) -> Reference:
+    """The name of a stored object, as a key."""
+    match record:
+        case TenantRecord(value):
+            return Reference(Kind.TENANT, value.name)
+        case NetworkRecord(value, tenant):
+            return Reference(Kind.NETWORK, value.name, tenant)
+        case PortRecord(value, tenant):
+            return Reference(Kind.PORT, value.name, tenant)
+        case ClassRecord(value):
+            return Reference(Kind.EGRESS_CLASS, value.name)
+        case HypervisorRecord(value):
+            return Reference(Kind.HYPERVISOR, value.name)

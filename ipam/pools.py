@@ -1,0 +1,113 @@
+"""Pools: the ranges that numbers come from, and the names (scopes) under which they are claimed.
+
+Place: declares every scope once; `ipam.draft` keeps a bitmap for each, `ipam.plan` allocates from them.
+Must not hold what is in use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from ipam.subnets import size, usable
+from model.addresses import Prefix, format_mac, parse_mac
+from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS, NetworkKey
+
+
+class PoolKind(Enum):
+    """What a pool hands out."""
+
+    KEY = "key"
+    VNI = "vni"
+    MAC = "mac"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """`first`..`last` inclusive, as integers."""
+
+    name: str
+    kind: PoolKind
+    first: int
+    last: int
+
+
+TENANT_KEY: Final = "tenant-key"
+NETWORK_KEY: Final = "network-key"
+PORT_KEY: Final = "port-key"
+CLASS_ID: Final = "class-id"
+VNI: Final = "vni"
+MAC: Final = "mac"
+VTEP: Final = "vtep"
+"""Scope without a pool: the VTEP addresses of hypervisors, as text."""
+ROUTER_ID: Final = "router-id"
+"""Scope without a pool: the router ids of hypervisors."""
+CLASS_PREFIX: Final = "class-prefix"
+"""Scope without a pool: the prefixes of egress classes, as text."""
+UID: Final = "uid"
+"""Scope without a pool: uids of ports, as text."""
+
+SITES: Final = range(1 << 16)
+_LOCAL: Final = 0x02 << 40
+"""First byte 02: locally administered, individual (IEEE 802 section 8.4)."""
+_SERIAL_BITS: Final = 24
+L2_VNIS: Final = range(10_000, VNIS.stop)
+"""Default range for the VNIs of networks; those below are left to the operator's static requests."""
+
+
+def mac_pool(site: int) -> Pool:
+    """The MACs of a site: `02:` + 16 bits of site + 24 bits of serial. ValueError if site is out of SITES."""
+    if site not in SITES:
+        raise ValueError(f"site {site} is not in 0..{SITES.stop - 1}")
+    first = _LOCAL | site << _SERIAL_BITS
+    return Pool(MAC, PoolKind.MAC, first + 1, first + (1 << _SERIAL_BITS) - 1)
+
+
+def defaults(site: int) -> tuple[Pool, ...]:
+    """The pools of a new cluster."""
+    return (
+        Pool(CLASS_ID, PoolKind.KEY, DECLARED_CLASSES.start, DECLARED_CLASSES.stop - 1),
+        mac_pool(site),
+        Pool(NETWORK_KEY, PoolKind.KEY, NETWORK_KEYS.start, NETWORK_KEYS.stop - 1),
+        Pool(PORT_KEY, PoolKind.KEY, PORT_KEYS.start, PORT_KEYS.stop - 1),
+        Pool(TENANT_KEY, PoolKind.KEY, TENANT_KEYS.start, TENANT_KEYS.stop - 1),
+        Pool(VNI, PoolKind.VNI, L2_VNIS.start, L2_VNIS.stop - 1),
+    )
+
+
+def address_scope(network: NetworkKey, subnet: Prefix) -> str:
+    """The scope of a network's addresses in one of its subnets."""
+    return f"address:{network}:{subnet}"
+
+
+def address_pool(network: NetworkKey, subnet: Prefix) -> Pool:
+    """The addresses that may be handed out in a subnet (see ipam.subnets.usable)."""
+    kind = PoolKind.IPV4 if subnet.version == 4 else PoolKind.IPV6
+    offsets = usable(subnet)
+    base = int(subnet.network_address)
+    return Pool(address_scope(network, subnet), kind, base + offsets.start, base + offsets.stop - 1)
+
+
+def capacity(pool: Pool) -> int:
+    """How many numbers the pool has."""
+    return max(pool.last - pool.first + 1, 0)
+
+
+def render_range(pool: Pool) -> tuple[str, str]:
+    """First and last as text: decimal, or colon form for MACs. Inverse: parse_range."""
+    if pool.kind is PoolKind.MAC:
+        return format_mac(pool.first), format_mac(pool.last)
+    return str(pool.first), str(pool.last)
+
+
+def parse_range(name: str, kind: PoolKind, first: str, last: str) -> Pool:
+    """A pool from the texts that the store keeps; ValueError if they are no numbers of that kind."""
+    if kind is PoolKind.MAC:
+        return Pool(name, kind, parse_mac(first), parse_mac(last))
+    return Pool(name, kind, int(first), int(last))
+
+
+__all__ = ["Pool", "PoolKind", "address_pool", "address_scope", "capacity", "defaults", "mac_pool", "size"]
