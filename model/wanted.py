@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from types import MappingProxyType
-from typing import Final
 
 from model.addresses import Address, Prefix
 from model.errors import Fault
 from model.ids import HostName, Mac, Vni
 
-_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 Labels = tuple[tuple[str, str], ...]
 """Sorted (key, value) pairs."""
 
@@ -41,7 +38,7 @@ class Where:
 
     source: str = ""
     line: int = 0
-    lines: Mapping[str, int] = field(default=_NOTHING, compare=False, repr=False)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, path: str) -> int:
         """Line of the field, or of the nearest parent that was written, or of the object."""
