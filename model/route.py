@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.addresses import Address
+from model.addresses import Address, Prefix
 from model.ids import Mac, NetworkKey, Vni
 
 
@@ -42,6 +42,37 @@ class MulticastRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoveryRoute:
+    """RT-1, Ethernet auto-discovery (RFC 7432 section 7.1). `vni` is 0 in the route per segment."""
+
+    rd: bytes
+    esi: bytes
+    etag: int
+    vni: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRoute:
+    """RT-4, Ethernet segment (RFC 7432 section 7.4)."""
+
+    rd: bytes
+    esi: bytes
+    originator: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixRoute:
+    """RT-5, IP prefix (RFC 9136 section 3.1). `gateway` None = no overlay index in the route."""
+
+    rd: bytes
+    prefix: Prefix
+    vni: int
+    gateway: Address | None = None
+    etag: int = 0
+    esi: bytes = bytes(10)
+
+
+@dataclass(frozen=True, slots=True)
 class OpaqueRoute:
     """A route type that is understood as far as its key, kept and shown, not used."""
 
@@ -49,7 +80,7 @@ class OpaqueRoute:
     raw: bytes
 
 
-Nlri = MacRoute | MulticastRoute | OpaqueRoute
+Nlri = DiscoveryRoute | MacRoute | MulticastRoute | SegmentRoute | PrefixRoute | OpaqueRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +88,8 @@ class Attributes:
     """Path attributes that anything of ours consumes. `route_targets`: 8 raw bytes each, sorted.
 
     `pmsi_vni`/`pmsi_endpoint`: ingress replication (RFC 7432 section 11.2); `sequence` None = no mobility
-    community (RFC 7432 section 7.7).
+    community (RFC 7432 section 7.7). `encapsulations`: tunnel types of the encapsulation communities, sorted
+    (RFC 8365 section 5.1.3: none = MPLS by the letter, VXLAN by local policy; 8 = VXLAN).
     """
 
     next_hop: Address
@@ -69,6 +101,7 @@ class Attributes:
     pmsi_vni: Vni | None = None
     pmsi_endpoint: Address | None = None
     local_preference: int = 100
+    encapsulations: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +131,12 @@ class FloodVtep:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A route that the guard refused; kept and judged again when the store changes."""
+    """A route that the guard refused; kept and judged again when the store changes.
+
+    `code` is stable and for machines (`vtep-not-authorised`); `reason` ends with the remedy.
+    """
 
     route: Route
     peer: str
     reason: str
+    code: str = ""

@@ -1,0 +1,206 @@
+"""Snapshot -> the EVPN routes that this host announces.
+
+Place: pure; the agent's loop hands the result to `bgp.client`. Must not know what peers said or what a switch
+holds. RT-2 per port bound here (MAC alone, and MAC with each address: RFC 7432 section 7.2), RT-3 per network
+with such a port (section 7.3), ingress replication (section 11.2). Cost follows the change: `reoriginate` touches
+the ports and networks that the changes name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from immutables import Map
+
+from bgp.codec import communities, nlri
+from model.change import Change, Part
+from model.ids import NetworkKey, PortKey
+from model.intent import Cluster, Hypervisor, Network, Port
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Nlri, Route
+from model.snapshot import Snapshot
+
+_NOBODY: Final[frozenset[PortKey]] = frozenset()
+_NO_ROUTES: Final[tuple[None, tuple[bytes, ...]]] = (None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Originated:
+    """Route key (see `bgp.codec.nlri.key`) -> route, and which keys each object gave."""
+
+    routes: Map[bytes, Route] = Map()
+    by_port: Map[PortKey, tuple[NetworkKey, tuple[bytes, ...]]] = Map()
+    by_network: Map[NetworkKey, bytes] = Map()
+    members: Map[NetworkKey, frozenset[PortKey]] = Map()
+    """Ports that have routes, by network."""
+
+    def ordered(self) -> tuple[Route, ...]:
+        """All routes, by key."""
+        return tuple(self.routes[key] for key in sorted(self.routes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What every route of one network shares."""
+
+    network: Network
+    host: Hypervisor
+    cluster: Cluster
+
+    @property
+    def rd(self) -> bytes:
+        """RFC 7432 section 7.9: type 1, `router-id:network key`."""
+        return nlri.distinguisher(Distinguisher(self.host.router_id, self.network.key))
+
+    def attributes(self, sequence: int) -> Attributes:
+        """Mobility is said from the first move on (RFC 7432 section 7.7: absent = sequence 0)."""
+        return Attributes(
+            next_hop=self.host.vtep,
+            route_targets=(communities.route_target(self.cluster.asn, self.network.vni),),
+            sequence=sequence or None,
+            encapsulations=(communities.VXLAN,),
+        )
+
+
+def originate(snapshot: Snapshot) -> Originated:
+    """All routes of this host; empty while the host or the cluster is not declared."""
+    ports = [key for key in snapshot.ports if _lives_here(snapshot, key)]
+    return _rebuild(Originated(), snapshot, ports, ())
+
+
+def reoriginate(
+    previous: Originated, old: Snapshot, new: Snapshot, changes: frozenset[Change]
+) -> tuple[Originated, tuple[Route, ...], tuple[Route, ...]]:
+    """(now, announce, withdraw) after `changes`; `now` equals `originate(new)`. Routes in order of their keys."""
+    if _everything(old, new, changes):
+        now = originate(new)
+        keys = set(previous.routes) | set(now.routes)
+    else:
+        ports, networks = _touched(previous, old, new, changes)
+        now = _rebuild(previous, new, ports, networks)
+        keys = _keys(previous, ports, networks) | _keys(now, ports, networks)
+    announce = [
+        now.routes[k] for k in sorted(keys) if k in now.routes and previous.routes.get(k) != now.routes[k]
+    ]
+    withdraw = [previous.routes[k] for k in sorted(keys) if k in previous.routes and k not in now.routes]
+    return now, tuple(announce), tuple(withdraw)
+
+
+def _lives_here(snapshot: Snapshot, key: PortKey) -> bool:
+    """The pipelines' own condition: known, bound here, and its interface has an OpenFlow port."""
+    port = snapshot.ports.get(key)
+    if port is None or not snapshot.bound_here(key):
+        return False
+    interface = snapshot.interfaces.get(port.uid)
+    return interface is not None and interface.ofport > 0
+
+
+def _everything(old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> bool:
+    """Whether a change touches what all routes share: this host's VTEP and router id, or the AS number."""
+    if old.this() != new.this():
+        return True
+    if not any(change.part is Part.CLUSTER for change in changes):
+        return False
+    return (old.cluster and old.cluster.asn) != (new.cluster and new.cluster.asn)
+
+
+def _touched(
+    previous: Originated, old: Snapshot, new: Snapshot, changes: frozenset[Change]
+) -> tuple[set[PortKey], set[NetworkKey]]:
+    """Ports and networks whose routes may differ."""
+    ports: set[PortKey] = set()
+    networks: set[NetworkKey] = set()
+    for change in changes:
+        if change.part in (Part.PORT, Part.BINDING) and isinstance(change.key, int):
+            ports.add(PortKey(change.key))
+        elif change.part is Part.INTERFACE and isinstance(change.key, str):
+            found = (snapshot.by_uid.get(change.key) for snapshot in (old, new))  # type: ignore[call-overload]
+            ports.update(key for key in found if key is not None)
+        elif change.part is Part.NETWORK and isinstance(change.key, int):
+            key = NetworkKey(change.key)
+            networks.add(key)
+            ports.update(previous.members.get(key, _NOBODY))
+            ports.update(new.by_network.get(key, _NOBODY))
+    for port in ports:
+        networks.update(s.ports[port].network for s in (old, new) if port in s.ports)
+    return ports, networks
+
+
+def _keys(state: Originated, ports: Iterable[PortKey], networks: Iterable[NetworkKey]) -> set[bytes]:
+    found = {key for port in ports for key in state.by_port.get(port, _NO_ROUTES)[1]}
+    return found | {state.by_network[network] for network in networks if network in state.by_network}
+
+
+def _rebuild(
+    previous: Originated, snapshot: Snapshot, ports: Iterable[PortKey], networks: Iterable[NetworkKey]
+) -> Originated:
+    """`previous` with the routes of these ports and networks made again."""
+    routes, by_port = previous.routes.mutate(), previous.by_port.mutate()
+    by_network, members = previous.by_network.mutate(), previous.members.mutate()
+    concerned = set(networks)
+    for key in sorted(ports):
+        home, gone = by_port.pop(key, (None, ()))
+        for route_key in gone:
+            routes.pop(route_key, None)
+        if home is not None:
+            concerned.add(home)
+            members[home] = members[home] - {key}
+        made = _port_routes(snapshot, key)
+        if made:
+            home = snapshot.ports[key].network
+            concerned.add(home)
+            members[home] = members.get(home, _NOBODY) | {key}
+            by_port[key] = (home, tuple(route_key for route_key, _ in made))
+            routes.update(made)
+    for network in sorted(concerned):
+        flood_key = by_network.pop(network, None)
+        if flood_key is not None:
+            routes.pop(flood_key, None)
+        flood = _flood_route(snapshot, network) if members.get(network, _NOBODY) else None
+        if flood is None:
+            members.pop(network, None)
+        else:
+            by_network[network], routes[flood[0]] = flood
+    return Originated(routes.finish(), by_port.finish(), by_network.finish(), members.finish())
+
+
+def _origin(snapshot: Snapshot, network: NetworkKey) -> _Origin | None:
+    found, host = snapshot.networks.get(network), snapshot.this()
+    if found is None or host is None or snapshot.cluster is None:
+        return None
+    return _Origin(found, host, snapshot.cluster)
+
+
+def _keyed(value: Nlri, attributes: Attributes) -> tuple[bytes, Route]:
+    return nlri.key(nlri.encode(value)), Route(value, attributes)
+
+
+def _port_routes(snapshot: Snapshot, key: PortKey) -> tuple[tuple[bytes, Route], ...]:
+    """RT-2 of a port: its MAC alone, then with each address; none if it does not live here."""
+    if not _lives_here(snapshot, key):
+        return ()
+    port: Port = snapshot.ports[key]
+    origin = _origin(snapshot, port.network)
+    if origin is None:
+        return ()
+    attributes = origin.attributes(snapshot.bindings[key].sequence)
+    return tuple(
+        _keyed(MacRoute(origin.rd, port.mac, address, origin.network.vni), attributes)
+        for address in (None, *port.addresses)
+    )
+
+
+def _flood_route(snapshot: Snapshot, network: NetworkKey) -> tuple[bytes, Route] | None:
+    """RT-3 with a PMSI tunnel of ingress replication to our VTEP."""
+    origin = _origin(snapshot, network)
+    if origin is None:
+        return None
+    attributes = Attributes(
+        next_hop=origin.host.vtep,
+        route_targets=(communities.route_target(origin.cluster.asn, origin.network.vni),),
+        pmsi_vni=origin.network.vni,
+        pmsi_endpoint=origin.host.vtep,
+        encapsulations=(communities.VXLAN,),
+    )
+    return _keyed(MulticastRoute(origin.rd, origin.host.vtep), attributes)
