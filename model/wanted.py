@@ -1,7 +1,7 @@
 """Wanted objects: what a manifest asks for, parsed and typed, before anything is allocated.
 
-Place: made by `controller.manifest` from documents, consumed by `ipam.plan`, which fills what is None from pools
-and compares with the store. Must not hold allocated values or defaults of ours: None means "not written".
+Place: made by `controller.manifest` from documents, consumed by `ipam.plan`, which fills what is None from
+pools and compares with the store. Must not hold allocated values or defaults of ours: None means "not written".
 """
 
 from __future__ import annotations

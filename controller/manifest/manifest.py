@@ -1,0 +1,139 @@
+"""Manifest: all sources of one request, read together; and the merge of its faults with the planner's.
+
+Place: what the API calls. `parse` finds every mistake that can be seen without the store; what is readable goes
+to `ipam.plan` all the same, so that `merge` can report both kinds in one answer. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from controller.manifest.draft import Draft, draft, salvage
+from controller.manifest.rules import check
+from controller.manifest.text import Document, read
+from controller.manifest.tree import TooMuch, grow
+from model.errors import Fault
+from model.wanted import Kind, Reference, Wanted, refer, title
+
+REQUEST: Final = "<request>"
+"""Source of objects that came as JSON values, without a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's name (for faults only) and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`wanted`: what could be read, one for each name; write it only if `faults` is empty.
+
+    `drafts`: the draft of each wanted object, by its reference.
+    """
+
+    wanted: tuple[Wanted, ...]
+    references: tuple[Reference, ...]
+    drafts: dict[Reference, Draft]
+    faults: tuple[Fault, ...]
+
+
+def parse(sources: Iterable[Source], values: Iterable[object] = ()) -> Manifest:
+    """All objects and all faults of texts and of JSON values. Never raises."""
+    documents: list[Document] = []
+    faults: list[Fault] = []
+    for source in sources:
+        found, broken = read(source.name, source.text)
+        documents += found
+        faults += broken
+    for index, value in enumerate(values, 1):
+        try:
+            documents.append(Document(REQUEST, index, grow(value)))
+        except TooMuch as error:
+            faults.append(Fault(f"document {index}", "too-deep", str(error), "Flatten it.", "", REQUEST))
+    drafts: list[Draft] = []
+    for document in documents:
+        made, broken = draft(document)
+        drafts += made
+        faults += broken
+    if not documents and not faults:
+        faults.append(
+            Fault("manifest", "empty-manifest", "there is no object in it", "Add at least one document.")
+        )
+    return _collect(drafts, faults)
+
+
+def _collect(drafts: list[Draft], faults: list[Fault]) -> Manifest:
+    wanted: dict[Reference, Wanted] = {}
+    owners: dict[Reference, Draft] = {}
+    references: dict[Reference, Draft] = {}
+    for number, each in enumerate(drafts):
+        faults += check(each)
+        reference = _reference(each)
+        if reference is not None:
+            first = references.setdefault(reference, each)
+            if first is not each:
+                faults.append(_twice(each, first))
+                continue
+        made = salvage(each, number)
+        if made is not None:
+            wanted[refer(made)] = made
+            owners[refer(made)] = each
+    return Manifest(tuple(wanted.values()), tuple(references), owners, tuple(faults))
+
+
+def _reference(each: Draft) -> Reference | None:
+    name, tenant = each.get("metadata.name"), each.get("metadata.tenant")
+    if name is None or (tenant is None and each.kind in {Kind.NETWORK, Kind.PORT}):
+        return None
+    return Reference(each.kind, name, tenant, each.where)
+
+
+def _twice(again: Draft, first: Draft) -> Fault:
+    place = f"{first.where.source}:{first.where.line}" if first.where.line else first.where.source
+    return Fault(
+        again.title,
+        "duplicate-object",
+        f"it stands twice, first at {place}",
+        "Keep one of the two documents, or rename one.",
+        "metadata.name",
+        again.where.source,
+        again.where.at("metadata.name"),
+    )
+
+
+def merge(manifest: Manifest, planned: Iterable[Fault]) -> tuple[Fault, ...]:
+    """The manifest's faults and the planner's, in the order of the text, without echoes.
+
+    An echo is a fault of a field that was itself unreadable, or that follows from an unreadable parent.
+    """
+    drafts = {title(reference): (reference, each) for reference, each in manifest.drafts.items()}
+    kept: list[Fault] = []
+    for fault in planned:
+        found = drafts.get(fault.object)
+        if found is not None:
+            reference, each = found
+            if _is_echo(fault, reference, each, manifest):
+                continue
+            fault = replace(fault, object=each.title)
+        kept.append(fault)
+    return sort_faults((*manifest.faults, *kept))
+
+
+def _is_echo(fault: Fault, reference: Reference, each: Draft, manifest: Manifest) -> bool:
+    if any(fault.path == path or fault.path.startswith((f"{path}[", f"{path}.")) for path in each.broken):
+        return True
+    if reference.kind is not Kind.PORT or not fault.path.startswith("spec.addresses"):
+        return False
+    parent = manifest.drafts.get(Reference(Kind.NETWORK, each.get("spec.network"), reference.tenant))
+    return parent is not None and "spec.subnets" in parent.broken
+
+
+def sort_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """By source, line, object and path; the same fault only once."""
+    unique = dict.fromkeys(faults)
+    return tuple(sorted(unique, key=lambda f: (f.source, f.line, f.object, f.path, f.rule)))

@@ -1,0 +1,258 @@
+"""Readers: from one scalar of a document to one typed value, or the rule that it breaks.
+
+Place: named by the field declarations in `controller.manifest.schema`. Pure. Must not look at other fields, other
+objects or the store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from controller.manifest.tree import Scalar, Sort, show
+from model.addresses import BROADCAST, Address, Prefix, is_unicast, parse_mac
+from model.ids import VNIS, HostName, Mac, Vni
+
+MTUS: Final = range(576, 9217)
+"""576: what every IPv4 host must take (RFC 791); 9216: the jumbo frames of today's switches."""
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+_LABEL_PREFIX: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/", re.ASCII)
+_LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_LONGEST_NUMBER: Final = 20
+
+
+class Misfit(ValueError):
+    """A value breaks a rule; `rule` is the code of the fault."""
+
+    def __init__(self, rule: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.rule, self.remedy = rule, remedy
+
+
+Reader = Callable[[Scalar], object]
+
+
+def read_name(node: Scalar) -> str:
+    """A label of RFC 1123 section 2.1: 1 to 63 of a-z, 0-9 and '-', no '-' at either end."""
+    text = _text(node)
+    if _NAME.fullmatch(text):
+        return text
+    raise Misfit("name-rule", f"{show(text)} is no RFC 1123 label", _mend_name(text))
+
+
+def read_host(node: Scalar) -> HostName:
+    """A host's name: labels joined by dots, at most 253 characters (RFC 1123 section 2.1)."""
+    text = _text(node)
+    if _HOST.fullmatch(text) and all(_NAME.fullmatch(part) for part in text.split(".")):
+        return HostName(text)
+    raise Misfit(
+        "name-rule",
+        f"{show(text)} is no host name",
+        "Use the system-id of its Open vSwitch: a-z 0-9 - and dots.",
+    )
+
+
+def read_label_key(node: Scalar) -> str:
+    """A key of metadata.labels, as Kubernetes has them: optional DNS prefix and '/', then up to 63 characters."""
+    text = _text(node)
+    prefix = _LABEL_PREFIX.match(text)
+    if _LABEL.fullmatch(text[prefix.end() :] if prefix else text):
+        return text
+    raise Misfit("label-rule", f"{show(text)} is no key of a label", "Use letters, digits, '-', '_' and '.'.")
+
+
+def read_label(node: Scalar) -> str:
+    """A value of metadata.labels: empty or up to 63 letters, digits, '-', '_', '.'."""
+    text = _text(node)
+    if not text or _LABEL.fullmatch(text):
+        return text
+    raise Misfit(
+        "label-rule",
+        f"{show(text)} is no value of a label",
+        "Use at most 63 letters, digits, '-', '_' and '.', a letter or digit at both ends.",
+    )
+
+
+def read_subnet(node: Scalar) -> Prefix:
+    """A subnet for workloads: unicast, room for a gateway and a port, no bits set behind the length."""
+    prefix = _prefix(_text(node))
+    if (
+        prefix.is_multicast
+        or prefix.is_loopback
+        or prefix.is_link_local
+        or prefix.network_address.is_unspecified
+    ):
+        raise Misfit(
+            "subnet-reserved",
+            f"{prefix} is not for workloads",
+            "Use a private prefix: 10.0.0.0/8, fd00::/8, ...",
+        )
+    bits = prefix.max_prefixlen
+    longest, shortest = bits - 2, 8 if bits == 32 else 32
+    if not shortest <= prefix.prefixlen <= longest:
+        raise Misfit(
+            "subnet-size",
+            f"{prefix} has /{prefix.prefixlen}",
+            f"Use a length from /{shortest} to /{longest}.",
+        )
+    return prefix
+
+
+def read_prefix(node: Scalar) -> Prefix:
+    """Any prefix, also 0.0.0.0/0, without bits behind the length; a bare address is one host."""
+    return _prefix(_text(node))
+
+
+def read_address(node: Scalar) -> Address:
+    """An address of a workload, without a prefix length."""
+    text = _text(node)
+    address = _address(text)
+    if address.is_multicast or address.is_loopback or address.is_unspecified or _is_broadcast(address):
+        raise Misfit("address-reserved", f"{address} is no address of a host", "Give a unicast address.")
+    if address.is_link_local:
+        raise Misfit(
+            "address-reserved",
+            f"{address} is link-local",
+            "Leave it out: each port has its link-local address by itself.",
+        )
+    return address
+
+
+def read_vtep(node: Scalar) -> Address:
+    """An address of the underlay."""
+    address = _address(_text(node))
+    if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
+        raise Misfit(
+            "address-reserved", f"{address} is no address of a host", "Give the VTEP's unicast address."
+        )
+    return address
+
+
+def read_router_id(node: Scalar) -> int:
+    """A BGP identifier in dotted form: 32 bits, not zero (RFC 6286 section 2.1)."""
+    address = _address(_text(node))
+    if not isinstance(address, IPv4Address) or int(address) == 0:
+        raise Misfit("router-id", f"{address} is no router id", "Write 32 bits as 192.0.2.1, not 0.0.0.0.")
+    return int(address)
+
+
+def read_mac(node: Scalar) -> Mac:
+    """A unicast MAC address in colon form."""
+    text = _text(node)
+    try:
+        mac = parse_mac(text)
+    except ValueError as error:
+        raise Misfit(
+            "mac-syntax", f"{show(text)} is no MAC address", "Write six hex pairs: 02:00:00:00:00:01."
+        ) from error
+    if mac == BROADCAST or not is_unicast(mac):
+        raise Misfit(
+            "mac-multicast",
+            f"{text} is a group or zero address",
+            "The first octet must be even; use 02:... for your own.",
+        )
+    return mac
+
+
+def read_vni(node: Scalar) -> Vni:
+    """24 bits, not zero (RFC 7348 section 5)."""
+    return Vni(_within(node, VNIS, "a VNI", "Leave it out to get a free one."))
+
+
+def read_mtu(node: Scalar) -> int:
+    """Bytes of the inner packet."""
+    return _within(
+        node, MTUS, "an MTU", "The underlay's MTU less 50 (IPv4) or 70 (IPv6) bytes of VXLAN fits."
+    )
+
+
+def read_flag(node: Scalar) -> bool:
+    """true or false."""
+    if node.sort is not Sort.BOOLEAN:
+        raise _wrong(node, "true or false", "Write true or false, without quotes.")
+    return node.text.lower() == "true"
+
+
+def read_moment(node: Scalar) -> datetime:
+    """A moment with its offset (RFC 3339), as UTC."""
+    text = _text(node)
+    try:
+        moment = datetime.fromisoformat(text[:64])
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Misfit(
+            "time-syntax", f"{show(text)} is no time with an offset", "Write it as 2026-01-31T12:00:00Z."
+        )
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise Misfit("time-syntax", f"{show(text)} is out of range", "Write a year of our age.") from error
+
+
+def _text(node: Scalar) -> str:
+    if node.sort is not Sort.TEXT:
+        raise _wrong(node, "text", "Put it in quotes." if node.text else "Write a value or remove the field.")
+    return node.text
+
+
+def _wrong(node: Scalar, wanted: str, remedy: str) -> Misfit:
+    written = f"{show(node.text)} is {node.sort.value}" if node.text else f"it is {node.sort.value}"
+    return Misfit("wrong-type", f"{written}, wanted: {wanted}", remedy)
+
+
+def _within(node: Scalar, allowed: range, what: str, remedy: str) -> int:
+    if node.sort is not Sort.INTEGER:
+        raise _wrong(node, "a whole number", "Write digits, without quotes.")
+    text = node.text.lower()
+    value = int(text, 0 if text[:2] in {"0x", "0o"} else 10) if len(text) <= _LONGEST_NUMBER else -1
+    if value in allowed:
+        return value
+    shown = text if len(text) <= _LONGEST_NUMBER else text[:_LONGEST_NUMBER] + "..."
+    raise Misfit("range", f"{shown} is out of range for {what}: {allowed[0]} to {allowed[-1]}", remedy)
+
+
+def _prefix(text: str) -> Prefix:
+    try:
+        prefix = ip_network(text, strict=False)
+    except ValueError as error:
+        raise Misfit(
+            "prefix-syntax", f"{show(text)} is no prefix", "Write it as 10.0.0.0/24 or fd00::/64."
+        ) from error
+    if "/" in text and not text.rpartition("/")[2].isdecimal():
+        raise Misfit("prefix-syntax", f"{show(text)} has a mask", f"Write the length: {prefix}.")
+    if ip_address(text.partition("/")[0]) != prefix.network_address:
+        raise Misfit("prefix-host-bits", f"{text} has bits set behind its length", f"Write {prefix}.")
+    if isinstance(prefix, IPv6Network) and prefix.network_address.scope_id:
+        raise Misfit("prefix-syntax", f"{show(text)} has a zone", "Remove what follows the %.")
+    return prefix
+
+
+def _address(text: str) -> Address:
+    try:
+        address = ip_address(text)
+    except ValueError as error:
+        if "/" in text:
+            raise Misfit(
+                "address-syntax", f"{show(text)} has a length", f"Write only {show(text.partition('/')[0])}."
+            ) from error
+        raise Misfit(
+            "address-syntax", f"{show(text)} is no IP address", "Write 10.0.0.5 or fd00::5."
+        ) from error
+    if getattr(address, "scope_id", None):
+        raise Misfit("address-syntax", f"{show(text)} has a zone", "Remove what follows the %.")
+    return address
+
+
+def _is_broadcast(address: Address) -> bool:
+    return isinstance(address, IPv4Address) and int(address) >= 0xF0000000
+
+
+def _mend_name(text: str) -> str:
+    mended = re.sub(r"[^a-z0-9-]+", "-", text.lower())[:63].strip("-")
+    rule = "Use 1 to 63 of a-z, 0-9 and '-', a letter or digit at both ends"
+    return f'{rule}: "{mended}" would do.' if mended and mended != text else f"{rule}."

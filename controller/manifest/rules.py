@@ -1,0 +1,74 @@
+"""Rules between the fields of one object.
+
+Place: after the fields are read, before the planner. Each rule is quiet about fields that are themselves broken.
+Must not look at other objects: the planner does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from controller.manifest.draft import Draft
+from model.addresses import Address, Prefix
+from model.errors import Fault
+from model.wanted import Kind
+
+DEFAULT_MTU: Final = 1450
+IPV6_MTU: Final = 1280
+"""Least MTU of a link that carries IPv6 (RFC 8200 section 5)."""
+
+
+def check(draft: Draft) -> tuple[Fault, ...]:
+    """All faults of one draft's fields taken together."""
+    return tuple(fault for rule in RULES for fault in rule(draft))
+
+
+def _fault(draft: Draft, path: str, rule: str, message: str, remedy: str) -> Fault:
+    return Fault(draft.title, rule, message, remedy, path, draft.where.source, draft.where.at(path))
+
+
+def check_families(draft: Draft) -> Iterator[Fault]:
+    """At most one IPv4 and one IPv6 subnet to a network."""
+    if draft.kind is not Kind.NETWORK or "spec.subnets" in draft.broken:
+        return
+    first: dict[int, Prefix] = {}
+    for index, subnet in enumerate(draft.get("spec.subnets") or ()):
+        if subnet.version in first:
+            yield _fault(
+                draft,
+                f"spec.subnets[{index}]",
+                "subnet-family",
+                f"{subnet} is a second IPv{subnet.version} subnet beside {first[subnet.version]}",
+                "Keep one of each family; make a second network for the other.",
+            )
+        first.setdefault(subnet.version, subnet)
+
+
+def check_mtu(draft: Draft) -> Iterator[Fault]:
+    """A network with IPv6 needs the least MTU of IPv6."""
+    mtu = draft.get("spec.mtu")
+    if draft.kind is not Kind.NETWORK or mtu is None or mtu >= IPV6_MTU:
+        return
+    if any(subnet.version == 6 for subnet in draft.get("spec.subnets") or ()):
+        yield _fault(
+            draft, "spec.mtu", "mtu-ipv6", f"MTU {mtu} can't carry IPv6", f"Use at least {IPV6_MTU}."
+        )
+
+
+def check_router_id(draft: Draft) -> Iterator[Fault]:
+    """An IPv6 VTEP gives no 32-bit number to identify the speaker by."""
+    vtep: Address | None = draft.get("spec.vtep")
+    if draft.kind is not Kind.HYPERVISOR or vtep is None or vtep.version == 4:
+        return
+    if draft.get("spec.routerId") is None and "spec.routerId" not in draft.broken:
+        yield _fault(
+            draft,
+            "spec.vtep",
+            "router-id",
+            f"with the IPv6 VTEP {vtep} a router id must be given",
+            "Add routerId: 32 bits as 192.0.2.1, unique in the cluster.",
+        )
+
+
+RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (check_families, check_mtu, check_router_id)

@@ -1,0 +1,226 @@
+"""The manifest's kinds and fields, declared as data: what may stand where, how it is read, what it means.
+
+Place: drives `controller.manifest.draft`, the OpenAPI description and the reference in docs/cli.md.
+Must not hold rules that span fields or objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from controller.manifest import readers
+from controller.manifest.readers import Reader
+from model.wanted import Kind
+
+API_VERSION: Final = "ringfence/v1"
+
+
+class Presence(Enum):
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+class Shape(Enum):
+    """ONE scalar, MANY scalars in a list, or a mapping of LABELS."""
+
+    ONE = "one"
+    MANY = "many"
+    LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """A field at `section.name`. `example` is YAML; `meaning` is for people."""
+
+    section: str
+    name: str
+    read: Reader
+    meaning: str
+    example: str
+    presence: Presence = Presence.OPTIONAL
+    shape: Shape = Shape.ONE
+
+    @property
+    def path(self) -> str:
+        return f"{self.section}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class KindRule:
+    """`plural` and `short` are the CLI's and the API's names."""
+
+    kind: Kind
+    plural: str
+    short: tuple[str, ...]
+    meaning: str
+    fields: tuple[FieldRule, ...]
+
+    def of(self, section: str) -> tuple[FieldRule, ...]:
+        return tuple(f for f in self.fields if f.section == section)
+
+    @property
+    def is_tenanted(self) -> bool:
+        """Whether objects of this kind belong to a tenant."""
+        return any(f.path == "metadata.tenant" for f in self.fields)
+
+
+_NAME: Final = FieldRule(
+    "metadata", "name", readers.read_name, "Its name; can't be changed.", "web-1", Presence.REQUIRED
+)
+_HOST_NAME: Final = FieldRule(
+    "metadata",
+    "name",
+    readers.read_host,
+    "Its name: the `external_ids:system-id` of its Open vSwitch.",
+    "hv1",
+    Presence.REQUIRED,
+)
+_TENANT: Final = FieldRule(
+    "metadata", "tenant", readers.read_name, "The tenant that it belongs to.", "acme", Presence.REQUIRED
+)
+_LABELS: Final = FieldRule(
+    "metadata", "labels", readers.read_label, "Free words for people.", "{tier: web}", shape=Shape.LABELS
+)
+
+TENANT: Final = KindRule(
+    Kind.TENANT, "tenants", ("t",), "A customer. Tenants never see each other.", (_NAME, _LABELS)
+)
+NETWORK: Final = KindRule(
+    Kind.NETWORK,
+    "networks",
+    ("net", "nets"),
+    "A layer 2 segment of a tenant, one VXLAN VNI.",
+    (
+        _NAME,
+        _TENANT,
+        _LABELS,
+        FieldRule(
+            "spec",
+            "subnets",
+            readers.read_subnet,
+            "At most one IPv4 and one IPv6 subnet. The first address of each is the gateway's.",
+            "[10.0.0.0/24, fd00:0:0:1::/64]",
+            shape=Shape.MANY,
+        ),
+        FieldRule(
+            "spec",
+            "vni",
+            readers.read_vni,
+            "VXLAN network identifier, 1 to 16777215; given a free one if left out. Can't be changed.",
+            "5001",
+        ),
+        FieldRule(
+            "spec", "mtu", readers.read_mtu, "MTU of the workloads, 576 to 9216 (default 1450).", "1450"
+        ),
+        FieldRule(
+            "spec",
+            "replicate",
+            readers.read_flag,
+            "Send broadcast and multicast to every host of the network (default false: dropped and counted).",
+            "false",
+        ),
+    ),
+)
+EGRESS_CLASS: Final = KindRule(
+    Kind.EGRESS_CLASS,
+    "egressclasses",
+    ("egress-class", "egress-classes", "class", "classes"),
+    "A class of destinations on the bill. Longest prefix first.",
+    (
+        _NAME,
+        _LABELS,
+        FieldRule(
+            "spec",
+            "prefixes",
+            readers.read_prefix,
+            "The destinations. A prefix may stand in one class only.",
+            "[203.0.113.0/24]",
+            Presence.REQUIRED,
+            Shape.MANY,
+        ),
+        FieldRule(
+            "spec",
+            "effective",
+            readers.read_moment,
+            "From when these prefixes hold (default: at once).",
+            '"2026-02-01T00:00:00Z"',
+        ),
+    ),
+)
+HYPERVISOR: Final = KindRule(
+    Kind.HYPERVISOR,
+    "hypervisors",
+    ("hv", "hvs", "host", "hosts"),
+    "A host that tunnels start and end at.",
+    (
+        _HOST_NAME,
+        _LABELS,
+        FieldRule("spec", "vtep", readers.read_vtep, "Its tunnel address.", "192.0.2.11", Presence.REQUIRED),
+        FieldRule(
+            "spec",
+            "routerId",
+            readers.read_router_id,
+            "BGP identifier; the VTEP's own number if that is IPv4, else required.",
+            "192.0.2.11",
+        ),
+        FieldRule(
+            "spec",
+            "external",
+            readers.read_flag,
+            "true: no agent of ours runs there (FRR, SONiC); its ports are what manifests say (default false).",
+            "false",
+        ),
+    ),
+)
+PORT: Final = KindRule(
+    Kind.PORT,
+    "ports",
+    ("p",),
+    "A workload's interface in a network. Its uid is the `external_ids:iface-id` of the OVS interface.",
+    (
+        _NAME,
+        _TENANT,
+        _LABELS,
+        FieldRule(
+            "spec",
+            "network",
+            readers.read_name,
+            "The network, of the same tenant. Can't be changed.",
+            "front",
+            Presence.REQUIRED,
+        ),
+        FieldRule(
+            "spec", "mac", readers.read_mac, "Unicast MAC; allocated if left out.", '"02:00:00:00:00:01"'
+        ),
+        FieldRule(
+            "spec",
+            "addresses",
+            readers.read_address,
+            "Its addresses; left out: one of each subnet is allocated; `[]`: none.",
+            "[10.0.0.5]",
+            shape=Shape.MANY,
+        ),
+        FieldRule(
+            "spec",
+            "hosts",
+            readers.read_host,
+            "Hypervisors that may bind it; none by default.",
+            "[hv1, hv2]",
+            shape=Shape.MANY,
+        ),
+    ),
+)
+
+KINDS: Final = (HYPERVISOR, TENANT, NETWORK, EGRESS_CLASS, PORT)
+"""In the order in which they are written."""
+
+
+def find_kind(word: str) -> KindRule | None:
+    """The kind that a person means: any case, singular, plural or short form; None if none fits."""
+    lowered = word.lower()
+    for rule in KINDS:
+        if lowered in {rule.kind.value.lower(), rule.plural, *rule.short}:
+            return rule
+    return None
