@@ -1,0 +1,49 @@
+# The two commands: `make demo` and `make test`. Everything else serves them.
+# Each target sets up what it needs; the second time that costs nothing.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+# Arguments for pytest, for example: make test PYTEST="tests/unit -k spoof"
+PYTEST ?=
+# A PID namespace of its own: whatever a test leaves behind, also after a crash, dies with it. The shell is its
+# first process and reaps orphans, which pytest would not.
+CAGE := unshare --pid --fork --kill-child --mount-proc
+
+.PHONY: help setup demo demo-down test lint bench docs clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+setup: ## Debian packages, virtual environment, locked Python packages
+	@scripts/setup.sh
+
+demo: setup ## two tenants with the same addresses on several hypervisors, with real packets
+	@$(PYTHON) -m topologies demo
+
+demo-down: ## remove everything that the demo made, and nothing else
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m topologies demo-down; \
+	else echo "demo-down: there is no .venv, so there was no demo"; fi
+
+test: setup lint ## linters, then all tests: unit, property, contract, integration
+	@mkdir -p .cache
+	@$(CAGE) /bin/sh -c '$(PYTHON) -m pytest -q --junitxml=.cache/junit.xml $(PYTEST); exit $$?'
+
+lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
+	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet .
+	@echo "lint: mypy --strict"; $(PYTHON) -m mypy --strict
+	@echo "lint: import-linter"; .venv/bin/lint-imports --no-logo >.cache/lint-imports.log 2>&1 || \
+		{ cat .cache/lint-imports.log; exit 1; }; tail -n 2 .cache/lint-imports.log
+
+bench: setup ## figures, no timed assertions
+	@$(CAGE) /bin/sh -c '$(PYTHON) -m tests.bench; exit $$?'
+
+docs: setup ## generate docs/pipeline.md from the tables' declarations
+	@$(PYTHON) -m pipelines.doc docs/pipeline.md
+
+clean: ## remove caches and the virtual environment (not the demo: make demo-down)
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build ./*.egg-info
