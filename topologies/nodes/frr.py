@@ -1,0 +1,149 @@
+"""FrrNode: zebra and bgpd in a node, as route reflector or as a hypervisor of kernel VXLAN and bridges.
+
+Place: at the edge of a fabric, outside of our product. Must not be configured by anything of ours but the
+text generated here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from topologies.cell import Cell
+from topologies.directory import LabDirectory
+from topologies.nodes.link import VM_MTU, End, link
+from topologies.nodes.node import LabNode
+from topologies.nodes.vm import INTERFACE, Vm
+
+PROGRAMS = Path("/usr/lib/frr")
+_CONFIGURATION = "/etc/frr"
+_RUN_DIRECTORY = "/var/run/frr"
+_CRASH_LOGS = "/var/tmp/frr"
+_DAEMONS = ("zebra", "bgpd")
+_TOOL_TIMEOUT = 20.0
+UPLINK = "up0"
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """BGP keepalive and hold time in seconds (RFC 4271 section 4.4, 4.2)."""
+
+    keepalive: int = 5
+    hold: int = 15
+
+
+def reflector_configuration(address: str, asn: int, clients: Sequence[str], timers: Timers) -> str:
+    """bgpd.conf of an iBGP route reflector (RFC 4456) for l2vpn evpn; clients connect from `clients`."""
+    ranges = "".join(f" bgp listen range {prefix} peer-group CLIENTS\n" for prefix in clients)
+    return (
+        f"router bgp {asn}\n bgp router-id {address}\n no bgp default ipv4-unicast\n"
+        " bgp listen limit 2000\n"
+        f" neighbor CLIENTS peer-group\n neighbor CLIENTS remote-as {asn}\n"
+        f" neighbor CLIENTS timers {timers.keepalive} {timers.hold}\n"
+        f" neighbor CLIENTS update-source {address}\n{ranges}"
+        " address-family l2vpn evpn\n  neighbor CLIENTS activate\n  neighbor CLIENTS route-reflector-client\n"
+        " exit-address-family\nexit\n"
+    )
+
+
+def host_configuration(address: str, asn: int, reflectors: Sequence[str], timers: Timers) -> str:
+    """bgpd.conf of a host that advertises the VNIs of its kernel VXLAN devices."""
+    lines = [f"router bgp {asn}", f" bgp router-id {address}", " no bgp default ipv4-unicast"]
+    for peer in reflectors:
+        lines += [
+            f" neighbor {peer} remote-as {asn}",
+            f" neighbor {peer} update-source {address}",
+            f" neighbor {peer} timers {timers.keepalive} {timers.hold}",
+            f" neighbor {peer} timers connect 1",
+        ]
+    lines += [" address-family l2vpn evpn"]
+    lines += [f"  neighbor {peer} activate" for peer in reflectors]
+    return "\n".join([*lines, "  advertise-all-vni", " exit-address-family", "exit", ""])
+
+
+class FrrNode(LabNode):
+    """`address` is its underlay address with prefix length, on the uplink `up0`."""
+
+    def __init__(self, name: str, cell: Cell, lab: LabDirectory, address: str) -> None:
+        super().__init__(name, cell, lab, private=(_CONFIGURATION, _RUN_DIRECTORY, _CRASH_LOGS))
+        self.cidr = address
+        self.routes: list[tuple[str, str]] = []
+        for own in self.mounts.values():
+            shutil.chown(own, "frr", "frr")
+        for program in _DAEMONS:
+            self._declare(program)
+
+    @property
+    def address(self) -> str:
+        """The underlay address without prefix length."""
+        return self.cidr.partition("/")[0]
+
+    def _declare(self, program: str) -> None:
+        run = self.mounts[_RUN_DIRECTORY]
+        log = f"file:{_RUN_DIRECTORY}/{program}.log"
+        command = [str(PROGRAMS / program), "-A", "127.0.0.1", "--log", log]
+        self.daemon(
+            program,
+            command,
+            ready=lambda: (run / f"{program}.vty").exists(),
+            before=lambda: (run / f"{program}.vty").unlink(missing_ok=True),
+        )
+
+    def start(self, bgp: str) -> None:
+        """Address the uplink, write the configuration and start zebra, then bgpd."""
+        routes = [f"ip route replace {prefix} via {gateway}" for prefix, gateway in self.routes]
+        self.run("\n".join([f"ip address replace {self.cidr} dev {UPLINK}", *routes]))
+        place = self.mounts[_CONFIGURATION]
+        for name, text in (("zebra", ""), ("bgpd", bgp), ("vtysh", "no service integrated-vtysh-config\n")):
+            path = place / f"{name}.conf"
+            path.write_text(text)
+            shutil.chown(path, "frr", "frr")
+        for program in _DAEMONS:
+            self.daemons[program].start()
+
+    def kill(self) -> None:
+        """SIGKILL both daemons."""
+        for program in reversed(_DAEMONS):
+            self.daemons[program].kill()
+
+    def revive(self) -> None:
+        """Start both again with the same configuration."""
+        for program in _DAEMONS:
+            self.daemons[program].start()
+
+    def vtysh(self, *commands: str) -> str:
+        """Output of vtysh commands."""
+        words = [w for c in commands for w in ("-c", c)]
+        return self.run(["vtysh", *words], timeout=_TOOL_TIMEOUT)
+
+    def show(self, command: str) -> Any:
+        """A `show ... json` command, parsed; {} if FRR says nothing."""
+        return json.loads(self.vtysh(f"{command} json") or "{}")
+
+    def established(self) -> tuple[str, ...]:
+        """Addresses of peers whose l2vpn evpn session is up, sorted."""
+        peers = self.show("show bgp l2vpn evpn summary").get("peers", {})
+        return tuple(sorted(name for name, peer in peers.items() if peer.get("state") == "Established"))
+
+
+class FrrHost(FrrNode):
+    """A host without our agent: per network a kernel bridge `brVNI` with the VXLAN device `vxVNI`."""
+
+    def add_network(self, vni: int) -> None:
+        """Bridge and VXLAN device; the FDB comes from EVPN alone, ARP and ND are answered from it."""
+        self.run(
+            f"ip link add br{vni} type bridge forward_delay 0 mcast_snooping 0\nip link set br{vni} up\n"
+            f"ip link add vx{vni} type vxlan id {vni} dstport 4789 local {self.address} nolearning\n"
+            f"ip link set vx{vni} master br{vni} up mtu {VM_MTU}\n"
+            f"bridge link set dev vx{vni} neigh_suppress on learning off"
+        )
+
+    def plug(self, vm: Vm, ifname: str, vni: int, mac: str, addresses: Sequence[str]) -> None:
+        """Give `vm` its eth0 in the network of `vni` (made before by `add_network`)."""
+        link(End(self, ifname), End(vm, INTERFACE, mac), VM_MTU)
+        self.run(f"ip link set {ifname} master br{vni}")
+        vm.configure(mac, addresses)
