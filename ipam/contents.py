@@ -1,7 +1,7 @@
 """Contents: everything that the store holds, as frozen values with the indexes that allocation needs.
 
-Place: made by `controller.store` from rows (through `ipam.draft`), read by `ipam.plan` and by the API's `get`.
-Records wrap the model values with what only people see (names of parents, labels). Must not do I/O.
+Place: made by `controller.store` from rows (through `ipam.draft`), read by `ipam.plan` and by the API's
+`get`. Records wrap the model values with what only people see (names of parents, labels). Must not do I/O.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class PortRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClassRecord:
-    """`version` rises by one with each change of the prefixes; `effective` is aware and UTC, None = at once."""
+    """`version` rises by one with each change of the prefixes; `effective` is aware and UTC, None = at
+    once.
+    """
 
     value: EgressClass
     version: int = 1

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import ip_network
 from typing import Final
 
-from ipam.subnets import size, usable
+from ipam.subnets import usable
 from model.addresses import Prefix, format_mac, parse_mac
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS, NetworkKey
 
@@ -47,8 +48,6 @@ ROUTER_ID: Final = "router-id"
 """Scope without a pool: the router ids of hypervisors."""
 CLASS_PREFIX: Final = "class-prefix"
 """Scope without a pool: the prefixes of egress classes, as text."""
-UID: Final = "uid"
-"""Scope without a pool: uids of ports, as text."""
 
 SITES: Final = range(1 << 16)
 _LOCAL: Final = 0x02 << 40
@@ -91,6 +90,15 @@ def address_pool(network: NetworkKey, subnet: Prefix) -> Pool:
     return Pool(address_scope(network, subnet), kind, base + offsets.start, base + offsets.stop - 1)
 
 
+def pool_of_scope(scope: str) -> Pool | None:
+    """The address pool of a scope that `address_scope` made; None for any other scope."""
+    kind, _, rest = scope.partition(":")
+    key, _, subnet = rest.partition(":")
+    if kind != "address" or not key.isdecimal() or not subnet:
+        return None
+    return address_pool(NetworkKey(int(key)), ip_network(subnet))
+
+
 def capacity(pool: Pool) -> int:
     """How many numbers the pool has."""
     return max(pool.last - pool.first + 1, 0)
@@ -108,6 +116,3 @@ def parse_range(name: str, kind: PoolKind, first: str, last: str) -> Pool:
     if kind is PoolKind.MAC:
         return Pool(name, kind, parse_mac(first), parse_mac(last))
     return Pool(name, kind, int(first), int(last))
-
-
-__all__ = ["Pool", "PoolKind", "address_pool", "address_scope", "capacity", "defaults", "mac_pool", "size"]

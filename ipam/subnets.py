@@ -1,7 +1,7 @@
 """Subnets: which addresses of a subnet are the network's own, and which may be handed out.
 
-Place: the arithmetic under address pools; pipelines may ask it for the gateway too (through the store's values).
-Must not know networks, ports or what is in use.
+Place: the arithmetic under address pools; pipelines may ask it for the gateway too (through the store's
+values). Must not know networks, ports or what is in use.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 from model.addresses import Address, Prefix
 
 WINDOW: Final = 1 << 20
-"""Addresses of a subnet, from its start, that are allocated by themselves: a /64 would need 2^54 words. Static
-requests may lie anywhere in the subnet."""
+"""Addresses of a subnet, from its start, that are allocated by themselves: a /64 would need 2^54 words.
+Static requests may lie anywhere in the subnet."""
 
 
 def size(subnet: Prefix) -> int:
@@ -27,7 +27,7 @@ def gateway(subnet: Prefix) -> Address:
 
 
 def usable(subnet: Prefix) -> range:
-    """Offsets that may be handed out: after the gateway, without the IPv4 broadcast address, in the window."""
+    """Offsets that may be handed out: after the gateway, no IPv4 broadcast address, in the window."""
     first = int(gateway(subnet)) - int(subnet.network_address) + 1
     total = size(subnet)
     last = total - 1 if subnet.version == 4 and total > 2 else total

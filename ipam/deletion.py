@@ -1,0 +1,80 @@
+"""Deletion: what would go, and what forbids it.
+
+Place: called by the API for `delete`; the result is written like any other plan. Must not prune what was not
+named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ipam.contents import Contents
+from ipam.steps import Plan
+from ipam.trial import Trial
+from model.errors import Conflict, NotFound
+from model.ids import HostName, Uid
+from model.wanted import Kind, Reference, title
+
+_ORDER: Final = (Kind.PORT, Kind.EGRESS_CLASS, Kind.NETWORK, Kind.TENANT, Kind.HYPERVISOR)
+"""Children before parents."""
+_SHOWN: Final = 3
+"""How many dependants a message names."""
+
+
+def plan_deletion(contents: Contents, references: Sequence[Reference], now: int) -> Plan:
+    """Delete the named objects. `now`: Unix ms; what they held cools down from then.
+
+    Raises NotFound or Conflict (a tenant with networks, a network with ports, a host that ports name; unless
+    those are named too), carrying every fault.
+    """
+    asked = frozenset(references)
+    trial = Trial(contents, now, _no_uid, asked)
+    unique = {reference: reference for reference in reversed(references)}
+    for reference in sorted(unique, key=lambda r: (_ORDER.index(r.kind), r.tenant or "", r.name)):
+        record = trial.draft.find(reference)
+        if record is None:
+            trial.refuse(
+                NotFound,
+                reference,
+                "not-found",
+                "it does not exist",
+                f"See `ringfence get {reference.kind.value.lower()}` for those that do.",
+            )
+            continue
+        rest = [r for r in _dependants(contents, reference) if r not in asked]
+        if rest:
+            _refuse(trial, reference, rest)
+        else:
+            trial.drop(reference, record)
+    return trial.finish()
+
+
+def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]:
+    name, tenant = reference.name, reference.tenant or ""
+    match reference.kind:
+        case Kind.TENANT:
+            return (Reference(Kind.NETWORK, n, name) for n in sorted(contents.networks_of.get(name, ())))
+        case Kind.NETWORK:
+            return (Reference(Kind.PORT, p, tenant) for p in sorted(contents.members.get((tenant, name), ())))
+        case Kind.HYPERVISOR:
+            return (Reference(Kind.PORT, p, t) for t, p in sorted(contents.uses.get(HostName(name), ())))
+        case Kind.EGRESS_CLASS | Kind.PORT:
+            return ()
+
+
+def _refuse(trial: Trial, reference: Reference, rest: list[Reference]) -> None:
+    named = ", ".join(title(r) for r in rest[:_SHOWN]) + (", ..." if len(rest) > _SHOWN else "")
+    trial.refuse(
+        Conflict,
+        reference,
+        "still-used",
+        f"{len(rest)} object{'s' if len(rest) != 1 else ''} still need it: {named}",
+        "Take it out of the ports' hosts first."
+        if reference.kind is Kind.HYPERVISOR
+        else "Delete those first, or name them in the same request.",
+    )
+
+
+def _no_uid() -> Uid:
+    raise AssertionError("a deletion creates nothing")

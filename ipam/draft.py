@@ -1,0 +1,296 @@
+"""Draft: Contents under change, with their indexes kept right.
+
+Place: the store's cache turns rows into Contents with it, and a plan tries its allocations on one that it
+throws away. The Contents it was made from stay as they are. Must not refuse anything: that is the plan's
+task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from immutables import Map, MapMutation
+
+from ipam.bitmap import Bitmap
+from ipam.contents import (
+    Claim,
+    ClassRecord,
+    Contents,
+    HypervisorRecord,
+    NetworkRecord,
+    PortRecord,
+    Record,
+    TenantRecord,
+    refer,
+)
+from ipam.pools import (
+    CLASS_ID,
+    CLASS_PREFIX,
+    MAC,
+    NETWORK_KEY,
+    PORT_KEY,
+    ROUTER_ID,
+    TENANT_KEY,
+    VNI,
+    VTEP,
+    Pool,
+    address_scope,
+    pool_of_scope,
+)
+from model.addresses import Address
+from model.ids import HostName, PortKey
+from model.intent import Binding, Cluster, Network
+from model.wanted import Kind, Reference
+
+K = TypeVar("K")
+Inner = TypeVar("Inner")
+
+
+def address_claim(network: Network, address: Address) -> Claim:
+    """Who holds an address is decided per network; the scope is the subnet that the address lies in."""
+    for subnet in network.subnets:
+        if address.version == subnet.version and address in subnet:
+            return address_scope(network.key, subnet), int(address)
+    return f"address:{network.key}", int(address)
+
+
+class Draft:
+    """Mutable Contents. Parents before children: a port is indexed with its network's subnets."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.cluster = contents.cluster
+        self.pools: MapMutation[str, Pool] = contents.pools.mutate()
+        self.bindings: MapMutation[PortKey, Binding] = contents.bindings.mutate()
+        self.tombstones: MapMutation[Claim, int] = contents.tombstones.mutate()
+        self.owners: MapMutation[Claim, Reference] = contents.owners.mutate()
+        self.tenants = contents.tenants.mutate()
+        self.networks = contents.networks.mutate()
+        self.ports = contents.ports.mutate()
+        self.classes = contents.classes.mutate()
+        self.hypervisors = contents.hypervisors.mutate()
+        self._members = contents.members.mutate()
+        self._networks_of = contents.networks_of.mutate()
+        self._uses = contents.uses.mutate()
+        self._taken: Mapping[str, Bitmap] = contents.taken
+        self._own: dict[str, Bitmap] = {}
+        self._subnet_pools: dict[str, Pool] = {}
+
+    def contents(self) -> Contents:
+        """The state now, frozen; the draft must not be used any more."""
+        taken = dict(self._taken)
+        taken.update(self._own)
+        return Contents(
+            cluster=self.cluster,
+            pools=self.pools.finish(),
+            tenants=self.tenants.finish(),
+            networks=self.networks.finish(),
+            ports=self.ports.finish(),
+            classes=self.classes.finish(),
+            hypervisors=self.hypervisors.finish(),
+            bindings=self.bindings.finish(),
+            tombstones=self.tombstones.finish(),
+            owners=self.owners.finish(),
+            taken=taken,
+            members=self._members.finish(),
+            networks_of=self._networks_of.finish(),
+            uses=self._uses.finish(),
+        )
+
+    def set_cluster(self, cluster: Cluster | None) -> None:
+        """Replace the cluster's settings."""
+        self.cluster = cluster
+
+    def put_pool(self, pool: Pool) -> None:
+        """Add or move a pool; its bitmap is built again from what is held in its scope."""
+        self.pools[pool.name] = pool
+        bitmap = Bitmap()
+        owners, tombstones = self.owners.finish(), self.tombstones.finish()
+        self.owners, self.tombstones = owners.mutate(), tombstones.mutate()
+        for claims in (owners, tombstones):
+            for scope, value in claims:
+                if scope == pool.name and isinstance(value, int) and pool.first <= value <= pool.last:
+                    bitmap.take(value - pool.first)
+        self._own[pool.name] = bitmap
+
+    def put(self, record: Record) -> None:
+        """Add or replace an object."""
+        reference = refer(record)
+        before = self.find(reference)
+        old = () if before is None else self.claims(before)
+        new = self.claims(record)
+        for claim in old:
+            if claim not in new:
+                self.free(claim, reference)
+        if isinstance(before, PortRecord):
+            self._unlink(before)
+        self._store(record)
+        for claim in new:
+            self.owners[claim] = reference
+            self._settle(claim)
+
+    def remove(self, reference: Reference) -> Record | None:
+        """Take an object out; None if it was not there."""
+        before = self.find(reference)
+        if before is None:
+            return None
+        for claim in self.claims(before):
+            self.free(claim, reference)
+        match before:
+            case TenantRecord(value):
+                del self.tenants[value.name]
+            case NetworkRecord(value, tenant):
+                del self.networks[tenant, value.name]
+                _discard(self._networks_of, tenant, value.name)
+            case PortRecord(value, tenant):
+                self._unlink(before)
+                del self.ports[tenant, value.name]
+            case ClassRecord(value):
+                del self.classes[value.name]
+            case HypervisorRecord(value):
+                del self.hypervisors[value.name]
+        return before
+
+    def hold(self, claim: Claim, reference: Reference) -> Reference | None:
+        """Claim for `reference`; if another object holds it, nothing changes and that one is returned."""
+        holder = self.owners.get(claim)
+        if holder is not None and holder != reference:
+            return holder
+        self.owners[claim] = reference
+        self._settle(claim)
+        return None
+
+    def free(self, claim: Claim, reference: Reference) -> None:
+        """Give a claim up, if it is the object's."""
+        if self.owners.get(claim) == reference:
+            del self.owners[claim]
+            self._settle(claim)
+
+    def bury(self, claim: Claim, until: int) -> None:
+        """Let a claim cool down until `until` (Unix ms)."""
+        self.tombstones[claim] = until
+        self._settle(claim)
+
+    def unbury(self, claim: Claim) -> None:
+        """End a claim's cool-down, if it has one."""
+        if self.tombstones.pop(claim, None) is not None:
+            self._settle(claim)
+
+    def find(self, reference: Reference) -> Record | None:
+        """The record of that name; None if there is none."""
+        key = (reference.tenant or "", reference.name)
+        match reference.kind:
+            case Kind.TENANT:
+                return self.tenants.get(reference.name)
+            case Kind.NETWORK:
+                return self.networks.get(key)
+            case Kind.PORT:
+                return self.ports.get(key)
+            case Kind.EGRESS_CLASS:
+                return self.classes.get(reference.name)
+            case Kind.HYPERVISOR:
+                return self.hypervisors.get(HostName(reference.name))
+
+    def claims(self, record: Record) -> tuple[Claim, ...]:
+        """What the object alone may hold."""
+        match record:
+            case TenantRecord(value):
+                return ((TENANT_KEY, value.key),)
+            case NetworkRecord(value):
+                return ((NETWORK_KEY, value.key), (VNI, value.vni))
+            case PortRecord(value, tenant, network):
+                parent = self.networks[tenant, network].value
+                return (
+                    (PORT_KEY, value.key),
+                    (MAC, value.mac),
+                    *(address_claim(parent, address) for address in value.addresses),
+                )
+            case ClassRecord(value):
+                return ((CLASS_ID, value.id), *((CLASS_PREFIX, str(p)) for p in value.prefixes))
+            case HypervisorRecord(value):
+                return ((VTEP, str(value.vtep)), (ROUTER_ID, value.router_id))
+
+    def pool(self, scope: str) -> Pool | None:
+        """The pool of a scope; None if nothing is handed out from it."""
+        found = self.pools.get(scope) or self._subnet_pools.get(scope)
+        if found is None:
+            found = pool_of_scope(scope)
+            if found is not None:
+                self._subnet_pools[scope] = found
+        return found
+
+    def subnet_pool(self, network: Network, version: int) -> Pool | None:
+        """The pool of the network's IPv4 (4) or IPv6 (6) subnet; None if it has none."""
+        for subnet in network.subnets:
+            if subnet.version == version:
+                return self.pool(address_scope(network.key, subnet))
+        return None
+
+    def next_free(self, pool: Pool) -> int | None:
+        """The lowest number of the pool that nobody holds and that is not cooling down; None if there is
+        none.
+        """
+        taken = self._own.get(pool.name) or self._taken.get(pool.name)
+        if taken is None:
+            return pool.first if pool.first <= pool.last else None
+        offset = taken.next_free(0, pool.last - pool.first + 1)
+        return None if offset is None else pool.first + offset
+
+    def used(self, pool: Pool) -> int:
+        """How many numbers of the pool are held or cooling down."""
+        taken = self._own.get(pool.name) or self._taken.get(pool.name)
+        return 0 if taken is None else taken.used
+
+    def members(self, tenant: str, network: str) -> Iterable[str]:
+        """Names of the network's ports."""
+        return sorted(self._members.get((tenant, network), Map()))
+
+    def _store(self, record: Record) -> None:
+        match record:
+            case TenantRecord(value):
+                self.tenants[value.name] = record
+            case NetworkRecord(value, tenant):
+                self.networks[tenant, value.name] = record
+                _add(self._networks_of, tenant, value.name)
+            case PortRecord(value, tenant, network):
+                self.ports[tenant, value.name] = record
+                _add(self._members, (tenant, network), value.name)
+                for host in value.hosts:
+                    _add(self._uses, host, (tenant, value.name))
+            case ClassRecord(value):
+                self.classes[value.name] = record
+            case HypervisorRecord(value):
+                self.hypervisors[value.name] = record
+
+    def _unlink(self, record: PortRecord) -> None:
+        _discard(self._members, (record.tenant, record.network), record.value.name)
+        for host in record.value.hosts:
+            _discard(self._uses, host, (record.tenant, record.value.name))
+
+    def _settle(self, claim: Claim) -> None:
+        scope, value = claim
+        pool = self.pool(scope)
+        if pool is None or not isinstance(value, int) or not pool.first <= value <= pool.last:
+            return
+        bitmap = self._own.get(scope)
+        if bitmap is None:
+            found = self._taken.get(scope)
+            bitmap = self._own[scope] = Bitmap() if found is None else found.copy()
+        if claim in self.owners or claim in self.tombstones:
+            bitmap.take(value - pool.first)
+        else:
+            bitmap.release(value - pool.first)
+
+
+def _add(index: MapMutation[Any, Map[Any, None]], key: Any, member: Any) -> None:
+    index[key] = index.get(key, Map()).set(member, None)
+
+
+def _discard(index: MapMutation[Any, Map[Any, None]], key: Any, member: Any) -> None:
+    members = index.get(key, Map())
+    if member in members:
+        rest = members.delete(member)
+        if rest:
+            index[key] = rest
+        else:
+            del index[key]

@@ -1,0 +1,129 @@
+"""Networks: planning of layer 2 segments: key, VNI and what may change while ports exist.
+
+Place: one part of `ipam.plan`. Must not write anything but the trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ipam.contents import NetworkRecord, TenantRecord
+from ipam.pools import NETWORK_KEY, VNI
+from ipam.trial import Trial
+from model.addresses import Prefix
+from model.errors import Conflict, Invalid
+from model.ids import NetworkKey, Vni
+from model.intent import Network
+from model.wanted import Kind, Reference, WantedNetwork
+
+
+def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
+    """VNIs that are written are claimed before any is handed out."""
+    admitted = []
+    for want in wanted:
+        tenant = trial.draft.tenants.get(want.tenant)
+        before = trial.draft.networks.get((want.tenant, want.name))
+        sound = _check_subnets(trial, want, before)
+        if tenant is None:
+            _refuse_tenant(trial, want)
+        elif sound and _check_vni(trial, want, before):
+            admitted.append((want, tenant, before))
+    for want, tenant, before in admitted:
+        if before is None:
+            _create(trial, want, tenant)
+        else:
+            trial.settle(want, before, _merge(before, want))
+
+
+def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
+    pools = trial.draft.pools
+    vni = want.vni
+    if vni is None:
+        vni_number = trial.allocate(want, pools[VNI], "pool vni", "spec.vni")
+        vni = None if vni_number is None else Vni(vni_number)
+    key = trial.allocate(want, pools[NETWORK_KEY], "pool network-key", "")
+    if vni is None or key is None:
+        return
+    value = Network(
+        trial.new_uid(), tenant.value.key, want.name, NetworkKey(key), vni, _ordered(want.subnets or ())
+    )
+    if want.mtu is not None:
+        value = replace(value, mtu=want.mtu)
+    value = replace(value, replicate=bool(want.replicate))
+    trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
+
+
+def _merge(before: NetworkRecord, want: WantedNetwork) -> NetworkRecord:
+    value = before.value
+    if want.subnets is not None:
+        value = replace(value, subnets=_ordered(want.subnets))
+    if want.mtu is not None:
+        value = replace(value, mtu=want.mtu)
+    if want.replicate is not None:
+        value = replace(value, replicate=want.replicate)
+    labels = before.labels if want.labels is None else want.labels
+    return replace(before, value=value, labels=labels)
+
+
+def _ordered(subnets: tuple[Prefix, ...]) -> tuple[Prefix, ...]:
+    return tuple(sorted(subnets, key=lambda s: (s.version, int(s.network_address), s.prefixlen)))
+
+
+def _check_subnets(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) -> bool:
+    if want.subnets is None:
+        return True
+    versions = [s.version for s in want.subnets]
+    if len(versions) != len(set(versions)):
+        trial.refuse(
+            Invalid,
+            want,
+            "one-subnet-per-family",
+            "there is more than one subnet of a family",
+            "Write at most one IPv4 and one IPv6 subnet; make a second network for more.",
+            "spec.subnets",
+        )
+        return False
+    lost = () if before is None else tuple(s for s in before.value.subnets if s not in want.subnets)
+    ports = tuple(trial.draft.members(want.tenant, want.name)) if lost else ()
+    if ports:
+        trial.refuse(
+            Conflict,
+            want,
+            "subnet-in-use",
+            f"subnet {lost[0]} can't be changed: the network has {len(ports)} ports ({ports[0]}, ...)",
+            "Delete its ports first, or make a new network.",
+            "spec.subnets",
+        )
+    return not ports
+
+
+def _check_vni(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) -> bool:
+    if want.vni is None:
+        return True
+    if before is None:
+        return trial.hold(want, (VNI, want.vni), f"VNI {want.vni}", "spec.vni")
+    if before.value.vni == want.vni:
+        return True
+    trial.refuse(
+        Conflict,
+        want,
+        "immutable",
+        f"its VNI is {before.value.vni} and can't become {want.vni}",
+        "Leave spec.vni out, or delete the network and make it again.",
+        "spec.vni",
+    )
+    return False
+
+
+def _refuse_tenant(trial: Trial, want: WantedNetwork) -> None:
+    if Reference(Kind.TENANT, want.tenant) in trial.asked:
+        return  # that tenant's own faults say why
+    trial.refuse(
+        Conflict,
+        want,
+        "unknown-tenant",
+        f"there is no tenant {want.tenant}",
+        f"Add a Tenant {want.tenant} to the manifest, or correct metadata.tenant.",
+        "metadata.tenant",
+    )

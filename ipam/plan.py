@@ -1,0 +1,76 @@
+"""Plan: from what the store holds and what is wanted to what would be written, all or nothing.
+
+Place: called by the API for `apply` and `plan`; `controller.store.writer` writes the result in one
+transaction. Pure and deterministic: the order of the wanted objects never changes the result. Must not read a
+clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ipam.contents import Contents
+from ipam.networks import plan_networks
+from ipam.ports import plan_ports
+from ipam.roots import plan_classes, plan_hypervisors, plan_tenants
+from ipam.steps import Plan
+from ipam.trial import Trial
+from model.errors import Fault, Invalid, Unavailable
+from model.ids import Uid
+from model.wanted import (
+    Reference,
+    Wanted,
+    WantedEgressClass,
+    WantedHypervisor,
+    WantedNetwork,
+    WantedPort,
+    WantedTenant,
+    refer,
+    title,
+)
+
+
+def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callable[[], Uid]) -> Plan:
+    """Allocate keys, VNIs, MACs and addresses for everything that is new, and check everything that changes.
+
+    `now`: Unix ms. `new_uid`: gives a fresh UUID for each new object. Absent optional fields keep what is
+    stored. Raises Invalid, NotFound, Conflict or Exhausted (the first of these that occurred) carrying every
+    fault; Unavailable if the store has no cluster settings yet.
+    """
+    if contents.cluster is None:
+        raise Unavailable(
+            Fault(
+                "Cluster",
+                "cluster-missing",
+                "the store holds no cluster settings yet",
+                "Start the API with its settings once; it writes them.",
+            )
+        )
+    trial = Trial(contents, now, new_uid, frozenset(refer(want) for want in wanted))
+    ordered = _once(trial, wanted)
+    plan_hypervisors(trial, [w for w in ordered if isinstance(w, WantedHypervisor)])
+    plan_tenants(trial, [w for w in ordered if isinstance(w, WantedTenant)])
+    plan_networks(trial, [w for w in ordered if isinstance(w, WantedNetwork)])
+    plan_classes(trial, [w for w in ordered if isinstance(w, WantedEgressClass)])
+    plan_ports(trial, [w for w in ordered if isinstance(w, WantedPort)])
+    return trial.finish()
+
+
+def _once(trial: Trial, wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Sorted by name; an object that is written twice is refused at its second place."""
+    first: dict[Reference, Wanted] = {}
+    for want in wanted:
+        reference = refer(want)
+        if reference in first:
+            place = first[reference].where
+            trial.refuse(
+                Invalid,
+                want,
+                "written-twice",
+                f"{title(reference)} was already written at {place.source or 'the same
+                request'}:{place.line}", "Keep one of the two.",
+                "metadata.name",
+            )
+        else:
+            first[reference] = want
+    return [first[r] for r in sorted(first, key=lambda r: (r.tenant or "", r.name))]

@@ -1,0 +1,126 @@
+"""Roots: planning of what has no parent: tenants, hypervisors and egress classes.
+
+Place: one part of `ipam.plan`. Must not write anything but the trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
+from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VTEP
+from ipam.trial import Trial
+from model.errors import Conflict, Invalid
+from model.ids import ClassId, TenantKey
+from model.intent import EgressClass, Hypervisor, Tenant
+from model.wanted import WantedEgressClass, WantedHypervisor, WantedTenant, refer
+
+
+def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
+    """Key from the pool; labels may change."""
+    for want in wanted:
+        before = trial.draft.tenants.get(want.name)
+        if before is None:
+            key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
+            if key is not None:
+                value = Tenant(trial.new_uid(), want.name, TenantKey(key))
+                trial.settle(want, None, TenantRecord(value, want.labels or ()))
+        else:
+            labels = before.labels if want.labels is None else want.labels
+            trial.settle(want, before, replace(before, labels=labels))
+
+
+def plan_classes(trial: Trial, wanted: Sequence[WantedEgressClass]) -> None:
+    """Id from the pool; a prefix belongs to one class alone, or longest-prefix match would not decide."""
+    for want in wanted:
+        before = trial.draft.classes.get(want.name)
+        if before is not None:
+            gone = set(before.value.prefixes) - set(want.prefixes)
+            trial.release(refer(want), ((CLASS_PREFIX, str(p)) for p in before.value.prefixes if p in gone))
+    for want in wanted:
+        before = trial.draft.classes.get(want.name)
+        held = [
+            trial.hold(want, (CLASS_PREFIX, str(p)), f"prefix {p}", f"spec.prefixes[{i}]")
+            for i, p in enumerate(want.prefixes)
+        ]
+        if not all(held):
+            continue
+        # Longest first, as the pipeline wants them (model.intent.EgressClass).
+        prefixes = tuple(
+            sorted(set(want.prefixes), key=lambda p: (-p.prefixlen, p.version, int(p.network_address)))
+        )
+        if before is None:
+            number = trial.allocate(want, trial.draft.pools[CLASS_ID], "pool class-id", "")
+            if number is not None:
+                value = EgressClass(trial.new_uid(), want.name, ClassId(number), prefixes)
+                trial.settle(want, None, ClassRecord(value, 1, want.effective, want.labels or ()))
+            continue
+        same = prefixes == before.value.prefixes
+        after = ClassRecord(
+            value=replace(before.value, prefixes=prefixes),
+            version=before.version if same else before.version + 1,
+            effective=before.effective if want.effective is None else want.effective,
+            labels=before.labels if want.labels is None else want.labels,
+        )
+        trial.settle(want, before, after)
+
+
+def plan_hypervisors(trial: Trial, wanted: Sequence[WantedHypervisor]) -> None:
+    """VTEP and router id are unique; neither they nor `external` may change while ports are bound there."""
+    values = [(want, _hypervisor(trial, want)) for want in wanted]
+    for want, value in values:
+        before = trial.draft.hypervisors.get(want.name)
+        if before is not None and value is not None:
+            gone = ((VTEP, str(before.value.vtep)), (ROUTER_ID, before.value.router_id))
+            kept = ((VTEP, str(value.vtep)), (ROUTER_ID, value.router_id))
+            trial.release(refer(want), (claim for claim in gone if claim not in kept))
+    for want, value in values:
+        if value is None:
+            continue
+        before = trial.draft.hypervisors.get(want.name)
+        held = [
+            trial.hold(want, (VTEP, str(value.vtep)), f"VTEP {value.vtep}", "spec.vtep"),
+            trial.hold(want, (ROUTER_ID, value.router_id), f"router id {value.router_id}", "spec.routerId"),
+        ]
+        if not all(held):
+            continue
+        if before is None:
+            trial.settle(want, None, HypervisorRecord(value, want.labels or ()))
+        else:
+            labels = before.labels if want.labels is None else want.labels
+            trial.settle(want, before, HypervisorRecord(value, labels))
+
+
+def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
+    before = trial.draft.hypervisors.get(want.name)
+    router_id = want.router_id
+    if router_id is None and before is not None and before.value.vtep == want.vtep:
+        router_id = before.value.router_id
+    if router_id is None and want.vtep.version == 4:
+        router_id = int(want.vtep)
+    if router_id is None:
+        trial.refuse(
+            Invalid,
+            want,
+            "router-id-missing",
+            "a host with an IPv6 VTEP has no router id",
+            "Write spec.routerId: 32 bits in dotted form, unique in the cluster.",
+            "spec.routerId",
+        )
+        return None
+    external = want.external
+    if external is None:
+        external = False if before is None else before.value.external
+    value = Hypervisor(want.name, want.vtep, router_id, external)
+    if before is not None and before.value != value and trial.bound_to(want.name):
+        trial.refuse(
+            Conflict,
+            want,
+            "host-in-use",
+            "its VTEP, router id or kind would change while ports are bound to it",
+            f"Move or release the ports of {want.name} first.",
+            "spec",
+        )
+        return None
+    return value
