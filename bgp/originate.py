@@ -2,8 +2,8 @@
 
 Place: pure; the agent's loop hands the result to `bgp.client`. Must not know what peers said or what a switch
 holds. RT-2 per port bound here (MAC alone, and MAC with each address: RFC 7432 section 7.2), RT-3 per network
-with such a port (section 7.3), ingress replication (section 11.2). Cost follows the change: `reoriginate` touches
-the ports and networks that the changes name.
+with such a port (section 7.3), ingress replication (section 11.2). Cost follows the change: `reoriginate`
+touches the ports and networks that the changes name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from immutables import Map
 
 from bgp.codec import communities, nlri
 from model.change import Change, Part
-from model.ids import NetworkKey, PortKey
+from model.ids import NetworkKey, PortKey, Uid
 from model.intent import Cluster, Hypervisor, Network, Port
 from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Nlri, Route
 from model.snapshot import Snapshot
@@ -72,7 +72,9 @@ def originate(snapshot: Snapshot) -> Originated:
 def reoriginate(
     previous: Originated, old: Snapshot, new: Snapshot, changes: frozenset[Change]
 ) -> tuple[Originated, tuple[Route, ...], tuple[Route, ...]]:
-    """(now, announce, withdraw) after `changes`; `now` equals `originate(new)`. Routes in order of their keys."""
+    """(now, announce, withdraw) after `changes`; `now` equals `originate(new)`. Routes in order of their
+    keys.
+    """
     if _everything(old, new, changes):
         now = originate(new)
         keys = set(previous.routes) | set(now.routes)
@@ -115,7 +117,7 @@ def _touched(
         if change.part in (Part.PORT, Part.BINDING) and isinstance(change.key, int):
             ports.add(PortKey(change.key))
         elif change.part is Part.INTERFACE and isinstance(change.key, str):
-            found = (snapshot.by_uid.get(change.key) for snapshot in (old, new))  # type: ignore[call-overload]
+            found = (snapshot.by_uid.get(Uid(change.key)) for snapshot in (old, new))
             ports.update(key for key in found if key is not None)
         elif change.part is Part.NETWORK and isinstance(change.key, int):
             key = NetworkKey(change.key)

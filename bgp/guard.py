@@ -1,0 +1,261 @@
+"""The guard: may this VTEP say this? A received route against what the store authorises.
+
+Place: pure; asked by `bgp.learn` for each route that arrives and again when the store changes. Must not
+remember anything, choose between routes, or trust a sequence number: authority is the store's, location
+included (RFC 7432 section 15.1 only damps duplicate MACs; here a stolen MAC is refused whatever its
+sequence).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bgp.codec import communities, nlri
+from bgp.lookup import Lookup
+from model.addresses import Address, format_mac, is_unicast, link_local
+from model.ids import Mac, NetworkKey, PortKey
+from model.intent import Hypervisor, Network, Port
+from model.route import MacRoute, MulticastRoute, Route
+from model.snapshot import Snapshot
+
+_NO_SEGMENT: Final = bytes(10)
+
+
+@dataclass(frozen=True, slots=True)
+class MacClaim:
+    """An accepted RT-2. `bound`: the store binds the port to this VTEP now (external hosts have no
+    bindings).
+    """
+
+    network: NetworkKey
+    mac: Mac
+    vtep: Address
+    address: Address | None
+    sequence: int
+    preference: int
+
+
+@dataclass(frozen=True, slots=True)
+class FloodClaim:
+    """An accepted RT-3."""
+
+    network: NetworkKey
+    vtep: Address
+
+
+Claim = MacClaim | FloodClaim
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a route is not believed. `code` is stable; `text` names object, rule and remedy."""
+
+    code: str
+    text: str
+
+
+class NotImported:
+    """The route concerns no network that this host knows, or is of a type that nothing uses yet."""
+
+    __slots__ = ()
+
+
+NOT_IMPORTED: Final = NotImported()
+
+Verdict = Claim | Refused | NotImported
+
+
+def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
+    """The verdict on one route; `lookup` indexes `snapshot`."""
+    body = route.nlri
+    if not isinstance(body, MacRoute | MulticastRoute):
+        return NOT_IMPORTED
+    network = _network(snapshot, lookup, route, body)
+    if not isinstance(network, Network):
+        return network
+    host = _host(snapshot, lookup, route, body)
+    if isinstance(host, Refused):
+        return host
+    if isinstance(body, MacRoute):
+        return _judge_mac(snapshot, lookup, _Case(network, host, route), body)
+    return _judge_flood(snapshot, lookup, _Case(network, host, route))
+
+
+def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
+    """Whether the store binds now what the claim says: the port to its VTEP, or a port of the network to it.
+
+    External hosts have no bindings, so theirs are never bound.
+    """
+    name = lookup.host(claim.vtep)
+    if isinstance(claim, MacClaim):
+        port = lookup.port(claim.network, claim.mac)
+        keys = frozenset[PortKey]() if port is None else frozenset((port,))
+    else:
+        keys = snapshot.by_network.get(claim.network, frozenset())
+    bindings = (snapshot.bindings.get(key) for key in keys)
+    return any(one is not None and one.active and one.host == name for one in bindings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    network: Network
+    host: Hypervisor
+    route: Route
+
+    def who(self) -> str:
+        return f"VTEP {self.host.vtep} (host {self.host.name})"
+
+
+def _network(
+    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
+) -> Network | Refused | NotImported:
+    """The one network that both route target and VNI name (RFC 8365 sections 5.1.2 and 5.1.3)."""
+    asn = None if snapshot.cluster is None else snapshot.cluster.asn
+    vni = body.vni if isinstance(body, MacRoute) else route.attributes.pmsi_vni
+    labelled = None if vni is None else lookup.network(vni)
+    targeted: set[NetworkKey] = set()
+    for target in route.attributes.route_targets:
+        named = communities.target_vni(target)
+        found = None if named is None else lookup.network(named)
+        if (
+            found is not None
+            and asn is not None
+            and target == communities.route_target(asn, snapshot.networks[found].vni)
+        ):
+            targeted.add(found)
+    if labelled is not None and labelled in targeted:
+        return snapshot.networks[labelled]
+    if not targeted and labelled is None:
+        return NOT_IMPORTED
+    shown = " ".join(communities.target_text(one) for one in route.attributes.route_targets) or "none"
+    if not targeted:
+        return Refused(
+            "route-target-foreign",
+            f"VNI {vni} is that of network {_name(snapshot, labelled)}, but the route targets are {shown}; "
+            f"announce that VNI with {asn}:{vni} only, or look into who sends this",
+        )
+    if vni is None:
+        return Refused(
+            "pmsi-missing",
+            f"RT-3 with route targets {shown} names no ingress replication tunnel (RFC 7432 section 11.2); "
+            "set the sender to ingress replication",
+        )
+    names = " ".join(_name(snapshot, key) for key in sorted(targeted))
+    return Refused(
+        "vni-foreign",
+        f"VNI {vni} is not that of network {names}, whose route target {shown} the route bears; "
+        "correct the sender's VNI, or look into who sends this",
+    )
+
+
+def _host(
+    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
+) -> Hypervisor | Refused:
+    """The declared hypervisor that the next hop stands for, and that the rest of the route agrees with."""
+    hop = route.attributes.next_hop
+    tunnels = route.attributes.encapsulations
+    if tunnels and communities.VXLAN not in tunnels:
+        return Refused("encapsulation", f"tunnel types {tunnels} lack VXLAN (8); set the sender to VXLAN")
+    name = lookup.host(hop)
+    if name is None:
+        return Refused(
+            "next-hop-unknown",
+            f"next hop {hop} is the VTEP of no declared Hypervisor; declare it, or remove it",
+        )
+    if name == snapshot.host:
+        return Refused(
+            "next-hop-own",
+            f"next hop {hop} is this host's own VTEP; give each host its own, or look into who sends",
+        )
+    host = snapshot.hypervisors[name]
+    rd = nlri.parse_distinguisher(body.rd)
+    if rd is None or rd.router_id != host.router_id:
+        return Refused(
+            "distinguisher",
+            f"route distinguisher {body.rd.hex()} is not `router-id:number` with the router id of host "
+            f"{name}; correct the Hypervisor's router id or the sender's",
+        )
+    if body.etag:
+        return Refused("ethernet-tag", f"Ethernet tag {body.etag} of {name}; VLAN-based service has tag 0")
+    if route.attributes.default_gateway:
+        return Refused(
+            "default-gateway", f"host {name} claims to be a default gateway; no host may, turn it off there"
+        )
+    if route.attributes.sticky and not host.external:
+        return Refused(
+            "sticky", f"host {name} claims a static MAC; a host with an agent never does: look into it"
+        )
+    return host
+
+
+def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) -> Verdict:
+    mac = format_mac(body.mac)
+    name = _name(snapshot, case.network.key)
+    if not is_unicast(body.mac):
+        return Refused(
+            "mac-martian", f"{case.who()} announces {mac}, which is no unicast MAC; look into who sends"
+        )
+    if body.esi != _NO_SEGMENT:
+        return Refused("segment", f"{case.who()} announces {mac} on an Ethernet segment; none is declared")
+    key = lookup.port(case.network.key, body.mac)
+    if key is None:
+        return Refused(
+            "mac-unknown",
+            f"{case.who()} announces {mac} in network {name}, which has no such port; create the port",
+        )
+    port = snapshot.ports[key]
+    if case.host.name not in port.hosts:
+        return Refused(
+            "vtep-not-authorised",
+            f"{case.who()} announces {mac} of port {port.name} in network {name}, whose hosts are "
+            f"{', '.join(port.hosts) or 'none'}; add the host to the port, or look into who sends this",
+        )
+    binding = snapshot.bindings.get(key)
+    if binding is not None and binding.active and binding.host != case.host.name:
+        return Refused(
+            "bound-elsewhere",
+            f"{case.who()} announces {mac} of port {port.name} in network {name}, which is bound to host "
+            f"{binding.host}; unbind it there first, or look into who sends this",
+        )
+    if not _owns(port, body.address):
+        return Refused(
+            "address-foreign",
+            f"{case.who()} announces {body.address} for {mac} of port {port.name} in network {name}, "
+            f"which has {', '.join(map(str, port.addresses)) or 'no address'}; add the address to the port",
+        )
+    hung = case.route.attributes
+    address = body.address if body.address in port.addresses else None
+    return MacClaim(
+        case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference
+    )
+
+
+def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:
+    hung = case.route.attributes
+    name = _name(snapshot, case.network.key)
+    if hung.pmsi_endpoint != hung.next_hop:
+        return Refused(
+            "pmsi-endpoint",
+            f"{case.who()} asks for replicated frames to {hung.pmsi_endpoint}; only its own VTEP may be named",
+        )
+    if (case.network.key, case.host.name) not in lookup.sites:
+        return Refused(
+            "vtep-not-in-network",
+            f"{case.who()} wants frames of network {name}, none of whose ports has "
+            "that host in its hosts; add it to a port, or look into who sends this",
+        )
+    return FloodClaim(case.network.key, case.host.vtep)
+
+
+def _owns(port: Port, address: Address | None) -> bool:
+    """A MAC alone, an address of the port, or the link-local one that its MAC makes."""
+    return address is None or address in port.addresses or address == link_local(port.mac)
+
+
+def _name(snapshot: Snapshot, key: NetworkKey | None) -> str:
+    network = None if key is None else snapshot.networks.get(key)
+    if network is None:
+        return "unknown"
+    tenant = snapshot.tenants.get(network.tenant)
+    return f"{network.tenant if tenant is None else tenant.name}/{network.name}"
