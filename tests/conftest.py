@@ -1,0 +1,59 @@
+"""What holds for every test: hypothesis profiles, and that what a lab needs is there or the test fails.
+
+Place: read by pytest first. Must not make labs or fakes: those stand beside the tests that use them.
+A missing tool or right is a failure with a remedy, never a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+LAB_TOOLS = (
+    "ethtool",
+    "gobgpd",
+    "ip",
+    "mnexec",
+    "nft",
+    "ovs-appctl",
+    "ovs-ofctl",
+    "ovs-vswitchd",
+    "ovsdb-server",
+    "ping",
+    "setpriv",
+    "tcpdump",
+    "unshare",
+    "/usr/lib/frr/bgpd",
+    "/usr/lib/frr/zebra",
+)
+
+# No deadlines: the machine is shared, and no test asserts on time. The default is the same in every run, so
+# that a red run means a change; HYPOTHESIS_PROFILE=explore looks further, with fresh randomness.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything under tests/integration bears the marker, whether or not its author thought of it."""
+    for item in items:
+        if INTEGRATION in item.path.parents:
+            item.add_marker("integration")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("integration") is None:
+        return
+    if os.geteuid() != 0:
+        pytest.fail("labs need root: run 'sudo make test', or choose others with -m 'not integration'")
+    absent = [tool for tool in LAB_TOOLS if shutil.which(tool) is None]
+    if absent:
+        pytest.fail(f"labs need {', '.join(absent)}: run 'make setup', which installs them")
