@@ -1,7 +1,8 @@
 """Wanted objects: what a manifest asks for, parsed and typed, before anything is allocated.
 
 Place: made by `controller.manifest` from documents, consumed by `ipam.plan`, which fills what is None from
-pools and compares with the store. Must not hold allocated values or defaults of ours: None means "not written".
+pools and compares with the store. Must not hold allocated values or defaults of ours: None means "not
+written".
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class WantedTenant:
 
 @dataclass(frozen=True, slots=True)
 class WantedNetwork:
-    """A network of `tenant` (by name). `subnets` sorted, IPv4 first; at most one of each family."""
+    """A network of `tenant` (by name). `subnets` in the order written."""
 
     tenant: str
     name: str

@@ -1,13 +1,13 @@
 """Drafts: what could be read of each document, and every field that could not.
 
-Place: tree -> draft -> `model.wanted`. A draft with mistakes is salvaged as far as it goes, so that the checks
-that need other objects still see it and one run shows every mistake. Must not look at the store.
+Place: tree -> draft -> `model.wanted`. A draft with mistakes is salvaged as far as it goes, so that the
+checks that need other objects still see it and one run shows every mistake. Must not look at the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.manifest import readers
@@ -16,7 +16,6 @@ from controller.manifest.schema import API_VERSION, KINDS, FieldRule, KindRule, 
 from controller.manifest.suggest import nearest, remedy
 from controller.manifest.text import Document
 from controller.manifest.tree import Entry, Listing, Node, Scalar, Sort, Table, lines, name_sort, show
-from model.addresses import Prefix
 from model.errors import Fault
 from model.wanted import (
     Kind,
@@ -40,13 +39,17 @@ _READ_ONLY: Final = ("metadata.uid", "metadata.generation")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """`values` by field path, typed; `broken`: paths that were written wrong or are missing."""
+    """`values` by field path, typed; `broken`: paths that were written wrong or are missing.
+
+    `positions`: list field -> the written index of each item that was kept.
+    """
 
     kind: Kind
     title: str
     values: dict[str, Any]
     broken: frozenset[str]
     where: Where
+    positions: dict[str, tuple[int, ...]]
 
     def get(self, path: str) -> Any:
         return self.values.get(path)
@@ -60,6 +63,7 @@ class _Reading:
     faults: list[Fault]
     title: str
     where: Where
+    positions: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def fault(self, path: str, rule: str, message: str, advice: str, line: int = 0) -> None:
         self.faults.append(
@@ -117,9 +121,9 @@ def _draft(document: Document, faults: list[Fault]) -> Draft | None:
         known = rule.of(section)
         allowed = [f.name for f in known] + [p.partition(".")[2] for p in _READ_ONLY if p.startswith(section)]
         _unknown(reading, section, entries, allowed)
-        for field in known:
-            _field(reading, field, entries.get(field.name), values, broken)
-    return Draft(rule.kind, reading.title, values, frozenset(broken), where)
+        for each in known:
+            _field(reading, each, entries.get(each.name), values, broken)
+    return Draft(rule.kind, reading.title, values, frozenset(broken), where, reading.positions)
 
 
 def _entries(reading: _Reading, path: str, table: Table) -> dict[str, Entry]:
@@ -182,8 +186,8 @@ def _section(reading: _Reading, top: dict[str, Entry], name: str) -> dict[str, E
 
 
 def _title(rule: KindRule, metadata: dict[str, Entry], index: int) -> str:
-    def part(field: str) -> str | None:
-        entry = metadata.get(field)
+    def part(key: str) -> str | None:
+        entry = metadata.get(key)
         if entry is None or not isinstance(entry.value, Scalar) or not entry.value.text:
             return None
         return show(entry.value.text)[1:-1]
@@ -214,76 +218,80 @@ def _unknown(reading: _Reading, section: str, entries: dict[str, Entry], allowed
 
 
 def _field(
-    reading: _Reading, field: FieldRule, entry: Entry | None, values: dict[str, Any], broken: set[str]
+    reading: _Reading, rule: FieldRule, entry: Entry | None, values: dict[str, Any], broken: set[str]
 ) -> None:
-    path = field.path
+    path = rule.path
     if entry is None:
-        if field.presence is Presence.REQUIRED:
+        if rule.presence is Presence.REQUIRED:
             broken.add(path)
             reading.fault(
                 path,
                 "missing-field",
                 f"{path} is missing",
-                f"Add {field.name}: {field.example} under {field.section}.",
+                f"Add {rule.name}: {rule.example} under {rule.section}.",
             )
         return
     before = len(reading.faults)
-    if field.shape is Shape.LABELS:
+    if rule.shape is Shape.LABELS:
         values[path] = _labels(reading, path, entry.value)
-    elif field.shape is Shape.MANY:
-        values[path] = _many(reading, field, entry.value)
+    elif rule.shape is Shape.MANY:
+        values[path] = _many(reading, rule, entry.value)
     else:
-        value = _one(reading, field, path, entry.value)
+        value = _one(reading, rule, path, entry.value)
         if value is not None:
             values[path] = value
     if len(reading.faults) > before:
         broken.add(path)
 
 
-def _one(reading: _Reading, field: FieldRule, path: str, node: Node) -> Any:
+def _one(reading: _Reading, rule: FieldRule, path: str, node: Node) -> Any:
     if not isinstance(node, Scalar):
         reading.fault(
             path,
             "wrong-type",
             f"it is {name_sort(node)}, wanted one value",
-            f"Write {field.name}: {field.example}.",
+            f"Write {rule.name}: {rule.example}.",
         )
         return None
     try:
-        return field.read(node)
+        return rule.read(node)
     except Misfit as misfit:
         reading.fault(path, misfit.rule, str(misfit), misfit.remedy, node.line)
         return None
 
 
-def _many(reading: _Reading, field: FieldRule, node: Node) -> tuple[Any, ...]:
+def _many(reading: _Reading, rule: FieldRule, node: Node) -> tuple[Any, ...]:
     if not isinstance(node, Listing):
         reading.fault(
-            field.path,
+            rule.path,
             "wrong-type",
             f"it is {name_sort(node)}, wanted a list",
-            f"Write {field.name}: {field.example}.",
+            f"Write {rule.name}: {rule.example}.",
         )
         return ()
     if len(node.items) > MAX_ITEMS:
-        reading.fault(field.path, "too-large", f"{len(node.items)} items", f"Use at most {MAX_ITEMS}.")
+        reading.fault(rule.path, "too-large", f"{len(node.items)} items", f"Use at most {MAX_ITEMS}.")
         return ()
-    if not node.items and field.presence is Presence.REQUIRED:
+    if not node.items and rule.presence is Presence.REQUIRED:
         reading.fault(
-            field.path, "missing-field", f"{field.path} is empty", f"Write {field.name}: {field.example}."
+            rule.path, "missing-field", f"{rule.path} is empty", f"Write {rule.name}: {rule.example}."
         )
-    found: dict[Any, str] = {}
+    found: dict[Any, int] = {}
     for index, item in enumerate(node.items):
-        path = f"{field.path}[{index}]"
-        value = _one(reading, field, path, item)
+        path = f"{rule.path}[{index}]"
+        value = _one(reading, rule, path, item)
         if value is None:
             continue
         if value in found:
             reading.fault(
-                path, "duplicate-item", f"{value} stands twice, first at {found[value]}", "Keep one of them."
+                path,
+                "duplicate-item",
+                f"{value} stands twice, first as item {found[value]}",
+                "Keep one of them.",
             )
         else:
-            found[value] = path
+            found[value] = index
+    reading.positions[rule.path] = tuple(found.values())
     return tuple(found)
 
 
@@ -317,14 +325,14 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
     A name that breaks its rule is replaced by one that nobody else has (`number`): never to be written.
     """
     get = draft.get
-    name = get("metadata.name") or f"unreadable-{number}"
+    name: Any = get("metadata.name") or f"unreadable-{number}"
     labels, where = get("metadata.labels"), draft.where
     tenant = get("metadata.tenant")
     match draft.kind:
         case Kind.TENANT:
             return WantedTenant(name, labels, where)
         case Kind.NETWORK if tenant:
-            subnets = _sort_subnets(get("spec.subnets"))
+            subnets = get("spec.subnets")
             return WantedNetwork(
                 tenant, name, subnets, get("spec.vni"), get("spec.mtu"), get("spec.replicate"), labels, where
             )
@@ -347,9 +355,3 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
             )
         case _:
             return None
-
-
-def _sort_subnets(subnets: tuple[Prefix, ...] | None) -> tuple[Prefix, ...] | None:
-    if subnets is None:
-        return None
-    return tuple(sorted(subnets, key=lambda s: (s.version, int(s.network_address), s.prefixlen)))

@@ -1,7 +1,7 @@
 """Manifest: all sources of one request, read together; and the merge of its faults with the planner's.
 
-Place: what the API calls. `parse` finds every mistake that can be seen without the store; what is readable goes
-to `ipam.plan` all the same, so that `merge` can report both kinds in one answer. Pure.
+Place: what the API calls. `parse` finds every mistake that can be seen without the store; what is readable
+goes to `ipam.plan` all the same, so that `merge` can report both kinds in one answer. Pure.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _collect(drafts: list[Draft], faults: list[Fault]) -> Manifest:
     owners: dict[Reference, Draft] = {}
     references: dict[Reference, Draft] = {}
     for number, each in enumerate(drafts):
-        faults += check(each)
+        between = check(each)
+        faults += between
+        each = replace(each, broken=each.broken | {fault.path.partition("[")[0] for fault in between})
         reference = _reference(each)
         if reference is not None:
             first = references.setdefault(reference, each)
@@ -119,18 +121,29 @@ def merge(manifest: Manifest, planned: Iterable[Fault]) -> tuple[Fault, ...]:
             reference, each = found
             if _is_echo(fault, reference, each, manifest):
                 continue
-            fault = replace(fault, object=each.title)
+            path = _written(each, fault.path)
+            fault = replace(fault, object=each.title, path=path, line=each.where.at(path))
         kept.append(fault)
     return sort_faults((*manifest.faults, *kept))
 
 
 def _is_echo(fault: Fault, reference: Reference, each: Draft, manifest: Manifest) -> bool:
-    if any(fault.path == path or fault.path.startswith((f"{path}[", f"{path}.")) for path in each.broken):
+    if fault.path in each.broken:
         return True
     if reference.kind is not Kind.PORT or not fault.path.startswith("spec.addresses"):
         return False
     parent = manifest.drafts.get(Reference(Kind.NETWORK, each.get("spec.network"), reference.tenant))
     return parent is not None and "spec.subnets" in parent.broken
+
+
+def _written(each: Draft, path: str) -> str:
+    """The path as it was written: the planner counts only the items that could be read."""
+    field, bracket, rest = path.partition("[")
+    index = rest.rstrip("]")
+    positions = each.positions.get(field, ())
+    if bracket and index.isdecimal() and int(index) < len(positions):
+        return f"{field}[{positions[int(index)]}]"
+    return path
 
 
 def sort_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:

@@ -1,7 +1,7 @@
 """Readers: from one scalar of a document to one typed value, or the rule that it breaks.
 
-Place: named by the field declarations in `controller.manifest.schema`. Pure. Must not look at other fields, other
-objects or the store.
+Place: named by the field declarations in `controller.manifest.schema`. Pure. Must not look at other fields,
+other objects or the store.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read_host(node: Scalar) -> HostName:
 
 
 def read_label_key(node: Scalar) -> str:
-    """A key of metadata.labels, as Kubernetes has them: optional DNS prefix and '/', then up to 63 characters."""
+    """A key of metadata.labels, as in Kubernetes: an optional DNS prefix and "/", then 1 to 63 characters."""
     text = _text(node)
     prefix = _LABEL_PREFIX.match(text)
     if _LABEL.fullmatch(text[prefix.end() :] if prefix else text):

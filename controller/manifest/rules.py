@@ -1,7 +1,7 @@
 """Rules between the fields of one object.
 
-Place: after the fields are read, before the planner. Each rule is quiet about fields that are themselves broken.
-Must not look at other objects: the planner does.
+Place: after the fields are read, before the planner. Each rule is quiet about fields that are themselves
+broken. Must not look at other objects: the planner does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from controller.manifest.draft import Draft
-from model.addresses import Address, Prefix
+from model.addresses import Prefix
 from model.errors import Fault
 from model.wanted import Kind
 
@@ -38,7 +38,7 @@ def check_families(draft: Draft) -> Iterator[Fault]:
             yield _fault(
                 draft,
                 f"spec.subnets[{index}]",
-                "subnet-family",
+                "one-subnet-per-family",
                 f"{subnet} is a second IPv{subnet.version} subnet beside {first[subnet.version]}",
                 "Keep one of each family; make a second network for the other.",
             )
@@ -56,19 +56,4 @@ def check_mtu(draft: Draft) -> Iterator[Fault]:
         )
 
 
-def check_router_id(draft: Draft) -> Iterator[Fault]:
-    """An IPv6 VTEP gives no 32-bit number to identify the speaker by."""
-    vtep: Address | None = draft.get("spec.vtep")
-    if draft.kind is not Kind.HYPERVISOR or vtep is None or vtep.version == 4:
-        return
-    if draft.get("spec.routerId") is None and "spec.routerId" not in draft.broken:
-        yield _fault(
-            draft,
-            "spec.vtep",
-            "router-id",
-            f"with the IPv6 VTEP {vtep} a router id must be given",
-            "Add routerId: 32 bits as 192.0.2.1, unique in the cluster.",
-        )
-
-
-RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (check_families, check_mtu, check_router_id)
+RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (check_families, check_mtu)

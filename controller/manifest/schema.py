@@ -169,7 +169,7 @@ HYPERVISOR: Final = KindRule(
             "spec",
             "external",
             readers.read_flag,
-            "true: no agent of ours runs there (FRR, SONiC); its ports are what manifests say (default false).",
+            "true: no agent of ours runs there (FRR, SONiC); manifests say its ports (default false).",
             "false",
         ),
     ),

@@ -1,6 +1,7 @@
 """Did-you-mean: the nearest known name.
 
-Place: remedies of faults and of the CLI. Imports difflib late, because a CLI that is right need not pay for it.
+Place: remedies of faults and of the CLI. Imports difflib late, because a CLI that is right need not pay for
+it.
 """
 
 from __future__ import annotations

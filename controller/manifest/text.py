@@ -1,8 +1,8 @@
 """YAML text to document trees; a broken document never hides the mistakes of the next one.
 
-Place: first step of reading a manifest. Built on parser events, so that nothing of a document is ever constructed:
-no aliases (no "billion laughs"), no tags, bounded depth and size. JSON text is YAML text (YAML 1.2.2 section 1.2).
-Must not know kinds or fields.
+Place: first step of reading a manifest. Built on parser events, so that nothing of a document is ever
+constructed: no aliases (no "billion laughs"), no tags, bounded depth and size. JSON text is YAML text (YAML
+1.2.2 section 1.2). Must not know kinds or fields.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _compose(chunk: str, start: int) -> Iterator[Node]:
         nodes += 1
         if nodes > MAX_NODES:
             raise TooMuch(f"more than {MAX_NODES} nodes in one document")
-        line = start + event.start_mark.line + 1
+        line = start + 1 + (event.start_mark.line if event.start_mark else 0)
         node: Node | None = None
         if isinstance(event, yaml.CollectionStartEvent):
             _refuse_marks(event, line)

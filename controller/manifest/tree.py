@@ -1,8 +1,8 @@
 """Document trees: what YAML and JSON have in common, with the line of every node.
 
-Place: made by `controller.manifest.text` (YAML text) or `grow` (JSON values), read by `controller.manifest.draft`.
-Scalars keep their text, so that `52:54:00:12:34:56` stays a MAC address (YAML 1.1 reads a base-60 number) and `no`
-stays a word. Must not know kinds or fields.
+Place: made by `controller.manifest.text` (YAML text) or `grow` (JSON values), read by
+`controller.manifest.draft`. Scalars keep their text, so that `52:54:00:12:34:56` stays a MAC address (YAML
+1.1 reads a base-60 number) and `no` stays a word. Must not know kinds or fields.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _NUMBER: Final = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
-_WORDS: Final = {"": "null", "~": "null", "null": "null", "Null": "null", "NULL": "null"} | {
-    word: "boolean" for word in ("true", "True", "TRUE", "false", "False", "FALSE")
-}
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS: Final = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
 
 
 class Sort(Enum):
@@ -77,9 +76,10 @@ class TooMuch(ValueError):
 
 def sort_plain(text: str) -> Sort:
     """What an unquoted YAML scalar is."""
-    word = _WORDS.get(text)
-    if word is not None:
-        return Sort.NULL if word == "null" else Sort.BOOLEAN
+    if text in _NULLS:
+        return Sort.NULL
+    if text in _BOOLEANS:
+        return Sort.BOOLEAN
     if _INTEGER.fullmatch(text):
         return Sort.INTEGER
     return Sort.NUMBER if _NUMBER.fullmatch(text) else Sort.TEXT

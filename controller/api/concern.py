@@ -1,0 +1,82 @@
+"""Concern: which hosts a change touches, and which of them have not yet done it.
+
+Place: behind `--wait`. Concerned are hosts with bound ports of what was touched (docs: DESIGN "Decided"):
+for a port that is every host of its network, because they all learn its route. Pure; must not read a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from controller.store.records import Contents
+from model.ids import HostName, PortKey
+from model.report import Report, State
+from model.wanted import Kind, Reference
+
+DEAD_AFTER_MS: Final = 15_000
+"""A host that has not reported for this long counts as dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A host that has not done it, and why."""
+
+    host: str
+    reason: str
+
+
+def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[HostName]:
+    """Hosts with bound ports of the touched objects."""
+    hosts: set[HostName] = set()
+    seen: set[tuple[str, str]] = set()
+    for reference in touched:
+        if reference.kind in {Kind.EGRESS_CLASS, Kind.HYPERVISOR}:
+            return frozenset(b.host for b in contents.bindings.values() if b.active)
+        for name in _networks(contents, reference):
+            if name not in seen:
+                seen.add(name)
+                hosts |= _hosts_of(contents, name)
+    return frozenset(hosts)
+
+
+def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, str]]:
+    tenant = reference.tenant or reference.name
+    if reference.kind is Kind.TENANT:
+        return [(tenant, network) for network in contents.networks_of.get(tenant, ())]
+    if reference.kind is Kind.NETWORK:
+        return [(tenant, reference.name)]
+    port = contents.ports.get((tenant, reference.name))
+    return [] if port is None else [(tenant, port.network)]
+
+
+def _hosts_of(contents: Contents, network: tuple[str, str]) -> set[HostName]:
+    keys: Iterable[PortKey] = (
+        contents.ports[network[0], port].value.key for port in contents.members.get(network, ())
+    )
+    found = (contents.bindings.get(key) for key in keys)
+    return {binding.host for binding in found if binding is not None and binding.active}
+
+
+def pending(
+    hosts: Iterable[str], reports: Mapping[str, Report], generation: int, now_ms: int
+) -> tuple[Pending, ...]:
+    """The hosts that have not programmed `generation`, or that miss routes, by name."""
+    found = ((host, _missing(reports.get(host), generation, now_ms)) for host in sorted(set(hosts)))
+    return tuple(Pending(host, reason) for host, reason in found if reason)
+
+
+def _missing(report: Report | None, generation: int, now_ms: int) -> str:
+    if report is None:
+        return "has never reported"
+    silent = now_ms - report.stamp_ms
+    if silent > DEAD_AFTER_MS:
+        return f"no heartbeat for {silent // 1000} s"
+    if report.state is State.FROZEN:
+        return f"frozen: {report.reason}" if report.reason else "frozen"
+    if report.generation < generation:
+        return f"at generation {report.generation} of {generation} ({report.state.value})"
+    if report.evpn.missing:
+        return f"waits for {report.evpn.missing} EVPN routes"
+    return ""

@@ -1,0 +1,181 @@
+"""Health: what `ringfence status` shows: cluster, hosts, pools, alarms.
+
+Place: contents and reports in, one JSON-ready value out. Pure. Must not trust a host's report for another
+host.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from controller.api.concern import DEAD_AFTER_MS
+from controller.store.records import Contents, HypervisorRecord
+from ipam.pools import Pool, address_pool, capacity, render_range
+from model.report import PortState, Report, State
+
+ALARM_FULL: Final = 0.9
+"""A pool that is this full is an alarm."""
+SHOWN_FULL: Final = 0.5
+"""Subnets that are this full are listed with the cluster's pools."""
+ESTABLISHED: Final = "established"
+
+Value = dict[str, Any]
+
+
+def status(
+    contents: Contents, reports: Mapping[str, Report], unreadable: Mapping[str, str], now_ms: int
+) -> Value:
+    """`unreadable`: host -> why its report could not be parsed."""
+    hosts = [
+        _host(record, reports.get(name), unreadable.get(name, ""), contents, now_ms)
+        for name, record in sorted(contents.hypervisors.items())
+    ]
+    pools = list(_pools(contents))
+    strangers = sorted(set(reports) - set(contents.hypervisors))
+    return {
+        "cluster": _cluster(contents),
+        "counts": {
+            "tenants": len(contents.tenants),
+            "networks": len(contents.networks),
+            "ports": len(contents.ports),
+            "bound": sum(1 for b in contents.bindings.values() if b.active),
+            "egressclasses": len(contents.classes),
+            "hypervisors": len(contents.hypervisors),
+        },
+        "hosts": hosts,
+        "undeclared": strangers,
+        "pools": pools,
+        "alarms": [*_host_alarms(hosts, strangers), *_pool_alarms(pools)],
+    }
+
+
+def _cluster(contents: Contents) -> Value:
+    cluster = contents.cluster
+    if cluster is None:
+        return {"uid": "", "generation": 0, "asn": 0, "reflectors": []}
+    return {
+        "uid": cluster.uid,
+        "generation": cluster.generation,
+        "asn": cluster.asn,
+        "reflectors": [str(r) for r in cluster.reflectors],
+    }
+
+
+def _host(
+    record: HypervisorRecord, report: Report | None, broken: str, contents: Contents, now_ms: int
+) -> Value:
+    value = record.value
+    wanted = contents.cluster.generation if contents.cluster else 0
+    base: Value = {
+        "name": value.name,
+        "vtep": str(value.vtep),
+        "external": value.external,
+        "frozenByOperator": value.frozen,
+        "boundPorts": sum(1 for b in contents.bindings.values() if b.active and b.host == value.name),
+        "generation": None,
+        "wantedGeneration": wanted,
+        "heartbeatAgeMs": None,
+        "state": "external" if value.external else "silent",
+        "reason": "" if value.external else broken or "it has never reported: is its agent running?",
+    }
+    if report is None:
+        return base
+    age = max(now_ms - report.stamp_ms, 0)
+    dead = age > DEAD_AFTER_MS
+    return base | {
+        "state": "dead" if dead else report.state.value,
+        "reason": f"no heartbeat for {age // 1000} s" if dead else report.reason,
+        "heartbeatAgeMs": age,
+        "generation": report.generation,
+        "sinceMs": report.since_ms,
+        "flows": report.flows,
+        "ports": dict(sorted(Counter(p.state.value for p in report.ports).items())),
+        "refusedPorts": [
+            {"uid": p.uid, "reason": p.reason} for p in report.ports if p.state is PortState.REFUSED
+        ],
+        "drift": {
+            "missing": report.drift.missing,
+            "wrong": report.drift.wrong,
+            "orphans": report.drift.orphans,
+            "alien": report.drift.alien,
+        },
+        "evpn": {
+            "peers": [{"address": p.address, "state": p.state} for p in report.evpn.peers],
+            "originated": report.evpn.originated,
+            "learned": report.evpn.learned,
+            "refused": report.evpn.refused,
+            "missing": report.evpn.missing,
+        },
+        "datapath": report.datapath,
+        "version": report.version,
+    }
+
+
+def _pools(contents: Contents) -> Iterator[Value]:
+    for name, pool in sorted(contents.pools.items()):
+        yield _pool(name, pool, contents)
+    for (tenant, name), record in sorted(contents.networks.items()):
+        for subnet in record.value.subnets:
+            shown = _pool(f"{tenant}/{name} {subnet}", address_pool(record.value.key, subnet), contents)
+            if shown["used"] >= SHOWN_FULL * shown["size"]:
+                yield shown
+
+
+def _pool(name: str, pool: Pool, contents: Contents) -> Value:
+    taken = contents.taken.get(pool.name)
+    first, last = render_range(pool)
+    return {
+        "name": name,
+        "kind": pool.kind.value,
+        "used": taken.used if taken else 0,
+        "size": capacity(pool),
+        "first": first,
+        "last": last,
+    }
+
+
+def _host_alarms(hosts: list[Value], strangers: list[str]) -> Iterator[Value]:
+    for host in hosts:
+        name, state = f"Hypervisor {host['name']}", host["state"]
+        if state in {"dead", "silent"} and (host["boundPorts"] or state == "dead"):
+            yield _alarm(
+                name, f"{host['reason']}; {host['boundPorts']} ports are bound there", "Look at its agent."
+            )
+        elif state == State.FROZEN.value:
+            yield _alarm(
+                name, f"frozen: {host['reason']}", f"Check it, then: ringfence confirm {host['name']}"
+            )
+        elif state == State.DEGRADED.value:
+            yield _alarm(name, f"degraded: {host['reason']}", "Look at its agent's log.")
+        if state == "dead":
+            continue
+        evpn = host.get("evpn", {})
+        for peer in evpn.get("peers", ()):
+            if peer["state"] != ESTABLISHED:
+                yield _alarm(name, f"BGP to {peer['address']} is {peer['state']}", "Look at the reflector.")
+        if evpn.get("refused"):
+            yield _alarm(name, f"{evpn['refused']} EVPN routes are refused", "See: ringfence evpn rejected")
+        for port in host.get("refusedPorts", ()):
+            yield _alarm(
+                name, f"port {port['uid']} is refused: {port['reason']}", "Mend its hosts or unplug it."
+            )
+    for stranger in strangers:
+        yield _alarm(
+            f"Hypervisor {stranger}", "reports, but is not declared", "Apply a Hypervisor manifest for it."
+        )
+
+
+def _pool_alarms(pools: list[Value]) -> Iterator[Value]:
+    for pool in pools:
+        if pool["size"] and pool["used"] >= ALARM_FULL * pool["size"]:
+            yield _alarm(
+                f"Pool {pool['name']}",
+                f"{pool['used']} of {pool['size']} are used",
+                "Delete what is not needed, or use a larger range.",
+            )
+
+
+def _alarm(subject: str, message: str, remedy: str) -> Value:
+    return {"object": subject, "message": message, "remedy": remedy}

@@ -1,0 +1,141 @@
+"""Views: stored records as the documents that `get` shows and `apply` takes back.
+
+Place: last step of a read. Pure. What is observed stands under `status`, which `apply` ignores.
+Must not decide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+from controller.manifest.schema import API_VERSION
+from controller.store.records import (
+    ClassRecord,
+    Contents,
+    HypervisorRecord,
+    NetworkRecord,
+    PortRecord,
+    Record,
+    TenantRecord,
+)
+from model.addresses import format_mac
+from model.report import PortReport, Report
+from model.wanted import Kind, Labels
+
+Document = dict[str, Any]
+
+
+def records(contents: Contents, kind: Kind) -> Iterator[Record]:
+    """All records of a kind, by tenant and name."""
+    tables: dict[Kind, Mapping[Any, Record]] = {
+        Kind.TENANT: contents.tenants,
+        Kind.NETWORK: contents.networks,
+        Kind.PORT: contents.ports,
+        Kind.EGRESS_CLASS: contents.classes,
+        Kind.HYPERVISOR: contents.hypervisors,
+    }
+    table = tables[kind]
+    for key in sorted(table):
+        yield table[key]
+
+
+def port_states(reports: Iterable[Report]) -> dict[tuple[str, str], PortReport]:
+    """(host, uid) -> what that host says of the port."""
+    return {(report.host, port.uid): port for report in reports for port in report.ports}
+
+
+def document(record: Record, contents: Contents, states: Mapping[tuple[str, str], PortReport]) -> Document:
+    """The manifest of a record, with its status."""
+    match record:
+        case TenantRecord(value, labels):
+            networks = len(contents.networks_of.get(value.name, ()))
+            return _document(
+                Kind.TENANT, value.name, None, value.uid, labels, {}, {"key": value.key, "networks": networks}
+            )
+        case NetworkRecord():
+            return _network(record, contents)
+        case PortRecord():
+            return _port(record, contents, states)
+        case ClassRecord(value, version, effective, labels):
+            spec: Document = {"prefixes": [str(p) for p in value.prefixes]}
+            if effective is not None:
+                spec["effective"] = effective.isoformat().replace("+00:00", "Z")
+            status = {"id": value.id, "version": version}
+            return _document(Kind.EGRESS_CLASS, value.name, None, value.uid, labels, spec, status)
+        case HypervisorRecord():
+            return _hypervisor(record, contents)
+
+
+def _document(
+    kind: Kind, name: str, tenant: str | None, uid: str, labels: Labels, spec: Document, status: Document
+) -> Document:
+    metadata: Document = {"name": name}
+    if tenant is not None:
+        metadata["tenant"] = tenant
+    if labels:
+        metadata["labels"] = dict(labels)
+    if uid:
+        metadata["uid"] = uid
+    made: Document = {"apiVersion": API_VERSION, "kind": kind.value, "metadata": metadata}
+    if spec:
+        made["spec"] = spec
+    return made | {"status": status}
+
+
+def _network(record: NetworkRecord, contents: Contents) -> Document:
+    value = record.value
+    spec = {
+        "subnets": [str(s) for s in value.subnets],
+        "vni": value.vni,
+        "mtu": value.mtu,
+        "replicate": value.replicate,
+    }
+    status = {"key": value.key, "ports": len(contents.members.get((record.tenant, value.name), ()))}
+    return _document(Kind.NETWORK, value.name, record.tenant, value.uid, record.labels, spec, status)
+
+
+def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str], PortReport]) -> Document:
+    value = record.value
+    spec = {
+        "network": record.network,
+        "mac": format_mac(value.mac),
+        "addresses": [str(a) for a in value.addresses],
+        "hosts": list(value.hosts),
+    }
+    status: Document = {"key": value.key} | _location(record, contents, states)
+    return _document(Kind.PORT, value.name, record.tenant, value.uid, record.labels, spec, status)
+
+
+def _location(
+    record: PortRecord, contents: Contents, states: Mapping[tuple[str, str], PortReport]
+) -> Document:
+    """Where the port lives and how it is there."""
+    value = record.value
+    binding = contents.bindings.get(value.key)
+    if binding is not None and binding.active:
+        said = states.get((binding.host, value.uid))
+        state = said.state.value if said else "bound"
+        reason = said.reason if said else "its host has not reported it yet"
+        return {"host": binding.host, "sequence": binding.sequence, "state": state, "reason": reason}
+    for host in value.hosts:
+        declared = contents.hypervisors.get(host)
+        if declared is not None and declared.value.external:
+            return {"host": host, "state": "external", "reason": ""}
+        said = states.get((host, value.uid))
+        if said is not None:
+            return {"host": "", "state": said.state.value, "reason": f"{host}: {said.reason}"}
+    reason = "no host has its interface yet" if value.hosts else "its hosts name nobody"
+    return {"host": "", "state": "unbound", "reason": reason}
+
+
+def _hypervisor(record: HypervisorRecord, contents: Contents) -> Document:
+    value = record.value
+    spec = {
+        "vtep": str(value.vtep),
+        "routerId": str(IPv4Address(value.router_id)),
+        "external": value.external,
+    }
+    status: Document = {"ports": len(contents.uses.get(value.name, ())), "frozen": value.frozen}
+    return _document(Kind.HYPERVISOR, value.name, None, "", record.labels, spec, status)

@@ -1,0 +1,87 @@
+"""Cross: rules between the objects of a manifest and those in the store that allocation does not decide.
+
+Place: beside `ipam.plan`, on the same contents. Must not repeat what the planner refuses (unknown names,
+what is taken, what can't change).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterable, Iterator
+
+from ipam.contents import Contents
+from model.addresses import Prefix
+from model.errors import Fault
+from model.ids import HostName
+from model.wanted import Wanted, WantedHypervisor, WantedNetwork, WantedPort, fault
+
+Claim = tuple[int, int, int, str, str]
+"""A subnet as (IP version, first, last, prefix, network)."""
+
+
+def cross(contents: Contents, wanted: Iterable[Wanted]) -> tuple[Fault, ...]:
+    """All faults between objects."""
+    objects = tuple(wanted)
+    return (*_overlaps(contents, objects), *_externals(contents, objects))
+
+
+def _overlaps(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault]:
+    """Networks of one tenant share a routing table, so their subnets must differ (RFC 9136 section 4.4)."""
+    networks = [w for w in wanted if isinstance(w, WantedNetwork) and w.subnets]
+    rewritten = {(w.tenant, w.name) for w in networks}
+    claims = {tenant: _stored(contents, tenant, rewritten) for tenant in sorted({w.tenant for w in networks})}
+    for network in networks:
+        yield from _claim(network, claims[network.tenant])
+
+
+def _stored(contents: Contents, tenant: str, rewritten: set[tuple[str, str]]) -> list[Claim]:
+    return sorted(
+        _bounds(subnet, name)
+        for name in contents.networks_of.get(tenant, ())
+        if (tenant, name) not in rewritten
+        for subnet in contents.networks[tenant, name].value.subnets
+    )
+
+
+def _bounds(subnet: Prefix, name: str) -> Claim:
+    first = int(subnet.network_address)
+    return subnet.version, first, first + subnet.num_addresses - 1, str(subnet), name
+
+
+def _claim(network: WantedNetwork, claims: list[Claim]) -> Iterator[Fault]:
+    """Add the network's subnets to the sorted, disjoint claims; a fault for each that would overlap."""
+    for index, subnet in enumerate(network.subnets or ()):
+        mine = _bounds(subnet, network.name)
+        place = bisect(claims, mine)
+        around = claims[max(place - 1, 0) : place + 1]
+        clash = next((c for c in around if c[0] == mine[0] and c[1] <= mine[2] and mine[1] <= c[2]), None)
+        if clash is None:
+            claims.insert(place, mine)
+        elif clash[4] != network.name:
+            yield fault(
+                network,
+                "subnet-overlap",
+                f"{subnet} overlaps {clash[3]} of network {network.tenant}/{clash[4]}",
+                "Networks of one tenant need subnets of their own; other tenants may use the same.",
+                f"spec.subnets[{index}]",
+            )
+
+
+def _externals(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault]:
+    """No agent of ours binds on an external host, so such a port can only live there."""
+    external = {name for name, record in contents.hypervisors.items() if record.value.external}
+    for want in wanted:
+        if isinstance(want, WantedHypervisor) and want.external is not None:
+            external = (external | {want.name}) if want.external else (external - {want.name})
+    for want in wanted:
+        if not isinstance(want, WantedPort) or want.hosts is None or len(want.hosts) < 2:
+            continue
+        for index, host in enumerate(want.hosts):
+            if HostName(host) in external:
+                yield fault(
+                    want,
+                    "external-host",
+                    f"{host} is an external host and not the only one",
+                    f"Name {host} alone: no agent there says whether the port has moved.",
+                    f"spec.hosts[{index}]",
+                )
