@@ -6,8 +6,8 @@ hold a process that the lab did not start.
 One thread of the owner unshares the PID namespace of its children and spawns them all. Its first child is
 process 1 of the namespace; when that ends, the kernel kills all others, however they were daemonised
 (pid_namespaces(7)). Process 1 ends when the cell is closed, when the owner dies by whatever signal (its
-parent death signal), and when the owner's end of its stdin is closed. `setpriv --pdeathsig` on each process is a
-second lock: alone it would miss grandchildren and daemons that change their user, as FRR's do.
+parent death signal), and when the owner's end of its stdin is closed. `setpriv --pdeathsig` on each process
+is a second lock: alone it would miss grandchildren and daemons that change their user, as FRR's do.
 
 Process ids seen by the owner are those of the owner's own namespace.
 """

@@ -80,7 +80,8 @@ class Hypervisor(LabNode):
         """Start both OVS daemons; first part of a start-up, so that many hosts can start at once."""
         self.daemons["ovsdb-server"].start()
         self.vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".",
-                   f"external_ids:system-id={self.name}", "other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1")  # fmt: skip
+                   f"external_ids:system-id={self.name}",
+                   "other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1")  # fmt: skip
         self.daemons["ovs-vswitchd"].launch()
 
     def finish(self) -> None:
@@ -157,12 +158,11 @@ class Hypervisor(LabNode):
         if not path.exists():
             self._tool(["ovsdb-tool", "create", str(path), SCHEMA])
 
-    def reset(self) -> None:
-        """What a fresh installation after a crash would find: no database, no bridge devices, no sockets."""
-        for daemon in self.daemons.values():
-            if daemon.running:
-                raise LabError(f"{daemon.name} still runs")
-        (self.directory / "conf.db").unlink(missing_ok=True)
+    def forget_devices(self) -> None:
+        """What a reboot leaves: the database, but no bridge devices, sockets or pid files."""
+        for name in ("ovsdb-server", "ovs-vswitchd"):
+            if self.daemons[name].running:
+                raise LabError(f"{self.daemons[name].name} still runs")
         for left in self.rundir.iterdir():
             left.unlink()
         for device in (OVERLAY_BRIDGE, UNDERLAY_BRIDGE, "ovs-netdev"):

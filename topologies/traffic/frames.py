@@ -1,0 +1,64 @@
+"""Frames: raw Ethernet from any interface, and VXLAN forged by someone in the underlay.
+
+Place: the attacks of isolation tests. Must not be used outside of a lab's namespaces: it needs an endpoint.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN
+from scapy.packet import Packet
+
+from topologies.traffic.endpoint import Endpoint, open_socket
+
+VXLAN_PORT = 4789
+_RATE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """A VXLAN packet as its outer header claims it to be (RFC 7348 section 5)."""
+
+    source: str
+    target: str
+    vni: int
+    inner: bytes
+
+
+def inject(endpoint: Endpoint, interface: str, frames: Iterable[bytes | Packet]) -> int:
+    """Send whole Ethernet frames out of an interface, at most 1,000/s; returns how many."""
+    count = 0
+    with open_socket(endpoint, socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind((interface, 0))
+        for frame in frames:
+            sender.send(bytes(frame))
+            count += 1
+            time.sleep(1 / _RATE)  # The pace: a veth's receiver has a small queue.
+    return count
+
+
+def forge(endpoint: Endpoint, forgeries: Iterable[Forgery]) -> int:
+    """Send VXLAN packets with any outer source address from a node of the underlay, routed by its kernel."""
+    count = 0
+    with open_socket(endpoint, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
+        for forgery in forgeries:
+            sender.sendto(bytes(outer(forgery)), (forgery.target, 0))
+            count += 1
+            time.sleep(1 / _RATE)
+    return count
+
+
+def outer(forgery: Forgery) -> Packet:
+    """The IPv4 packet around the inner frame; UDP checksum 0, as VTEPs send it (RFC 7348 section 5)."""
+    return (
+        IP(src=forgery.source, dst=forgery.target)
+        / UDP(sport=49152 + forgery.vni % 16384, dport=VXLAN_PORT, chksum=0)
+        / VXLAN(flags="Instance", vni=forgery.vni)
+        / Ether(forgery.inner)
+    )
