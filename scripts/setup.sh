@@ -46,9 +46,9 @@ check_root() {
 }
 
 check_namespaces() {
-    unshare --net --mount --pid --fork true 2>/dev/null ||
-        fail "this kernel or container refuses new network, mount or PID namespaces; use a virtual machine," \
-            "or a container with CAP_SYS_ADMIN and CAP_NET_ADMIN."
+    why=$(unshare --net --mount --pid --fork true 2>&1) ||
+        fail "new network, mount or PID namespaces are refused here ($why); use a virtual machine, or a container" \
+            "with CAP_SYS_ADMIN and CAP_NET_ADMIN (in a chroot, its root must be a mount point)."
     [ -c /dev/net/tun ] || modprobe tun 2>/dev/null || true
     [ -c /dev/net/tun ] ||
         fail "/dev/net/tun is missing, and Open vSwitch's userspace data path needs it; load the module 'tun'," \
@@ -83,11 +83,15 @@ missing_packages() {
     done
 }
 
-# Links that make something start at boot: systemd's wants and the old rc directories.
+# Of the services that the packages bring, those that would do something to this host's network at its next boot.
+SERVICES='openvswitch-switch ovs-record-hostname frr gobgpd iperf3 nftables'
+
+# Links that make one of them start at boot: systemd's and the old rc directories'.
 boot_links() {
-    find /etc/systemd/system -mindepth 2 -type l 2>/dev/null || true
-    find /etc/rc0.d /etc/rc1.d /etc/rc2.d /etc/rc3.d /etc/rc4.d /etc/rc5.d /etc/rc6.d /etc/rcS.d \
-        -name 'S*' 2>/dev/null || true
+    for service in $SERVICES; do
+        find /etc/systemd/system -mindepth 2 -type l -name "$service.service" 2>/dev/null || true
+        find /etc/rc2.d /etc/rc3.d /etc/rc4.d /etc/rc5.d /etc/rcS.d -name "S[0-9][0-9]$service" 2>/dev/null || true
+    done
 }
 
 policy_forbids() {
@@ -117,22 +121,20 @@ forbid_services() {
     chmod 755 "$POLICY"
 }
 
+# Only what this run has brought: a service that was enabled before stays as its owner wants it. Taking the link
+# away is what `systemctl disable` does, and an upgrade of the package respects it.
 disable_new() {
     boot_links | sort >"$CACHE/boot.after"
     comm -13 "$CACHE/boot.before" "$CACHE/boot.after" >"$CACHE/boot.new"
     [ -s "$CACHE/boot.new" ] || return 0
     while read -r link; do
-        name=$(basename "$link")
         case $link in
-        /etc/systemd/system/*.timer) continue ;; # of the base system, pulled in with a dependency
-        /etc/systemd/system/*) ! command -v deb-systemd-helper >/dev/null ||
-            deb-systemd-helper disable "$name" >/dev/null 2>&1 || true ;;
-        *) ! command -v update-rc.d >/dev/null ||
-            update-rc.d "${name#S[0-9][0-9]}" disable >/dev/null 2>&1 || true ;;
+        /etc/systemd/system/*) rm -f "$link" ;;
+        *) update-rc.d "${link##*/S[0-9][0-9]}" disable >/dev/null 2>&1 || true ;;
         esac
-        printf '%s\n' "$name" | sed 's/^S[0-9][0-9]//'
+        printf '%s\n' "${link##*/}" | sed -e 's/^S[0-9][0-9]//' -e 's/\.service$//'
     done <"$CACHE/boot.new" | sort -u | tr '\n' ' ' >"$CACHE/disabled"
-    say "left disabled and stopped: $(cat "$CACHE/disabled")"
+    say "installed, but neither started nor enabled: $(cat "$CACHE/disabled")"
 }
 
 install_packages() {
