@@ -75,7 +75,7 @@ def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
     if not isinstance(network, Network):
         return network
     host = _host(snapshot, lookup, route, body)
-    if isinstance(host, Refused):
+    if not isinstance(host, Hypervisor):
         return host
     if isinstance(body, MacRoute):
         return _judge_mac(snapshot, lookup, _Case(network, host, route), body)
@@ -151,7 +151,7 @@ def _network(
 
 def _host(
     snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
-) -> Hypervisor | Refused:
+) -> Hypervisor | Refused | NotImported:
     """The declared hypervisor that the next hop stands for, and that the rest of the route agrees with."""
     hop = route.attributes.next_hop
     tunnels = route.attributes.encapsulations
@@ -163,13 +163,15 @@ def _host(
             "next-hop-unknown",
             f"next hop {hop} is the VTEP of no declared Hypervisor; declare it, or remove it",
         )
+    rd = nlri.parse_distinguisher(body.rd)
+    host = snapshot.hypervisors[name]
+    if name == snapshot.host and rd is not None and rd.router_id == host.router_id:
+        return NOT_IMPORTED  # our own route, reflected back (RFC 4456 section 8: ignored)
     if name == snapshot.host:
         return Refused(
             "next-hop-own",
             f"next hop {hop} is this host's own VTEP; give each host its own, or look into who sends",
         )
-    host = snapshot.hypervisors[name]
-    rd = nlri.parse_distinguisher(body.rd)
     if rd is None or rd.router_id != host.router_id:
         return Refused(
             "distinguisher",
@@ -237,7 +239,7 @@ def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:
     if hung.pmsi_endpoint != hung.next_hop:
         return Refused(
             "pmsi-endpoint",
-            f"{case.who()} asks for replicated frames to {hung.pmsi_endpoint}; only its own VTEP may be named",
+            f"{case.who()} wants frames sent to {hung.pmsi_endpoint}; it may name its own VTEP only",
         )
     if (case.network.key, case.host.name) not in lookup.sites:
         return Refused(

@@ -1,0 +1,267 @@
+"""Received EVPN routes -> remote MACs and flood VTEPs: a pure state machine with an injected clock.
+
+Place: the agent's loop feeds it each event of the speaker, each change of the store, each failed probe and
+a tick about every second; it answers with the next Table and an Outcome to put into the snapshot. `now` is
+any monotonic clock in seconds. Must not do I/O or decide who is authorised (guard).
+
+What keeps traffic alive while control planes come and go:
+- a withdrawn route stays while the store binds what it says and its VTEP answers probes, at most
+`Limits.hold`;
+- routes of a lost peer stay (mark), until it is back and has said End-of-RIB without them (sweep, RFC 4724
+4.2);
+- a refused route changes nothing: what it would have replaced stays;
+- a moved binding or a newer sequence from an authorised VTEP acts at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from bgp import concern, guard
+from bgp.codec import communities, nlri
+from bgp.codec.update import Update
+from bgp.guard import FloodClaim, MacClaim
+from bgp.lookup import Lookup, index, reindex
+from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
+from bgp.work import Work, finish, open_table
+from model.addresses import Address
+from model.change import Change
+from model.ids import NetworkKey
+from model.intent import Network
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Rejected, Route
+from model.snapshot import Snapshot
+
+_DEFAULTS: Final = Limits()
+
+
+def start(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
+    """A table that has learned nothing."""
+    return Table(snapshot, index(snapshot), limits)
+
+
+def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
+    """A table that holds the remotes and floods of a snapshot from an earlier life, until a peer has
+    replayed.
+
+    They are judged again as ever: what the store no longer authorises is left out.
+    """
+    table = start(snapshot, limits)
+    work = open_table(table)
+    for route in _from_snapshot(snapshot, table.lookup):
+        verdict = guard.judge(snapshot, table.lookup, route)
+        if isinstance(verdict, MacClaim | FloodClaim):
+            work.hold(nlri.key(nlri.encode(route.nlri)), Held(route, verdict, HELD, None))
+    return finish(work)[0]
+
+
+def receive(table: Table, peer: str, update: Update, now: float) -> tuple[Table, Outcome]:
+    """One decoded UPDATE of a peer (an address in text)."""
+    work = open_table(table)
+    for key in update.withdrawn:
+        _withdraw(work, (key, peer), now)
+    for key, route in update.announced:
+        _announce(work, (key, peer), route)
+    work.count("faults", len(update.faults))
+    if update.end_of_rib:
+        _sweep(work, peer, now)
+    made, outcome = finish(work)
+    return made, replace(outcome, faults=update.faults)
+
+
+def peer_up(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:
+    """A session came up; what it lacks is swept after its End-of-RIB."""
+    return replace(table, peers=table.peers.set(peer, PeerState(now))), Outcome()
+
+
+def peer_down(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:
+    """A session was lost: its routes are held, what it had refused is forgotten."""
+    until = None if table.limits.peer_hold is None else now + table.limits.peer_hold
+    work = open_table(table)
+    for ref in [ref for ref in table.live if ref[1] == peer]:
+        gone = work.drop_live(ref)
+        if not work.peers_of.get(ref[0]):
+            work.hold(ref[0], Held(gone.route, gone.claim, peer, until))
+    for ref in [ref for ref in table.refused if ref[1] == peer]:
+        work.drop_refused(ref)
+    work.peers.pop(peer, None)
+    return finish(work)
+
+
+def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tuple[Table, Outcome]:
+    """The store changed: judge again what the changes concern. Nothing that lost its authority is held.
+
+    `changes` are all those between the table's snapshot and this one; parts that no verdict depends on cost
+    nothing.
+    """
+    old = table.snapshot
+    lookup = reindex(table.lookup, old, snapshot, changes)
+    work = open_table(replace(table, snapshot=snapshot, lookup=lookup))
+    if concern.concerns_all(old, snapshot):
+        refs = {*table.live, *table.refused, *((key, HELD) for key in table.held)}
+    else:
+        tokens = concern.tokens(old, snapshot, changes)
+        refs = {ref for token in tokens for ref in table.tokens.get(token, NO_REFS)}
+    for ref in sorted(refs):
+        _rejudge(work, ref)
+    wanted = concern.newly_known(old, snapshot, changes)
+    everything = table.forgotten and bool(refs or wanted)
+    work.forgotten = work.forgotten and not everything
+    made, outcome = finish(work)
+    return made, replace(outcome, relearn=wanted, relearn_all=everything)
+
+
+def probe_failed(table: Table, vtep: Address) -> tuple[Table, Outcome]:
+    """A VTEP stopped answering: nothing is held for it any longer."""
+    work = open_table(table)
+    for key in sorted(key for key, held in table.held.items() if held.claim.vtep == vtep):
+        work.drop_held(key)
+        work.count("swept", 1)
+    return finish(work)
+
+
+def tick(table: Table, now: float) -> tuple[Table, Outcome]:
+    """Time passed: what was held long enough goes; a peer that never says End-of-RIB is taken as having."""
+    work = open_table(table)
+    for peer in sorted(table.peers):
+        state = table.peers[peer]
+        if not state.ended and now - state.since >= table.limits.end_of_rib_wait:
+            _sweep(work, peer, now)
+    for key in sorted(k for k, held in table.held.items() if held.until is not None and held.until <= now):
+        work.drop_held(key)
+        work.count("swept", 1)
+    return finish(work)
+
+
+def probes(table: Table) -> frozenset[Address]:
+    """The VTEPs that held routes depend on: to be probed about every second while they stand here."""
+    return frozenset(held.claim.vtep for held in table.held.values())
+
+
+def rejected(table: Table) -> tuple[Rejected, ...]:
+    """What the guard refuses now, by route key and peer."""
+    return tuple(table.refused[ref] for ref in sorted(table.refused))
+
+
+def _announce(work: Work, ref: Ref, route: Route) -> None:
+    key, peer = ref
+    fresh = ref not in work.live and ref not in work.refused
+    if fresh and work.counts.get(peer, 0) >= work.limits.routes_per_peer:
+        work.count("over-limit", 1)
+        return
+    verdict = guard.judge(work.snapshot, work.lookup, route)
+    work.drop_refused(ref)
+    if isinstance(verdict, MacClaim | FloodClaim):
+        work.put_live(ref, route, verdict)
+        work.drop_held(key)
+        return
+    if ref in work.live:
+        old = work.drop_live(ref)
+        if not work.peers_of.get(key):
+            work.hold(key, Held(old.route, old.claim, peer, None))
+    if isinstance(verdict, guard.Refused):
+        work.count("refused", 1)
+        work.put_refused(ref, Rejected(route, peer, verdict.text, verdict.code))
+    else:
+        work.count("not-imported", 1)
+
+
+def _withdraw(work: Work, ref: Ref, now: float) -> None:
+    key, peer = ref
+    work.drop_refused(ref)
+    if ref in work.live:
+        old = work.drop_live(ref)
+        if not work.peers_of.get(key):
+            _bound_hold(work, key, Held(old.route, old.claim, peer, None), now)
+        return
+    held = work.held.get(key)
+    if held is not None and held.peer == peer and held.until is None:
+        _bound_hold(work, key, held, now)
+
+
+def _bound_hold(work: Work, key: bytes, held: Held, now: float) -> None:
+    """Nobody stands by the route any longer: keep it for a bounded time if the store binds it, else drop
+    it.
+    """
+    if guard.bound(work.snapshot, work.lookup, held.claim):
+        work.hold(key, replace(held, until=now + work.limits.hold))
+        work.count("held", 1)
+    else:
+        work.drop_held(key)
+
+
+def _sweep(work: Work, peer: str, now: float) -> None:
+    """A peer has said all that it has (RFC 4724 section 4.2): what it no longer stands by is on its way
+    out.
+    """
+    state = work.peers.get(peer)
+    if state is None or state.ended:
+        return
+    work.peers[peer] = replace(state, ended=True)
+    for key in sorted(work.table.held):
+        held = work.held.get(key)
+        if held is None or held.until is not None or held.peer not in (peer, HELD):
+            continue
+        if (key, peer) not in work.refused:
+            _bound_hold(work, key, held, now)
+
+
+def _rejudge(work: Work, ref: Ref) -> None:
+    key, peer = ref
+    held = work.held.get(key) if peer == HELD else None
+    live, refused = work.live.get(ref), work.refused.get(ref)
+    if held is not None:
+        verdict = guard.judge(work.snapshot, work.lookup, held.route)
+        if isinstance(verdict, MacClaim | FloodClaim):
+            work.hold(key, replace(held, claim=verdict))
+        else:
+            work.drop_held(key)
+    elif live is not None:
+        verdict = guard.judge(work.snapshot, work.lookup, live.route)
+        if isinstance(verdict, MacClaim | FloodClaim):
+            work.put_live(ref, live.route, verdict)
+            return
+        work.drop_live(ref)
+        if isinstance(verdict, guard.Refused):
+            work.count("refused", 1)
+            work.put_refused(ref, Rejected(live.route, peer, verdict.text, verdict.code))
+    elif refused is not None:
+        verdict = guard.judge(work.snapshot, work.lookup, refused.route)
+        work.drop_refused(ref)
+        if isinstance(verdict, MacClaim | FloodClaim):
+            work.put_live(ref, refused.route, verdict)
+            work.drop_held(key)
+        elif isinstance(verdict, guard.Refused):
+            work.put_refused(ref, Rejected(refused.route, peer, verdict.text, verdict.code))
+
+
+def _from_snapshot(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
+    """Routes that give the snapshot's remotes and floods, as their hosts' agents would have sent them."""
+    found: list[Route] = []
+    for remote in (snapshot.remotes[spot] for spot in sorted(snapshot.remotes)):
+        shared = _shared(snapshot, lookup, remote.network, remote.vtep)
+        if shared is not None:
+            network, rd, hung = shared
+            hung = replace(hung, sequence=remote.sequence or None)
+            bodies = (MacRoute(rd, remote.mac, address, network.vni) for address in (None, *remote.addresses))
+            found.extend(Route(body, hung) for body in bodies)
+    for flood in snapshot.floods.values():
+        shared = _shared(snapshot, lookup, flood.network, flood.vtep)
+        if shared is not None:
+            network, rd, hung = shared
+            hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
+            found.append(Route(MulticastRoute(rd, flood.vtep), hung))
+    return found
+
+
+def _shared(
+    snapshot: Snapshot, lookup: Lookup, key: NetworkKey, vtep: Address
+) -> tuple[Network, bytes, Attributes] | None:
+    """Network, route distinguisher and attributes of a host's routes; None if the store knows them no
+    longer.
+    """
+    network, name = snapshot.networks.get(key), lookup.host(vtep)
+    if network is None or name is None or snapshot.cluster is None:
+        return None
+    rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, network.key))
+    return network, rd, Attributes(vtep, (communities.route_target(snapshot.cluster.asn, network.vni),))
