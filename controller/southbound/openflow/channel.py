@@ -1,0 +1,156 @@
+"""The bulk channel: our own connection to the bridge's management socket, for changes, audits and counters.
+
+Place: used by the agent's effects beside the os-ken session, so that neither waits for the other. Every
+bundle is acknowledged before success is reported. Reads never reset a counter. One per thread, not shared.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from controller.southbound.openflow.bundles import BUNDLE_FLOWS
+from controller.southbound.openflow.conversation import Conversation, Step
+from controller.southbound.openflow.dump import Counters, Dump, Observed, parse
+from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.openflow.reference import Command
+from controller.southbound.openflow.sending import Outcome, Sending
+from controller.southbound.openflow.stream import HEADER, VERSION, Stream, unavailable
+from controller.southbound.openflow.templates import ATOMIC_ORDERED, BUNDLE_ADD, BUNDLE_ADD_TYPE
+from model.change import Patch
+from model.errors import Fault, Invalid
+
+TIMEOUT: Final = 10.0
+"""Seconds without progress after which the switch counts as gone."""
+_FLOW_STATS: Final = 1
+_TABLE_STATS: Final = 3
+_FLOW_REQUEST: Final = struct.Struct("!B3xII4xQQHH4x")
+_TABLE_ENTRY: Final = struct.Struct("!B3xIQQ")
+_ANY: Final = 0xFFFFFFFF
+_EMPTY_MATCH: Final = (1, 4)  # type OXM, length of the header alone (section 7.2.3.1)
+_WHOLE_COOKIE: Final = (1 << 64) - 1
+_FLOW_MOD: Final = struct.Struct("!QQBBHHHIIIHH")
+_FLOW_MOD_TYPE: Final = 14
+
+
+T = TypeVar("T")
+
+
+class Channel:
+    """Connects when first used, and again after the switch went away. `path`: `<rundir>/<bridge>.mgmt`."""
+
+    def __init__(
+        self,
+        path: Path,
+        encoder: Encoder,
+        timeout: float = TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._encoder = encoder
+        self._timeout = timeout
+        self._clock = clock
+        self._stream: Stream | None = None
+        self._conversation: Conversation | None = None
+
+    def close(self) -> None:
+        """Hang up; the next use connects again."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = self._conversation = None
+
+    def send(self, patch: Patch) -> Outcome:
+        """Apply a patch in ordered atomic bundles and wait for each acknowledgement.
+
+        A group with a refused flow is left out whole, the others are applied. Raises Unavailable when the
+        connection breaks: what was under way is then unknown and an audit must follow.
+        """
+        return Sending(self._ready(), self._encoder).run(patch)
+
+    def dump(self, table: int, cookie: int = 0, mask: int = 0) -> Dump:
+        """All flows of one table, or those whose cookie matches `cookie` under `mask`."""
+        body = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask, *_EMPTY_MATCH)
+        return self._parsed(lambda: parse(self._ready().multipart(_FLOW_STATS, body)))
+
+    def counters(self, table: int) -> Counters:
+        """Cookies, packets and octets of one table as arrays."""
+        return self.dump(table).counters()
+
+    def active_tables(self) -> tuple[int, ...]:
+        """Numbers of the tables that hold flows, so that an audit need not read all 254."""
+        entries = self._parsed(lambda: b"".join(self._ready().multipart(_TABLE_STATS, b"")))
+        rows = _TABLE_ENTRY.iter_unpack(entries[: len(entries) // _TABLE_ENTRY.size * _TABLE_ENTRY.size])
+        return tuple(table for table, active, _, _ in rows if active)
+
+    def delete_observed(self, flows: Iterable[Observed]) -> int:
+        """Delete exactly these flows, by table, priority, raw match and cookie; the number sent.
+
+        One whose cookie changed since the dump stays.
+        """
+        conversation, todo = self._ready(), list(flows)
+        for start in range(0, len(todo), BUNDLE_FLOWS):
+            self._delete(conversation, todo[start : start + BUNDLE_FLOWS])
+        return len(todo)
+
+    def _delete(self, conversation: Conversation, flows: Sequence[Observed]) -> None:
+        first = conversation.take(len(flows))
+        opened, opening = conversation.bundle(Step.OPEN, first)
+        committed, committing = conversation.bundle(Step.COMMIT, first)
+        messages = [_deletion(f, first, first + k) for k, f in enumerate(flows)]
+        conversation.write(b"".join([opening, *messages, committing]))
+        refusal = conversation.wait(opened) or conversation.wait(committed)
+        errors = conversation.errors(first, len(flows))
+        if refusal is not None or errors:
+            reason = refusal or next(iter(errors.values()))
+            raise Invalid(
+                Fault(
+                    f"{len(flows)} observed flows",
+                    "switch-refuses-delete",
+                    f"the switch refused to delete them: {reason}",
+                    "audit again: they may have changed meanwhile",
+                )
+            )
+
+    def _ready(self) -> Conversation:
+        if self._stream is not None and not self._stream.alive():
+            self.close()
+        if self._conversation is None:
+            self._stream = Stream(self._path, self._timeout, self._clock)
+            self._conversation = Conversation(self._stream, self._timeout, self._clock)
+        return self._conversation
+
+    def _parsed(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except ValueError as error:
+            self.close()
+            raise unavailable(self._path, f"unreadable answer: {error}") from error
+
+
+def _deletion(flow: Observed, bundle: int, xid: int) -> bytes:
+    """A bundle-wrapped strict delete by the match as it was dumped."""
+    size = HEADER.size + _FLOW_MOD.size + len(flow.match)
+    return b"".join(
+        [
+            BUNDLE_ADD.pack(VERSION, BUNDLE_ADD_TYPE, BUNDLE_ADD.size + size, xid, bundle, 0, ATOMIC_ORDERED),
+            HEADER.pack(VERSION, _FLOW_MOD_TYPE, size, xid),
+            _FLOW_MOD.pack(
+                flow.cookie,
+                _WHOLE_COOKIE,
+                flow.table,
+                Command.DELETE_STRICT.value,
+                0,
+                0,
+                flow.priority,
+                _ANY,
+                _ANY,
+                _ANY,
+                0,
+                0,
+            ),
+            flow.match,
+        ]
+    )
