@@ -27,7 +27,7 @@ logged() {
     begin=$(date +%s)
     (
         while sleep 10 </dev/null >/dev/null 2>&1; do
-            say "  $(($(date +%s) - begin)) s: $(tail -n 1 "$log" 2>/dev/null | cut -c 1-80)"
+            say "  $(($(date +%s) - begin)) s: $(grep -v '^WARNING' "$log" 2>/dev/null | tail -n 1 | cut -c 1-80)"
         done
     ) &
     ticker=$!

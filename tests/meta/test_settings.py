@@ -69,7 +69,7 @@ def test_what_is_installed_is_what_is_locked() -> None:
 def test_each_request_has_its_reason(name: str) -> None:
     requests = [line for line in _lines(name) if line.strip() and not line.startswith("#")]
     assert requests
-    assert not [line for line in requests if not re.search(r"\s#\s+\S{4,}", line)]
+    assert not [line for line in requests if not re.search(r"\s#\s+\S.{5,}", line)]
 
 
 def test_pyproject_has_no_metadata() -> None:
