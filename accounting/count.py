@@ -1,0 +1,303 @@
+"""Count: cumulative readings -> intervals and gaps. Pure; the heart of the ledger.
+
+Place: called by `controller.agent.meter` at each tick; the same `fold` recovers the state from the journal
+after a restart, so nothing is counted twice and nothing is lost. Must not do I/O, read a clock, or raise on
+odd counters.
+
+The rules:
+- A difference is never negative. A counter that is lower than before began anew: it counts from zero, and
+  what it may have counted between the last reading and its end is a gap.
+- Another run of ovs-vswitchd begins all counters anew; every port with an open series gets a gap.
+- Counters that were there before the journal began (`State.run` is None) are not billed: they become a gap,
+  since a lost journal may have billed them. So the first reading stands before the first flow is programmed.
+- The owner of a series stays while its counter rises: a port key given to another port gets a new epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final, Protocol
+
+from accounting.records import (
+    ETHERNET_HEADER,
+    UNKNOWN,
+    Cause,
+    Closed,
+    Counter,
+    Ended,
+    Gap,
+    Interval,
+    Owner,
+    Record,
+    Run,
+    Series,
+)
+from model.ids import ClassId, PortKey
+
+LAG_MS: Final = 1_000
+"""Flow statistics may lag behind the interface's by this (0.5 s measured): bounds reach back further."""
+
+
+class Catalogue(Protocol):
+    """Whose is what, now."""
+
+    def owner(self, port: PortKey) -> Owner | None:
+        """None = not known."""
+
+    def class_name(self, class_id: ClassId) -> str:
+        """The class's name; some name for an unknown one too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What came in from a port by its own interface's counter, cumulative layer-2 bytes.
+
+    `identity` changes when the interface is made anew (its counter starts at zero then).
+    """
+
+    identity: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All accounting flows of the host, read at `at_ms` in `run`; `wires` may leave ports out."""
+
+    run: Run
+    at_ms: int
+    datapath: str
+    counters: Mapping[Series, Counter]
+    wires: Mapping[PortKey, Wire] = field(default_factory=dict)
+
+
+class Standing(Enum):
+    """CLOSED: read for the last time; its deletion is expected."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is journalled of a series."""
+
+    counter: Counter
+    owner: Owner
+    standing: Standing = Standing.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A port's wire: `newer` as read at `newer_ms`; `older` as read at least LAG_MS before the last reading.
+
+    Every byte that `older` holds is in the flows' counters of the last reading, however late they were.
+    """
+
+    older: Wire
+    newer: Wire
+    newer_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the journal amounts to."""
+
+    next_sequence: int
+    run: Run | None = None
+    read_ms: int = 0
+    baselines: Mapping[Series, Baseline] = field(default_factory=dict)
+    sightings: Mapping[PortKey, Sighting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One reading's worth of records: the unit that is journalled, whole or not at all."""
+
+    run: Run
+    at_ms: int
+    records: tuple[Record, ...] = ()
+    wires: Mapping[PortKey, Wire] = field(default_factory=dict)
+    """Those that differ from what was sighted last."""
+
+
+_CLOSES_NOTHING: Final[frozenset[PortKey]] = frozenset()
+
+
+def advance(
+    state: State, reading: Reading, catalogue: Catalogue, closing: frozenset[PortKey] = _CLOSES_NOTHING
+) -> Step:
+    """What `reading` adds to `state`. `closing`: ports whose flows are deleted once this is journalled."""
+    before = state.baselines if state.run == reading.run else {}
+    draft = _Draft(state, reading, catalogue)
+    for series in sorted(reading.counters):
+        counter, baseline = reading.counters[series], before.get(series)
+        if baseline is None or _fell(baseline.counter, counter):
+            draft.begin(series, counter, baseline)
+        elif counter != baseline.counter:
+            draft.go_on(series, counter, baseline)
+        if series[0] in closing and (baseline is None or baseline.standing is Standing.OPEN):
+            draft.records.append(Closed(series))
+    for series in sorted(before.keys() - reading.counters.keys()):
+        draft.end(series, before[series])
+    if state.run is not None and state.run != reading.run:
+        draft.end_run(state.run, state.baselines)
+    draft.add_gaps()
+    return Step(reading.run, reading.at_ms, tuple(draft.records), _changed_wires(state, reading))
+
+
+def fold(state: State, step: Step) -> State:
+    """The state after a step: used at each tick and, over the journal, at start."""
+    baselines = dict(state.baselines) if state.run == step.run else {}
+    ended: set[PortKey] = set()
+    sequence = state.next_sequence
+    for record in step.records:
+        match record:
+            case Interval():
+                old = baselines.get(record.series)
+                standing = Standing.OPEN if old is None else old.standing
+                baselines[record.series] = Baseline(record.counter, record.owner, standing)
+                sequence = max(sequence, record.sequence + 1)
+            case Gap():
+                sequence = max(sequence, record.sequence + 1)
+            case Closed():
+                baselines[record.series] = replace(baselines[record.series], standing=Standing.CLOSED)
+            case Ended():
+                baselines.pop(record.series, None)
+                ended.add(record.series[0])
+    gone = ended - {series[0] for series in baselines} if ended else ended
+    return State(sequence, step.run, step.at_ms, baselines, _sight(state, step, gone))
+
+
+def recover(state: State, steps: Iterable[Step]) -> State:
+    """The state after all `steps`."""
+    for step in steps:
+        state = fold(state, step)
+    return state
+
+
+def resembles_restart(state: State, reading: Reading) -> bool:
+    """True if every counter that had risen is lower or gone though the run is said to be the same.
+
+    Then news of another ovs-vswitchd are probably still on their way: reading again first is wiser, since
+    counters are cumulative and a reading that is left out loses nothing.
+    """
+    if state.run != reading.run:
+        return False
+    risen = [
+        (s, b.counter) for s, b in state.baselines.items() if b.standing is Standing.OPEN and b.counter[0]
+    ]
+    return bool(risen) and all(_fell(c, reading.counters.get(s, (0, 0))) for s, c in risen)
+
+
+class _Draft:
+    """The records of one step while they are made; lives inside `advance` only."""
+
+    def __init__(self, state: State, reading: Reading, catalogue: Catalogue) -> None:
+        self.state, self.reading, self.catalogue = state, reading, catalogue
+        self.records: list[Record] = []
+        self.sequence = state.next_sequence
+        self.from_ms = reading.at_ms if state.run is None else min(state.read_ms, reading.at_ms)
+        self.counted: dict[PortKey, int] = {}
+        self.gaps: dict[PortKey, tuple[Cause, Owner, int | None]] = {}
+
+    def begin(self, series: Series, counter: Counter, old: Baseline | None) -> None:
+        """A series that is new or began anew counts from zero, unless the journal began just now."""
+        owner = self.catalogue.owner(series[0]) or UNKNOWN
+        if old is not None:
+            self.end(series, old, Cause.COUNTER_FELL)
+        if self.state.run is None and counter != (0, 0):
+            port = series[0]
+            bound = counter[1] + (self.gaps[port][2] or 0 if port in self.gaps else 0)
+            self.gaps[port] = (Cause.JOURNAL_MISSING, owner, bound)
+            self._interval(series, owner, (0, 0), counter)
+        else:
+            self._interval(series, owner, counter, counter)
+
+    def go_on(self, series: Series, counter: Counter, old: Baseline) -> None:
+        known = self.catalogue.owner(series[0])
+        same = known is not None and (old.owner == UNKNOWN or known.port_uid == old.owner.port_uid)
+        owner = known if known is not None and same else old.owner
+        self._interval(series, owner, (counter[0] - old.counter[0], counter[1] - old.counter[1]), counter)
+
+    def end(self, series: Series, old: Baseline, cause: Cause = Cause.FLOW_VANISHED) -> None:
+        """The flow is gone; a gap, unless its last reading was made."""
+        self.records.append(Ended(series))
+        if old.standing is Standing.OPEN:
+            self.gaps.setdefault(series[0], (cause, old.owner, None))
+
+    def end_run(self, run: Run, baselines: Mapping[Series, Baseline]) -> None:
+        for series in sorted(baselines):
+            if baselines[series].standing is Standing.OPEN:
+                self.gaps[series[0]] = (Cause.RUN_ENDED, baselines[series].owner, None)
+
+    def add_gaps(self) -> None:
+        """Gaps belong to the run in which the bytes were not read, and to ports: the class can't be known."""
+        run = self.state.run or self.reading.run
+        for port in sorted(self.gaps):
+            cause, owner, bound = self.gaps[port]
+            limit = bound if cause is Cause.JOURNAL_MISSING else self._bound(port)
+            start, end = self.from_ms, self.reading.at_ms
+            self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
+
+    def _bound(self, port: PortKey) -> int | None:
+        """What the interface saw since its older sighting, less this step's intervals; None = unknown.
+
+        What earlier intervals hold is not taken off: it may have passed the interface before that sighting.
+        """
+        sighting, now = self.state.sightings.get(port), self.reading.wires.get(port)
+        same_boot = self.state.run is not None and self.state.run.boot_id == self.reading.run.boot_id
+        if sighting is None or now is None or not same_boot:
+            return None
+        if sighting.newer.identity != now.identity or now.bytes < sighting.newer.bytes:
+            return None
+        return max(0, now.bytes - sighting.older.bytes - self.counted.get(port, 0))
+
+    def _interval(self, series: Series, owner: Owner, raw: Counter, counter: Counter) -> None:
+        packets, layer2 = raw
+        # Flows offloaded by TC count no layer-2 header; fewer bytes than headers shows that.
+        header = ETHERNET_HEADER if layer2 >= ETHERNET_HEADER * packets else 0
+        reading = self.reading
+        name = self.catalogue.class_name(series[1])
+        self.records.append(
+            Interval(
+                reading.run, series, owner, name, self._next(), self.from_ms, reading.at_ms,
+                packets, layer2 - header * packets, reading.datapath, header, counter,
+            )
+        )  # fmt: skip
+        self.counted[series[0]] = self.counted.get(series[0], 0) + layer2
+
+    def _next(self) -> int:
+        self.sequence += 1
+        return self.sequence - 1
+
+
+def _fell(before: Counter, now: Counter) -> bool:
+    return now[0] < before[0] or now[1] < before[1]
+
+
+def _changed_wires(state: State, reading: Reading) -> dict[PortKey, Wire]:
+    seen = state.sightings
+    return {
+        port: reading.wires[port]
+        for port in sorted(reading.wires)
+        if port not in seen or seen[port].newer != reading.wires[port]
+    }
+
+
+def _sight(state: State, step: Step, gone: set[PortKey]) -> dict[PortKey, Sighting]:
+    """The sightings after a step. An interface made anew began at zero, so that is its older sighting."""
+    out: dict[PortKey, Sighting] = {}
+    for port in state.sightings.keys() | step.wires.keys():
+        old = state.sightings.get(port)
+        wire = step.wires.get(port) or (old.newer if old else None)
+        if port in gone or wire is None:
+            continue
+        if old is None or old.newer.identity != wire.identity:
+            out[port] = Sighting(Wire(wire.identity, 0), wire, step.at_ms)
+        elif step.at_ms - old.newer_ms >= LAG_MS:
+            out[port] = Sighting(old.newer, wire, step.at_ms)
+        else:
+            out[port] = old
+    return out
