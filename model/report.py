@@ -114,6 +114,7 @@ class Report:
     """One host. `stamp_ms`, `since_ms`: Unix time in milliseconds (report made; state entered).
 
     `generation`: the newest cluster generation whose flows the switch has acknowledged.
+    `stop`: while FROZEN by a brake, the token that the operator's confirmation must quote; else empty.
     `confirm`: the last confirmation token of the operator that the agent has acted on.
     """
 
@@ -129,6 +130,7 @@ class Report:
     evpn: EvpnReport = EvpnReport()
     datapath: str = ""
     version: str = ""
+    stop: str = ""
     confirm: str = ""
 
 
@@ -165,6 +167,7 @@ def parse(text: str) -> Report:
         evpn=_evpn(evpn),
         datapath=_text(plain, "datapath"),
         version=_text(plain, "version"),
+        stop=_text(plain, "stop"),
         confirm=_text(plain, "confirm"),
     )
 

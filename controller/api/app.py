@@ -1,0 +1,38 @@
+"""App: the whole API as one ASGI application.
+
+Place: made by `controller.api.serve` and by tests. Must not listen or start anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+
+from controller.api import replies
+from controller.api.hosts import hosts
+from controller.api.limits import Bounds, Limits
+from controller.api.objects import reads, writes
+from controller.api.service import Service
+
+DEFAULT: Final = Bounds()
+
+
+def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = DEFAULT) -> FastAPI:
+    """The application. `extra`: routers of other rooms (usage), mounted before the catch-all addresses."""
+    app = FastAPI(
+        title="Ringfence",
+        version="v1",
+        description="Multi-tenant networks for GPU clouds. All errors are `{faults: [...]}`.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    replies.install(app)
+    app.include_router(writes(service))
+    app.include_router(hosts(service))
+    for router in extra:
+        app.include_router(router)
+    app.include_router(reads(service))
+    app.add_middleware(Limits, bounds=bounds)
+    return app

@@ -1,0 +1,120 @@
+"""Routes of hosts: health, status, wait, freeze, confirm, what EVPN refused and learned.
+
+Place: thin: entrance -> service -> JSON. Must not decide anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from controller.api.entrance import printable, ticket
+from controller.api.envelope import Applied, Waited
+from controller.api.objects import REFUSALS
+from controller.api.service import Reports, Service
+from model.errors import Fault, NotFound
+
+LONGEST_WAIT: Final = 30.0
+"""Seconds that one request to /v1/wait may take; clients ask again."""
+_FIRST_PAUSE: Final = 0.01
+_LONGEST_PAUSE: Final = 0.25
+
+
+def hosts(service: Service) -> APIRouter:
+    """All routes of this file."""
+    routes = APIRouter(prefix="/v1", tags=["hosts"], responses=REFUSALS)
+    _add_status(routes, service)
+    _add_wait(routes, service)
+    _add_brakes(routes, service)
+    _add_evpn(routes, service)
+    return routes
+
+
+def _add_status(routes: APIRouter, service: Service) -> None:
+    @routes.get("/health", response_model=None)
+    def health() -> JSONResponse:
+        """200 if API and store answer; 503 if the store does not."""
+        cluster = service.store.contents().cluster
+        return JSONResponse({"api": "ok", "store": "ok", "cluster": cluster.uid if cluster else ""})
+
+    @routes.get("/status", response_model=None)
+    def status() -> JSONResponse:
+        """Cluster, hosts, pools and alarms."""
+        return JSONResponse(service.status())
+
+
+def _add_wait(routes: APIRouter, service: Service) -> None:
+    @routes.get("/wait", response_model=Waited)
+    async def wait(
+        generation: Annotated[int, Query(ge=0, lt=1 << 53)],
+        host: Annotated[list[str], Query(max_length=10_000)] = [],  # noqa: B006 - FastAPI copies defaults
+        timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0,
+    ) -> JSONResponse:
+        """Until each `host` has programmed `generation` and has its routes, or the timeout.
+
+        Take `generation` and the hosts (`concerned`) from the answer of apply; no host: all that have agents.
+        """
+        loop = asyncio.get_running_loop()
+        names = host or await run_in_threadpool(service.agents)
+        end, pause = loop.time() + timeout, _FIRST_PAUSE
+        while True:
+            missing = await run_in_threadpool(service.waiting, names, generation)
+            left = end - loop.time()
+            if not missing or left <= 0:
+                break
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return JSONResponse(
+            {"reached": not missing, "generation": generation, "pending": [asdict(p) for p in missing]}
+        )
+
+
+def _add_brakes(routes: APIRouter, service: Service) -> None:
+    @routes.post("/freeze/{name}", response_model=Applied)
+    def freeze(request: Request, name: str) -> JSONResponse:
+        """The host's agent changes nothing until confirmed; the data plane goes on."""
+        return JSONResponse(service.freeze(printable(name), ticket(request)))
+
+    @routes.post("/confirm/{name}", response_model=None)
+    def confirm(
+        request: Request, name: str, token: Annotated[str, Query(max_length=2000)] = ""
+    ) -> JSONResponse:
+        """End a freeze, and let the stop that the host reports pass. `token` names the stop that is meant."""
+        return JSONResponse(service.confirm(printable(name), token, ticket(request)))
+
+
+def _add_evpn(routes: APIRouter, service: Service) -> None:
+    @routes.get("/evpn/rejected", response_model=None)
+    def rejected(host: str | None = None) -> JSONResponse:
+        """Routes that hosts refused, with the reason."""
+        items = [
+            {"host": name} | asdict(route)
+            for name, report in _chosen(service.reports(), host)
+            for route in report.evpn.rejected
+        ]
+        return JSONResponse({"kind": "List", "items": items})
+
+    @routes.get("/evpn/routes", response_model=None)
+    def learned(host: str | None = None) -> JSONResponse:
+        """Routes that hosts learned and use."""
+        items = [
+            {"host": name} | asdict(route)
+            for name, report in _chosen(service.reports(), host)
+            for route in report.evpn.learned_routes
+        ]
+        return JSONResponse({"kind": "List", "items": items})
+
+
+def _chosen(reports: Reports, host: str | None) -> list[tuple[str, Any]]:
+    if host is None:
+        return sorted(reports.readable.items())
+    if host not in reports.readable:
+        name = printable(host)
+        why = reports.broken.get(host, "it has never reported")
+        raise NotFound(Fault(f"Hypervisor {name}", "no-report", why, "See: ringfence status"))
+    return [(host, reports.readable[host])]
