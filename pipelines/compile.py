@@ -1,0 +1,179 @@
+"""Compile: a snapshot becomes a program, and a change of the snapshot a patch of the program.
+
+Place: the door of this room; the agent calls it, the southbound sends what comes out. Pure. `recompile` must
+come to the same program as `compile` of the new snapshot: a property test holds it.
+
+Two objects may claim one flow (two MACs with one IP, learned from different hosts): the first in the order of
+objects (kind, then keys) has it, the others wait and get it when the first withdraws. Within one object the
+first feature wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from immutables import Map
+
+from model.change import Change, Patch
+from model.flow import Flow, Shape, Slot
+from model.snapshot import Snapshot
+from pipelines.features import Feature, features_of
+from pipelines.index import Index, advance, build
+from pipelines.objects import Kind, Object
+from pipelines.touch import objects, touched
+from pipelines.views import view
+
+Key = tuple[str | int, ...]
+"""What OpenFlow holds one flow for, as `Flow.key` but cheaper: a text for the form, then the numbers."""
+Group = tuple[tuple[Flow, ...], tuple[Flow, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All flows of a host. `groups`: what each object claims; `claims`: who claims a flow, the winner first."""
+
+    index: Index = Index()
+    groups: Map[Object, tuple[Flow, ...]] = Map()
+    claims: Map[Key, tuple[Object, ...]] = Map()
+
+    def flows(self) -> Iterator[Flow]:
+        """The flows that the switch should have, in a fixed order."""
+        for subject in sorted(self.groups):
+            yield from self.flows_of(subject)
+
+    def flows_of(self, subject: Object) -> Iterator[Flow]:
+        """The flows that an object has won; none if it has none."""
+        for flow in self.groups.get(subject, ()):
+            if self.claims[key(flow)][0] == subject:
+                yield flow
+
+
+def compile(snapshot: Snapshot) -> Program:
+    """The program of a snapshot from nothing."""
+    index = build(snapshot)
+    return _replace(Program(), index, snapshot, objects(snapshot, index))[0]
+
+
+def recompile(
+    program: Program, old: Snapshot, new: Snapshot, changes: Iterable[Change]
+) -> tuple[Program, Patch]:
+    """The program of `new`, and what turns `program` (that of `old`) into it.
+
+    `changes` must name every key that differs between the snapshots; naming more is harmless.
+    """
+    changed = tuple(changes)
+    index = advance(program.index, old, new, changed)
+    return _replace(program, index, new, touched(old, new, program.index, index, changed))
+
+
+def install(program: Program) -> Patch:
+    """The whole program as a patch of an empty switch."""
+    groups = ((tuple(program.flows_of(subject)), ()) for subject in sorted(program.groups))
+    return Patch(tuple(group for group in groups if group[0]))
+
+
+def key(flow: Flow) -> Key:
+    """Equal for two flows exactly if `Flow.key` is."""
+    form, slots = _form(flow.shape)
+    values = flow.values
+    return (form, *(values[slot] for slot in slots))
+
+
+@lru_cache(maxsize=4096)
+def _form(shape: Shape) -> tuple[str, tuple[int, ...]]:
+    """The constant part of a shape's key as text, and the slots of its variable part. A memo, no state."""
+    text, slots = [str(shape.table)], list[int]()
+    terms = sorted(((m.field.name, m.value, m.mask) for m in shape.match), key=lambda term: term[0])
+    for name, value, mask in (("priority", shape.priority, None), *terms):
+        text.append(name)
+        for number in (value, mask):
+            text.append("*" if isinstance(number, Slot) else str(number))
+            if isinstance(number, Slot):
+                slots.append(shape.slots.index(number))
+    return " ".join(text), tuple(slots)
+
+
+def _replace(
+    program: Program, index: Index, snapshot: Snapshot, subjects: Iterable[Object]
+) -> tuple[Program, Patch]:
+    """Compile `subjects` again and put them in place of what they were."""
+    features = {kind: features_of(kind) for kind in Kind}
+    groups, claims = program.groups.mutate(), program.claims.mutate()
+    disturbed: dict[Key, None] = {}
+    for subject in sorted(subjects):
+        before = program.groups.get(subject, ())
+        after = _flows(snapshot, index, subject, features[subject.kind])
+        if after == before:
+            continue
+        if after:
+            groups[subject] = after
+        else:
+            del groups[subject]
+        was, now = {key(flow): flow for flow in before}, {key(flow): flow for flow in after}
+        alone = (subject,)
+        for each in was.keys() - now.keys():
+            left = tuple(s for s in claims[each] if s != subject)
+            if left:
+                claims[each] = left
+            else:
+                del claims[each]
+        for each in now.keys() - was.keys():
+            held = claims.get(each)
+            claims[each] = alone if held is None else tuple(sorted((*held, subject)))
+        disturbed.update(dict.fromkeys(was))
+        disturbed.update(dict.fromkeys(now))
+    result = Program(index, groups.finish(), claims.finish())
+    return result, _patch(program, result, disturbed)
+
+
+def _flows(
+    snapshot: Snapshot, index: Index, subject: Object, features: tuple[Feature, ...]
+) -> tuple[Flow, ...]:
+    shown = view(snapshot, index, subject)
+    if shown is None:
+        return ()
+    made: dict[Key, Flow] = {}
+    for feature in features:
+        for flow in feature.flows(shown):
+            made.setdefault(key(flow), flow)
+    return tuple(made.values())
+
+
+def _patch(old: Program, new: Program, disturbed: Iterable[Key]) -> Patch:
+    """Compare winners of each key, so that no group drops what another puts.
+
+    Groups that only drop come first: a port number that is given to another port must not deliver the
+    frames of the port that had it before.
+    """
+    before, after = _Winners(old, {}), _Winners(new, {})
+    puts: dict[Object, list[Flow]] = {}
+    drops: dict[Object, list[Flow]] = {}
+    for each in disturbed:
+        was, now = before.find(each), after.find(each)
+        if was == now:
+            continue
+        if now is not None:
+            puts.setdefault(now[0], []).append(now[1])
+        elif was is not None:
+            drops.setdefault(was[0], []).append(was[1])
+    order = sorted(puts.keys() | drops.keys(), key=lambda subject: (subject in puts, subject))
+    return Patch(tuple((tuple(puts.get(s, ())), tuple(drops.get(s, ()))) for s in order))
+
+
+@dataclass(frozen=True, slots=True)
+class _Winners:
+    """Flows of a program by key, read object by object as they are asked for."""
+
+    program: Program
+    read: dict[Object, dict[Key, Flow]]
+
+    def find(self, each: Key) -> tuple[Object, Flow] | None:
+        claimants = self.program.claims.get(each)
+        if claimants is None:
+            return None
+        winner = claimants[0]
+        if winner not in self.read:
+            self.read[winner] = {key(flow): flow for flow in self.program.groups[winner]}
+        return winner, self.read[winner][each]

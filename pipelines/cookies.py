@@ -1,0 +1,91 @@
+"""Cookies: 64 bits that say of every flow that it is ours, and for what it stands.
+
+Place: written into flows by the features, parsed by accounting, audit and `ringfence` tools. Must not decide
+anything.
+
+    [63:48] mark | [47:44] kind | 44 bits by kind:
+      host     class 8 [15:8], 0 for what belongs to no class | table 8 [7:0], 0 unless a table's miss flow
+      network  network key 16 [15:0]
+      port     port key 24 [23:0]
+      remote   network key 16 [43:28] | low 28 bits of the MAC [27:0]
+      account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from model.ids import COOKIE_MARK, ClassId, Mac, NetworkKey, PortKey
+
+MARK_MASK: Final = 0xFFFF << 48
+MARK: Final = COOKIE_MARK << 48
+EPOCHS: Final = range(1 << 12)
+_BODY: Final = (1 << 44) - 1
+
+
+class Kind(IntEnum):
+    """What a flow stands for; the number is part of the cookie."""
+
+    HOST = 0
+    NETWORK = 1
+    PORT = 2
+    REMOTE = 3
+    ACCOUNT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A parsed cookie: the fields that its kind has, 0 for the others. `mac`: the low 28 bits only."""
+
+    kind: Kind
+    network: NetworkKey = NetworkKey(0)
+    port: PortKey = PortKey(0)
+    mac: int = 0
+    cls: ClassId = ClassId(0)
+    epoch: int = 0
+    table: int = 0
+
+
+def host(table: int = 0, cls: int = 0) -> int:
+    """A flow that belongs to the host: a table's miss, or a declared egress class."""
+    return MARK | Kind.HOST << 44 | cls << 8 | table
+
+
+def network(key: NetworkKey) -> int:
+    """A flow of a network as a whole."""
+    return MARK | Kind.NETWORK << 44 | key
+
+
+def port(key: PortKey) -> int:
+    """A flow of a local port, but for its counters."""
+    return MARK | Kind.PORT << 44 | key
+
+
+def remote(key: NetworkKey, mac: Mac) -> int:
+    """A flow of a MAC behind a tunnel."""
+    return MARK | Kind.REMOTE << 44 | key << 28 | mac & 0xFFFFFFF
+
+
+def account(key: PortKey, cls: ClassId, epoch: int) -> int:
+    """The counter of a port and class. ValueError if `epoch` does not fit into 12 bits."""
+    if epoch not in EPOCHS:
+        raise ValueError(f"epoch {epoch} of port {key} is outside 0..{EPOCHS[-1]}")
+    return MARK | Kind.ACCOUNT << 44 | key << 20 | cls << 12 | epoch
+
+
+def parse(cookie: int) -> Cookie | None:
+    """What a cookie says; None if it is not ours."""
+    body, kind = cookie & _BODY, cookie >> 44 & 0xF
+    if cookie >> 48 != COOKIE_MARK or kind > Kind.ACCOUNT:
+        return None
+    if kind == Kind.HOST:
+        return Cookie(Kind.HOST, cls=ClassId(body >> 8 & 0xFF), table=body & 0xFF)
+    if kind == Kind.NETWORK:
+        return Cookie(Kind.NETWORK, network=NetworkKey(body & 0xFFFF))
+    if kind == Kind.PORT:
+        return Cookie(Kind.PORT, port=PortKey(body & 0xFFFFFF))
+    if kind == Kind.REMOTE:
+        return Cookie(Kind.REMOTE, network=NetworkKey(body >> 28), mac=body & 0xFFFFFFF)
+    return Cookie(Kind.ACCOUNT, port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)

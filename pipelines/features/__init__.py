@@ -1,0 +1,68 @@
+"""The features of the pipeline and the one list that gives their order.
+
+Place: between views and compile. A feature is a function from one view to the flows of one object; it says
+which kind of object it compiles. Must not look at anything but its view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from model.flow import Flow
+from pipelines.features import (
+    accounting,
+    classify,
+    delivery,
+    egress_class,
+    guard,
+    misses,
+    neighbours,
+    output,
+    resolve,
+    services,
+)
+from pipelines.objects import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """`flows` takes the view of objects of `kind` (pipelines.views) and nothing else."""
+
+    name: str
+    kind: Kind
+    flows: Callable[[Any], tuple[Flow, ...]]
+
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    Feature("misses", Kind.HOST, misses.host),
+    Feature("classify", Kind.HOST, classify.host),
+    Feature("classify", Kind.VTEP, classify.vtep),
+    Feature("classify", Kind.PORT, classify.port),
+    Feature("guard", Kind.HOST, guard.host),
+    Feature("guard", Kind.PORT, guard.port),
+    Feature("neighbours", Kind.HOST, neighbours.host),
+    Feature("neighbours", Kind.PORT, neighbours.port),
+    Feature("services", Kind.HOST, services.host),
+    Feature("services", Kind.PORT, services.port),
+    Feature("services", Kind.REMOTE, services.remote),
+    Feature("resolve", Kind.HOST, resolve.host),
+    Feature("resolve", Kind.NETWORK, resolve.network),
+    Feature("resolve", Kind.PORT, resolve.port),
+    Feature("resolve", Kind.REMOTE, resolve.remote),
+    Feature("egress class", Kind.HOST, egress_class.host),
+    Feature("egress class", Kind.CLASS, egress_class.egress_class),
+    Feature("egress class", Kind.NETWORK, egress_class.network),
+    Feature("accounting", Kind.PORT, accounting.port),
+    Feature("output", Kind.HOST, output.host),
+    Feature("output", Kind.NETWORK, output.network),
+    Feature("delivery", Kind.HOST, delivery.host),
+    Feature("delivery", Kind.NETWORK, delivery.network),
+    Feature("delivery", Kind.PORT, delivery.port),
+)
+
+
+def features_of(kind: Kind) -> tuple[Feature, ...]:
+    """The features that compile objects of a kind, in order."""
+    return tuple(feature for feature in FEATURES if feature.kind is kind)

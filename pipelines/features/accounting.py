@@ -1,0 +1,19 @@
+"""Accounting: one counter per port and egress class.
+
+Place: table 7. Its match holds nothing that policy or routes could change, and its cookie says port, class
+and epoch. Nothing behind it drops, nothing before it in this pass meters.
+"""
+
+from __future__ import annotations
+
+from model.flow import Flow
+from pipelines import cookies
+from pipelines.shapes import COUNTER
+from pipelines.views import PortView
+
+
+def port(view: PortView) -> tuple[Flow, ...]:
+    """A flow for each class that exists, so that no class is left without a counter."""
+    return tuple(
+        Flow(COUNTER, cookies.account(view.key, cls, view.epoch), (view.key, cls)) for cls in view.classes
+    )

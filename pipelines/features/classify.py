@@ -1,0 +1,32 @@
+"""Classify: whose frame is this? A bound port's, or that of a VTEP with the right to send this VNI.
+
+Place: table 0. Both must be proven here, since all that follows trusts the network register.
+"""
+
+from __future__ import annotations
+
+from model.flow import Flow
+from pipelines import cookies
+from pipelines.shapes import CLASSIFY_REFUSED, LOCAL, TUNNEL4, TUNNEL6
+from pipelines.views import HostView, PortView, VtepView
+
+
+def host(view: HostView) -> tuple[Flow, ...]:
+    """What comes out of the tunnel without the right to is counted apart."""
+    return (Flow(CLASSIFY_REFUSED, cookies.host(), (view.tunnel,)),)
+
+
+def vtep(view: VtepView) -> tuple[Flow, ...]:
+    """The pair of outer source and VNI that says which network a frame belongs to."""
+    shape = TUNNEL4 if view.vtep.version == 4 else TUNNEL6
+    values = (view.tunnel, view.vni, int(view.vtep), view.network)
+    return (Flow(shape, cookies.network(view.network), values),)
+
+
+def port(view: PortView) -> tuple[Flow, ...]:
+    """Untagged frames of the port; tagged ones are counted and end here."""
+    cookie = cookies.port(view.key)
+    return (
+        Flow(LOCAL, cookie, (view.ofport, view.network, view.key)),
+        Flow(CLASSIFY_REFUSED, cookie, (view.ofport,)),
+    )

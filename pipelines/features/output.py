@@ -1,0 +1,31 @@
+"""Output: out through the port that resolve chose, or copies to everybody.
+
+Place: table 8, the end for frames of local ports. Replication stands here, after accounting: a group frame is
+billed once.
+"""
+
+from __future__ import annotations
+
+from model.flow import Flow
+from pipelines import cookies
+from pipelines.features.resolve import replicates
+from pipelines.shapes import OUTPUT_SINGLE, output_group
+from pipelines.views import HostView, NetworkView
+
+
+def host(_: HostView) -> tuple[Flow, ...]:
+    """Unicast frames."""
+    return (Flow(OUTPUT_SINGLE, cookies.host()),)
+
+
+def network(view: NetworkView) -> tuple[Flow, ...]:
+    """Group frames, head-end to each VTEP of RT-3 (RFC 7432 section 11.2, RFC 8365 section 9)."""
+    if not replicates(view):
+        return ()
+    vteps = tuple(int(vtep) for vtep in view.vteps)
+    version = view.vteps[0].version if view.vteps else 4
+    shape = output_group(len(view.ofports), len(vteps), version)
+    values: tuple[int, ...] = (view.network.key, *view.ofports)
+    if vteps:
+        values += (view.network.vni, view.tunnel, *vteps)
+    return (Flow(shape, cookies.network(view.network.key), values),)

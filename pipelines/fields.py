@@ -1,0 +1,166 @@
+"""The packet fields and registers that flows may use, and what must be matched before each of them.
+
+Place: named by tables and shapes, read by check, render and the documents. Names are those of ovs-fields(7).
+One register has one meaning and is written whole. Must not hold flows or table order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from model.flow import Field
+
+IN_PORT: Final = Field("in_port", 32)
+TUN_ID: Final = Field("tun_id", 64)
+TUN_SRC: Final = Field("tun_src", 32)
+TUN_DST: Final = Field("tun_dst", 32)
+TUN_IPV6_SRC: Final = Field("tun_ipv6_src", 128)
+TUN_IPV6_DST: Final = Field("tun_ipv6_dst", 128)
+
+ETH_SRC: Final = Field("eth_src", 48)
+ETH_DST: Final = Field("eth_dst", 48)
+ETH_TYPE: Final = Field("eth_type", 16)
+VLAN_TCI: Final = Field("vlan_tci", 16)
+
+ARP_OP: Final = Field("arp_op", 16)
+ARP_SPA: Final = Field("arp_spa", 32)
+ARP_TPA: Final = Field("arp_tpa", 32)
+ARP_SHA: Final = Field("arp_sha", 48)
+ARP_THA: Final = Field("arp_tha", 48)
+
+IP_SRC: Final = Field("ip_src", 32)
+IP_DST: Final = Field("ip_dst", 32)
+IPV6_SRC: Final = Field("ipv6_src", 128)
+IPV6_DST: Final = Field("ipv6_dst", 128)
+IP_PROTO: Final = Field("ip_proto", 8)
+IP_FRAG: Final = Field("ip_frag", 8)
+NW_TTL: Final = Field("nw_ttl", 8)
+UDP_SRC: Final = Field("udp_src", 16)
+UDP_DST: Final = Field("udp_dst", 16)
+
+ICMPV6_TYPE: Final = Field("icmpv6_type", 8)
+ICMPV6_CODE: Final = Field("icmpv6_code", 8)
+ND_TARGET: Final = Field("nd_target", 128)
+ND_SLL: Final = Field("nd_sll", 48)
+ND_TLL: Final = Field("nd_tll", 48)
+ND_RESERVED: Final = Field("nd_reserved", 32)
+ND_OPTIONS_TYPE: Final = Field("nd_options_type", 8)
+
+IPV4: Final = 0x0800
+ARP: Final = 0x0806
+IPV6: Final = 0x86DD
+UDP: Final = 17
+ICMPV6: Final = 58
+ARP_REQUEST: Final = 1
+ARP_REPLY: Final = 2
+ROUTER_SOLICITATION: Final = 133
+ROUTER_ADVERTISEMENT: Final = 134
+NEIGHBOR_SOLICITATION: Final = 135
+NEIGHBOR_ADVERTISEMENT: Final = 136
+REDIRECT: Final = 137
+HOP_LIMIT: Final = 255
+"""The only hop limit of a valid neighbour discovery message (RFC 4861 section 7.1)."""
+GROUP: Final = 1 << 40
+"""The I/G bit of a MAC address: set in broadcast and multicast addresses (IEEE 802)."""
+ANY_FRAGMENT: Final = 1
+"""The bit of `ip_frag` that first and later fragments have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A 32-bit register with one meaning. Written at the earliest in table `start`, last read in `end`."""
+
+    field: Field
+    name: str
+    meaning: str
+    start: str
+    end: str
+
+
+NETWORK: Final = Register(
+    Field("reg0", 32), "network", "key of the network that the frame belongs to", "classify", "delivery"
+)
+SOURCE: Final = Register(
+    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "account"
+)
+EXIT: Final = Register(
+    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "resolve", "output"
+)
+CLASS: Final = Register(Field("reg3", 32), "class", "egress class of the destination", "class", "account")
+
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS)
+
+FIELDS: Final = (
+    IN_PORT,
+    TUN_ID,
+    TUN_SRC,
+    TUN_DST,
+    TUN_IPV6_SRC,
+    TUN_IPV6_DST,
+    *(r.field for r in REGISTERS),
+    ETH_SRC,
+    ETH_DST,
+    ETH_TYPE,
+    VLAN_TCI,
+    ARP_OP,
+    ARP_SPA,
+    ARP_TPA,
+    ARP_SHA,
+    ARP_THA,
+    IP_SRC,
+    IP_DST,
+    IPV6_SRC,
+    IPV6_DST,
+    IP_PROTO,
+    IP_FRAG,
+    NW_TTL,
+    UDP_SRC,
+    UDP_DST,
+    ICMPV6_TYPE,
+    ICMPV6_CODE,
+    ND_TARGET,
+    ND_SLL,
+    ND_TLL,
+    ND_RESERVED,
+    ND_OPTIONS_TYPE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One of `values` of `field` must be matched (or written) before the field that needs it."""
+
+    field: Field
+    values: tuple[int, ...]
+
+
+_IS_ARP = (Need(ETH_TYPE, (ARP,)),)
+_IS_IPV4 = (Need(ETH_TYPE, (IPV4,)),)
+_IS_IPV6 = (Need(ETH_TYPE, (IPV6,)),)
+_IS_IP = (Need(ETH_TYPE, (IPV4, IPV6)),)
+_IS_UDP = (*_IS_IP, Need(IP_PROTO, (UDP,)))
+_IS_ICMPV6 = (*_IS_IPV6, Need(IP_PROTO, (ICMPV6,)))
+_IS_ND = (
+    *_IS_ICMPV6,
+    Need(ICMPV6_TYPE, (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT)),
+    Need(ICMPV6_CODE, (0,)),
+)
+
+PREREQUISITES: Final[tuple[tuple[Field, tuple[Need, ...]], ...]] = (
+    *((f, _IS_ARP) for f in (ARP_OP, ARP_SPA, ARP_TPA, ARP_SHA, ARP_THA)),
+    *((f, _IS_IPV4) for f in (IP_SRC, IP_DST)),
+    *((f, _IS_IPV6) for f in (IPV6_SRC, IPV6_DST)),
+    *((f, _IS_IP) for f in (IP_PROTO, IP_FRAG, NW_TTL)),
+    *((f, _IS_UDP) for f in (UDP_SRC, UDP_DST)),
+    *((f, _IS_ICMPV6) for f in (ICMPV6_TYPE, ICMPV6_CODE)),
+    *((f, _IS_ND) for f in (ND_TARGET, ND_RESERVED, ND_OPTIONS_TYPE)),
+    (ND_SLL, (*_IS_ICMPV6, Need(ICMPV6_TYPE, (NEIGHBOR_SOLICITATION,)), Need(ICMPV6_CODE, (0,)))),
+    (ND_TLL, (*_IS_ICMPV6, Need(ICMPV6_TYPE, (NEIGHBOR_ADVERTISEMENT,)), Need(ICMPV6_CODE, (0,)))),
+)
+"""What ovs-fields(7) asks to be matched first, in this order; OVS refuses a flow without it."""
+
+
+def prerequisites(field: Field) -> tuple[Need, ...]:
+    """What has to stand before `field` in a match or an action list; nothing for most fields."""
+    return next((needs for f, needs in PREREQUISITES if f == field), ())

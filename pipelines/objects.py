@@ -1,0 +1,64 @@
+"""Objects: the units in which the program is compiled, patched and grouped.
+
+Place: named by index (which exist, which a change touches), viewed by views, compiled by features. An object
+owns its flows: they are made, sent and withdrawn together. Must not hold flows.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey
+
+
+class Kind(IntEnum):
+    """What an object is. The number decides order, and who wins where two claim one flow: the lower."""
+
+    HOST = 0
+    CLASS = 1
+    NETWORK = 2
+    VTEP = 3
+    PORT = 4
+    REMOTE = 5
+
+
+class Object(NamedTuple):
+    """An object by its keys; 0 and empty where a kind has none. A tuple, so that order and hash are cheap.
+
+    CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host.
+    PORT: major = port key. REMOTE: major = network key, minor = MAC.
+    """
+
+    kind: Kind
+    major: int = 0
+    minor: int = 0
+    name: str = ""
+
+
+HOST: Final = Object(Kind.HOST)
+
+
+def egress_class(key: ClassId) -> Object:
+    """A declared egress class."""
+    return Object(Kind.CLASS, key)
+
+
+def network(key: NetworkKey) -> Object:
+    """What belongs to a network with a local port: its subnets, replication."""
+    return Object(Kind.NETWORK, key)
+
+
+def vtep(key: NetworkKey, host: HostName) -> Object:
+    """The right of another host to send frames of a network."""
+    return Object(Kind.VTEP, key, 0, host)
+
+
+def port(key: PortKey) -> Object:
+    """A local port."""
+    return Object(Kind.PORT, key)
+
+
+def remote(key: NetworkKey, mac: Mac) -> Object:
+    """A MAC behind a tunnel."""
+    return Object(Kind.REMOTE, key, mac)

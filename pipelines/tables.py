@@ -1,0 +1,213 @@
+"""The tables of the pipeline, a declaration each, in the order in which a frame meets them.
+
+Place: numbers stand here once; shapes, features, check and docs/pipeline.md read them. Must not hold flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from model.flow import Field
+from pipelines import fields as f
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`matches` and `writes`: all that its flows may use; `next`: tables that its flows may go to;
+    `miss`: what the flow of priority 0 does, in words."""
+
+    number: int
+    name: str
+    purpose: str
+    matches: tuple[Field, ...]
+    writes: tuple[Field, ...]
+    next: tuple[str, ...]
+    miss: str
+
+
+_NET = f.NETWORK.field
+_SRC = f.SOURCE.field
+_EXIT = f.EXIT.field
+_CLS = f.CLASS.field
+
+CLASSIFY: Final = Table(
+    number=0,
+    name="classify",
+    purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame whose"
+    " outer source is a VTEP that may send this VNI.",
+    matches=(f.IN_PORT, f.TUN_ID, f.TUN_SRC, f.TUN_IPV6_SRC, f.VLAN_TCI),
+    writes=(_NET, _SRC),
+    next=("guard", "delivery"),
+    miss="drop: no port of ours",
+)
+GUARD: Final = Table(
+    number=1,
+    name="guard",
+    purpose="Lets through what carries the port's own MAC and IP as its source, in Ethernet, ARP, IPv4 and"
+    " IPv6. Answers of DHCP servers never pass.",
+    matches=(
+        _SRC,
+        f.ETH_SRC,
+        f.ETH_TYPE,
+        f.ARP_OP,
+        f.ARP_SPA,
+        f.ARP_TPA,
+        f.ARP_SHA,
+        f.IP_SRC,
+        f.IPV6_SRC,
+        f.IP_PROTO,
+        f.NW_TTL,
+        f.UDP_SRC,
+        f.UDP_DST,
+        f.ICMPV6_TYPE,
+        f.ICMPV6_CODE,
+        f.ND_TARGET,
+        f.ND_SLL,
+    ),
+    writes=(),
+    next=("neighbours", "services"),
+    miss="drop: no port's own",
+)
+NEIGHBOURS: Final = Table(
+    number=2,
+    name="neighbours",
+    purpose="Looks into ICMPv6: solicitations and advertisements only with the port's own MAC, targets and hop"
+    " limit 255; nothing that only a router says; no fragment that could hide one of these.",
+    matches=(
+        _SRC,
+        f.ETH_TYPE,
+        f.IP_PROTO,
+        f.IP_FRAG,
+        f.NW_TTL,
+        f.ICMPV6_TYPE,
+        f.ICMPV6_CODE,
+        f.ND_TARGET,
+        f.ND_SLL,
+        f.ND_TLL,
+    ),
+    writes=(),
+    next=("services",),
+    miss="drop: never reached, IPv6 only comes here",
+)
+SERVICES: Final = Table(
+    number=3,
+    name="services",
+    purpose="Answers ARP for every known address of the network, from the flow itself. Turns neighbour"
+    " solicitations into advertisements for the next table. Nobody is told of its own address.",
+    matches=(
+        _NET,
+        _SRC,
+        f.ETH_TYPE,
+        f.ARP_OP,
+        f.ARP_TPA,
+        f.IP_PROTO,
+        f.ICMPV6_TYPE,
+        f.ICMPV6_CODE,
+        f.ND_TARGET,
+        f.ND_SLL,
+    ),
+    writes=(
+        f.ETH_SRC,
+        f.ETH_DST,
+        f.ARP_OP,
+        f.ARP_SPA,
+        f.ARP_TPA,
+        f.ARP_SHA,
+        f.ARP_THA,
+        f.IPV6_DST,
+        f.ICMPV6_TYPE,
+        f.ND_RESERVED,
+        f.ND_OPTIONS_TYPE,
+    ),
+    next=("advertise", "resolve"),
+    miss="drop: neither ARP nor IP",
+)
+ADVERTISE: Final = Table(
+    number=4,
+    name="advertise",
+    purpose="Fills in and returns the neighbour advertisement. A table of its own, because OVS allows nd_tll to"
+    " be written only where the match says that the message is an advertisement.",
+    matches=(_NET, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE, f.ICMPV6_CODE, f.ND_TARGET),
+    writes=(f.ETH_SRC, f.IPV6_SRC, f.ND_TLL),
+    next=(),
+    miss="drop: solicitation for an address that nobody has",
+)
+RESOLVE: Final = Table(
+    number=5,
+    name="resolve",
+    purpose="Finds where the destination MAC of this network lives: a local port, or a VTEP.",
+    matches=(_NET, _SRC, f.ETH_DST),
+    writes=(_EXIT, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("class",),
+    miss="drop: unknown unicast",
+)
+CLASSES: Final = Table(
+    number=6,
+    name="class",
+    purpose="Finds the egress class of the destination: the network's own subnets, then the declared prefixes,"
+    " longest first.",
+    matches=(_NET, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_CLS,),
+    next=("account",),
+    miss="continue as everything else",
+)
+ACCOUNT: Final = Table(
+    number=7,
+    name="account",
+    purpose="Counts for the bill: one flow per port and class, which nothing else ever touches. From here on"
+    " nothing drops.",
+    matches=(_SRC, _CLS),
+    writes=(),
+    next=("output",),
+    miss="drop: a class without a counter",
+)
+OUTPUT: Final = Table(
+    number=8,
+    name="output",
+    purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports and"
+    " to the VTEPs of the network.",
+    matches=(_NET, f.ETH_DST),
+    writes=(f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=(),
+    miss="drop: never reached, resolve lets no group frame by that has no flow here",
+)
+DELIVERY: Final = Table(
+    number=9,
+    name="delivery",
+    purpose="Hands frames of the tunnel to local ports of their network, and never back to a tunnel (split"
+    " horizon, RFC 7432 section 8.3.1.2).",
+    matches=(_NET, f.ETH_DST),
+    writes=(),
+    next=(),
+    miss="drop: unknown unicast",
+)
+
+TABLES: Final = (
+    CLASSIFY,
+    GUARD,
+    NEIGHBOURS,
+    SERVICES,
+    ADVERTISE,
+    RESOLVE,
+    CLASSES,
+    ACCOUNT,
+    OUTPUT,
+    DELIVERY,
+)
+
+
+def table(number: int) -> Table:
+    """The declaration of a table; KeyError names the number if there is none."""
+    for each in TABLES:
+        if each.number == number:
+            return each
+    raise KeyError(f"no table {number} is declared")
+
+
+def number(name: str) -> int:
+    """The number of a declared table; KeyError names it if there is none."""
+    for each in TABLES:
+        if each.name == name:
+            return each.number
+    raise KeyError(f"no table {name!r} is declared")

@@ -1,0 +1,108 @@
+"""Which objects a change touches, so that only their flows are made again.
+
+Place: between index and compile. Must touch too much rather than too little: `compile` compares flows, so an
+object named in vain costs time only, and one forgotten is a wrong program. The reasons stand at each case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from immutables import Map
+
+from model.change import Change, Part
+from model.ids import ClassId, HostName, NetworkKey
+from model.intent import Port
+from model.snapshot import Snapshot
+from pipelines import objects as o
+from pipelines.index import Index, ports_of
+
+
+def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
+    """All objects of a snapshot that may have flows."""
+    found = {o.HOST}
+    found.update(o.egress_class(key) for key in snapshot.classes)
+    for network in index.locals:
+        found |= _of_network(network, index)
+        found.update(o.port(key) for key in index.locals[network])
+    return found
+
+
+def touched(
+    old: Snapshot, new: Snapshot, before: Index, after: Index, changes: Iterable[Change]
+) -> set[o.Object]:
+    """The objects whose flows may differ between `old` (index `before`) and `new` (index `after`)."""
+    changed = tuple(changes)
+    if _everywhere(old, new):
+        return objects(old, before) | objects(new, after)
+    found: set[o.Object] = set()
+    for change in changed:
+        found |= _by_part(old, new, before, after, change)
+    for key in ports_of(old, new, changed):
+        found.add(o.port(key))
+        for port in (old.ports.get(key), new.ports.get(key)):
+            if port is not None:
+                found |= _around(port, before, after)
+    return found
+
+
+def _everywhere(old: Snapshot, new: Snapshot) -> bool:
+    """The tunnel's port number and this host's VTEP are part of nearly every flow."""
+    return old.host != new.host or old.switch != new.switch or old.this() != new.this()
+
+
+def _of_network(network: NetworkKey, index: Index) -> set[o.Object]:
+    """What a network has on this host, but for its ports."""
+    found = {o.network(network)}
+    found.update(o.vtep(network, host) for host in index.permits.get(network, Map()))
+    found.update(o.remote(network, mac) for mac in index.remotes.get(network, Map()))
+    return found
+
+
+def _around(port: Port, before: Index, after: Index) -> set[o.Object]:
+    """What a port's coming, going or moving touches besides the port itself.
+
+    The first local port brings the network with all that is behind tunnels, the last takes it away. Between
+    them only the list of replication changes, and the right of the port's hosts to send.
+    """
+    network = port.network
+    was, now = before.locals.get(network, Map()), after.locals.get(network, Map())
+    if bool(was) != bool(now):
+        return _of_network(network, before) | _of_network(network, after)
+    if not now:
+        return set()
+    return {o.network(network), *(o.vtep(network, host) for host in port.hosts)}
+
+
+def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: Change) -> set[o.Object]:
+    key: Any = change.key
+    match change.part:
+        case Part.NETWORK:  # its VNI is in the flows of every VTEP and remote MAC
+            return _of_network(key, before) | _of_network(key, after)
+        case Part.CLASS:
+            return _by_class(old, new, before, after, key)
+        case Part.HYPERVISOR:
+            return _by_host(key, before) | _by_host(key, after)
+        case Part.REMOTE:
+            return {o.remote(*key)}
+        case Part.FLOOD:
+            return {o.network(key[0])}
+        case _:
+            # PORT, BINDING, INTERFACE, EPOCH: see `ports_of`. SWITCH: see `_everywhere`. No flow holds
+            # anything of CLUSTER or TENANT.
+            return set()
+
+
+def _by_class(old: Snapshot, new: Snapshot, before: Index, after: Index, key: ClassId) -> set[o.Object]:
+    """A class that comes or goes gives or takes a counter of every local port; new prefixes do not."""
+    found = {o.egress_class(key)}
+    if (key in old.classes) != (key in new.classes):
+        for index in (before, after):
+            found.update(o.port(port) for group in index.locals.values() for port in group)
+    return found
+
+
+def _by_host(host: HostName, index: Index) -> set[o.Object]:
+    """The networks of this hypervisor are few, however many the cluster has."""
+    return {o.vtep(n, host) for n in index.locals if host in index.permits.get(n, Map())}

@@ -1,0 +1,188 @@
+"""A small cluster to compile: values from plain arguments, and snapshots as the agent would make them.
+
+Place: used by the tests of pipelines and of everything that needs a Snapshot. Must not hold expectations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from immutables import Map
+
+from model.change import Change, Part
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, EgressClass, Hypervisor, Network, Port, Tenant
+from model.inventory import Interface, Switch
+from model.route import FloodVtep, RemoteMac
+from model.snapshot import Snapshot, with_port, without_port
+
+HERE = HostName("hv1")
+TUNNEL = 100
+
+
+def tenant(key: int) -> Tenant:
+    return Tenant(Uid(f"tenant-{key}"), f"t{key}", TenantKey(key))
+
+
+def network(
+    key: int,
+    *,
+    owner: int = 1,
+    subnets: Iterable[str] = ("10.0.0.0/24", "fd00::/64"),
+    replicate: bool = False,
+) -> Network:
+    nets = tuple(ip_network(s) for s in subnets)
+    return Network(
+        Uid(f"network-{key}"),
+        TenantKey(owner),
+        f"n{key}",
+        NetworkKey(key),
+        Vni(1000 + key),
+        nets,
+        replicate=replicate,
+    )
+
+
+def port(key: int, net: int, mac: int, addresses: Iterable[str] = (), hosts: Iterable[str] = (HERE,)) -> Port:
+    return Port(
+        Uid(f"port-{key}"),
+        NetworkKey(net),
+        f"p{key}",
+        PortKey(key),
+        Mac(mac),
+        tuple(ip_address(a) for a in addresses),
+        tuple(HostName(h) for h in hosts),
+    )
+
+
+def hypervisor(name: str, vtep: str, *, external: bool = False) -> Hypervisor:
+    return Hypervisor(HostName(name), ip_address(vtep), int(name.removeprefix("hv")), external)
+
+
+def remote(net: int, mac: int, vtep: str, addresses: Iterable[str] = ()) -> RemoteMac:
+    return RemoteMac(NetworkKey(net), Mac(mac), ip_address(vtep), tuple(ip_address(a) for a in addresses))
+
+
+def egress_class(key: int, prefixes: Iterable[str]) -> EgressClass:
+    return EgressClass(Uid(f"class-{key}"), f"c{key}", ClassId(key), tuple(ip_network(p) for p in prefixes))
+
+
+def empty(vtep: str = "192.0.2.1") -> Snapshot:
+    """A declared host with a switch, and nothing on it."""
+    this = hypervisor(HERE, vtep)
+    return Snapshot(host=HERE, switch=Switch("netdev", TUNNEL, "run-1"), hypervisors=Map({HERE: this}))
+
+
+def with_part(snapshot: Snapshot, part: Part, key: Any, value: Any) -> Snapshot:
+    """Set (or, with None, remove) one value; what the agent's loop does for each event."""
+    if part is Part.PORT:
+        return without_port(snapshot, key) if value is None else with_port(snapshot, value)
+    if part in (Part.CLUSTER, Part.SWITCH):
+        return replace(snapshot, **{part.value: value})
+    before = getattr(snapshot, part.value)
+    if value is None:
+        after = before.delete(key) if key in before else before
+    else:
+        after = before.set(key, value)
+    return replace(snapshot, **{part.value: after})
+
+
+def plugged(snapshot: Snapshot, one: Port, ofport: int, epoch: int = 1) -> Snapshot:
+    """The port declared, bound here and with an interface."""
+    for part, key, value in (
+        (Part.PORT, one.key, one),
+        (Part.BINDING, one.key, Binding(one.key, HERE, 0, True)),
+        (Part.INTERFACE, one.uid, Interface(f"tap{ofport}", one.uid, ofport)),
+        (Part.EPOCH, one.key, epoch),
+    ):
+        snapshot = with_part(snapshot, part, key, value)
+    return snapshot
+
+
+def added(snapshot: Snapshot, *values: Any) -> Snapshot:
+    """Tenants, networks, ports (not bound), classes, hypervisors, remote MACs and flood VTEPs."""
+    for value in values:
+        snapshot = with_part(snapshot, *keyed(value), value)
+    return snapshot
+
+
+def keyed(value: Any) -> tuple[Part, Any]:
+    """The part of the snapshot and the key under which a value stands."""
+    match value:
+        case Tenant():
+            return Part.TENANT, value.key
+        case Network():
+            return Part.NETWORK, value.key
+        case Port():
+            return Part.PORT, value.key
+        case EgressClass():
+            return Part.CLASS, value.id
+        case Hypervisor():
+            return Part.HYPERVISOR, value.name
+        case RemoteMac():
+            return Part.REMOTE, (value.network, value.mac)
+        case FloodVtep():
+            return Part.FLOOD, (value.network, value.vtep)
+        case Binding():
+            return Part.BINDING, value.port
+        case Interface():
+            return Part.INTERFACE, value.iface_id
+    raise TypeError(f"{value!r} is no part of a snapshot")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One event: a value comes, is replaced, or (None) goes."""
+
+    part: Part
+    key: Any
+    value: Any
+
+    def change(self) -> Change:
+        return Change(self.part, self.key)
+
+
+def stepped(snapshot: Snapshot, steps: Iterable[Step]) -> Snapshot:
+    for step in steps:
+        snapshot = with_part(snapshot, step.part, step.key, step.value)
+    return snapshot
+
+
+def two_tenants() -> Snapshot:
+    """Two tenants with the same addresses: two local ports each, one remote each, one external host.
+
+    Network 1 (tenant 1) replicates, network 2 (tenant 2) does not. hv2 may send both networks, hv3 only 1.
+    """
+    snapshot = added(
+        empty(),
+        tenant(1),
+        tenant(2),
+        network(1, owner=1, replicate=True),
+        network(2, owner=2),
+        hypervisor("hv2", "192.0.2.2"),
+        hypervisor("hv3", "192.0.2.3", external=True),
+        hypervisor("hv4", "192.0.2.4"),
+        egress_class(2, ["10.9.0.0/16", "198.51.100.7/32", "2001:db8::/32"]),
+        egress_class(3, ["0.0.0.0/0", "10.9.9.0/24"]),
+        port(13, 1, 0x020000000003, ["10.0.0.3", "fd00::3"], ["hv2"]),
+        port(14, 1, 0x020000000004, ["10.0.0.4", "fd00::4"], ["hv3"]),
+        port(23, 2, 0x020000001003, ["10.0.0.3", "fd00::3"], ["hv2"]),
+        remote(1, 0x020000000003, "192.0.2.2", ["10.0.0.3", "fd00::3"]),
+        remote(1, 0x020000000004, "192.0.2.3", ["10.0.0.4", "fd00::4"]),
+        remote(2, 0x020000001003, "192.0.2.2", ["10.0.0.3", "fd00::3"]),
+        FloodVtep(NetworkKey(1), ip_address("192.0.2.2")),
+        FloodVtep(NetworkKey(1), ip_address("192.0.2.3")),
+    )
+    for key, net, mac, last, ofport in (
+        (11, 1, 0x020000000001, 1, 1),
+        (12, 1, 0x020000000002, 2, 2),
+        (21, 2, 0x020000001001, 1, 3),
+        (22, 2, 0x020000001002, 2, 4),
+    ):
+        snapshot = plugged(
+            snapshot, port(key, net, mac, [f"10.0.0.{last}", f"fd00::{last}"], [HERE, "hv2"]), ofport
+        )
+    return snapshot
