@@ -11,7 +11,7 @@ first feature wins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from immutables import Map
@@ -32,9 +32,10 @@ Group = tuple[tuple[Flow, ...], tuple[Flow, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """All flows of a host. `groups`: what each object claims; `claims`: who claims a flow, the winner first."""
+    """All flows of a host. `groups`: what each object claims; `claims`: who claims a flow,
+    the winner first."""
 
-    index: Index = Index()
+    index: Index = field(default_factory=Index)
     groups: Map[Object, tuple[Flow, ...]] = Map()
     claims: Map[Key, tuple[Object, ...]] = Map()
 

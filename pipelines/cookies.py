@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from model.ids import COOKIE_MARK, ClassId, Mac, NetworkKey, PortKey
+from model.ids import COOKIE_MARK, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey
 
 MARK_MASK: Final = 0xFFFF << 48
 MARK: Final = COOKIE_MARK << 48
 EPOCHS: Final = range(1 << 12)
 _BODY: Final = (1 << 44) - 1
+_NO_NETWORK: Final = NetworkKey(0)
+_NO_PORT: Final = PortKey(0)
 
 
 class Kind(IntEnum):
@@ -40,10 +42,10 @@ class Cookie:
     """A parsed cookie: the fields that its kind has, 0 for the others. `mac`: the low 28 bits only."""
 
     kind: Kind
-    network: NetworkKey = NetworkKey(0)
-    port: PortKey = PortKey(0)
+    network: NetworkKey = _NO_NETWORK
+    port: PortKey = _NO_PORT
     mac: int = 0
-    cls: ClassId = ClassId(0)
+    cls: ClassId = SAME_NETWORK
     epoch: int = 0
     table: int = 0
 

@@ -34,8 +34,8 @@ _CLS = f.CLASS.field
 CLASSIFY: Final = Table(
     number=0,
     name="classify",
-    purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame whose"
-    " outer source is a VTEP that may send this VNI.",
+    purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame"
+    " whose outer source is a VTEP that may send this VNI.",
     matches=(f.IN_PORT, f.TUN_ID, f.TUN_SRC, f.TUN_IPV6_SRC, f.VLAN_TCI),
     writes=(_NET, _SRC),
     next=("guard", "delivery"),
@@ -72,8 +72,8 @@ GUARD: Final = Table(
 NEIGHBOURS: Final = Table(
     number=2,
     name="neighbours",
-    purpose="Looks into ICMPv6: solicitations and advertisements only with the port's own MAC, targets and hop"
-    " limit 255; nothing that only a router says; no fragment that could hide one of these.",
+    purpose="Looks into ICMPv6: solicitations and advertisements only with the port's own MAC, targets and"
+    " hop limit 255; nothing that only a router says; no fragment that could hide one of these.",
     matches=(
         _SRC,
         f.ETH_TYPE,
@@ -126,8 +126,8 @@ SERVICES: Final = Table(
 ADVERTISE: Final = Table(
     number=4,
     name="advertise",
-    purpose="Fills in and returns the neighbour advertisement. A table of its own, because OVS allows nd_tll to"
-    " be written only where the match says that the message is an advertisement.",
+    purpose="Fills in and returns the neighbour advertisement. A table of its own, because OVS allows nd_tll"
+    " to be written only where the match says that the message is an advertisement.",
     matches=(_NET, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE, f.ICMPV6_CODE, f.ND_TARGET),
     writes=(f.ETH_SRC, f.IPV6_SRC, f.ND_TLL),
     next=(),
@@ -145,8 +145,8 @@ RESOLVE: Final = Table(
 CLASSES: Final = Table(
     number=6,
     name="class",
-    purpose="Finds the egress class of the destination: the network's own subnets, then the declared prefixes,"
-    " longest first.",
+    purpose="Finds the egress class of the destination: the network's own subnets, then the declared"
+    " prefixes, longest first.",
     matches=(_NET, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_CLS,),
     next=("account",),
@@ -165,8 +165,8 @@ ACCOUNT: Final = Table(
 OUTPUT: Final = Table(
     number=8,
     name="output",
-    purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports and"
-    " to the VTEPs of the network.",
+    purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
+    " and to the VTEPs of the network.",
     matches=(_NET, f.ETH_DST),
     writes=(f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=(),

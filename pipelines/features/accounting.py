@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes import COUNTER
+from pipelines.shapes.paths import COUNTER
 from pipelines.views import PortView
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes import CLASSIFY_REFUSED, LOCAL, TUNNEL4, TUNNEL6
+from pipelines.shapes.entry import CLASSIFY_REFUSED, LOCAL, TUNNEL4, TUNNEL6
 from pipelines.views import HostView, PortView, VtepView
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes import DELIVERY_REFUSED, DELIVERY_SINGLE, delivery_group
+from pipelines.shapes.paths import DELIVERY_REFUSED, DELIVERY_SINGLE, delivery_group
 from pipelines.views import HostView, NetworkView, PortView
 
 

@@ -10,16 +10,15 @@ from model.addresses import Prefix
 from model.flow import Flow, Shape
 from model.ids import SAME_NETWORK, ClassId
 from pipelines import cookies
-from pipelines.shapes import (
+from pipelines.shapes.paths import (
     CLASS_ARP,
     CLASS_DECLARED,
     CLASS_GROUP,
     CLASS_LINK4,
     CLASS_LINK6,
     CLASS_SUBNET,
-    DECLARED_PREFIXES,
-    NETWORK_PREFIXES,
 )
+from pipelines.shapes.terms import DECLARED_PREFIXES, NETWORK_PREFIXES
 from pipelines.views import ClassView, HostView, NetworkView
 
 

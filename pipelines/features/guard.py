@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes import (
+from pipelines.shapes.entry import (
     DHCP,
     GUARD_ARP,
     GUARD_DAD,

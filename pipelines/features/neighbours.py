@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes import ND_ADVERTISE, ND_FRAGMENT, ND_GARBLED, ND_OTHER, ND_REFUSED, ND_SOLICIT
+from pipelines.shapes.entry import ND_ADVERTISE, ND_FRAGMENT, ND_GARBLED, ND_OTHER, ND_REFUSED, ND_SOLICIT
 from pipelines.views import HostView, PortView
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from model.flow import Flow
 from pipelines import cookies
 from pipelines.features.resolve import replicates
-from pipelines.shapes import OUTPUT_SINGLE, output_group
+from pipelines.shapes.paths import OUTPUT_SINGLE, output_group
 from pipelines.views import HostView, NetworkView
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes import (
+from pipelines.shapes.paths import (
     RESOLVE_GROUP,
     RESOLVE_LOCAL,
     RESOLVE_REFUSED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from model.addresses import Address
 from model.flow import Flow, Shape
 from pipelines import cookies
-from pipelines.shapes import (
+from pipelines.shapes.answers import (
     ARP_LOCAL,
     ARP_OWN,
     ARP_REMOTE,

@@ -21,6 +21,7 @@ from model.snapshot import Snapshot, with_port, without_port
 
 HERE = HostName("hv1")
 TUNNEL = 100
+SUBNETS = ("10.0.0.0/24", "fd00::/64")
 
 
 def tenant(key: int) -> Tenant:

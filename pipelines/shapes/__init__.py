@@ -1,0 +1,133 @@
+"""Every shape of flow that the pipeline emits: table, priority, match and actions, with slots for numbers.
+
+Place: the one list from which the southbound learns its templates; features fill the slots. Must not know
+objects or addresses.
+
+Priorities of one table never let two flows overlap at the same height (pipelines.check holds that). A shape
+with a masked slot is never filled with a mask of all ones or of zero, since OVS would read it back as another
+match: such prefixes have shapes of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from model.flow import SetField, Shape
+from model.ids import EVERYTHING_ELSE
+from pipelines import fields as f
+from pipelines import tables as t
+from pipelines.shapes.answers import (
+    ARP_LOCAL,
+    ARP_OWN,
+    ARP_REMOTE,
+    ARP_REPLIES,
+    ARP_UNKNOWN,
+    ND_LOCAL,
+    ND_OWN,
+    ND_PLAIN,
+    ND_REMOTE,
+    ND_TURN,
+    SERVICES_IPV4,
+    SERVICES_IPV6,
+)
+from pipelines.shapes.entry import (
+    CLASSIFY_REFUSED,
+    DHCP,
+    GUARD_ARP,
+    GUARD_DAD,
+    GUARD_IPV4,
+    GUARD_IPV6,
+    GUARD_PROBE,
+    GUARD_REFUSED,
+    LOCAL,
+    ND_ADVERTISE,
+    ND_FRAGMENT,
+    ND_GARBLED,
+    ND_OTHER,
+    ND_REFUSED,
+    ND_SOLICIT,
+    TUNNEL4,
+    TUNNEL6,
+)
+from pipelines.shapes.paths import (
+    CLASS_ARP,
+    CLASS_DECLARED,
+    CLASS_GROUP,
+    CLASS_LINK4,
+    CLASS_LINK6,
+    CLASS_SUBNET,
+    COUNTER,
+    DELIVERY_REFUSED,
+    DELIVERY_SINGLE,
+    OUTPUT_SINGLE,
+    RESOLVE_GROUP,
+    RESOLVE_LOCAL,
+    RESOLVE_REFUSED,
+    RESOLVE_REMOTE4,
+    RESOLVE_REMOTE6,
+    RESOLVE_SELF,
+)
+from pipelines.shapes.paths import delivery_group as delivery_group
+from pipelines.shapes.paths import output_group as output_group
+from pipelines.shapes.terms import shape
+
+
+def _miss(table: t.Table) -> Shape:
+    """Priority 0 and no match: what comes here is counted under a cookie of ours."""
+    if table is t.CLASSES:
+        other = (SetField(f.CLASS.field, EVERYTHING_ELSE),)
+        return shape("miss", table, 0, (), (), other, t.ACCOUNT)
+    return shape("miss", table, 0, ())
+
+
+MISSES: Final = tuple(_miss(table) for table in t.TABLES)
+
+SHAPES: Final[tuple[Shape, ...]] = (
+    LOCAL,
+    TUNNEL4,
+    TUNNEL6,
+    CLASSIFY_REFUSED,
+    *DHCP,
+    GUARD_ARP,
+    GUARD_PROBE,
+    GUARD_IPV4,
+    GUARD_IPV6,
+    GUARD_DAD,
+    GUARD_REFUSED,
+    ND_FRAGMENT,
+    ND_GARBLED,
+    ND_SOLICIT,
+    ND_ADVERTISE,
+    *ND_REFUSED,
+    ND_OTHER,
+    ARP_OWN,
+    ARP_LOCAL,
+    ARP_REMOTE,
+    ARP_UNKNOWN,
+    ARP_REPLIES,
+    ND_OWN,
+    ND_PLAIN,
+    ND_TURN,
+    SERVICES_IPV4,
+    SERVICES_IPV6,
+    ND_LOCAL,
+    ND_REMOTE,
+    RESOLVE_SELF,
+    RESOLVE_LOCAL,
+    RESOLVE_REMOTE4,
+    RESOLVE_REMOTE6,
+    RESOLVE_GROUP,
+    RESOLVE_REFUSED,
+    CLASS_GROUP,
+    CLASS_ARP,
+    CLASS_LINK4,
+    CLASS_LINK6,
+    *CLASS_SUBNET,
+    *CLASS_DECLARED,
+    COUNTER,
+    OUTPUT_SINGLE,
+    DELIVERY_SINGLE,
+    DELIVERY_REFUSED,
+    *MISSES,
+)
+"""All shapes of fixed length. Those of replication are made by `output_group` and `delivery_group`."""

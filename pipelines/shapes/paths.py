@@ -1,0 +1,179 @@
+"""Shapes of paths: resolve, class, account, output and delivery, which send the frame on and count it.
+
+Place: tables 5 to 9. See pipelines.shapes for the rules of all shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from model.flow import Action, Match, Output, OutputField, SetField, Shape, Slot
+from model.ids import SAME_NETWORK
+from pipelines import fields as f
+from pipelines import tables as t
+from pipelines.shapes.terms import (
+    AT_GENERAL,
+    AT_LAST,
+    AT_LOCAL,
+    AT_OWN,
+    AT_REMOTE,
+    CLS,
+    IP4,
+    IP6,
+    IS_ARP,
+    IS_GROUP,
+    IS_IPV4,
+    IS_IPV6,
+    IS_NET,
+    IS_SINGLE,
+    IS_SRC,
+    MAC,
+    MASK4,
+    MASK6,
+    NET,
+    PORT,
+    PRIORITY,
+    SRC,
+    VNI,
+    VTEP4,
+    VTEP6,
+    shape,
+)
+
+# resolve
+RESOLVE_SELF: Final = shape(
+    # OVS sends nothing back through the port it came from: counted here, it would be billed unsent.
+    "self",
+    t.RESOLVE,
+    AT_OWN,
+    (IS_SRC, Match(f.ETH_DST, MAC)),
+    (SRC, MAC),
+)
+RESOLVE_LOCAL: Final = shape(
+    "local",
+    t.RESOLVE,
+    AT_LOCAL,
+    (IS_NET, Match(f.ETH_DST, MAC)),
+    (NET, MAC, PORT),
+    (SetField(f.EXIT.field, PORT),),
+    t.CLASSES,
+)
+RESOLVE_REMOTE4: Final = shape(
+    "remote4",
+    t.RESOLVE,
+    AT_REMOTE,
+    (IS_NET, Match(f.ETH_DST, MAC)),
+    (NET, MAC, VNI, VTEP4, PORT),
+    (SetField(f.TUN_ID, VNI), SetField(f.TUN_DST, VTEP4), SetField(f.EXIT.field, PORT)),
+    t.CLASSES,
+)
+RESOLVE_REMOTE6: Final = shape(
+    "remote6",
+    t.RESOLVE,
+    AT_REMOTE,
+    (IS_NET, Match(f.ETH_DST, MAC)),
+    (NET, MAC, VNI, VTEP6, PORT),
+    (SetField(f.TUN_ID, VNI), SetField(f.TUN_IPV6_DST, VTEP6), SetField(f.EXIT.field, PORT)),
+    t.CLASSES,
+)
+RESOLVE_GROUP: Final = shape("group", t.RESOLVE, AT_GENERAL, (IS_NET, IS_GROUP), (NET,), goto=t.CLASSES)
+RESOLVE_REFUSED: Final = shape("group-refused", t.RESOLVE, AT_LAST, (IS_GROUP,))
+
+# class
+_STAY = (SetField(f.CLASS.field, SAME_NETWORK),)
+CLASS_GROUP: Final = shape("group", t.CLASSES, 1010, (IS_GROUP,), (), _STAY, t.ACCOUNT)
+CLASS_ARP: Final = shape("arp", t.CLASSES, 1000, (IS_ARP,), (), _STAY, t.ACCOUNT)
+CLASS_LINK4: Final = shape(
+    "link4",  # 169.254.0.0/16, never routed (RFC 3927 section 2.7)
+    t.CLASSES,
+    1000,
+    (IS_IPV4, Match(f.IP_DST, 0xA9FE0000, 0xFFFF0000)),
+    (),
+    _STAY,
+    t.ACCOUNT,
+)
+CLASS_LINK6: Final = shape(
+    "link6",  # fe80::/10, never routed (RFC 4291 section 2.5.6)
+    t.CLASSES,
+    1000,
+    (IS_IPV6, Match(f.IPV6_DST, 0xFE80 << 112, 0xFFC0 << 112)),
+    (),
+    _STAY,
+    t.ACCOUNT,
+)
+
+
+def _prefixes(name: str, scope: tuple[Match, ...], slots: tuple[Slot, ...]) -> tuple[Shape, ...]:
+    """Shapes for a prefix: (masked, exact, any) of IPv4, then of IPv6."""
+    made = []
+    for family, kind, field, ip, mask in (
+        ("4", IS_IPV4, f.IP_DST, IP4, MASK4),
+        ("6", IS_IPV6, f.IPV6_DST, IP6, MASK6),
+    ):
+        for form, terms, more in (
+            ("masked", (Match(field, ip, mask),), (ip, mask)),
+            ("exact", (Match(field, ip),), (ip,)),
+            ("any", (), ()),
+        ):
+            made.append(
+                shape(
+                    f"{name}{family}-{form}",
+                    t.CLASSES,
+                    PRIORITY,
+                    (*scope, kind, *terms),
+                    (PRIORITY, CLS, *slots, *more),
+                    (SetField(f.CLASS.field, CLS),),
+                    t.ACCOUNT,
+                )
+            )
+    return tuple(made)
+
+
+CLASS_SUBNET: Final = _prefixes("subnet", (IS_NET,), (NET,))
+CLASS_DECLARED: Final = _prefixes("declared", (), ())
+
+# account
+COUNTER: Final = shape(
+    "counter",
+    t.ACCOUNT,
+    AT_GENERAL,
+    (IS_SRC, Match(f.CLASS.field, CLS)),
+    (SRC, CLS),
+    (),
+    t.OUTPUT,
+)
+
+# output, delivery
+OUTPUT_SINGLE: Final = shape("single", t.OUTPUT, AT_LAST, (IS_SINGLE,), (), (OutputField(f.EXIT.field),))
+DELIVERY_SINGLE: Final = shape(
+    "single", t.DELIVERY, AT_REMOTE, (IS_NET, Match(f.ETH_DST, MAC)), (NET, MAC, PORT), (Output(PORT),)
+)
+DELIVERY_REFUSED: Final = shape("group-refused", t.DELIVERY, AT_LAST, (IS_GROUP,))
+
+
+def output_group(ports: int, vteps: int, version: int) -> Shape:
+    """A group frame of a local port: to `ports` local ports, then to `vteps` VTEPs of IP `version` 4 or 6.
+
+    Slots: network, port0.., and if there are VTEPs: vni, tunnel, vtep0... OVS itself leaves out the port
+    through which the frame came.
+    """
+    locals_ = tuple(Slot(f"port{i}", 32) for i in range(ports))
+    target = f.TUN_DST if version == 4 else f.TUN_IPV6_DST
+    ends = tuple(Slot(f"vtep{i}", target.bits) for i in range(vteps))
+    tunnel = Slot("tunnel", 32)
+    actions: list[Action] = [Output(p) for p in locals_]
+    slots = [NET, *locals_]
+    if ends:
+        actions.append(SetField(f.TUN_ID, VNI))
+        slots += [VNI, tunnel, *ends]
+    for end in ends:
+        actions += [SetField(target, end), Output(tunnel)]
+    name = f"group-{ports}-{vteps}-v{version}"
+    return shape(name, t.OUTPUT, AT_GENERAL, (IS_NET, IS_GROUP), tuple(slots), tuple(actions))
+
+
+def delivery_group(ports: int) -> Shape:
+    """A group frame of the tunnel: to `ports` local ports. Slots: network, port0, port1..."""
+    locals_ = tuple(Slot(f"port{i}", 32) for i in range(ports))
+    actions = tuple(Output(p) for p in locals_)
+    return shape(f"group-{ports}", t.DELIVERY, AT_GENERAL, (IS_NET, IS_GROUP), (NET, *locals_), actions)

@@ -1,0 +1,72 @@
+"""Terms: the slots, matches and heights of which the shapes are made.
+
+Place: used by the other files of this folder; features and check read the slots. Must not hold a shape.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from model.flow import Action, Match, Shape, Slot
+from pipelines import fields as f
+from pipelines import tables as t
+
+NET: Final = Slot("network", 32)
+SRC: Final = Slot("source", 32)
+PORT: Final = Slot("port", 32)
+MAC: Final = Slot("mac", 48)
+LLA: Final = Slot("lla", 48)
+IP4: Final = Slot("ip4", 32)
+IP6: Final = Slot("ip6", 128)
+MASK4: Final = Slot("mask4", 32)
+MASK6: Final = Slot("mask6", 128)
+VNI: Final = Slot("vni", 64)
+VTEP4: Final = Slot("vtep4", 32)
+VTEP6: Final = Slot("vtep6", 128)
+CLS: Final = Slot("class", 32)
+PRIORITY: Final = Slot("priority", 16)
+
+IS_NET = Match(f.NETWORK.field, NET)
+IS_SRC = Match(f.SOURCE.field, SRC)
+IS_UNTAGGED = Match(f.VLAN_TCI, 0)
+IS_GROUP = Match(f.ETH_DST, f.GROUP, f.GROUP)
+IS_SINGLE = Match(f.ETH_DST, 0, f.GROUP)
+IS_ARP = Match(f.ETH_TYPE, f.ARP)
+IS_IPV4 = Match(f.ETH_TYPE, f.IPV4)
+IS_IPV6 = Match(f.ETH_TYPE, f.IPV6)
+IS_ICMPV6 = (IS_IPV6, Match(f.IP_PROTO, f.ICMPV6))
+IS_ONE_HOP = Match(f.NW_TTL, f.HOP_LIMIT)
+IS_SOLICIT = (Match(f.ICMPV6_TYPE, f.NEIGHBOR_SOLICITATION), Match(f.ICMPV6_CODE, 0))
+IS_ADVERT = (Match(f.ICMPV6_TYPE, f.NEIGHBOR_ADVERTISEMENT), Match(f.ICMPV6_CODE, 0))
+
+# Heights that recur: local beats remote for the same MAC or IP, and both beat a table's general rules.
+AT_OWN: Final = 300
+AT_LOCAL: Final = 210
+AT_REMOTE: Final = 200
+AT_GENERAL: Final = 100
+AT_LAST: Final = 50
+NETWORK_PREFIXES: Final = 500
+"""Added to the length of a prefix: the subnets of a network stand above all declared prefixes,"""
+DECLARED_PREFIXES: Final = 100
+"""since what stays inside the network is never anything else."""
+
+
+def shape(
+    name: str,
+    table: t.Table,
+    priority: int | Slot,
+    match: tuple[Match, ...],
+    slots: tuple[Slot, ...] = (),
+    actions: tuple[Action, ...] = (),
+    goto: t.Table | None = None,
+) -> Shape:
+    """A shape whose name begins with its table's; without `goto` and actions it drops."""
+    return Shape(
+        f"{table.name}-{name}",
+        table.number,
+        priority,
+        match,
+        actions,
+        None if goto is None else goto.number,
+        slots,
+    )
