@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 from topologies.errors import LabError
 from topologies.lab import Lab
 from topologies.nodes.frr import FrrNode
-from topologies.nodes.hypervisor import UPLINK, Hypervisor
+from topologies.nodes.hypervisor import Hypervisor
 from topologies.nodes.node import LabNode
 from topologies.nodes.router import Bridge
 from topologies.process import Daemon
 
 _TABLE = "lab_loss"
+
+
+class Way(Enum):
+    """As seen from the node: frames that it receives, or sends; named as nft names the hooks."""
+
+    IN = "ingress"
+    OUT = "egress"
 
 
 @contextmanager
@@ -56,19 +64,24 @@ def silence(lab: Lab, host: str) -> Iterator[None]:
         finally:
             node.attach(interface)
     else:
-        with loss(node, interface, 100), loss(lab.node(host), UPLINK, 100):
+        with loss(node, interface, 100), loss(node, interface, 100, way=Way.OUT):
             yield
 
 
 @contextmanager
-def loss(node: LabNode, interface: str, percent: int, match: str = "") -> Iterator[None]:
-    """Drop `percent` of the frames that come in; `match`: an nft expression that narrows it."""
+def loss(node: LabNode, interface: str, percent: int, match: str = "", way: Way = Way.IN) -> Iterator[None]:
+    """Drop `percent` of the frames that pass; `match`: an nft expression that narrows it.
+
+    Of use on fabric nodes: a hypervisor's Open vSwitch has its copy before this hook.
+    """
     if not 0 < percent <= 100:
         raise LabError(f"loss of {percent} %: 1 to 100")
-    table = f"{_TABLE}_{interface}"
+    table = f"{_TABLE}_{way.value}_{interface}"
+    chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
     rules = (
-        f"table netdev {table} {{ chain in {{ type filter hook ingress device {interface} priority 0;"
-        f" {match} numgen random mod 100 < {percent} counter drop; }} }}\n"
+        f"table netdev {table} {{\n chain in {{\n"
+        f"  type filter hook {way.value} device {interface} priority 0;\n"
+        f"  {match} {chance} counter drop\n }}\n}}\n"
     )
     node.run(["nft", "-f", "-"], stdin=rules.encode())
     try:

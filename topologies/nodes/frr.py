@@ -136,7 +136,10 @@ class FrrHost(FrrNode):
     def add_network(self, vni: int) -> None:
         """Bridge and VXLAN device; the FDB comes from EVPN alone, ARP and ND are answered from it."""
         self.run(
-            f"ip link add br{vni} type bridge forward_delay 0 mcast_snooping 0\nip link set br{vni} up\n"
+            f"ip link add br{vni} type bridge forward_delay 0 mcast_snooping 0\n"
+            # FRR keeps IPv6 neighbours there; without an address of its own it stays quiet.
+            f"ip link set br{vni} addrgenmode none\nsysctl -qw net.ipv6.conf.br{vni}.disable_ipv6=0\n"
+            f"ip link set br{vni} up\n"
             f"ip link add vx{vni} type vxlan id {vni} dstport 4789 local {self.address} nolearning\n"
             f"ip link set vx{vni} master br{vni} up mtu {VM_MTU}\n"
             f"bridge link set dev vx{vni} neigh_suppress on learning off"

@@ -29,6 +29,23 @@ UNDERLAY_BRIDGE = "br-phy"
 OVERLAY_BRIDGE = "br-int"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _TOOL_TIMEOUT = 20
+# The userspace data path reads copies of frames (AF_PACKET); the host's own kernel would take the originals,
+# answer ARP for the VTEP with the uplink's MAC and refuse VXLAN. As with the kernel data path, which takes
+# the frame itself, the host hears br-phy only. (These hooks come after AF_PACKET has its copy.)
+_DEAF = f"""
+table inet deaf {{
+ chain in {{
+  type filter hook prerouting priority -300
+  iifname != {{ "lo", "{UNDERLAY_BRIDGE}" }} drop
+ }}
+}}
+table arp deaf {{
+ chain in {{
+  type filter hook input priority 0
+  iifname != "{UNDERLAY_BRIDGE}" drop
+ }}
+}}
+"""
 _INTERFACE_NAME_LIMIT = 15
 
 
@@ -40,6 +57,7 @@ class Hypervisor(LabNode):
         self.rundir: Path = self.mounts[OVS_RUN_DIRECTORY]
         self.vtep, self.mac = vtep, mac
         self.routes: list[tuple[str, str]] = []
+        self.run(["nft", "-f", "-"], stdin=_DEAF.encode())
         self._declare()
 
     @property

@@ -42,7 +42,15 @@ class LabNode(Node):
         super().__init__(name)
         # A /proc of the cell, so that programs that look up their own process id find themselves.
         binds = "".join(f"mount --bind {own} {place}\n" for place, own in mounts.items())
-        self.run(f"mount -t proc proc /proc\n{binds}ip link set lo up")
+        self.run(f"mount -t proc proc /proc\n{binds}{self._quiet()}ip link set lo up")
+
+    def _quiet(self) -> str:
+        """The shell line that keeps this node's interfaces from sending IPv6 by themselves.
+
+        The underlay is IPv4; a host's end of a VM's link would send MLD reports and router solicitations into
+        the VM, and captures would see them.
+        """
+        return "sysctl -qw net.ipv6.conf.default.disable_ipv6=1\n"
 
     def _popen(self, cmd: Sequence[str], **params: Any) -> subprocess.Popen[bytes]:
         return self.cell.popen(cmd, **params)

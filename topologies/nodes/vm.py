@@ -27,6 +27,10 @@ class Vm(LabNode):
             " net.ipv6.conf.default.accept_ra=0"
         )
 
+    def _quiet(self) -> str:
+        """A VM speaks IPv6 as guests do."""
+        return ""
+
     def configure(self, mac: str, addresses: Sequence[str]) -> None:
         """Set eth0's addresses."""
         self.mac, self.addresses = mac, tuple(addresses)

@@ -16,7 +16,7 @@ from enum import Enum
 from types import TracebackType
 
 from topologies.errors import LabError
-from topologies.traffic.endpoint import Endpoint, family_of, open_socket
+from topologies.traffic.endpoint import SO_RCVBUFFORCE, Endpoint, family_of, open_socket
 
 _ETH_P_ALL = 3
 _SOL_PACKET = 263
@@ -64,7 +64,7 @@ class Capture:
     def __init__(self, endpoint: Endpoint, interface: str = "eth0") -> None:
         self.name = f"{endpoint.name}/{interface}"
         self._socket = open_socket(endpoint, socket.AF_PACKET, socket.SOCK_RAW)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, _BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
         self._socket.settimeout(_POLL)
         self._socket.bind((interface, _ETH_P_ALL))
         self._frames: list[Frame] = []

@@ -17,6 +17,8 @@ from typing import Protocol
 from topologies.errors import LabError
 from topologies.process import Outcome
 
+SO_RCVBUFFORCE = 33
+"""socket(7); Python does not name it."""
 _CLONE_NEWNET = 0x40000000
 _TIMEOUT = 10.0
 

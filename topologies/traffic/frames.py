@@ -15,7 +15,9 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
+from topologies.errors import LabError
 from topologies.traffic.endpoint import Endpoint, open_socket
+from topologies.traffic.ping import ping
 
 VXLAN_PORT = 4789
 _RATE = 1000
@@ -44,10 +46,20 @@ def inject(endpoint: Endpoint, interface: str, frames: Iterable[bytes | Packet])
 
 
 def forge(endpoint: Endpoint, forgeries: Iterable[Forgery]) -> int:
-    """Send VXLAN packets with any outer source address from a node of the underlay, routed by its kernel."""
+    """Send VXLAN packets with any outer source address from a node of the underlay, routed by its kernel.
+
+    Forge a living VTEP's address in a routed fabric only: on one segment Open vSwitch's tunnel neighbour
+    table learns the forger's MAC from the packet, and the victim's replies go astray for minutes (as by ARP
+    spoofing, which such a segment can't prevent either).
+    Each target VTEP is pinged first: LabError if it is out of reach, for then the attack would prove nothing.
+    """
+    wanted = tuple(forgeries)
+    for target in sorted({f.target for f in wanted}):
+        if not ping(endpoint, target).reached:
+            raise LabError(f"{endpoint.name}: VTEP {target} does not answer: nothing forged would arrive")
     count = 0
     with open_socket(endpoint, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
-        for forgery in forgeries:
+        for forgery in wanted:
             sender.sendto(bytes(outer(forgery)), (forgery.target, 0))
             count += 1
             time.sleep(1 / _RATE)

@@ -38,7 +38,7 @@ def transfer(
         open_socket(source, family, socket.SOCK_STREAM) as sender,
     ):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
+        listener.bind(("", port))
         listener.listen(1)
         listener.settimeout(timeout)
         sender.settimeout(timeout)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from topologies.errors import LabError
-from topologies.traffic.endpoint import Endpoint, family_of, open_socket
+from topologies.traffic.endpoint import SO_RCVBUFFORCE, Endpoint, family_of, open_socket
 
 RATE_LIMIT = 3000
 SIZE_LIMIT = 1402
@@ -76,7 +76,7 @@ class UdpStream:
         self._goal, self._rate, self._size, self._limit = (address, port), rate, size, limit
         self._sender = open_socket(source, self._family, socket.SOCK_DGRAM)
         self._receiver = open_socket(target, self._family, socket.SOCK_DGRAM)
-        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, _BUFFER)
+        self._receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
         self._receiver.bind(("", port))
         self._receiver.settimeout(_POLL)
         self._halt, self._sent_all = threading.Event(), threading.Event()
