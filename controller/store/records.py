@@ -46,6 +46,17 @@ class HostReport:
 
 
 __all__ = [
-    "DATABASE", "REPORTS", "ClassRecord", "Contents", "HostReport", "HypervisorRecord", "NetworkRecord",
-    "Outcome", "PortRecord", "Record", "TenantRecord", "Tombstone", "refer",
+    "DATABASE",
+    "REPORTS",
+    "ClassRecord",
+    "Contents",
+    "HostReport",
+    "HypervisorRecord",
+    "NetworkRecord",
+    "Outcome",
+    "PortRecord",
+    "Record",
+    "TenantRecord",
+    "Tombstone",
+    "refer",
 ]

@@ -1,0 +1,144 @@
+"""Assembly: rows of every table, as they come and go, to Contents.
+
+Place: under `cache` (which feeds it monitor updates) and `Store.read_all` (which feeds it one select). Knows which
+row refers to which. Must not do I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from controller.store import rows
+from controller.store.records import (
+    ClassRecord,
+    Contents,
+    HypervisorRecord,
+    NetworkRecord,
+    PortRecord,
+    Record,
+    TenantRecord,
+    refer,
+)
+from controller.store.schema import columns
+from ipam.contents import Claim
+from ipam.draft import Draft
+from model.ids import PortKey, Uid
+from model.intent import Network, Tenant
+from model.wanted import Reference
+
+log = logging.getLogger(__name__)
+
+TABLES: Final = (
+    "Cluster", "Pool", "Hypervisor", "Tenant", "Network", "Egress_Class", "Port", "Binding", "Tombstone",
+)  # fmt: skip
+"""What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
+
+WANTED_COLUMNS: Final = {table: columns(table) for table in TABLES}
+
+Updates = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""table -> uuid -> {"old": ..., "new": ...} (RFC 7047 section 4.1.6)."""
+
+
+class Assembly:
+    """Contents that follow updates. A row that does not parse is left out and logged; the rest goes on."""
+
+    def __init__(self) -> None:
+        self.contents = Contents()
+        self._tenants: dict[Uid, Tenant] = {}
+        self._networks: dict[Uid, tuple[str, Network]] = {}
+        self._records: dict[Uid, Reference] = {}
+        self._ports: dict[Uid, PortKey] = {}
+        self._bindings: dict[Uid, PortKey] = {}
+        self._tombstones: dict[Uid, Claim] = {}
+
+    def feed(self, updates: Updates) -> Contents:
+        """The contents after these updates: rows that go first (children before parents), then those that come."""
+        draft = Draft(self.contents)
+        for table in reversed(TABLES):
+            for uuid, change in updates.get(table, {}).items():
+                if "new" not in change:
+                    self._remove(draft, table, Uid(uuid))
+        for table in TABLES:
+            for uuid, change in updates.get(table, {}).items():
+                if "new" in change:
+                    self._put_safely(draft, table, Uid(uuid), change["new"])
+        self.contents = draft.contents()
+        return self.contents
+
+    def _put_safely(self, draft: Draft, table: str, uid: Uid, row: rows.Row) -> None:
+        try:
+            self._put(draft, table, uid, row)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("row skipped table=%s uuid=%s: %s", table, uid, error)
+            self._remove(draft, table, uid)
+
+    def _put(self, draft: Draft, table: str, uid: Uid, row: rows.Row) -> None:
+        match table:
+            case "Cluster":
+                draft.set_cluster(rows.cluster(uid, row))
+            case "Pool":
+                draft.put_pool(rows.pool(row))
+            case "Binding":
+                key = self._ports[rows.reference(row["port"])]
+                draft.bindings[key] = rows.binding(row, key)
+                self._bindings[uid] = key
+            case "Tombstone":
+                claim = _claim(row)
+                draft.bury(claim, int(row["until"]))
+                self._tombstones[uid] = claim
+            case _:
+                record = self._record(table, uid, row)
+                known = self._records.get(uid)
+                if known is not None and known != refer(record):
+                    draft.remove(known)
+                draft.put(record)
+                self._records[uid] = refer(record)
+
+    def _record(self, table: str, uid: Uid, row: rows.Row) -> Record:
+        tags = rows.labels(row["labels"])
+        match table:
+            case "Hypervisor":
+                return HypervisorRecord(rows.hypervisor(row), tags)
+            case "Tenant":
+                tenant = self._tenants[uid] = rows.tenant(uid, row)
+                return TenantRecord(tenant, tags)
+            case "Network":
+                parent = self._tenants[rows.reference(row["tenant"])]
+                network = rows.network(uid, row, parent.key)
+                self._networks[uid] = (parent.name, network)
+                return NetworkRecord(network, parent.name, tags)
+            case "Port":
+                owner, home = self._networks[rows.reference(row["network"])]
+                port = rows.port(uid, row, home.key)
+                self._ports[uid] = port.key
+                return PortRecord(port, owner, home.name, tags)
+            case _:
+                value = rows.egress_class(uid, row)
+                return ClassRecord(value, int(row["version"]), rows.effective(row), tags)
+
+    def _remove(self, draft: Draft, table: str, uid: Uid) -> None:
+        match table:
+            case "Cluster":
+                draft.set_cluster(None)
+            case "Binding":
+                key = self._bindings.pop(uid, None)
+                if key is not None:
+                    draft.bindings.pop(key, None)
+            case "Tombstone":
+                claim = self._tombstones.pop(uid, None)
+                if claim is not None:
+                    draft.unbury(claim)
+            case _:
+                known = self._records.pop(uid, None)
+                if known is not None:
+                    draft.remove(known)
+                for index in (self._tenants, self._networks, self._ports):
+                    index.pop(uid, None)
+
+
+def _claim(row: rows.Row) -> Claim:
+    """Numbers are kept as decimal text: an IPv6 address does not fit an OVSDB integer."""
+    value = str(row["value"])
+    return str(row["scope"]), int(value) if value.isdecimal() else value

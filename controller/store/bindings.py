@@ -1,0 +1,153 @@
+"""Bindings: an agent's claim that a port lives on its host, decided by the store.
+
+Place: called by agents (through `writer.Store`). One row a port; the first holds. Rules are checked here for their
+messages and again by the server's `wait`s in the transaction that writes, so that of two agents one wins.
+Must not touch anything but table Binding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from controller.store import rows
+from controller.store.faults import Lost, Raced
+from controller.store.operations import (
+    Operation,
+    binding_uid,
+    by_uid,
+    insert,
+    select,
+    update,
+    wait,
+)
+from controller.store.records import DATABASE
+from controller.store.wire import Connection
+from model.errors import Conflict, Fault, NotFound
+from model.ids import HostName, PortKey, Uid
+from model.intent import Binding
+
+_ATTEMPTS: Final = 16
+"""Each attempt that fails means that another agent wrote: with more than a few, something is wrong."""
+_COLUMNS: Final = ("host", "sequence", "active")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the store said about a port: its name, network, hosts and binding."""
+
+    name: str
+    network: Uid
+    hosts: tuple[str, ...]
+    key: PortKey
+    binding: Binding | None
+
+
+def bind(connection: Connection, port: Uid, host: HostName) -> Binding:
+    """Say that the port lives on `host` now. Nothing is written if the store says so already.
+
+    Succeeds if the port is unbound, bound here, was released, or is bound to a host that may not have it any more.
+    The sequence rises by one when the host changes. Raises NotFound (no such port), Conflict (`host-not-allowed`,
+    `bound-elsewhere`), Unavailable.
+    """
+    for _ in range(_ATTEMPTS):
+        seen = _look(connection, port)
+        wanted = _decide(seen, port, host)
+        if wanted == seen.binding:
+            return wanted
+        try:
+            connection.commit(DATABASE, _write(seen, port, wanted))
+            return wanted
+        except (Raced, Lost):
+            continue  # look again: a lost answer may have been a success, which is seen as bound here
+    raise _restless(port)
+
+
+def unbind(connection: Connection, port: Uid, host: HostName) -> None:
+    """Say that the port does not live on `host` any more; nothing happens if it did not, or is gone."""
+    for _ in range(_ATTEMPTS):
+        try:
+            seen = _look(connection, port)
+        except NotFound:
+            return
+        old = seen.binding
+        if old is None or old.host != host or not old.active:
+            return
+        try:
+            connection.commit(DATABASE, _write(seen, port, replace(old, active=False)))
+            return
+        except (Raced, Lost):
+            continue
+    raise _restless(port)
+
+
+def _look(connection: Connection, port: Uid) -> _Seen:
+    found, bound = connection.read(
+        DATABASE,
+        [
+            select("Port", by_uid(port), ("name", "network", "hosts", "key")),
+            select("Binding", by_uid(binding_uid(port)), _COLUMNS),
+        ],
+    )
+    if not found["rows"]:
+        message = "the store has no port with this uid"
+        remedy = "Set the interface's external_ids:iface-id to the uid of a port that exists."
+        raise NotFound(Fault(f"Port {port}", "unknown-port", message, remedy))
+    row = found["rows"][0]
+    key = PortKey(row["key"])
+    binding = rows.binding(bound["rows"][0], key) if bound["rows"] else None
+    return _Seen(row["name"], rows.reference(row["network"]), rows.texts(row["hosts"]), key, binding)
+
+
+def _decide(seen: _Seen, port: Uid, host: HostName) -> Binding:
+    old = seen.binding
+    if host not in seen.hosts:
+        allowed = ", ".join(sorted(seen.hosts)) or "nowhere"
+        raise Conflict(
+            Fault(
+                f"Port {seen.name} ({port})",
+                "host-not-allowed",
+                f"it may not be bound on {host}; allowed: {allowed}",
+                f"Add {host} to the port's spec.hosts.",
+            )
+        )
+    if old is None:
+        return Binding(seen.key, host, 0, active=True)
+    if old.host == host:
+        return replace(old, active=True)
+    if old.active and old.host in seen.hosts:
+        raise Conflict(
+            Fault(
+                f"Port {seen.name} ({port})",
+                "bound-elsewhere",
+                f"it is bound on {old.host}, so {host} can't have it",
+                f"Remove the interface on {old.host}, or take {old.host} out of the port's spec.hosts.",
+            )
+        )
+    return Binding(seen.key, host, old.sequence + 1, active=True)
+
+
+def _write(seen: _Seen, port: Uid, wanted: Binding) -> list[Operation]:
+    uid = binding_uid(port)
+    new = _columns(wanted)
+    found = [] if seen.binding is None else [_columns(seen.binding)]
+    hosts = {"hosts": rows.text_set(seen.hosts)}
+    operations = [
+        wait("Port", by_uid(port), ("hosts",), [hosts]),
+        wait("Binding", by_uid(uid), _COLUMNS, found),
+    ]
+    if seen.binding is None:
+        parents = {"port": ["uuid", port], "network": ["uuid", seen.network]}
+        operations.append(insert("Binding", uid, {**new, **parents}))
+    else:
+        operations.append(update("Binding", uid, new))
+    return operations
+
+
+def _columns(binding: Binding) -> rows.Columns:
+    return {"host": binding.host, "sequence": binding.sequence, "active": binding.active}
+
+
+def _restless(port: Uid) -> Raced:
+    message = f"other writers changed it {_ATTEMPTS} times while this one tried"
+    return Raced(Fault(f"Port {port}", "changed-meanwhile", message, "Find out which hosts claim this port."))

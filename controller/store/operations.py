@@ -1,0 +1,268 @@
+"""Operations: a plan as the operations of one OVSDB transaction (RFC 7047 section 5.2).
+
+Place: between `ipam`'s plans and `writer`. Pure. Must not send; must not decide what is allowed, but adds the
+`wait`s that make the server refuse a plan whose ground has moved where no unique index would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from controller.store import rows
+from controller.store.identity import row_uid
+from controller.store.records import (
+    ClassRecord,
+    Contents,
+    HypervisorRecord,
+    NetworkRecord,
+    PortRecord,
+    Record,
+    TenantRecord,
+)
+from ipam.steps import Plan, Step, Verb
+from model.ids import Uid
+from model.intent import Network
+from model.wanted import Kind
+
+Operation = dict[str, Any]
+
+REQUEST_LIFE_MS: Final = 24 * 3600 * 1000
+"""How long an idempotency key is remembered."""
+_SWEEP_EVERY: Final = 64
+"""One write in so many (by its clock) looks for requests that are too old: that reads the whole table."""
+
+_TABLES: Final = {
+    Kind.HYPERVISOR: "Hypervisor",
+    Kind.TENANT: "Tenant",
+    Kind.NETWORK: "Network",
+    Kind.EGRESS_CLASS: "Egress_Class",
+    Kind.PORT: "Port",
+}
+
+
+class _Parents:
+    """uids of tenants and networks by name: those of the contents, and those that the plan creates."""
+
+    def __init__(self, contents: Contents, steps: Iterable[Step]) -> None:
+        self._contents = contents
+        self._new = {s.reference: s.after for s in steps if s.verb is Verb.CREATE}
+        self._networks = {
+            (r.tenant, r.value.name): r.value for r in self._new.values() if isinstance(r, NetworkRecord)
+        }
+        self._tenants = {r.value.name: r.value.uid for r in self._new.values() if isinstance(r, TenantRecord)}
+
+    def tenant(self, name: str) -> Uid:
+        return self._tenants.get(name) or self._contents.tenants[name].value.uid
+
+    def network(self, tenant: str, name: str) -> Network:
+        return self._networks.get((tenant, name)) or self._contents.networks[tenant, name].value
+
+
+def translate(contents: Contents, plan: Plan) -> list[Operation]:
+    """The operations of a plan that was made on `contents`; the caller adds generation, request and commit."""
+    parents = _Parents(contents, plan.steps)
+    operations = list(_guards(contents, plan))
+    for step in plan.steps:
+        match step:
+            case Step(Verb.CREATE, after=after) if after is not None:
+                operations.extend(_insert(after, parents))
+            case Step(Verb.CHANGE, before=before, after=after) if before is not None and after is not None:
+                operations.extend(_change(before, after, parents))
+            case Step(Verb.DELETE, before=before) if before is not None:
+                operations.extend(_delete(before, parents))
+    operations.extend(_cool_down(contents, plan))
+    return operations
+
+
+def request(key: str, digest: str, result: str, now: int) -> list[Operation]:
+    """Remember that the request was done; now and then forget what is a day old."""
+    row = {"key": key, "digest": digest, "result": result, "created": now}
+    operations = [insert("Request", request_uid(key), row)]
+    if now % _SWEEP_EVERY == 0:
+        old = [["created", "<", now - REQUEST_LIFE_MS]]
+        operations.append({"op": "delete", "table": "Request", "where": old})
+    return operations
+
+
+def request_uid(key: str) -> Uid:
+    """Row of an idempotency key."""
+    return row_uid("Request", key)
+
+
+def binding_uid(port: Uid) -> Uid:
+    """Row of a port's binding."""
+    return row_uid("Binding", port)
+
+
+def raise_generation() -> list[Operation]:
+    """Count the change, and read the new count."""
+    return [
+        {"op": "mutate", "table": "Cluster", "where": [], "mutations": [["generation", "+=", 1]]},
+        select("Cluster", [], ("_uuid", "generation")),
+    ]
+
+
+def insert(table: str, uid: Uid, columns: rows.Columns) -> Operation:
+    """A new row with a given `_uuid`."""
+    return {"op": "insert", "table": table, "uuid": uid, "row": columns}
+
+
+def update(table: str, uid: Uid, columns: rows.Columns) -> Operation:
+    """Overwrite some columns of one row."""
+    return {"op": "update", "table": table, "where": by_uid(uid), "row": columns}
+
+
+def delete(table: str, uid: Uid) -> Operation:
+    """Remove one row."""
+    return {"op": "delete", "table": table, "where": by_uid(uid)}
+
+
+def wait(table: str, where: list[Any], columns: Iterable[str], found: list[rows.Columns]) -> Operation:
+    """The server refuses the transaction unless exactly these rows match."""
+    return {
+        "op": "wait",
+        "timeout": 0,
+        "table": table,
+        "where": where,
+        "columns": list(columns),
+        "until": "==",
+        "rows": found,
+    }
+
+
+def select(table: str, where: list[Any], columns: Iterable[str]) -> Operation:
+    """Read some columns of the rows that match."""
+    return {"op": "select", "table": table, "where": where, "columns": list(columns)}
+
+
+def by_uid(uid: str) -> list[Any]:
+    """Match one row."""
+    return [["_uuid", "==", ["uuid", uid]]]
+
+
+def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
+    """Waits for what no index decides.
+
+    Overlapping classes, a host that goes, a subnet that changes: only if nothing else was written since. New and
+    changed ports: their network's subnets and their hosts are as they were.
+    """
+    if contents.cluster is not None and any(_needs_calm(step) for step in plan.steps):
+        found = [{"generation": contents.cluster.generation}]
+        yield wait("Cluster", [], ("generation",), found)
+    networks, hosts = set(), set()
+    for step in plan.steps:
+        if step.verb in (Verb.CREATE, Verb.CHANGE) and isinstance(step.after, PortRecord):
+            networks.add((step.after.tenant, step.after.network))
+            hosts.update(step.after.value.hosts)
+    for name in sorted(networks):
+        record = contents.networks.get(name)
+        if record is not None:
+            columns = {"subnets": rows.text_set(str(s) for s in record.value.subnets)}
+            yield wait("Network", by_uid(record.value.uid), columns, [columns])
+    for host in sorted(hosts):
+        if host in contents.hypervisors:
+            yield wait("Hypervisor", by_uid(row_uid("Hypervisor", host)), ("name",), [{"name": host}])
+
+
+def _needs_calm(step: Step) -> bool:
+    match step.verb:
+        case Verb.UNCHANGED:
+            return False
+        case Verb.CREATE:
+            return isinstance(step.after, ClassRecord)
+        case Verb.CHANGE | Verb.DELETE:
+            return isinstance(step.before, ClassRecord | HypervisorRecord | NetworkRecord)
+
+
+def _insert(record: Record, parents: _Parents) -> Iterator[Operation]:
+    yield insert(_table(record), _uid(record), _columns(record, parents))
+    if isinstance(record, PortRecord):
+        yield from _addresses(record, parents, frozenset())
+
+
+def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operation]:
+    """Only the columns that differ, and only if they still are what the plan saw."""
+    old, new = _columns(before, parents), _columns(after, parents)
+    changed = sorted(column for column in new if new[column] != old[column])
+    table, uid = _table(before), _uid(before)
+    yield wait(table, by_uid(uid), changed, [{column: old[column] for column in changed}])
+    yield update(table, uid, {column: new[column] for column in changed})
+    if isinstance(before, PortRecord) and isinstance(after, PortRecord):
+        yield from _addresses(before, parents, frozenset(after.value.addresses), gone=True)
+        yield from _addresses(after, parents, frozenset(before.value.addresses))
+
+
+def _delete(record: Record, parents: _Parents) -> Iterator[Operation]:
+    if isinstance(record, PortRecord):
+        yield from _addresses(record, parents, frozenset(), gone=True)
+        yield delete("Binding", binding_uid(record.value.uid))
+    yield delete(_table(record), _uid(record))
+
+
+def _addresses(
+    record: PortRecord, parents: _Parents, but: frozenset[Any], *, gone: bool = False
+) -> Iterator[Operation]:
+    """Rows of the port's addresses, without those in `but`: new ones, or old ones that go."""
+    network = parents.network(record.tenant, record.network)
+    for address in record.value.addresses:
+        if address in but:
+            continue
+        uid = row_uid("Address", network.uid, str(address))
+        if gone:
+            yield delete("Address", uid)
+        else:
+            row = {
+                "network": ["uuid", network.uid],
+                "address": str(address),
+                "port": ["uuid", record.value.uid],
+            }
+            yield insert("Address", uid, row)
+
+
+def _cool_down(contents: Contents, plan: Plan) -> Iterator[Operation]:
+    """Renewed tombstones first, so that the sweep of old ones spares them."""
+    for stone in plan.tombstones:
+        uid = row_uid("Tombstone", stone.scope, str(stone.value))
+        if (stone.scope, stone.value) in contents.tombstones:
+            yield update("Tombstone", uid, {"until": stone.until})
+        else:
+            row = {"scope": stone.scope, "value": str(stone.value), "until": stone.until}
+            yield insert("Tombstone", uid, row)
+    if any(until <= plan.now for until in contents.tombstones.values()):
+        yield {"op": "delete", "table": "Tombstone", "where": [["until", "<=", plan.now]]}
+
+
+def _table(record: Record) -> str:
+    match record:
+        case TenantRecord():
+            return _TABLES[Kind.TENANT]
+        case NetworkRecord():
+            return _TABLES[Kind.NETWORK]
+        case PortRecord():
+            return _TABLES[Kind.PORT]
+        case ClassRecord():
+            return _TABLES[Kind.EGRESS_CLASS]
+        case HypervisorRecord():
+            return _TABLES[Kind.HYPERVISOR]
+
+
+def _uid(record: Record) -> Uid:
+    if isinstance(record, HypervisorRecord):
+        return row_uid("Hypervisor", record.value.name)
+    return record.value.uid
+
+
+def _columns(record: Record, parents: _Parents) -> rows.Columns:
+    match record:
+        case TenantRecord(value, labels):
+            return rows.tenant_columns(value, labels)
+        case NetworkRecord(value, tenant, labels):
+            return rows.network_columns(value, parents.tenant(tenant), labels)
+        case PortRecord(value, tenant, network, labels):
+            home = parents.network(tenant, network).uid
+            return rows.port_columns(value, parents.tenant(tenant), home, labels)
+        case ClassRecord(value, version, effective, labels):
+            return rows.class_columns(value, version, effective, labels)
+        case HypervisorRecord(value, labels):
+            return rows.hypervisor_columns(value, labels)

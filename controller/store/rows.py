@@ -1,0 +1,202 @@
+"""Rows: database rows to model values and back to columns. One function per table; all pure.
+
+Place: the edge where the store's JSON (RFC 7047 section 5.1) becomes typed values: `watch`, `cache` and `writer`
+go through here. Every parser raises ValueError for a row that does not fit; the caller skips that row only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, ip_address, ip_network
+from typing import Any, Final
+
+from ipam.pools import Pool, PoolKind, parse_range, render_range
+from model.addresses import Address, Prefix, format_mac, parse_mac
+from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.wanted import Labels
+
+Row = Mapping[str, Any]
+"""Column -> JSON value as OVSDB writes it."""
+Columns = dict[str, Any]
+
+_NO_TIME: Final = ""
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A set of strings: `["set", [...]]`, or the bare value if there is just one."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list) and len(value) == 2 and value[0] == "set":
+        return tuple(str(item) for item in value[1])
+    raise ValueError(f"{value!r} is no set of texts")
+
+
+def text_set(items: Iterable[str]) -> list[Any]:
+    """A set of strings as OVSDB's JSON. Inverse of texts."""
+    return ["set", list(items)]
+
+
+def reference(value: Any) -> Uid:
+    """A reference to a row: `["uuid", "..."]`."""
+    if isinstance(value, list) and len(value) == 2 and value[0] == "uuid":
+        return Uid(str(value[1]))
+    raise ValueError(f"{value!r} is no reference")
+
+
+def labels(value: Any) -> Labels:
+    """A map of strings: `["map", [[key, value], ...]]`."""
+    if isinstance(value, list) and len(value) == 2 and value[0] == "map":
+        return tuple(sorted((str(k), str(v)) for k, v in value[1]))
+    raise ValueError(f"{value!r} is no map")
+
+
+def cluster(uid: Uid, row: Row) -> Cluster:
+    """Table Cluster. Its row's uid is the cluster's id."""
+    return Cluster(uid, int(row["generation"]), int(row["asn"]), _addresses(row["reflectors"]))
+
+
+def pool(row: Row) -> Pool:
+    """Table Pool."""
+    return parse_range(str(row["name"]), PoolKind(row["kind"]), str(row["first"]), str(row["last"]))
+
+
+def hypervisor(row: Row) -> Hypervisor:
+    """Table Hypervisor. The router id is dotted text, as people write it."""
+    router_id = int(IPv4Address(row["router_id"]))
+    return Hypervisor(HostName(str(row["name"])), ip_address(row["vtep"]), router_id, bool(row["external"]))
+
+
+def tenant(uid: Uid, row: Row) -> Tenant:
+    """Table Tenant."""
+    return Tenant(uid, str(row["name"]), TenantKey(int(row["key"])))
+
+
+def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
+    """Table Network; `parent`: the key of the tenant that the row refers to."""
+    return Network(
+        uid=uid,
+        tenant=parent,
+        name=str(row["name"]),
+        key=NetworkKey(int(row["key"])),
+        vni=Vni(int(row["vni"])),
+        subnets=tuple(sorted((ip_network(s) for s in texts(row["subnets"])), key=_rank)),
+        mtu=int(row["mtu"]),
+        replicate=bool(row["replicate"]),
+    )
+
+
+def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
+    """Table Port; `parent`: the key of the network that the row refers to."""
+    return Port(
+        uid=uid,
+        network=parent,
+        name=str(row["name"]),
+        key=PortKey(int(row["key"])),
+        mac=parse_mac(str(row["mac"])),
+        addresses=_addresses(row["addresses"]),
+        hosts=tuple(HostName(h) for h in sorted(texts(row["hosts"]))),
+    )
+
+
+def egress_class(uid: Uid, row: Row) -> EgressClass:
+    """Table Egress_Class; prefixes longest first."""
+    prefixes = sorted(
+        (ip_network(p) for p in texts(row["prefixes"])), key=lambda p: (-p.prefixlen, *_rank(p))
+    )
+    return EgressClass(uid, str(row["name"]), ClassId(int(row["id"])), tuple(prefixes))
+
+
+def effective(row: Row) -> datetime | None:
+    """When a class takes effect (RFC 3339, UTC); None = at once."""
+    text = str(row["effective"])
+    return None if text == _NO_TIME else datetime.fromisoformat(text)
+
+
+def binding(row: Row, key: PortKey) -> Binding:
+    """Table Binding; `key`: of the port that the row refers to."""
+    return Binding(key, HostName(str(row["host"])), int(row["sequence"]), bool(row["active"]))
+
+
+def cluster_columns(value: Cluster) -> Columns:
+    """Inverse of cluster, but for the uid."""
+    return {
+        "generation": value.generation,
+        "asn": value.asn,
+        "reflectors": text_set(str(a) for a in value.reflectors),
+    }
+
+
+def pool_columns(value: Pool) -> Columns:
+    """Inverse of pool."""
+    first, last = render_range(value)
+    return {"name": value.name, "kind": value.kind.value, "first": first, "last": last}
+
+
+def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
+    """Inverse of hypervisor."""
+    return {
+        "name": value.name,
+        "vtep": str(value.vtep),
+        "router_id": str(IPv4Address(value.router_id)),
+        "external": value.external,
+        "labels": _map(tags),
+    }
+
+
+def tenant_columns(value: Tenant, tags: Labels) -> Columns:
+    """Inverse of tenant."""
+    return {"name": value.name, "key": value.key, "labels": _map(tags)}
+
+
+def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
+    """Inverse of network; `parent`: uid of the tenant."""
+    return {
+        "tenant": ["uuid", parent],
+        "name": value.name,
+        "key": value.key,
+        "vni": value.vni,
+        "subnets": text_set(str(s) for s in value.subnets),
+        "mtu": value.mtu,
+        "replicate": value.replicate,
+        "labels": _map(tags),
+    }
+
+
+def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -> Columns:
+    """Inverse of port."""
+    return {
+        "tenant": ["uuid", tenant_uid],
+        "network": ["uuid", network_uid],
+        "name": value.name,
+        "key": value.key,
+        "mac": format_mac(value.mac),
+        "addresses": text_set(str(a) for a in value.addresses),
+        "hosts": text_set(value.hosts),
+        "labels": _map(tags),
+    }
+
+
+def class_columns(value: EgressClass, version: int, since: datetime | None, tags: Labels) -> Columns:
+    """Inverse of egress_class and effective."""
+    return {
+        "name": value.name,
+        "id": value.id,
+        "prefixes": text_set(str(p) for p in value.prefixes),
+        "version": version,
+        "effective": _NO_TIME if since is None else since.astimezone(UTC).isoformat(),
+        "labels": _map(tags),
+    }
+
+
+def _addresses(value: Any) -> tuple[Address, ...]:
+    return tuple(sorted((ip_address(a) for a in texts(value)), key=lambda a: (a.version, int(a))))
+
+
+def _rank(prefix: Prefix) -> tuple[int, int, int]:
+    return (prefix.version, int(prefix.network_address), prefix.prefixlen)
+
+
+def _map(pairs: Labels) -> list[Any]:
+    return ["map", [[key, value] for key, value in pairs]]

@@ -1,0 +1,137 @@
+"""Schema: the tables of the store as data, with their unique indexes, and the version that the code speaks.
+
+Place: `server` creates and upgrades database files from it, `watch` and `cache` monitor its columns. A change of
+the tables raises VERSION: the middle number for additions, which old rows survive as they are. Must not do I/O.
+
+A row's `_uuid` is the object's uid: it is given at insertion, so that references and iface-ids need no mapping.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from controller.store.records import DATABASE, REPORTS
+from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS
+
+VERSION: Final = "1.1.0"
+"""1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective and labels of classes and hypervisors."""
+REPORTS_VERSION: Final = "1.0.0"
+
+Column = dict[str, Any]
+
+_TEXT: Final[Column] = {"type": "string"}
+_WHOLE: Final[Column] = {"type": {"key": {"type": "integer", "minInteger": 0}}}
+_FLAG: Final[Column] = {"type": "boolean"}
+_TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
+_LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
+
+
+def _within(numbers: range) -> Column:
+    return {"type": {"key": {"type": "integer", "minInteger": numbers[0], "maxInteger": numbers[-1]}}}
+
+
+def _one(table: str) -> Column:
+    """A strong reference: the server refuses to delete a row that another one needs."""
+    return {"type": {"key": {"type": "uuid", "refTable": table, "refType": "strong"}}}
+
+
+def _table(columns: dict[str, Column], *indexes: list[str]) -> dict[str, Any]:
+    return {"isRoot": True, "columns": columns, "indexes": list(indexes)}
+
+
+_TABLES: Final[dict[str, Any]] = {
+    "Cluster": {
+        "isRoot": True,
+        "maxRows": 1,
+        "columns": {"generation": _WHOLE, "asn": _WHOLE, "reflectors": _TEXTS},
+    },
+    "Pool": _table({"name": _TEXT, "kind": _TEXT, "first": _TEXT, "last": _TEXT}, ["name"]),
+    "Hypervisor": _table(
+        {"name": _TEXT, "vtep": _TEXT, "router_id": _TEXT, "external": _FLAG, "labels": _LABELS},
+        ["name"],
+        ["vtep"],
+        ["router_id"],
+    ),
+    "Tenant": _table({"name": _TEXT, "key": _within(TENANT_KEYS), "labels": _LABELS}, ["name"], ["key"]),
+    "Network": _table(
+        {
+            "tenant": _one("Tenant"),
+            "name": _TEXT,
+            "key": _within(NETWORK_KEYS),
+            "vni": _within(VNIS),
+            "subnets": _TEXTS,
+            "mtu": _WHOLE,
+            "replicate": _FLAG,
+            "labels": _LABELS,
+        },
+        ["tenant", "name"],
+        ["key"],
+        ["vni"],
+    ),
+    "Egress_Class": _table(
+        {
+            "name": _TEXT,
+            "id": _within(DECLARED_CLASSES),
+            "prefixes": _TEXTS,
+            "version": _WHOLE,
+            "effective": _TEXT,
+            "labels": _LABELS,
+        },
+        ["name"],
+        ["id"],
+    ),
+    "Port": _table(
+        {
+            "tenant": _one("Tenant"),
+            "network": _one("Network"),
+            "name": _TEXT,
+            "key": _within(PORT_KEYS),
+            "mac": _TEXT,
+            "addresses": _TEXTS,
+            "hosts": _TEXTS,
+            "labels": _LABELS,
+        },
+        ["tenant", "name"],
+        ["key"],
+        ["mac"],
+    ),
+    "Address": _table(
+        {"network": _one("Network"), "address": _TEXT, "port": _one("Port")}, ["network", "address"]
+    ),
+    "Binding": _table(
+        {
+            "port": _one("Port"),
+            "network": _one("Network"),
+            "host": _TEXT,
+            "sequence": _WHOLE,
+            "active": _FLAG,
+        },
+        ["port"],
+    ),
+    "Tombstone": _table({"scope": _TEXT, "value": _TEXT, "until": _WHOLE}, ["scope", "value"]),
+    "Request": _table({"key": _TEXT, "digest": _TEXT, "result": _TEXT, "created": _WHOLE}, ["key"]),
+}
+
+
+def intent_schema() -> dict[str, Any]:
+    """The schema of the durable database, as OVSDB's JSON (RFC 7047 section 3.2); a fresh copy."""
+    schema = {"name": DATABASE, "version": VERSION, "tables": _TABLES}
+    copy: dict[str, Any] = json.loads(json.dumps(schema))
+    return copy
+
+
+def reports_schema() -> dict[str, Any]:
+    """The schema of the database of reports: one row a host, rewritten, never synced to disk by force."""
+    tables = {"Host_Report": _table({"host": _TEXT, "report": _TEXT, "stamp": _WHOLE}, ["host"])}
+    return {"name": REPORTS, "version": REPORTS_VERSION, "tables": tables}
+
+
+def columns(table: str) -> tuple[str, ...]:
+    """The columns of a table of the durable database, in order."""
+    return tuple(_TABLES[table]["columns"])
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """`1.10.0` as numbers, so that it is newer than 1.9.0; ValueError for anything else."""
+    return tuple(int(part) for part in text.split("."))

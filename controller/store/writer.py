@@ -1,0 +1,275 @@
+"""Writer: the store as its callers see it: plans written in one durable transaction, bindings, reports.
+
+Place: the API holds one Store for all its threads; each agent holds one for its own writes. Must not allocate or
+judge: plans come ready-made from `ipam`, the server's indexes and waits decide who was first.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from controller.store import bindings, rows
+from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
+from controller.store.cache import Cache
+from controller.store.faults import Lost, Raced
+from controller.store.identity import row_uid
+from controller.store.operations import (
+    Operation,
+    by_uid,
+    insert,
+    raise_generation,
+    request,
+    request_uid,
+    select,
+    translate,
+    update,
+    wait,
+)
+from controller.store.records import DATABASE, REPORTS, Contents, HostReport, Outcome
+from controller.store.wire import TIMEOUT, Connection
+from ipam.pools import defaults
+from ipam.steps import Plan
+from model.addresses import Address
+from model.errors import Conflict, Fault, Unavailable
+from model.ids import HostName, Uid
+from model.intent import Binding, Cluster
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS: Final = 8
+_LARGE: Final = 60.0
+"""Seconds for a transaction: one of 10,000 rows takes half a second when the server is idle."""
+
+
+def clock() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
+def random_uid() -> Uid:
+    """A random UUID (RFC 9562 section 5.4)."""
+    return Uid(str(uuid.uuid4()))
+
+
+class Store:
+    """`connect` makes connections (one for writes, one for the cache); `now`: Unix ms."""
+
+    def __init__(
+        self,
+        remote: str,
+        now: Callable[[], int] = clock,
+        new_uid: Callable[[], Uid] = random_uid,
+        connect: Callable[[str], Connection] = Connection,
+    ) -> None:
+        self._connect = lambda: connect(remote)
+        self._connection = self._connect()
+        self._now = now
+        self._new_uid = new_uid
+        self._writing = threading.Lock()
+        self._starting = threading.Lock()
+        self._cache: Cache | None = None
+        self._seen: tuple[Uid | None, int] = (None, 0)
+
+    def close(self) -> None:
+        """End the cache and let go of the connections."""
+        with self._starting:
+            if self._cache is not None:
+                self._cache.stop()
+                self._cache = None
+        self._connection.close()
+
+    def ensure_cluster(self, asn: int, reflectors: Sequence[Address], site: int = 0) -> Cluster:
+        """The cluster's settings, written if they are missing or differ. `site` counts only the first time.
+
+        `site`: 0..65535, part of every MAC that the cluster allocates.
+        """
+        for _ in range(_ATTEMPTS):
+            found = self._read_cluster()
+            try:
+                if found is None:
+                    uid = self._new_uid()
+                    fresh = Cluster(uid, 1, asn, tuple(reflectors))
+                    self._connection.commit(DATABASE, _found_cluster(fresh, site))
+                    log.info("cluster made uid=%s asn=%d", uid, asn)
+                    return fresh
+                if (found.asn, found.reflectors) == (asn, tuple(reflectors)):
+                    return found
+                changed = replace(
+                    found, asn=asn, reflectors=tuple(reflectors), generation=found.generation + 1
+                )
+                guard = wait("Cluster", [], ("generation",), [{"generation": found.generation}])
+                change = update("Cluster", found.uid, rows.cluster_columns(changed))
+                self._connection.commit(DATABASE, [guard, change])
+                return changed
+            except (Raced, Lost):
+                continue
+        raise _restless()
+
+    def read_all(self) -> Contents:
+        """Everything, by one select: for one-shot programs. Servers use `contents`."""
+        operations = [select(table, [], ("_uuid", *WANTED_COLUMNS[table])) for table in TABLES]
+        results = self._connection.read(DATABASE, operations, _LARGE)
+        updates = {
+            table: {rows.reference(row["_uuid"]): {"new": row} for row in result["rows"]}
+            for table, result in zip(TABLES, results, strict=True)
+        }
+        return Assembly().feed(updates)
+
+    def contents(self) -> Contents:
+        """Everything, from the monitored cache: at least as new as this Store's last write."""
+        with self._starting:
+            if self._cache is None:
+                self._cache = Cache(self._connect())
+                self._cache.start()
+            cache = self._cache
+        return cache.at_least(*self._seen)
+
+    def apply(self, contents: Contents, plan: Plan, key: str, digest: str, result: str) -> Outcome:
+        """Write a plan that was made on `contents`, in one durable transaction with its idempotency row.
+
+        `key` empty: none was given (a random one guards against a lost answer). Same key and digest as before:
+        the old outcome, nothing written. Raises Conflict (`idempotency-key-reused`) for another digest; Raced if
+        the contents were too old: plan again.
+        """
+        key = key or f"auto-{self._new_uid()}"
+        operations = [
+            *request(key, digest, result, plan.now),
+            *translate(contents, plan),
+            *raise_generation(),
+        ]
+        for _ in range(_ATTEMPTS):
+            try:
+                results = self._connection.commit(DATABASE, operations, _LARGE)
+            except Lost:
+                # It may have been done: its Request row tells, and guards the repetition if it is still under way.
+                earlier = self._recall(key, digest)
+                if earlier is not None:
+                    return replace(earlier, replayed=False)
+                continue
+            except Raced:
+                earlier = self._recall(key, digest)
+                if earlier is not None:
+                    return earlier
+                raise
+            return self._note(results[-1]["rows"], result, replayed=False)
+        raise Unavailable(Fault("store", "connection-lost", "the store keeps going away", "Try again later."))
+
+    def change(
+        self, build: Callable[[Contents], Plan], key: str, digest: str, summarise: Callable[[Plan], str]
+    ) -> tuple[Plan | None, Outcome]:
+        """Plan on current contents and write, planning again if another writer was faster.
+
+        Returns the plan (None if the key was known: see `Outcome.result`) and the outcome. A plan that changes
+        nothing, without a key, is not written. Raises what `build` and `apply` raise.
+        """
+        with self._writing:
+            earlier = self._recall(key, digest) if key else None
+            if earlier is not None:
+                return None, earlier
+            for _ in range(_ATTEMPTS):
+                contents = self.contents()
+                plan = build(contents)
+                if not plan and not key and contents.cluster is not None:
+                    return plan, Outcome(contents.cluster.generation, summarise(plan), replayed=False)
+                try:
+                    outcome = self.apply(contents, plan, key, digest, summarise(plan))
+                except Raced as race:
+                    log.info("planning again: %s", race)
+                    self._catch_up()
+                    continue
+                return (None if outcome.replayed else plan), outcome
+            raise _restless()
+
+    def bind(self, port: Uid, host: HostName) -> Binding:
+        """See bindings.bind."""
+        return bindings.bind(self._connection, port, host)
+
+    def unbind(self, port: Uid, host: HostName) -> None:
+        """See bindings.unbind."""
+        bindings.unbind(self._connection, port, host)
+
+    def put_report(self, host: HostName, report: str, stamp: int) -> None:
+        """Replace the host's report (JSON text; `stamp` in Unix ms). Not forced to disk."""
+        row = {"host": host, "report": report, "stamp": stamp}
+        uid = row_uid("Host_Report", host)
+        for _ in range(_ATTEMPTS):
+            try:
+                done = self._connection.write_quickly(REPORTS, [update("Host_Report", uid, row)])
+                if done[0]["count"] == 0:
+                    self._connection.write_quickly(REPORTS, [insert("Host_Report", uid, row)])
+                return
+            except (Raced, Lost):
+                continue
+        raise _restless()
+
+    def reports(self) -> tuple[HostReport, ...]:
+        """The last report of every host, by name."""
+        (found,) = self._connection.read(REPORTS, [select("Host_Report", [], ("host", "report", "stamp"))])
+        reports = (HostReport(HostName(r["host"]), r["report"], r["stamp"]) for r in found["rows"])
+        return tuple(sorted(reports, key=lambda report: report.host))
+
+    def generation(self) -> int:
+        """The cluster's generation now; 0 if there is no cluster."""
+        found = self._read_cluster()
+        return 0 if found is None else found.generation
+
+    def _recall(self, key: str, digest: str) -> Outcome | None:
+        where = by_uid(request_uid(key))
+        found, cluster = self._connection.read(
+            DATABASE,
+            [select("Request", where, ("digest", "result")), select("Cluster", [], ("_uuid", "generation"))],
+        )
+        if not found["rows"]:
+            return None
+        row = found["rows"][0]
+        if row["digest"] != digest:
+            raise Conflict(
+                Fault(
+                    f"request {key}",
+                    "idempotency-key-reused",
+                    "this idempotency key belongs to another request",
+                    "Use a new key for each new request.",
+                )
+            )
+        return self._note(cluster["rows"], row["result"], replayed=True)
+
+    def _note(self, found: Sequence[dict[str, Any]], result: str, *, replayed: bool) -> Outcome:
+        if not found:
+            return Outcome(0, result, replayed)
+        uid, generation = rows.reference(found[0]["_uuid"]), found[0]["generation"]
+        self._seen = (uid, generation)
+        return Outcome(generation, result, replayed)
+
+    def _catch_up(self) -> None:
+        found = self._read_cluster()
+        if found is not None:
+            self._seen = (found.uid, found.generation)
+
+    def _read_cluster(self) -> Cluster | None:
+        columns = ("_uuid", *WANTED_COLUMNS["Cluster"])
+        (found,) = self._connection.read(DATABASE, [select("Cluster", [], columns)], TIMEOUT)
+        if not found["rows"]:
+            return None
+        row = found["rows"][0]
+        return rows.cluster(rows.reference(row["_uuid"]), row)
+
+
+def _found_cluster(cluster: Cluster, site: int) -> list[Operation]:
+    operations = [
+        wait("Cluster", [], ("generation",), []),
+        insert("Cluster", cluster.uid, rows.cluster_columns(cluster)),
+    ]
+    for pool in defaults(site):
+        operations.append(insert("Pool", row_uid("Pool", pool.name), rows.pool_columns(pool)))
+    return operations
+
+
+def _restless() -> Raced:
+    message = f"other writers were faster {_ATTEMPTS} times"
+    return Raced(Fault("store", "changed-meanwhile", message, "Try again."))
