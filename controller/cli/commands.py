@@ -1,0 +1,42 @@
+"""Commands: their names, modules and one line each, in the order of `--help`.
+
+Place: read by `controller.cli.main`. Must import nothing: this is what start-up costs.
+"""
+
+from typing import Final
+
+Command = tuple[str, str, str]
+"""(name, module, one line)."""
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    ("apply", "controller.cli.apply", "create or change what manifests say; never deletes"),
+    ("plan", "controller.cli.plan", "show what apply would do; nothing is written"),
+    ("get", "controller.cli.get", "list objects, or show one"),
+    ("delete", "controller.cli.delete", "delete one object, or those that manifests name"),
+    ("status", "controller.cli.status", "cluster, hosts, pools and alarms"),
+    ("egress", "controller.cli.egress", "egress per tenant, port and class"),
+    ("evpn", "controller.cli.evpn", "routes that hosts refused or learned"),
+    ("freeze", "controller.cli.freeze", "tell a host's agent to change nothing"),
+    ("confirm", "controller.cli.confirm", "let a stopped host go on"),
+    ("lab", "controller.cli.lab", "a lab on this machine: up, status, exec, down"),
+)
+
+OK: Final = 0
+REFUSED: Final = 1
+USAGE: Final = 2
+NOT_REACHED: Final = 3
+UNREACHABLE: Final = 4
+FAILED: Final = 5
+INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+
+EXIT_CODES: Final[tuple[tuple[int, str], ...]] = (
+    (OK, "done"),
+    (REFUSED, "refused: invalid, in conflict, or not found; nothing was written"),
+    (USAGE, "wrong use of the command line"),
+    (NOT_REACHED, "--wait: written, but the named hosts have not programmed it in time"),
+    (UNREACHABLE, "the API or its store does not answer"),
+    (FAILED, "the API failed in an unforeseen way; its log has the details"),
+    (INTERRUPTED, "interrupted (Ctrl-C)"),
+    (BROKEN_PIPE, "the reader of the output went away"),
+)

@@ -1,0 +1,114 @@
+"""`ringfence get`: objects as a table, JSON or YAML.
+
+Place: a command. Its JSON and YAML can be applied again. Must not compute what the API knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Final
+
+from controller.cli.client import segment
+from controller.cli.commands import OK
+from controller.cli.session import Session
+
+Value = dict[str, Any]
+KINDS: Final = ("tenant", "network", "port", "egressclass", "hypervisor")
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Arguments, help and examples."""
+    parser.description = "List the objects of a kind, or show one."
+    parser.epilog = (
+        "examples:\n  ringfence get ports\n  ringfence get port web-1 --tenant acme -o yaml\n"
+        "  ringfence get hv -o json"
+    )
+    parser.add_argument("kind", metavar="KIND", help=f"{', '.join(KINDS)}; plural or short, in any case")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one object; without it all are listed")
+    parser.add_argument("-t", "--tenant", metavar="T", help="objects of this tenant only")
+
+
+def run(arguments: argparse.Namespace, session: Session) -> int:
+    """0; 1 if the kind or the object does not exist."""
+    query = {"tenant": arguments.tenant} if arguments.tenant else None
+    path = f"/v1/{segment(arguments.kind)}"
+    if arguments.name is None:
+        value = session.api.get(path, query)
+    else:
+        value = session.api.get(f"{path}/{segment(arguments.name)}", query)
+    session.show(value, lambda each: _print(session, each))
+    return OK
+
+
+def _print(session: Session, value: Value) -> None:
+    items = value.get("items", [value])
+    if not items:
+        session.note("none")
+        return
+    heads, row = TABLES[items[0]["kind"]]
+    session.table("", heads, [row(item) for item in items])
+
+
+def _tenant(item: Value) -> list[str]:
+    return [item["metadata"]["name"], str(item["status"]["networks"]), _labels(item)]
+
+
+def _network(item: Value) -> list[str]:
+    metadata, spec = item["metadata"], item["spec"]
+    return [
+        metadata["tenant"],
+        metadata["name"],
+        str(spec["vni"]),
+        _words(spec["subnets"]),
+        str(spec["mtu"]),
+        str(item["status"]["ports"]),
+    ]
+
+
+def _port(item: Value) -> list[str]:
+    metadata, spec, status = item["metadata"], item["spec"], item["status"]
+    return [
+        metadata["tenant"],
+        metadata["name"],
+        spec["network"],
+        spec["mac"],
+        _words(spec["addresses"]),
+        status["host"] or "-",
+        status["state"],
+        metadata["uid"],
+    ]
+
+
+def _class(item: Value) -> list[str]:
+    status = item["status"]
+    return [
+        item["metadata"]["name"],
+        str(status["id"]),
+        str(status["version"]),
+        _words(item["spec"]["prefixes"]),
+        item["spec"].get("effective", "at once"),
+    ]
+
+
+def _hypervisor(item: Value) -> list[str]:
+    spec, status = item["spec"], item["status"]
+    kind = "external" if spec["external"] else "frozen" if status["frozen"] else "agent"
+    return [item["metadata"]["name"], spec["vtep"], spec["routerId"], kind, str(status["ports"])]
+
+
+def _labels(item: Value) -> str:
+    return ", ".join(f"{key}={value}" for key, value in item["metadata"].get("labels", {}).items()) or "-"
+
+
+def _words(values: list[str]) -> str:
+    return " ".join(values) or "-"
+
+
+TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
+    "Tenant": (("name", "networks", "labels"), _tenant),
+    "Network": (("tenant", "name", "vni", "subnets", "mtu", "ports"), _network),
+    "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
+    "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),
+    "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
+}
