@@ -65,7 +65,14 @@ def pool(row: Row) -> Pool:
 def hypervisor(row: Row) -> Hypervisor:
     """Table Hypervisor. The router id is dotted text, as people write it."""
     router_id = int(IPv4Address(row["router_id"]))
-    return Hypervisor(HostName(str(row["name"])), ip_address(row["vtep"]), router_id, bool(row["external"]))
+    return Hypervisor(
+        name=HostName(str(row["name"])),
+        vtep=ip_address(row["vtep"]),
+        router_id=router_id,
+        external=bool(row["external"]),
+        frozen=bool(row["frozen"]),
+        confirm=str(row["confirm"]),
+    )
 
 
 def tenant(uid: Uid, row: Row) -> Tenant:
@@ -141,6 +148,8 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "vtep": str(value.vtep),
         "router_id": str(IPv4Address(value.router_id)),
         "external": value.external,
+        "frozen": value.frozen,
+        "confirm": value.confirm,
         "labels": _map(tags),
     }
 

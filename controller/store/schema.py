@@ -15,7 +15,7 @@ from controller.store.records import DATABASE, REPORTS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS
 
 VERSION: Final = "1.1.0"
-"""1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective and labels of classes and hypervisors."""
+"""1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both."""
 REPORTS_VERSION: Final = "1.0.0"
 
 Column = dict[str, Any]
@@ -48,7 +48,15 @@ _TABLES: Final[dict[str, Any]] = {
     },
     "Pool": _table({"name": _TEXT, "kind": _TEXT, "first": _TEXT, "last": _TEXT}, ["name"]),
     "Hypervisor": _table(
-        {"name": _TEXT, "vtep": _TEXT, "router_id": _TEXT, "external": _FLAG, "labels": _LABELS},
+        {
+            "name": _TEXT,
+            "vtep": _TEXT,
+            "router_id": _TEXT,
+            "external": _FLAG,
+            "frozen": _FLAG,
+            "confirm": _TEXT,
+            "labels": _LABELS,
+        },
         ["name"],
         ["vtep"],
         ["router_id"],
