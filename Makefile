@@ -13,7 +13,7 @@ PYTEST ?=
 # first process and reaps orphans, which pytest would not.
 CAGE := unshare --pid --fork --kill-child --mount-proc
 
-.PHONY: help setup demo demo-down test lint bench docs clean
+.PHONY: help setup demo demo-down test lint format bench docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -34,10 +34,15 @@ test: setup lint ## linters, then all tests: unit, property, contract, integrati
 	@$(CAGE) /bin/sh -c '$(PYTHON) -m pytest -q --junitxml=.cache/junit.xml $(PYTEST); exit $$?'
 
 lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
-	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet .
+	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet . && \
+		{ $(PYTHON) -m ruff format --quiet --check . || { echo "lint: unformatted files; run 'make format'"; \
+		$(PYTHON) -m ruff format --check .; exit 1; }; }
 	@echo "lint: mypy --strict"; $(PYTHON) -m mypy --strict
 	@echo "lint: import-linter"; .venv/bin/lint-imports --no-logo >.cache/lint-imports.log 2>&1 || \
 		{ cat .cache/lint-imports.log; exit 1; }; tail -n 2 .cache/lint-imports.log
+
+format: setup ## what ruff can mend by itself
+	@$(PYTHON) -m ruff check --quiet --fix . ; $(PYTHON) -m ruff format --quiet .
 
 bench: setup ## figures, no timed assertions
 	@$(CAGE) /bin/sh -c '$(PYTHON) -m tests.bench; exit $$?'
