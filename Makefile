@@ -31,7 +31,7 @@ demo-down: ## remove everything that the demo made, and nothing else
 
 test: setup lint ## linters, then all tests: unit, property, contract, integration
 	@mkdir -p .cache
-	@$(CAGE) /bin/sh -c '$(PYTHON) -m pytest -q --junitxml=.cache/junit.xml $(PYTEST); exit $$?'
+	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m pytest --junitxml=.cache/junit.xml $(PYTEST)
 
 lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
 	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet . && \
@@ -45,7 +45,7 @@ format: setup ## what ruff can mend by itself
 	@$(PYTHON) -m ruff check --quiet --fix . ; $(PYTHON) -m ruff format --quiet .
 
 bench: setup ## figures, no timed assertions
-	@$(CAGE) /bin/sh -c '$(PYTHON) -m tests.bench; exit $$?'
+	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.bench
 
 docs: setup ## generate docs/pipeline.md from the tables' declarations
 	@$(PYTHON) -m pipelines.doc docs/pipeline.md
