@@ -122,10 +122,14 @@ ALIASES: Final[tuple[tuple[str, str], ...]] = (
     ("ip_proto", "nw_proto"),
     ("nw_frag", "ip_frag"),
     ("ip_ecn", "nw_ecn"),
+    ("vlan_tci", "vlan_vid"),
     ("icmpv4_type", "icmp_type"),
     ("icmpv4_code", "icmp_code"),
 )
-"""Other names that ovs-fields(7) gives to the same fields."""
+"""Other names that ovs-fields(7) gives to the same fields.
+
+`vlan_tci` stands here for one use: in OpenFlow 1.2+ OVS dumps `vlan_tci=0` (no tag) as OXM vlan_vid=0.
+"""
 
 _BY_NAME: Final = {f.name: f for f in (*MATCH_ORDER, *ACTION_ONLY)}
 _CANONICAL: Final = dict(ALIASES)

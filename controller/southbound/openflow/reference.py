@@ -86,6 +86,8 @@ def _terms(flow: Flow) -> list[Term]:
         value = flow.fill(match.value)
         mask = None if match.mask is None else flow.fill(match.mask)
         form = mask_form(mask, match.field.bits)
+        if match.field.name == "vlan_tci" and (match.value != 0 or mask is not None):
+            raise ValueError(f"{flow.shape.name}: vlan_tci can only be matched as 0, the untagged frame")
         if form is MaskForm.ABSENT:
             continue
         if form is MaskForm.EXACT:

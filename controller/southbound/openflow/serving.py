@@ -1,0 +1,157 @@
+"""OpenFlow sessions over a unix socket: what os-ken's own server does for TCP, with liveness and a clean end.
+
+Place: under `session`. os-ken's native threads never report a lost connection and two of them stay behind
+each time; here each connection ends whole: its DEAD event is sent, its threads return. Must not know flows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from os_ken.controller.controller import Datapath
+from os_ken.lib import hub
+
+ECHO_INTERVAL: Final = 2.0
+"""Seconds between echo requests to the switch (OpenFlow 1.4.1 section 7.5.2)."""
+ECHO_MISSES: Final = 3
+"""Unanswered echo requests after which the switch counts as gone."""
+_log = logging.getLogger(__name__)
+
+
+class UnixSocket:
+    """A connected unix socket as os-ken wants it: TCP_NODELAY, which it always sets, means nothing here."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """As of a socket; options of TCP are left out."""
+        if level != socket.IPPROTO_TCP:
+            self._connection.setsockopt(level, option, value)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class Session(Datapath):
+    """One connection of the switch. Inherits, for os-ken's handlers want a Datapath."""
+
+    def __init__(self, connection: UnixSocket, address: str) -> None:
+        self._over = threading.Event()
+        super().__init__(connection, address)
+
+    def serve(self) -> None:
+        """Talk till the connection ends, then leave nothing behind."""
+        sending = hub.spawn(self._send_loop)
+        watching = hub.spawn(self._watch)
+        try:
+            self.send_msg(self.ofproto_parser.OFPHello(self))
+            self._recv_loop()
+        finally:
+            self._over.set()
+            self.close()
+            self._wake(sending)
+            hub.joinall([sending, watching])
+            self.is_active = False
+
+    def hang_up(self) -> None:
+        """End the connection from any thread: its receiving thread then ends the rest."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _wake(self, sending: Any) -> None:
+        """The sending thread sleeps on its queue: an empty last message makes it go."""
+        while sending.is_alive():
+            queue = self.send_q
+            if queue is None:
+                break
+            with suppress(Exception):
+                queue.put((b"", True), timeout=0.1)
+            sending.join(0.1)
+
+    def _watch(self) -> None:
+        """Echo requests; a switch that answers none of the last few is gone."""
+        while not self._over.wait(ECHO_INTERVAL):
+            if len(self.unreplied_echo_requests) >= ECHO_MISSES:
+                _log.warning("switch answers no echo requests: hanging up")
+                self.hang_up()
+                return
+            request = self.ofproto_parser.OFPEchoRequest(self)
+            self.unreplied_echo_requests.append(self.set_xid(request))
+            self.send_msg(request)
+
+
+class Listener:
+    """Accepts the switch's connections on a unix socket. One at a time: a new one ends the old."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._server: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._guard = threading.Lock()
+        self._current: tuple[Session, Any] | None = None
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Listen. The file is replaced if one is left from an earlier life."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        previous = os.umask(0o177)
+        try:
+            server.bind(str(self._path))
+        finally:
+            os.umask(previous)
+        server.listen(8)
+        self._server = server
+        self._accepting = hub.spawn(self._accept, server)
+
+    def stop(self) -> None:
+        """Close, end the connection and wait for its threads."""
+        self._stopping.set()
+        if self._server is not None:
+            with suppress(OSError):
+                self._server.shutdown(socket.SHUT_RDWR)
+        if self._accepting is not None:
+            self._accepting.join()
+        if self._server is not None:
+            self._server.close()
+        self._replace(None)
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def _accept(self, server: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            self._replace(connection)
+
+    def _replace(self, connection: socket.socket | None) -> None:
+        with self._guard:
+            old, self._current = self._current, None
+        if old is not None:
+            session, thread = old
+            session.hang_up()
+            thread.join()
+        if connection is None or self._stopping.is_set():
+            if connection is not None:
+                connection.close()
+            return
+        session = Session(UnixSocket(connection), str(self._path))
+        with self._guard:
+            self._current = (session, hub.spawn(_serve, session))
+
+
+def _serve(session: Session) -> None:
+    try:
+        session.serve()
+    except Exception:  # noqa: BLE001 - whatever a switch sends ends its own connection, nothing else
+        _log.exception("OpenFlow session ended by an unreadable message")

@@ -1,0 +1,124 @@
+"""The os-ken application that owns the OpenFlow session: handshake, liveness, port events.
+
+Place: runs on threads of its own inside the agent; callbacks only enqueue. Flows do not go this way:
+`channel` has its own connection. Opens no TCP port.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from os_ken.base.app_manager import AppManager, OSKenApp
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from os_ken.controller.ofp_handler import OFPHandler
+from os_ken.ofproto import ofproto_v1_4
+
+from controller.southbound.openflow.serving import Listener
+
+SOCKET: Final = "ringfence.sock"
+"""Name of the socket in the run directory; OVS takes a name alone as one in its run directory."""
+TARGET: Final = f"unix:{SOCKET}"
+"""Target of the Controller row (see controller.southbound.ovsdb.layout)."""
+_log = logging.getLogger(__name__)
+
+
+class PortChange(Enum):
+    """Why the switch speaks of a port (OpenFlow 1.4.1 section 7.4.3)."""
+
+    ADDED = ofproto_v1_4.OFPPR_ADD
+    DELETED = ofproto_v1_4.OFPPR_DELETE
+    MODIFIED = ofproto_v1_4.OFPPR_MODIFY
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Called from os-ken's thread: they must only enqueue.
+
+    `on_up(datapath_id)`, `on_down(reason)`, `on_port(change, number, name)`. Each up is followed by one down
+    before the next up.
+    """
+
+    on_up: Callable[[int], None]
+    on_down: Callable[[str], None]
+    on_port: Callable[[PortChange, int, str], None]
+
+
+class Negotiation(OFPHandler):
+    """os-ken's handler of hello, features, ports and echo, without the TCP servers that it would start."""
+
+    def start(self) -> None:
+        """As of any application: no controller, no listener."""
+        OSKenApp.start(self)
+
+
+class Ringfence(OSKenApp):
+    """Tells the agent when the switch is there, when it is gone, and what its ports do."""
+
+    OFP_VERSIONS = [ofproto_v1_4.OFP_VERSION]  # noqa: RUF012 - the name and form that os-ken reads
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+        self._up: Any = None
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def observe_state(self, event: Any) -> None:
+        """The handshake is done, or the connection has ended."""
+        datapath = event.datapath
+        if event.state == MAIN_DISPATCHER:
+            self._end("replaced by a new connection")
+            self._up = datapath
+            _log.info("switch up datapath=%016x", datapath.id)
+            self._callbacks.on_up(datapath.id)
+        elif self._up is datapath:
+            self._end("connection lost")
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def observe_port(self, event: Any) -> None:
+        """A port came, went or changed."""
+        description = event.msg.desc
+        name = description.name.decode("utf-8", "replace").rstrip("\0")
+        self._callbacks.on_port(PortChange(event.msg.reason), description.port_no, name)
+
+    def finish(self) -> None:
+        """Report the end of the session when the agent stops."""
+        self._end("the agent stops")
+
+    def _end(self, reason: str) -> None:
+        if self._up is None:
+            return
+        self._up = None
+        _log.info("switch down reason=%s", reason)
+        self._callbacks.on_down(reason)
+
+
+class SessionRunner:
+    """Starts and stops the application. One at a time in a process: os-ken's registry is global."""
+
+    def __init__(self, rundir: Path, callbacks: Callbacks) -> None:
+        self._callbacks = callbacks
+        self._listener = Listener(rundir / SOCKET)
+        self._manager = AppManager()
+        self._application: Ringfence | None = None
+
+    def start(self) -> None:
+        """Listen for the switch; returns at once."""
+        # os-ken's parts are instances of this manager alone: nothing is loaded by name, nothing listens
+        negotiation = self._manager.instantiate(Negotiation)
+        self._application = self._manager.instantiate(Ringfence, self._callbacks)
+        negotiation.start()
+        self._application.start()
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Close the socket, end the session and wait for every thread."""
+        self._listener.stop()
+        self._manager.close()
+        if self._application is not None:
+            self._application.finish()
