@@ -6,6 +6,9 @@ SHELL := /bin/sh
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
 
+# After `su` without a dash, PATH lacks the folders of ovs-vswitchd, tcpdump and nft.
+export PATH := $(PATH):/usr/sbin:/sbin
+
 PYTHON := .venv/bin/python
 # Arguments for pytest, for example: make test PYTEST="tests/unit -k spoof"
 PYTEST ?=

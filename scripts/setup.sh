@@ -12,6 +12,7 @@ VENV=.venv
 CACHE=.cache/setup
 PYTHON=/usr/bin/python3         # Debian's own: another python3 on PATH would not see Debian's Mininet
 POLICY=/usr/sbin/policy-rc.d
+export PATH="$PATH:/usr/sbin:/sbin" # after `su` without a dash they are missing
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { printf 'setup: %s\n' "$*"; }
