@@ -1,0 +1,235 @@
+"""Check: declarations against themselves, and flows against declarations.
+
+Place: run by tests over all declarations and over compiled programs; `python -m pipelines.document` runs it
+before it writes. Must not repair anything. Each fault names the table, shape or register.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from model.errors import Fault, RingfenceError
+from model.flow import Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
+from pipelines.fields import FIELDS, REGISTERS, Register, prerequisites
+from pipelines.overlap import overlaps
+from pipelines.shapes import SHAPES
+from pipelines.tables import TABLES, Table
+
+
+class Broken(RingfenceError):
+    """The pipeline contradicts its own declarations."""
+
+
+def check_declarations(
+    tables: tuple[Table, ...] = TABLES,
+    registers: tuple[Register, ...] = REGISTERS,
+    shapes: tuple[Shape, ...] = SHAPES,
+) -> None:
+    """Raise Broken with every fault of tables, registers and shapes."""
+    found = [
+        *_tables(tables),
+        *_filled(tables, shapes),
+        *_registers(tables, registers, shapes),
+        *(fault for shape in shapes for fault in _shape(tables, registers, shape)),
+        *_names(shapes),
+    ]
+    if found:
+        raise Broken(*found)
+
+
+def check_flows(
+    flows: Iterable[Flow],
+    tables: tuple[Table, ...] = TABLES,
+    registers: tuple[Register, ...] = REGISTERS,
+) -> None:
+    """Raise Broken with every fault of a whole program: undeclared, overlapping, or a table left empty."""
+    every = tuple(flows)
+    used = {flow.shape.name: flow.shape for flow in every}
+    found = [fault for shape in used.values() for fault in _shape(tables, registers, shape)]
+    found += [fault for flow in every for fault in _values(flow)]
+    found += _filled(tables, tuple(flow.shape for flow in every))
+    for one, other in overlaps(every):
+        names = f"{one.shape.name} {one.values} and {other.shape.name} {other.values}"
+        found.append(
+            _fault(names, "overlap", "match the same packets at one priority", "part their priorities")
+        )
+    if found:
+        raise Broken(*found)
+
+
+def _fault(name: str, rule: str, message: str, remedy: str) -> Fault:
+    return Fault(name, rule, message, remedy)
+
+
+def _tables(tables: tuple[Table, ...]) -> Iterator[Fault]:
+    numbers = {table.name: table.number for table in tables}
+    if len(numbers) != len(tables):
+        yield _fault("TABLES", "unique-name", "two tables have one name", "rename one")
+    for one, two in zip(tables, tables[1:], strict=False):
+        if one.number >= two.number:
+            yield _fault(two.name, "order", f"does not stand behind {one.name}", "renumber the tables")
+    for table in tables:
+        for name in table.next:
+            if numbers.get(name, -1) <= table.number:
+                yield _fault(table.name, "forward", f"may go to {name}, which is not behind it", "go forward")
+    reached = {tables[0].name}
+    for table in tables:
+        if table.name in reached:
+            reached.update(table.next)
+        else:
+            yield _fault(table.name, "reachable", "no table leads to it", "add it to the next of another")
+
+
+def _filled(tables: tuple[Table, ...], shapes: tuple[Shape, ...]) -> Iterator[Fault]:
+    for table in tables:
+        mine = [shape for shape in shapes if shape.table == table.number]
+        misses = [shape for shape in mine if shape.priority == 0]
+        if len(misses) != 1 or misses[0].match:
+            yield _fault(table.name, "miss", "has not one flow for what no other takes", "add a miss shape")
+        if len(mine) == len(misses):
+            yield _fault(table.name, "filled", "has no flow but its miss", "fill or remove the table")
+
+
+def _registers(
+    tables: tuple[Table, ...], registers: tuple[Register, ...], shapes: tuple[Shape, ...]
+) -> Iterator[Fault]:
+    names = [table.name for table in tables]
+    if len({register.field for register in registers}) != len(registers):
+        yield _fault("REGISTERS", "one-meaning", "a register has two meanings", "take another register")
+    for register in registers:
+        if register.start not in names or register.end not in names:
+            yield _fault(register.name, "life", "lives in tables that do not exist", "name declared tables")
+            continue
+        start, end = names.index(register.start), names.index(register.end)
+        for at, table in enumerate(tables):
+            used = register.field in (*table.matches, *table.writes)
+            if used and not start <= at <= end:
+                yield _fault(
+                    register.name, "life", f"is used in {table.name}", "extend its life or leave it out"
+                )
+        if register.field not in tables[start].writes:
+            yield _fault(register.name, "life", f"is not written in {register.start}", "start its life later")
+        last = tables[end]
+        read = register.field in last.matches or _reads(shapes, last, register)
+        if not read:
+            yield _fault(register.name, "life", f"is not read in {last.name}", "end its life earlier")
+
+
+def _reads(shapes: tuple[Shape, ...], table: Table, register: Register) -> bool:
+    actions = (a for shape in shapes if shape.table == table.number for a in shape.actions)
+    return any(isinstance(a, OutputField) and a.field == register.field for a in actions)
+
+
+def _names(shapes: tuple[Shape, ...]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for shape in shapes:
+        if shape.name in seen:
+            yield _fault(shape.name, "unique-name", "two shapes have one name", "rename one")
+        seen.add(shape.name)
+
+
+def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Shape) -> Iterator[Fault]:
+    table = next((t for t in tables if t.number == shape.table), None)
+    if table is None:
+        yield _fault(shape.name, "declared", f"stands in table {shape.table}", "declare the table")
+        return
+    for term in shape.match:
+        if term.field not in table.matches:
+            yield _fault(
+                shape.name, "matches", f"matches {term.field.name} in {table.name}", "declare the match"
+            )
+    for action in shape.actions:
+        target = _written(action)
+        if target is not None and target not in table.writes:
+            yield _fault(shape.name, "writes", f"writes {target.name} in {table.name}", "declare the write")
+        if isinstance(action, OutputField):
+            yield from _alive(tables, registers, shape, table, action.field)
+    following = {t.number for t in tables if t.name in table.next}
+    if shape.goto is not None and shape.goto not in following:
+        yield _fault(shape.name, "next", f"goes from {table.name} to {shape.goto}", "declare it as next")
+    yield from _prerequisites(shape)
+    yield from _slots(shape)
+
+
+def _written(action: object) -> Field | None:
+    match action:
+        case SetField(target, _) | Move(_, target):
+            return target
+        case _:
+            return None
+
+
+def _alive(
+    tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Shape, table: Table, field: Field
+) -> Iterator[Fault]:
+    names = [t.name for t in tables]
+    for register in registers:
+        if register.field == field:
+            life = names[names.index(register.start) : names.index(register.end) + 1]
+            if table.name not in life:
+                yield _fault(shape.name, "life", f"reads {register.name} in {table.name}", "extend its life")
+
+
+def _prerequisites(shape: Shape) -> Iterator[Fault]:
+    known: dict[Field, Value] = {}
+    for term in shape.match:
+        yield from _needs(shape, term.field, known)
+        if term.mask is None:
+            known[term.field] = term.value
+    for action in shape.actions:
+        if isinstance(action, Move):
+            yield from _needs(shape, action.source, known)
+        target = _written(action)
+        if target is not None:
+            # OVS judges prerequisites by the flow's match, not by what earlier actions wrote.
+            yield from _needs(shape, target, known)
+
+
+def _needs(shape: Shape, field: Field, known: dict[Field, Value]) -> Iterator[Fault]:
+    if field not in FIELDS:
+        yield _fault(shape.name, "declared", f"uses {field.name}", "add it to pipelines.fields.FIELDS")
+    for need in prerequisites(field):
+        if known.get(need.field) not in need.values:
+            message = f"uses {field.name} before {need.field.name} in {need.values}"
+            yield _fault(shape.name, "prerequisite", message, "match that first")
+
+
+def _slots(shape: Shape) -> Iterator[Fault]:
+    used: list[tuple[Value, int]] = [(shape.priority, 16)]
+    for term in shape.match:
+        used.append((term.value, term.field.bits))
+        if term.mask is not None:
+            used.append((term.mask, term.field.bits))
+    for action in shape.actions:
+        if isinstance(action, SetField):
+            used.append((action.value, action.field.bits))
+    for value, bits in used:
+        if isinstance(value, Slot) and (value not in shape.slots or value.bits != bits):
+            yield _fault(shape.name, "slot", f"{value.name} is no slot of {bits} bits", "declare the slot")
+        if isinstance(value, int) and not 0 <= value < 1 << bits:
+            yield _fault(shape.name, "width", f"{value:#x} does not fit into {bits} bits", "mend the value")
+
+
+def _values(flow: Flow) -> Iterator[Fault]:
+    shape = flow.shape
+    if len(flow.values) != len(shape.slots):
+        yield _fault(
+            shape.name, "slot", f"{len(flow.values)} values for {len(shape.slots)} slots", "fill all"
+        )
+        return
+    for slot, value in zip(shape.slots, flow.values, strict=True):
+        if not 0 <= value < 1 << slot.bits:
+            yield _fault(shape.name, "width", f"{slot.name}={value:#x} exceeds {slot.bits} bits", "mend it")
+    for term in shape.match:
+        yield from _mask(flow, term)
+
+
+def _mask(flow: Flow, term: Match) -> Iterator[Fault]:
+    if term.mask is None:
+        return
+    value, mask = flow.fill(term.value), flow.fill(term.mask)
+    if value & ~mask:
+        yield _fault(flow.shape.name, "mask", f"{term.field.name} has bits outside its mask", "clear them")
+    if mask in (0, (1 << term.field.bits) - 1):
+        message = f"{term.field.name} has a mask that OVS reads back as another match"
+        yield _fault(flow.shape.name, "mask", message, "use the shape without it, or the exact one")

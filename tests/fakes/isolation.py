@@ -1,0 +1,155 @@
+"""The invariant: whatever is sent, nobody gets what is not meant for him, and everybody is who he says.
+
+Place: judges the verdicts of a switch, knowing only the snapshot, never the flows. `violations` is empty if
+all is well; each text in it names one breach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model.addresses import Address, link_local
+from model.ids import NetworkKey
+from model.intent import Port
+from model.snapshot import Snapshot
+from pipelines import fields as f
+from tests.fakes.packets import Packet, received
+from tests.fakes.switch import Sent, Verdict
+
+
+def violations(snapshot: Snapshot, packet: Packet, verdict: Verdict) -> list[str]:
+    """Every breach that the switch of `snapshot` committed by sending what it sent for `packet`."""
+    assert snapshot.switch is not None
+    seen = received(packet)
+    if seen.get("in_port") == snapshot.switch.tunnel:
+        return [text for sent in verdict.sent for text in _from_tunnel(snapshot, seen, sent)]
+    sender = _local(snapshot, seen.get("in_port", 0))
+    if sender is None:
+        return [f"a port that nobody owns got through to {sent.port}" for sent in verdict.sent]
+    return [text for sent in verdict.sent for text in _from_port(snapshot, sender, seen, sent)]
+
+
+def _local(snapshot: Snapshot, ofport: int) -> Port | None:
+    for uid, interface in snapshot.interfaces.items():
+        key = snapshot.by_uid.get(uid)
+        if interface.ofport == ofport and key is not None and snapshot.bound_here(key):
+            return snapshot.ports[key]
+    return None
+
+
+def _from_tunnel(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str]:
+    receiver = _local(snapshot, sent.port)
+    if receiver is None:
+        yield f"a frame of the tunnel left through {sent.port}, which is no local port"
+        return
+    network = snapshot.networks[receiver.network]
+    if packet.get("tun_id", 0) != network.vni:
+        yield f"VNI {packet.get('tun_id', 0)} reached {receiver.name} of VNI {network.vni}"
+    source = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
+    if source not in {int(vtep) for vtep in _senders(snapshot, receiver.network)}:
+        yield f"VTEP {source:#x} has no right to send to {receiver.name}"
+    if packet.get("vlan_tci"):
+        yield f"a tagged frame reached {receiver.name}"
+
+
+def _senders(snapshot: Snapshot, network: NetworkKey) -> Iterator[Address]:
+    for port in snapshot.ports_of(network):
+        for host in port.hosts:
+            known = snapshot.hypervisors.get(host)
+            if known is not None and host != snapshot.host:
+                yield known.vtep
+
+
+def _from_port(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:
+    assert snapshot.switch is not None
+    if sent.port == packet["in_port"]:
+        yield from _answer(snapshot, sender, sent)
+        return
+    if packet.get("vlan_tci"):
+        yield f"a tagged frame of {sender.name} got through"
+    yield from _honest(sender, sent)
+    if sent.port == snapshot.switch.tunnel:
+        yield from _encapsulated(snapshot, sender, sent)
+        return
+    receiver = _local(snapshot, sent.port)
+    if receiver is None:
+        yield f"a frame of {sender.name} left through {sent.port}, which is nobody's"
+    elif receiver.network != sender.network:
+        yield f"{sender.name} of network {sender.network} reached {receiver.name} of {receiver.network}"
+
+
+def _encapsulated(snapshot: Snapshot, sender: Port, sent: Sent) -> Iterator[str]:
+    network = snapshot.networks[sender.network]
+    if sent.has("tun_id") != network.vni:
+        yield f"a frame of {sender.name} left with VNI {sent.has('tun_id')}, not {network.vni}"
+    target = sent.has("tun_dst") or sent.has("tun_ipv6_dst")
+    known = {int(r.vtep) for r in snapshot.remotes.values() if r.network == network.key}
+    known |= {int(flood.vtep) for flood in snapshot.floods.values() if flood.network == network.key}
+    if target not in known:
+        yield f"a frame of {sender.name} went to VTEP {target:#x}, which has nothing of its network"
+
+
+def _owns(port: Port) -> set[int]:
+    own = {int(address) for address in port.addresses}
+    return own | {int(link_local(port.mac))} if any(a.version == 6 for a in port.addresses) else own
+
+
+def _honest(sender: Port, sent: Sent) -> Iterator[str]:
+    if sent.has("eth_src") != sender.mac:
+        yield f"{sender.name} spoke with MAC {sent.has('eth_src'):#x}"
+    kind, own = sent.has("eth_type"), _owns(sender)
+    if kind == f.ARP:
+        if sent.has("arp_sha") != sender.mac or sent.has("arp_spa") not in own:
+            yield f"{sender.name} claimed {sent.has('arp_spa'):#x} in ARP"
+    elif kind == f.IPV4:
+        if sent.has("ip_src") not in own:
+            yield f"{sender.name} spoke as {sent.has('ip_src'):#x}"
+        if sent.has("ip_proto") == f.UDP and (sent.has("udp_src") == 67 or sent.has("udp_dst") == 68):
+            yield f"{sender.name} served DHCP"
+    elif kind == f.IPV6:
+        yield from _honest6(sender, sent, own)
+    else:
+        yield f"{sender.name} sent EtherType {kind:#x}"
+
+
+def _honest6(sender: Port, sent: Sent, own: set[int]) -> Iterator[str]:
+    if sent.has("ipv6_src") not in own:
+        yield f"{sender.name} spoke as {sent.has('ipv6_src'):#x}"
+    if sent.has("ip_proto") != f.ICMPV6:
+        return
+    kind = sent.has("icmpv6_type")
+    if kind in (f.ROUTER_SOLICITATION, f.ROUTER_ADVERTISEMENT, f.REDIRECT):
+        yield f"{sender.name} sent router discovery type {kind}"
+    if kind in (f.NEIGHBOR_SOLICITATION, f.NEIGHBOR_ADVERTISEMENT):
+        if sent.has("nw_ttl") != f.HOP_LIMIT:
+            yield f"{sender.name} sent discovery with hop limit {sent.has('nw_ttl')}"
+        if sent.has("nd_sll") not in (0, sender.mac) and kind == f.NEIGHBOR_SOLICITATION:
+            yield f"{sender.name} gave MAC {sent.has('nd_sll'):#x} as its own"
+    lies = sent.has("nd_target") not in own or sent.has("nd_tll") not in (0, sender.mac)
+    if kind == f.NEIGHBOR_ADVERTISEMENT and lies:
+        yield f"{sender.name} advertised {sent.has('nd_target'):#x} at {sent.has('nd_tll'):#x}"
+
+
+def _answer(snapshot: Snapshot, sender: Port, sent: Sent) -> Iterator[str]:
+    """What a port is told must be true, and about somebody else of its own network."""
+    if sent.has("eth_type") == f.ARP:
+        told = (sent.has("arp_spa"), sent.has("arp_sha"))
+        shape_ok = sent.has("arp_op") == f.ARP_REPLY and sent.has("arp_tha") == sent.has("eth_dst")
+    else:
+        told = (sent.has("nd_target"), sent.has("nd_tll"))
+        shape_ok = sent.has("icmpv6_type") == f.NEIGHBOR_ADVERTISEMENT and told[0] == sent.has("ipv6_src")
+    if not shape_ok or sent.has("eth_src") != told[1]:
+        yield f"{sender.name} got a malformed answer"
+    if told not in _truth(snapshot, sender.network):
+        yield f"{sender.name} was told that {told[0]:#x} is at {told[1]:#x}"
+    if told[0] in _owns(sender):
+        yield f"{sender.name} was told of its own address"
+
+
+def _truth(snapshot: Snapshot, network: NetworkKey) -> set[tuple[int, int]]:
+    pairs = {(address, int(port.mac)) for port in snapshot.ports_of(network) for address in _owns(port)}
+    for remote in snapshot.remotes.values():
+        if remote.network == network:
+            pairs |= {(int(address), int(remote.mac)) for address in remote.addresses}
+            pairs.add((int(link_local(remote.mac)), int(remote.mac)))
+    return pairs

@@ -1,0 +1,256 @@
+"""Hypothesis strategies: clusters of tenants that share addresses, hostile packets, and chains of changes.
+
+Place: the inputs of the property tests. Small pools on purpose: addresses, MACs and VTEPs collide often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from hypothesis import strategies as st
+
+from model.addresses import link_local
+from model.change import Part
+from model.ids import HostName, NetworkKey, PortKey, Uid, Vni
+from model.intent import Binding
+from model.inventory import Interface, Switch
+from model.route import FloodVtep
+from model.snapshot import Snapshot
+from pipelines import fields as f
+from tests.fakes import world
+from tests.fakes.packets import Packet
+
+VTEPS = {"hv2": "192.0.2.2", "hv3": "192.0.2.3", "hv4": "192.0.2.4"}
+FOREIGN_VTEP = int(ip_address("203.0.113.9"))
+OWNERS = {1: 1, 2: 1, 3: 2}
+"""Network -> tenant: two networks of one tenant and one of another, all with the same subnets."""
+
+
+def mac(net: int, last: int) -> int:
+    """Tenants 1 and 2 share MACs as well: networks 1 and 3 have the same ones."""
+    return 0x020000000000 | (net % 2) << 8 | last
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> Snapshot:
+    """A complete snapshot of hv1: up to nine ports, each here or behind a VTEP."""
+    snapshot = world.added(
+        world.empty(),
+        *(world.tenant(key) for key in (1, 2)),
+        *(world.network(n, owner=o, replicate=draw(st.booleans())) for n, o in OWNERS.items()),
+        *(world.hypervisor(name, vtep) for name, vtep in VTEPS.items()),
+        world.egress_class(2, ["10.9.0.0/16", "2001:db8::/32"]),
+    )
+    for net in OWNERS:
+        for last in (1, 2, 3):
+            place = draw(st.sampled_from([world.HERE, world.HERE, "hv2", "hv3", None]))
+            if place is None:
+                continue
+            key, addresses = net * 10 + last, [f"10.0.0.{last}", f"fd00::{last}"]
+            chosen = draw(st.sampled_from([addresses, addresses, addresses[:1], addresses[1:]]))
+            hosts = sorted({place, *draw(st.sets(st.sampled_from(sorted(VTEPS)), max_size=1))})
+            one = world.port(key, net, mac(net, last), chosen, hosts)
+            if place == world.HERE:
+                snapshot = world.plugged(snapshot, one, ofport=key)
+                continue
+            there = world.remote(net, one.mac, VTEPS[place], chosen)
+            flood = FloodVtep(NetworkKey(net), ip_address(VTEPS[place]))
+            snapshot = world.added(snapshot, one, there, flood)
+    return snapshot
+
+
+MACS = st.sampled_from([mac(n, k) for n in (1, 2) for k in (1, 2, 3)] + [0x02DEADBEEF00])
+GROUPS = st.sampled_from([(1 << 48) - 1, 0x01005E000001, 0x3333FF000001, 0x333300000001])
+FOURS = st.sampled_from(
+    [int(ip_address(a)) for a in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.9.1.1", "0.0.0.0")]
+)
+SIXES = st.sampled_from(
+    [int(ip_address(a)) for a in ("fd00::1", "fd00::2", "fd00::3", "::", "2001:db8::1", "ff02::1")]
+    + [int(link_local(mac(n, k))) for n in (1, 2) for k in (1, 2, 3)]
+)
+
+
+@st.composite
+def packets(draw: st.DrawFn, snapshot: Snapshot) -> Packet:
+    """Anything a VM, a forger in the underlay or a compromised VTEP could send, mostly one field off."""
+    packet = draw(st.one_of(_arps(), _ipv4s(), _ipv6s(), _others()))
+    owners = [p for p in snapshot.ports.values() if snapshot.bound_here(p.key)]
+    if owners and draw(st.booleans()):
+        return _tunnelled(packet, draw)
+    if owners and draw(st.integers(0, 4)):
+        one = draw(st.sampled_from(sorted(owners, key=lambda p: p.key)))
+        packet["in_port"] = snapshot.interfaces[one.uid].ofport
+        return _disguised(packet, one, draw)
+    packet["in_port"] = draw(st.sampled_from([11, 12, 21, 31, 77]))
+    return packet
+
+
+def _tunnelled(packet: Packet, draw: st.DrawFn) -> Packet:
+    senders = [int(ip_address(v)) for v in VTEPS.values()] + [FOREIGN_VTEP, int(ip_address("192.0.2.1"))]
+    return packet | {
+        "in_port": world.TUNNEL,
+        "tun_id": draw(st.sampled_from([1001, 1002, 1003, 4242])),
+        "tun_src": draw(st.sampled_from(senders)),
+    }
+
+
+def _disguised(packet: Packet, one: Any, draw: st.DrawFn) -> Packet:
+    """Make the packet an honest one of the port, but for a drawn choice of fields that stay as they are."""
+    own4 = [int(a) for a in one.addresses if a.version == 4] or [0]
+    own6 = [int(a) for a in one.addresses if a.version == 6] or [0]
+    truth = {
+        "eth_src": int(one.mac),
+        "arp_sha": int(one.mac),
+        "arp_spa": own4[0],
+        "ip_src": own4[0],
+        "ipv6_src": own6[0],
+        "nd_sll": int(one.mac),
+        "nd_tll": int(one.mac),
+        "nd_target": own6[0],
+    }
+    lies = draw(st.sets(st.sampled_from(sorted(truth)), max_size=2))
+    for name in sorted(truth.keys() - lies):
+        solicits = packet.get("icmpv6_type") == f.NEIGHBOR_SOLICITATION
+        if name in packet and not (name == "nd_target" and solicits):
+            packet[name] = truth[name]
+    return packet
+
+
+def _frames() -> dict[str, st.SearchStrategy[int]]:
+    return {
+        "eth_src": MACS,
+        "eth_dst": st.one_of(MACS, MACS, GROUPS),
+        "vlan_tci": st.sampled_from([0, 0, 0, 0, 0, 0, 0, 0x1000, 0x1005]),
+    }
+
+
+def _arps() -> st.SearchStrategy[Packet]:
+    return st.fixed_dictionaries(
+        {
+            **_frames(),
+            "eth_type": st.just(f.ARP),
+            "arp_op": st.sampled_from([1, 1, 2, 2, 3]),
+            "arp_sha": MACS,
+            "arp_tha": MACS,
+            "arp_spa": FOURS,
+            "arp_tpa": FOURS,
+        }
+    )
+
+
+def _ipv4s() -> st.SearchStrategy[Packet]:
+    common = {**_frames(), "eth_type": st.just(f.IPV4), "ip_src": FOURS, "ip_dst": FOURS, "nw_ttl": _ttls()}
+    return st.one_of(
+        st.fixed_dictionaries({**common, "ip_proto": st.sampled_from([1, 6]), "ip_frag": _fragments()}),
+        st.fixed_dictionaries({**common, "ip_proto": st.just(f.UDP), **_udp(), "ip_frag": _fragments()}),
+    )
+
+
+def _ipv6s() -> st.SearchStrategy[Packet]:
+    common = {**_frames(), "eth_type": st.just(f.IPV6), "ipv6_src": SIXES, "ipv6_dst": SIXES}
+    common |= {"nw_ttl": _ttls(), "ip_frag": _fragments()}
+    icmp = {**common, "ip_proto": st.just(f.ICMPV6), "icmpv6_code": st.sampled_from([0, 0, 0, 1])}
+    return st.one_of(
+        st.fixed_dictionaries({**common, "ip_proto": st.just(6)}),
+        st.fixed_dictionaries({**common, "ip_proto": st.just(f.UDP), **_udp()}),
+        st.fixed_dictionaries({**icmp, "icmpv6_type": st.sampled_from([128, 129, 133, 134, 137])}),
+        st.fixed_dictionaries(
+            {**icmp, "icmpv6_type": st.just(135), "nd_target": SIXES, "nd_sll": _options()}
+        ).map(_discovery),
+        st.fixed_dictionaries(
+            {**icmp, "icmpv6_type": st.just(136), "nd_target": SIXES, "nd_tll": _options()}
+        ).map(_discovery),
+    )
+
+
+def _discovery(packet: Packet) -> Packet:
+    """OVS looks for a target and options only where the code is 0."""
+    if packet["icmpv6_code"]:
+        return packet | {"nd_target": 0, "nd_sll": 0, "nd_tll": 0}
+    return packet
+
+
+def _others() -> st.SearchStrategy[Packet]:
+    return st.fixed_dictionaries({**_frames(), "eth_type": st.sampled_from([0x88CC, 0x8847, 0x8035, 0x05FF])})
+
+
+def _ttls() -> st.SearchStrategy[int]:
+    return st.sampled_from([255, 255, 255, 64, 1])
+
+
+def _options() -> st.SearchStrategy[int]:
+    return st.one_of(MACS, MACS, st.just(0))
+
+
+def _fragments() -> st.SearchStrategy[int]:
+    return st.sampled_from([0, 0, 0, 0, 0, 0, 1, 3])
+
+
+def _udp() -> dict[str, st.SearchStrategy[int]]:
+    return {"udp_src": st.sampled_from([53, 67, 547]), "udp_dst": st.sampled_from([53, 68, 546])}
+
+
+def steps() -> st.SearchStrategy[world.Step]:
+    """One change of anything that a snapshot holds, out of a small universe."""
+    return st.one_of(*(_step(part, key, values) for part, key, values in _universe()))
+
+
+def _step(part: Part, key: Any, values: list[Any]) -> st.SearchStrategy[world.Step]:
+    return st.sampled_from([*values, *values, None]).map(lambda value: world.Step(part, key, value))
+
+
+def _universe() -> list[tuple[Part, Any, list[Any]]]:
+    made: list[tuple[Part, Any, list[Any]]] = [
+        (Part.SWITCH, None, [Switch("netdev", tunnel, run) for tunnel in (100, 101) for run in ("a", "b")]),
+        (Part.TENANT, 1, [world.tenant(1)]),
+        (
+            Part.HYPERVISOR,
+            world.HERE,
+            [world.hypervisor(world.HERE, v) for v in ("192.0.2.1", "192.0.2.9", "2001:db8::1")],
+        ),
+    ]
+    for name, vtep in VTEPS.items():
+        found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
+        made.append((Part.HYPERVISOR, HostName(name), found))
+    for net in (1, 2):
+        plain = world.network(net)
+        forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
+        forms.append(replace(plain, subnets=(ip_network("10.1.0.0/16"),)))
+        made.append((Part.NETWORK, NetworkKey(net), forms))
+        for last in (1, 2, 3):
+            remotes = [world.remote(net, mac(net, last), v, a) for v in _ends() for a in _addresses()]
+            made.append((Part.REMOTE, (NetworkKey(net), remotes[0].mac), remotes))
+        for end in map(ip_address, _ends()):
+            made.append((Part.FLOOD, (NetworkKey(net), end), [FloodVtep(NetworkKey(net), end)]))
+    for key, prefixes in ((2, ["10.9.0.0/16"]), (3, ["10.9.0.0/16", "0.0.0.0/0", "2001:db8::1/128"])):
+        made.append((Part.CLASS, key, [world.egress_class(key, prefixes[:n]) for n in (1, 2, 3)]))
+    return made + [each for key in range(1, 6) for each in _of_port(PortKey(key))]
+
+
+def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
+    uid = Uid(f"port-{key}")
+    ports = [
+        world.port(key, net, mac(net, last), addresses, hosts)
+        for net in (1, 2)
+        for last in (1, 2)
+        for addresses in _addresses()
+        for hosts in ([world.HERE], [world.HERE, "hv2"], ["hv3"])
+    ]
+    bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
+    return [
+        (Part.PORT, key, ports),
+        (Part.PORT, key, ports),
+        (Part.BINDING, key, bindings),
+        (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 10, -1)]),
+        (Part.EPOCH, key, [1, 2]),
+    ]
+
+
+def _ends() -> list[str]:
+    return ["192.0.2.2", "192.0.2.3", "2001:db8::2"]
+
+
+def _addresses() -> list[list[str]]:
+    return [["10.0.0.1", "fd00::1"], ["10.0.0.2"], ["fd00::3"], []]

@@ -1,0 +1,59 @@
+"""No packet reaches whom it is not for, whoever sends it; and the test would notice if it did."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from model.snapshot import Snapshot
+from pipelines.check import check_flows
+from pipelines.compile import compile
+from tests.fakes.isolation import violations
+from tests.fakes.mutants import MUTANTS, Mutant
+from tests.fakes.packets import Packet
+from tests.fakes.strategies import clusters, packets
+from tests.fakes.switch import Switch
+
+Sample = tuple[Snapshot, list[Packet]]
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    snapshot = draw(clusters())
+    return snapshot, draw(st.lists(packets(snapshot), min_size=4, max_size=24))
+
+
+@given(samples())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_nobody_gets_what_is_not_for_him(sample: Sample) -> None:
+    snapshot, frames = sample
+    flows = tuple(compile(snapshot).flows())
+    check_flows(flows)
+    switch = Switch.of(flows)
+    for frame in frames:
+        assert violations(snapshot, frame, switch.receive(frame)) == []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_a_missing_protection_is_noticed(mutant: Mutant) -> None:
+    """The same property, of a program with one protection less, must fail."""
+
+    @given(samples())
+    @settings(
+        max_examples=300,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    def holds(sample: Sample) -> None:
+        snapshot, frames = sample
+        switch = Switch.of(mutant(compile(snapshot).flows()))
+        for frame in frames:
+            assert violations(snapshot, frame, switch.receive(frame)) == []
+
+    with pytest.raises(AssertionError):
+        holds()
