@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,11 +69,9 @@ async def posted(request: Request) -> Posted:
 
 
 def ticket(request: Request, body: bytes = b"") -> Ticket:
-    """The request's Idempotency-Key, or a fresh one; the digest covers method, address and body."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        key = str(uuid.uuid4())
-    elif not _KEY.fullmatch(key):
+    """The request's Idempotency-Key, empty if it has none; the digest covers method, address and body."""
+    key = request.headers.get("idempotency-key", "")
+    if key and not _KEY.fullmatch(key):
         raise Invalid(
             Fault(
                 "request",

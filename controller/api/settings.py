@@ -8,13 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.addresses import Address
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL."""
+    """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL.
+
+    `asn`, `reflectors`, `site`: settings of the cluster, written into the store (`site` only into a new one).
+    """
 
     store: str = "unix:/run/ringfence/store.sock"
     socket: Path = Path("/run/ringfence/api.sock")
     group: str = "ringfence"
     ledger: str = "sqlite:////var/lib/ringfence/ledger.db"
     concurrency: int = 128
+    asn: int = 65000
+    reflectors: tuple[Address, ...] = ()
+    site: int = 0

@@ -8,7 +8,8 @@ To add a command: a module here with
     declare(parser: argparse.ArgumentParser) -> None                     its arguments, help and examples
     run(arguments: argparse.Namespace, session: Session) -> int          does it; returns the exit code
 
-and a line in `controller.cli.commands.COMMANDS`. `session.api.get/post/delete(path, query, body)` returns
-the answer's JSON value and raises Refused or Unreachable, which `main` prints; `session.show(value, table)`
-prints as JSON, YAML or what `table(value)` lays out. Must not import pydantic, FastAPI or the store.
+and a line in `controller.cli.commands.COMMANDS`. `session.api.get(path, query)` and `.post(path, query,
+body)` returns the answer's JSON value and raises Refused or Unreachable, which `main` prints;
+`session.show(value, table)` prints as JSON, YAML or what `table(value)` lays out. Must not import pydantic,
+FastAPI or the store.
 """

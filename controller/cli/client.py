@@ -10,6 +10,8 @@ import json
 import os
 import socket
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -19,8 +21,7 @@ TIMEOUT: Final = 150.0
 """Seconds; the API gives up on an answer before that."""
 _MOST_ANSWER: Final = 1 << 30
 _ATTEMPTS: Final = 2
-_RETRIED: Final = {"GET", "POST", "DELETE"}
-"""All are safe to send again: reads by nature, writes by their Idempotency-Key."""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Unreachable(Exception):
@@ -71,12 +72,12 @@ class Api:
         return self._ask("GET", path, query, None)
 
     def post(self, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Any:
-        """A write: sent again with the same key if the answer is lost."""
+        """A declaration: sent again if the answer is lost, for saying it twice changes nothing more."""
         return self._ask("POST", path, query, body)
 
-    def delete(self, path: str, query: dict[str, Any] | None = None) -> Any:
-        """As post."""
-        return self._ask("DELETE", path, query, None)
+    def once(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Any:
+        """A write that must be done once: sent again with the same key if the answer is lost."""
+        return self._ask(method, path, query, body, {"Idempotency-Key": str(uuid.uuid4())})
 
     def close(self) -> None:
         """Give the connection back."""
@@ -84,15 +85,20 @@ class Api:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, method: str, path: str, query: dict[str, Any] | None, body: Any) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any] | None,
+        body: Any,
+        extra: Mapping[str, str] = _NONE,
+    ) -> Any:
         target = path + ("?" + urlencode(query, doseq=True) if query else "")
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **extra}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
-        if method != "GET":
-            headers["Idempotency-Key"] = str(uuid.uuid4())
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._exchange(method, target, data, headers)

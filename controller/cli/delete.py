@@ -39,10 +39,10 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
     if arguments.files:
         if arguments.kind or arguments.tenant:
             raise Wrong("give KIND NAME or -f PATH, not both")
-        answer = session.api.post("/v1/delete", body={"sources": gather(arguments.files)})
+        answer = session.api.once("POST", "/v1/delete", body={"sources": gather(arguments.files)})
     elif arguments.kind and arguments.name:
         path = f"/v1/{segment(arguments.kind)}/{segment(arguments.name)}"
-        answer = session.api.delete(path, {"tenant": arguments.tenant} if arguments.tenant else None)
+        answer = session.api.once("DELETE", path, {"tenant": arguments.tenant} if arguments.tenant else None)
     else:
         raise Wrong("what shall go? Give KIND NAME, or -f PATH")
     return finish(arguments, session, answer)

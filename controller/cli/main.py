@@ -51,9 +51,9 @@ def _main(argv: list[str]) -> int:
     top = _top_parser()
     front, word, rest = _split(argv)
     if word is None:
-        arguments = top.parse_args(front)
-        top.print_help(sys.stdout if not front else sys.stderr)
-        return USAGE if arguments else 0
+        top.parse_args(front)  # --help ends here
+        top.print_help(sys.stderr)
+        return USAGE
     known = {name: module for name, module, _ in COMMANDS}
     if word not in known:
         from controller.manifest.suggest import remedy
