@@ -156,8 +156,9 @@ install_packages() {
         }
         # shellcheck disable=SC2086
         logged "$CACHE/apt.log" apt_install $missing || {
-            tail -n 8 "$CACHE/apt.log" >&2
-            fail "apt-get could not install $missing; see $CACHE/apt.log (Debian 12 has all of them in 'main')."
+            grep -h '^[EW]:' "$CACHE/apt-update.log" "$CACHE/apt.log" | tail -n 6 >&2 || true
+            fail "apt-get could not install: $missing; see $CACHE/apt.log, mend the network or the apt sources" \
+                "(Debian 12 has all of them in 'main'), try again."
         }
     fi
     disable_new
@@ -178,8 +179,8 @@ fingerprint() {
 }
 
 install_python() {
-    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "$PYTHON is older than 3.11; Ringfence is set up on Debian 12."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        fail "$PYTHON is missing or older than 3.11; Ringfence is set up on Debian 12."
     now=$(fingerprint)
     [ "$(cat "$VENV/.ringfence" 2>/dev/null || true)" != "$now" ] || return 0
     rm -f "$VENV/.ringfence"
@@ -191,7 +192,7 @@ install_python() {
     say "installing $(grep -c '^[A-Za-z0-9].*==' requirements.txt) locked Python packages (about half a minute)"
     logged "$CACHE/pip.log" "$VENV/bin/python" -m pip install --progress-bar off --require-hashes \
         -r requirements.txt || {
-        grep -v '^WARNING' "$CACHE/pip.log" | tail -n 8 >&2
+        grep -i -A 3 '^error' "$CACHE/pip.log" | tail -n 8 >&2 || true
         fail "pip could not install requirements.txt; see $CACHE/pip.log, mend the network or pip's settings, try again."
     }
     # Mininet alone of Debian's Python packages: with all of them pip would take Debian's older versions.
