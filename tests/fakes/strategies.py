@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from model.addresses import link_local
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, Uid, Vni
-from model.intent import Binding
+from model.intent import Binding, Port
 from model.inventory import Interface, Switch
 from model.route import FloodVtep
 from model.snapshot import Snapshot
 from pipelines import fields as f
+from tests.fakes import packets as packets_
 from tests.fakes import world
 from tests.fakes.packets import Packet
 
@@ -75,19 +76,44 @@ SIXES = st.sampled_from(
 @st.composite
 def packets(draw: st.DrawFn, snapshot: Snapshot) -> Packet:
     """Anything a VM, a forger in the underlay or a compromised VTEP could send, mostly one field off."""
-    packet = draw(st.one_of(_arps(), _ipv4s(), _ipv6s(), _others()))
-    owners = [p for p in snapshot.ports.values() if snapshot.bound_here(p.key)]
-    if owners and draw(st.booleans()):
-        return _tunnelled(packet, draw)
-    if owners and draw(st.integers(0, 4)):
-        one = draw(st.sampled_from(sorted(owners, key=lambda p: p.key)))
-        packet["in_port"] = snapshot.interfaces[one.uid].ofport
-        return _disguised(packet, one, draw)
-    packet["in_port"] = draw(st.sampled_from([11, 12, 21, 31, 77]))
-    return packet
+    owners = sorted((p for p in snapshot.ports.values() if snapshot.bound_here(p.key)), key=lambda p: p.key)
+    if not owners:
+        return draw(_anything()) | {"in_port": draw(st.sampled_from([11, 12, 77, world.TUNNEL]))}
+    one = draw(st.sampled_from(owners))
+    match draw(st.sampled_from(["honest", "honest", "nearly", "disguised", "tunnel", "forged", "stray"])):
+        case "honest":
+            packet = draw(_honest(snapshot, one))
+        case "nearly":
+            packet = _bent(draw(_honest(snapshot, one)), draw)
+        case "disguised":
+            packet = _disguised(draw(_anything()), one, draw)
+        case "tunnel":
+            vni, vtep = snapshot.networks[one.network].vni, draw(st.sampled_from(_vteps(snapshot, one)))
+            packet = draw(_anything()) | {"tun_id": int(vni), "tun_src": vtep, "eth_dst": draw(_targets(one))}
+            return packet | {"in_port": world.TUNNEL}
+        case "forged":
+            return _forged(draw(_anything()), draw)
+        case _:
+            return draw(_anything()) | {"in_port": draw(st.sampled_from([11, 12, 21, 31, 77]))}
+    return packet | {"in_port": snapshot.interfaces[one.uid].ofport}
 
 
-def _tunnelled(packet: Packet, draw: st.DrawFn) -> Packet:
+def _anything() -> st.SearchStrategy[Packet]:
+    return st.one_of(_arps(), _ipv4s(), _ipv6s(), _others())
+
+
+def _targets(one: Port) -> st.SearchStrategy[int]:
+    known = st.sampled_from([mac(one.network, last) for last in (1, 2, 3)])
+    return st.one_of(known, known, GROUPS)
+
+
+def _vteps(snapshot: Snapshot, one: Port) -> list[int]:
+    """VTEPs of hosts that the port's network knows, and one that nobody knows."""
+    hosts = {host for port in snapshot.ports_of(one.network) for host in port.hosts if host in VTEPS}
+    return [int(ip_address(VTEPS[host])) for host in sorted(hosts)] + [FOREIGN_VTEP]
+
+
+def _forged(packet: Packet, draw: st.DrawFn) -> Packet:
     senders = [int(ip_address(v)) for v in VTEPS.values()] + [FOREIGN_VTEP, int(ip_address("192.0.2.1"))]
     return packet | {
         "in_port": world.TUNNEL,
@@ -96,7 +122,43 @@ def _tunnelled(packet: Packet, draw: st.DrawFn) -> Packet:
     }
 
 
-def _disguised(packet: Packet, one: Any, draw: st.DrawFn) -> Packet:
+@st.composite
+def _honest(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
+    """What a well-meaning VM sends: probes, questions, answers and traffic to its neighbours."""
+    lasts, to, own = st.sampled_from([1, 2, 3]), draw(_targets(one)), int(one.mac)
+    four, six = int(ip_address(f"10.0.0.{draw(lasts)}")), int(ip_address(f"fd00::{draw(lasts)}"))
+    far4, far6 = int(ip_address("10.9.1.1")), int(ip_address("2001:db8::9"))
+    made: list[Packet] = [packets_.ipv4(own, to, four, far4)]
+    for address in map(int, (a for a in one.addresses if a.version == 4)):
+        made += [
+            packets_.arp(1, own, address, four),
+            packets_.arp(1, own, 0, address),
+            packets_.arp(2, own, address, four, dst=to),
+            packets_.ipv4(own, to, address, draw(st.sampled_from([four, far4, 0xA9FEA9FE]))),
+        ]
+    for address in map(int, (a for a in one.addresses if a.version == 6)):
+        local = int(link_local(mac(one.network, draw(lasts))))
+        made += [
+            packets_.solicitation(own, address, draw(st.sampled_from([six, local]))),
+            packets_.solicitation(own, 0, address, option=0),
+            packets_.solicitation(own, address, six, option=0) | {"eth_dst": to},
+            packets_.advertisement(own, to, address, six, address, option=draw(st.sampled_from([own, 0]))),
+            packets_.ipv6(own, to, address, draw(st.sampled_from([six, far6, local]))),
+        ]
+    return draw(st.sampled_from(made))
+
+
+def _bent(packet: Packet, draw: st.DrawFn) -> Packet:
+    """One field of an otherwise honest packet is something else."""
+    name = draw(st.sampled_from(sorted(packet.keys() - {"eth_type", "ip_proto", "icmpv6_type"})))
+    pools = {"ipv6_src": SIXES, "ipv6_dst": SIXES, "nd_target": SIXES, "eth_dst": st.one_of(MACS, GROUPS)}
+    pools |= dict.fromkeys(("ip_src", "ip_dst", "arp_spa", "arp_tpa"), FOURS)
+    pools |= dict.fromkeys(("eth_src", "arp_sha", "arp_tha", "nd_sll", "nd_tll"), MACS)
+    pools |= {"nw_ttl": _ttls(), "arp_op": st.sampled_from([0, 1, 2, 3])}
+    return packet | {name: draw(pools[name])}
+
+
+def _disguised(packet: Packet, one: Port, draw: st.DrawFn) -> Packet:
     """Make the packet an honest one of the port, but for a drawn choice of fields that stay as they are."""
     own4 = [int(a) for a in one.addresses if a.version == 4] or [0]
     own6 = [int(a) for a in one.addresses if a.version == 6] or [0]

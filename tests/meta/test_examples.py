@@ -26,39 +26,42 @@ EXAMPLES = [p for p in files() if p.is_relative_to(ROOT / "examples") and p.suff
 NOW = 1_700_000_000_000
 
 
-def _new_cluster() -> Draft:
+def _new_cluster() -> Contents:
     draft = Draft(Contents())
     draft.set_cluster(Cluster(Uid("00000000-0000-4000-8000-000000000000"), 1, 65000))
     for pool in pools.defaults(0):
         draft.put_pool(pool)
-    return draft
+    return draft.contents()
 
 
-def _apply(draft: Draft, path: Path) -> Plan:
-    """Plan one file on what the draft holds, and put the result into it."""
+def _apply(contents: Contents, path: Path) -> tuple[Contents, Plan]:
+    """Plan one file; what the store holds afterwards, and the plan."""
     manifest = parse([Source(shown(path), path.read_text(encoding="utf-8"))])
     assert not manifest.faults
-    contents = draft.contents()
     assert not cross(contents, manifest.wanted)
-    serial = itertools.count(len(contents.ports) + len(contents.networks) + len(contents.tenants) + 1)
+    serial = itertools.count(1 + len(contents.owners))
     made = plan(contents, manifest.wanted, NOW, lambda: Uid(f"00000000-0000-4000-9000-{next(serial):012x}"))
+    draft = Draft(contents)
     for step in made.steps:
         if step.after is not None:
             draft.put(step.after)
-    return made
+    return draft.contents(), made
 
 
 def test_there_are_examples_of_every_kind() -> None:
-    draft = _new_cluster()
-    kinds = {step.reference.kind for path in EXAMPLES for step in _apply(draft, path).steps}
+    contents, kinds = _new_cluster(), set()
+    for path in EXAMPLES:
+        contents, made = _apply(contents, path)
+        kinds.update(step.reference.kind for step in made.steps)
     assert kinds == set(Kind)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=shown)
 def test_the_example_applies(path: Path) -> None:
     """In the order of `apply -f examples/`; a second time changes nothing."""
-    draft = _new_cluster()
+    contents = _new_cluster()
     for before in EXAMPLES[: EXAMPLES.index(path)]:
-        _apply(draft, before)
-    assert _apply(draft, path)
-    assert not _apply(draft, path)
+        contents, _ = _apply(contents, before)
+    contents, made = _apply(contents, path)
+    assert made
+    assert not _apply(contents, path)[1]

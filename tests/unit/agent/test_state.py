@@ -37,9 +37,7 @@ def items(ports: int) -> list[state.Item]:
         (
             Part.NETWORK,
             NetworkKey(1),
-            Network(
-                Uid("n1"), TenantKey(1), "net", NetworkKey(1), Vni(5001), (ip_network("10.0.0.0/24"),)
-            ),
+            Network(Uid("n1"), TenantKey(1), "net", NetworkKey(1), Vni(5001), (ip_network("10.0.0.0/24"),)),
         ),
         (Part.HYPERVISOR, HOST, Hypervisor(HOST, ip_address("192.0.2.11"), 3221225995)),
     ]
