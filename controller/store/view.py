@@ -1,0 +1,202 @@
+"""View: the rows that an agent sees, as they come and go, to upserts and deletes of model values.
+
+Place: under `watch`. Pure state: no I/O, no clock. A value whose parent row is not there yet (conditional monitoring
+gives no order across tables) waits for it. A row that does not parse is left out and logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from controller.store import rows
+from model.change import Part
+from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
+
+log = logging.getLogger(__name__)
+
+PARTS: Final[tuple[tuple[str, Part], ...]] = (
+    ("Cluster", Part.CLUSTER),
+    ("Hypervisor", Part.HYPERVISOR),
+    ("Egress_Class", Part.CLASS),
+    ("Tenant", Part.TENANT),
+    ("Network", Part.NETWORK),
+    ("Port", Part.PORT),
+    ("Binding", Part.BINDING),
+)
+"""Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
+_PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port"}
+"""Table -> the column whose row gives the parent's key."""
+_PARENT_TABLE: Final = {"Network": "Tenant", "Port": "Network", "Binding": "Port"}
+_RANK: Final = {table: rank for rank, (table, _) in enumerate(PARTS)}
+_PART: Final = dict(PARTS)
+
+Upsert = tuple[Part, Hashable, Any]
+Place = tuple[str, Uid]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Upserts (part, key, value) parents first; deletes (part, key) children first.
+
+    `complete`: this is everything there is now, so what is not in it is gone; `deletes` is empty then. Keys are
+    those of the maps of model.snapshot.Snapshot; None for CLUSTER.
+    """
+
+    upserts: tuple[Upsert, ...] = ()
+    deletes: tuple[tuple[Part, Hashable], ...] = ()
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the host must know about: uids of the networks and tenants of the ports that it may bind."""
+
+    networks: frozenset[Uid] = frozenset()
+    tenants: frozenset[Uid] = frozenset()
+
+
+class View:
+    """Rows by table and uid, what was last said about each, and who waits for whom."""
+
+    def __init__(self, host: HostName) -> None:
+        self._host = host
+        self._rows: dict[Place, rows.Row] = {}
+        self._children: dict[Place, set[Place]] = {}
+        self._said: dict[Place, Upsert] = {}
+        self._dirty: set[Place] = set()
+        self._own: dict[Uid, tuple[Uid, Uid]] = {}
+
+    def clear(self) -> None:
+        """Forget everything: a new session starts from nothing."""
+        self._rows.clear()
+        self._children.clear()
+        self._said.clear()
+        self._dirty.clear()
+        self._own.clear()
+
+    def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
+        """A row as it is now; None if it is gone."""
+        place = (table, uid)
+        old = self._rows.get(place)
+        self._relate(place, old, row)
+        if row is None:
+            self._rows.pop(place, None)
+        else:
+            self._rows[place] = row
+        if table == "Port":
+            self._own_or_not(uid, row)
+        self._dirty.add(place)
+        if (old is None) != (row is None):
+            self._spoil_children(place)
+
+    def scope(self) -> Scope:
+        """What the rows seen so far make this host interested in."""
+        return Scope(frozenset(n for n, _ in self._own.values()), frozenset(t for _, t in self._own.values()))
+
+    def everything(self) -> Batch:
+        """All values; what `settle` would have said is covered."""
+        self.settle()
+        upserts = tuple(self._said[place] for place in sorted(self._said, key=_order))
+        return Batch(upserts, (), complete=True)
+
+    def settle(self) -> Batch:
+        """What has changed since the last time."""
+        upserts: list[Upsert] = []
+        deletes: list[tuple[Part, Hashable]] = []
+        for place in sorted(self._dirty, key=_order):
+            old, new = self._said.get(place), self._value(place)
+            if new is not None and new != old:
+                self._said[place] = new
+                upserts.append(new)
+            elif new is None:
+                self._said.pop(place, None)
+            if old is not None and (new is None or new[1] != old[1]):
+                deletes.append((old[0], old[1]))
+        self._dirty.clear()
+        renewed = {(part, key) for part, key, _ in upserts}
+        kept = (d for d in reversed(deletes) if d not in renewed)
+        return Batch(tuple(upserts), tuple(kept), complete=False)
+
+    def _value(self, place: Place) -> Upsert | None:
+        row = self._rows.get(place)
+        if row is None:
+            return None
+        try:
+            found = self._parse(place, row)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("row skipped table=%s uuid=%s: %s", place[0], place[1], error)
+            return None
+        return None if found is None else (_PART[place[0]], *found)
+
+    def _parse(self, place: Place, row: rows.Row) -> tuple[Hashable, Any] | None:
+        table, uid = place
+        key = self._parent_key(table, row)
+        if table in _PARENT and key is None:
+            return None
+        match table:
+            case "Cluster":
+                return None, rows.cluster(uid, row)
+            case "Hypervisor":
+                hypervisor = rows.hypervisor(row)
+                return hypervisor.name, hypervisor
+            case "Egress_Class":
+                egress_class = rows.egress_class(uid, row)
+                return egress_class.id, egress_class
+            case "Tenant":
+                tenant = rows.tenant(uid, row)
+                return tenant.key, tenant
+            case "Network":
+                network = rows.network(uid, row, TenantKey(key or 0))
+                return network.key, network
+            case "Port":
+                port = rows.port(uid, row, NetworkKey(key or 0))
+                return port.key, port
+            case _:
+                binding = rows.binding(row, PortKey(key or 0))
+                return binding.port, binding
+
+    def _parent_key(self, table: str, row: rows.Row) -> int | None:
+        column = _PARENT.get(table)
+        if column is None:
+            return None
+        parent = self._rows.get((_PARENT_TABLE[table], rows.reference(row[column])))
+        return None if parent is None else int(parent["key"])
+
+    def _relate(self, place: Place, old: rows.Row | None, new: rows.Row | None) -> None:
+        for row, add in ((old, False), (new, True)):
+            parent = None if row is None else _parent(place[0], row)
+            if parent is None:
+                continue
+            if add:
+                self._children.setdefault(parent, set()).add(place)
+            else:
+                self._children.get(parent, set()).discard(place)
+
+    def _spoil_children(self, place: Place) -> None:
+        waiting: Iterable[Place] = (place,)
+        while waiting:
+            waiting = [child for parent in waiting for child in self._children.get(parent, ())]
+            self._dirty.update(waiting)
+
+    def _own_or_not(self, uid: Uid, row: Mapping[str, Any] | None) -> None:
+        self._own.pop(uid, None)
+        try:
+            if row is not None and self._host in rows.texts(row["hosts"]):
+                self._own[uid] = (rows.reference(row["network"]), rows.reference(row["tenant"]))
+        except (ValueError, KeyError):
+            log.warning("port ignored uuid=%s: its hosts or parents can't be read", uid)
+
+
+def _parent(table: str, row: rows.Row) -> Place | None:
+    column = _PARENT.get(table)
+    try:
+        return None if column is None else (_PARENT_TABLE[table], rows.reference(row[column]))
+    except (ValueError, KeyError):
+        return None
+
+
+def _order(place: Place) -> tuple[int, str]:
+    return (_RANK[place[0]], place[1])
