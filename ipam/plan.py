@@ -26,7 +26,6 @@ from model.wanted import (
     WantedPort,
     WantedTenant,
     refer,
-    title,
 )
 
 
@@ -67,8 +66,8 @@ def _once(trial: Trial, wanted: Sequence[Wanted]) -> list[Wanted]:
                 Invalid,
                 want,
                 "written-twice",
-                f"{title(reference)} was already written at {place.source or 'the same
-                request'}:{place.line}", "Keep one of the two.",
+                f"it was already written at {place.source or 'this request'}:{place.line}",
+                "Keep one of the two.",
                 "metadata.name",
             )
         else:

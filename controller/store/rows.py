@@ -150,6 +150,8 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "external": value.external,
         "frozen": value.frozen,
         "confirm": value.confirm,
+        "frozen": value.frozen,
+        "confirm": value.confirm,
         "labels": _map(tags),
     }
 
