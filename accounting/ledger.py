@@ -122,7 +122,7 @@ class Ledger:
             with self._engine.connect().execution_options(**_WRITES) as connection, connection.begin():
                 METADATA.create_all(connection)
                 _check_version(connection)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             raise Unavailable(
                 Fault(
                     "egress ledger",
@@ -213,14 +213,19 @@ class Ledger:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file, which is made here, readable by its owner and group only."""
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
+    """The URL of a SQLite file."""
     return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
-    """WAL and FULL: a commit that returned survives power loss. We begin transactions, not the driver."""
+    """WAL and FULL: a commit that returned survives power loss. We begin transactions, not the driver.
+
+    The file is made here, for its owner and group only: SQLite would take the process's umask.
+    """
+    name = engine.url.database
+    if name and name != ":memory:" and not name.startswith("file:"):
+        Path(name).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o640))
 
     def connect(connection: Any, _: object) -> None:
         connection.isolation_level = None

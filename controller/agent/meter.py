@@ -1,0 +1,224 @@
+"""Meter: reads the accounting flows, counts, and journals before anything may be forgotten.
+
+Place: the agent's loop calls `tick` now and then and `close_ports` before it deletes the flows of ports; the
+uploader (`controller.agent.upload`) takes the journal to the API. One thread calls it. Must not delete or
+reset a counter, and must not raise: what fails now is counted later, since counters are cumulative.
+
+Order at start: open the meter, `tick` once *before* the first flow is programmed (what runs already is
+adopted), program, `tick` again at once (a flow that was never read leaves no evidence if vswitchd dies).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from accounting.attribution import SnapshotCatalogue
+from accounting.count import Reading, State, Step, Wire, advance, fold, recover, resembles_restart
+from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
+from accounting.journal import Journal, Refused
+from accounting.records import Counter, Gap, Run, Series
+from model.errors import Fault, RingfenceError, Unavailable
+from model.ids import PortKey
+from model.snapshot import Snapshot
+from pipelines import cookies
+
+LOG: Final = logging.getLogger(__name__)
+_SEQUENCE_SHIFT: Final = 20
+"""A new journal's numbers begin at Unix seconds << 20: above older journals', below 2^53 (JSON readers)."""
+
+
+class Counters(Protocol):
+    """What the accounting table's dump gives: columns of equal length (see southbound.openflow.dump)."""
+
+    @property
+    def cookie(self) -> Columns: ...
+    @property
+    def packets(self) -> Columns: ...
+    @property
+    def octets(self) -> Columns: ...
+
+
+class Columns(Protocol):
+    """A numpy array, as far as it matters here."""
+
+    def tolist(self) -> list[int]: ...
+
+
+class Outcome(Enum):
+    """How a tick or a closing ended."""
+
+    JOURNALLED = "journalled"
+    """Read, and on disk."""
+    HELD = "held"
+    """The journal takes nothing (disk full): the step is kept in memory; lost only if the agent dies too."""
+    UNREAD = "unread"
+    """The switch gave no counters; next time."""
+    SUSPECT = "suspect"
+    """All counters fell at once: read again, in case another ovs-vswitchd has not been noticed yet."""
+    UNCLOSED = "unclosed"
+    """Closing only: purge or read failed; when the flows go, that is recorded as a gap."""
+
+
+class Meter:
+    """The counting of one host."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        read_counters: Callable[[], Counters],
+        now_ms: Callable[[], int],
+        *,
+        read_wires: Callable[[], Mapping[PortKey, Wire]] = dict,
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`read_counters`: all flows of the accounting table. `read_wires`: what came in from bound ports by
+        their interfaces' own counters, for the bounds of gaps; only counters that outlive ovs-vswitchd.
+        `on_written`: told after each step that is on disk, with something to upload (the uploader's `wake`).
+        Unavailable if the journal can't be understood.
+        """
+        self._journal, self._read_counters, self._read_wires = journal, read_counters, read_wires
+        self._now_ms, self._on_written = now_ms, on_written
+        self._state = _recovered(journal, now_ms())
+        self._held: list[tuple[Step, State]] = []
+        self._suspected = self._refused = False
+
+    @property
+    def state(self) -> State:
+        """What is counted so far."""
+        return self._state
+
+    def tick(self, run: Run, snapshot: Snapshot) -> Outcome:
+        """Read all counters of `run` (see `run_of`), count and journal."""
+        if not self._flush():
+            return Outcome.HELD
+        reading = self._read(run, snapshot)
+        if reading is None:
+            return Outcome.UNREAD
+        if resembles_restart(self._state, reading) and not self._suspected:
+            self._suspected = True
+            return Outcome.SUSPECT
+        self._suspected = False
+        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)))
+
+    def close_ports(
+        self, ports: Sequence[PortKey], run: Run, snapshot: Snapshot, purge: Callable[[], None]
+    ) -> Outcome:
+        """The last reading of `ports`. Their traffic must be stopped already; delete their flows afterwards.
+
+        `snapshot`: one that still knows the ports. `purge`: unixctl's revalidate_purge: without it the flows
+        have not yet been told of the last packets (1 of 61 was seen).
+        """
+        try:
+            purge()
+        except (RingfenceError, OSError) as error:
+            LOG.warning("egress not closed ports=%s host=%s: purge failed: %s", list(ports), run.host, error)
+            return Outcome.UNCLOSED
+        reading = self._read(run, snapshot)
+        if reading is None:
+            return Outcome.UNCLOSED
+        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot), frozenset(ports)))
+
+    def close_port(
+        self, port: PortKey, run: Run, snapshot: Snapshot, purge: Callable[[], None]
+    ) -> Outcome:
+        """`close_ports` of one."""
+        return self.close_ports((port,), run, snapshot, purge)
+
+    def _read(self, run: Run, snapshot: Snapshot) -> Reading | None:
+        switch = snapshot.switch
+        try:
+            counters = series_of(self._read_counters())
+            wires = self._read_wires()
+        except (RingfenceError, OSError) as error:
+            LOG.warning("egress not read host=%s: %s", run.host, error)
+            return None
+        return Reading(run, self._now_ms(), switch.datapath if switch else "unknown", counters, wires)
+
+    def _keep(self, step: Step) -> Outcome:
+        """Journal a step. It counts in memory at once; a refused one is offered again, unchanged."""
+        if self._state.run != step.run:
+            LOG.info("egress counts anew host=%s vswitchd=%s", step.run.host, step.run.vswitchd_start)
+        for gap in step.records:
+            if isinstance(gap, Gap):
+                LOG.warning(
+                    "egress gap tenant=%s port=%s host=%s cause=%s bound=%s",
+                    gap.owner.tenant_name, gap.owner.port_name, gap.run.host, gap.cause.value, gap.bound,
+                )  # fmt: skip
+        self._held.append((step, self._state))
+        self._state = fold(self._state, step)
+        return Outcome.JOURNALLED if self._flush() else Outcome.HELD
+
+    def _flush(self) -> bool:
+        """Write what is held; False if the journal refuses."""
+        wrote = False
+        while self._held:
+            step, before = self._held[0]
+            result = self._journal.append(step_bytes(step), partial(state_bytes, before))
+            if isinstance(result, Refused):
+                if not self._refused:
+                    LOG.error("egress journal refuses host=%s: %s", step.run.host, result.reason)
+                self._refused = True
+                return False
+            if self._refused:
+                LOG.info("egress journal goes on host=%s", step.run.host)
+            self._refused = False
+            self._held.pop(0)
+            wrote = wrote or bool(step.records)
+        if wrote:
+            self._on_written()
+        return True
+
+
+def run_of(snapshot: Snapshot, boot_id: str) -> Run | None:
+    """This life of ovs-vswitchd; None while there is none that is known."""
+    if snapshot.switch is None or not snapshot.switch.started:
+        return None
+    return Run(snapshot.host, boot_id, snapshot.switch.started)
+
+
+def read_boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+    """The kernel's id of this boot (random(4))."""
+    return path.read_text().strip()
+
+
+def series_of(counters: Counters) -> dict[Series, Counter]:
+    """Cookies parsed; flows of one cookie are summed, others than accounts left out."""
+    out: dict[Series, Counter] = {}
+    columns = (counters.cookie.tolist(), counters.packets.tolist(), counters.octets.tolist())
+    for cookie, packets, octets in zip(*columns, strict=True):
+        parsed = cookies.parse(cookie)
+        if parsed is None or parsed.kind is not cookies.Kind.ACCOUNT:
+            continue
+        series = (parsed.port, parsed.cls, parsed.epoch)
+        before = out.get(series, (0, 0))
+        out[series] = (before[0] + packets, before[1] + octets)
+    return out
+
+
+def _recovered(journal: Journal, now_ms: int) -> State:
+    """The state that the journal holds; a fresh one if it holds none, or less than the ledger."""
+    found = journal.recovery
+    fresh = State(next_sequence=now_ms // 1_000 << _SEQUENCE_SHIFT)
+    if found.torn or found.missing:
+        LOG.warning("egress journal was damaged torn=%d missing=%d", found.torn, found.missing)
+    if found.checkpoint is None:
+        return fresh
+    if found.behind:
+        LOG.error("egress journal lost what was uploaded: counting anew, with a gap")
+        return fresh
+    try:
+        return recover(parse_state(found.checkpoint), map(parse_step, found.steps))
+    except ValueError as error:
+        raise Unavailable(
+            Fault(
+                "egress journal",
+                "journal-format",
+                f"the journal's content is not understood: {error}",
+                "start the version that wrote it, or move its directory away: that makes a gap",
+            )
+        ) from error

@@ -1,0 +1,205 @@
+"""Upload: takes the egress journal to the API, on a thread of its own.
+
+Place: woken by the meter; posts to POST /v1/usage over the API's unix socket. Nothing is lost while the API
+is away: frames stay in the journal till the API says that they are in the ledger. Must not change them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from accounting.encode import Plain, parse_step, plain
+from accounting.frames import Frame
+from accounting.journal import Journal, Refused
+from accounting.records import Gap, Interval
+from model.ids import HostName
+
+LOG: Final = logging.getLogger(__name__)
+PATH: Final = "/v1/usage"
+BATCH: Final = 500
+"""Records in one request."""
+_FRAMES: Final = 64
+_TIMEOUT: Final = 30.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 60.0
+_IDLE: Final = 30.0
+_ANSWER: Final = 1 << 20
+_NEVER: Final = frozenset({400, 413, 422})
+"""Answers that will be the same next time: the batch is cut until the record at fault stands alone."""
+
+
+class Post(Protocol):
+    """One request: the HTTP status and the answer's text. OSError or HTTPException if there is none."""
+
+    def __call__(self, body: bytes) -> tuple[int, bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnixPost:
+    """Posts to the API's socket."""
+
+    socket_path: Path
+
+    def __call__(self, body: bytes) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("localhost", timeout=_TIMEOUT)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(_TIMEOUT)
+        connection.sock = sock
+        try:
+            sock.connect(str(self.socket_path))
+            connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.read(_ANSWER)
+        finally:
+            sock.close()
+
+
+class Uploader:
+    """`wake` may be called from any thread; `stop` ends the thread after the request under way."""
+
+    def __init__(
+        self, journal: Journal, host: HostName, post: Post, refused: Path, jitter: random.Random
+    ) -> None:
+        """`refused`: file for records that the API will never take, one JSON a line, fsynced."""
+        self._journal, self._host, self._post = journal, host, post
+        self._refused, self._jitter = refused, jitter
+        self._condition = threading.Condition()
+        self._woken = self._stopping = self._failing = False
+        self._pause = _FIRST_PAUSE
+        self._thread = threading.Thread(target=self._run, name="usage-upload", daemon=True)
+
+    def start(self) -> None:
+        """Begin to upload; what earlier lives left behind goes first."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def stop(self) -> None:
+        """End the thread; what is not uploaded stays in the journal."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Whether all that is journalled now reaches the ledger within `timeout` seconds."""
+        self.wake()
+        with self._condition:
+            return self._condition.wait_for(lambda: not self._journal.backlog, timeout)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                more = self._upload_once()
+                pause = 0.0 if more else _IDLE
+                self._recovered()
+            except (OSError, http.client.HTTPException, _TryLater) as error:
+                pause = self._failed(error)
+            except Exception:
+                # A bug here must cost a delay, never the agent or a byte.
+                LOG.exception("egress upload failed host=%s", self._host)
+                pause = _LONGEST_PAUSE
+            with self._condition:
+                self._condition.notify_all()
+                # While failing, new records don't hurry us: the pause is what spares a struggling API.
+                waits = (lambda: self._stopping) if self._failing else (lambda: self._stopping or self._woken)
+                self._condition.wait_for(waits, pause)
+                self._woken = False
+                if self._stopping:
+                    return
+
+    def _upload_once(self) -> bool:
+        """Carry up to _FRAMES frames; True if there may be more."""
+        frames = self._journal.pending(_FRAMES)
+        if not frames:
+            return False
+        last = frames[-1].number
+        records = [record for frame in frames for record in self._records(frame)]
+        if not records:
+            self._journal.skip(last)
+            return True
+        for start in range(0, len(records), BATCH):
+            self._carry(records[start : start + BATCH])
+        result = self._journal.acknowledge(last)
+        if isinstance(result, Refused):
+            LOG.warning("egress upload not noted host=%s: %s", self._host, result.reason)
+        return True
+
+    def _records(self, frame: Frame) -> Iterator[Plain]:
+        try:
+            step = parse_step(frame.body)
+        except ValueError:
+            LOG.exception("egress journal holds a step that can't be read host=%s", self._host)
+            return
+        for record in step.records:
+            if isinstance(record, (Interval, Gap)):
+                yield plain(record)
+
+    def _carry(self, records: Sequence[Plain]) -> None:
+        """Post; a batch that is refused for good is halved until the culprit is alone, and put aside."""
+        status, answer = self._post(_body(self._host, records))
+        if status == 200:
+            self._note_conflicts(answer)
+        elif status not in _NEVER:
+            raise _TryLater(f"the API answers {status}: {answer[:200]!r}")
+        elif len(records) > 1:
+            middle = len(records) // 2
+            self._carry(records[:middle])
+            self._carry(records[middle:])
+        else:
+            self._set_aside(records[0], status, answer)
+
+    def _note_conflicts(self, answer: bytes) -> None:
+        try:
+            conflicts = json.loads(answer)["conflicts"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _TryLater(f"the API's answer is not understood: {answer[:200]!r}") from error
+        if conflicts:
+            LOG.error("egress ledger holds other content host=%s records=%d", self._host, len(conflicts))
+
+    def _set_aside(self, record: Plain, status: int, answer: bytes) -> None:
+        LOG.error("egress record refused host=%s status=%d: %s", self._host, status, answer[:500])
+        line = json.dumps({"host": self._host, "record": record}, separators=(",", ":"))
+        with open(self._refused, "a") as out:
+            out.write(line + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+
+    def _failed(self, error: Exception) -> float:
+        """The pause before the next try: doubled each time, with jitter so that hosts don't come together."""
+        if not self._failing:
+            backlog = self._journal.backlog
+            LOG.warning("egress upload waits host=%s backlog=%d: %s", self._host, backlog, error)
+        self._failing = True
+        pause = self._pause * (0.5 + self._jitter.random())
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        return pause
+
+    def _recovered(self) -> None:
+        if self._failing:
+            LOG.info("egress upload goes on host=%s", self._host)
+        self._failing, self._pause = False, _FIRST_PAUSE
+
+
+class _TryLater(Exception):
+    """The API answered, but not with a receipt."""
+
+
+def _body(host: HostName, records: Sequence[Plain]) -> bytes:
+    batch: dict[str, Any] = {"host": host, "records": list(records)}
+    return json.dumps(batch, separators=(",", ":")).encode()

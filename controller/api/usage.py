@@ -1,0 +1,154 @@
+"""Usage: agents post what they counted; people ask for reports.
+
+Place: the only door to the egress ledger. A host may post for itself alone: every record is keyed by the
+batch's host. Who posts is not checked here: the socket's mode is the trust (0660, no TCP); with TLS the
+host's certificate will have to say so. Must not change or drop a record: all of a batch is kept, or none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
+
+from accounting.encode import billable
+from accounting.ledger import Ledger
+from accounting.records import Cause
+from accounting.report import Grouping, Report, report
+from accounting.report import Query as Question
+from model.errors import Fault, Invalid
+from model.ids import HostName
+
+MAX_RECORDS: Final = 5_000
+"""Records in one batch."""
+_LAST_MS: Final = 1 << 53
+
+Text = Annotated[str, Field(max_length=255)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+Whole = Annotated[int, Field(ge=0, lt=1 << 63)]
+Time = Annotated[int, Field(ge=0, lt=_LAST_MS)]
+PortNumber = Annotated[int, Field(ge=1, lt=1 << 24)]
+
+
+class _Strict(BaseModel):
+    """No unknown keys, no text in place of numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class OwnerBody(_Strict):
+    """Whose port it was; all empty if the host did not know."""
+
+    port_uid: Text
+    port_name: Text
+    tenant_uid: Text
+    tenant_name: Text
+    network_uid: Text
+    network_name: Text
+
+
+class _RecordBody(_Strict):
+    boot_id: Name
+    vswitchd_start: Name
+    sequence: Annotated[int, Field(ge=0, lt=_LAST_MS)]
+    from_ms: Time
+    to_ms: Time
+    port: PortNumber
+    owner: OwnerBody
+
+
+class IntervalBody(_RecordBody):
+    """Layer-3 bytes of one (port, class, epoch); `counter_*` are the flow's own, with layer 2."""
+
+    kind: Literal["interval"]
+    class_id: Annotated[int, Field(ge=0, lt=1 << 8, alias="class")]
+    epoch: Annotated[int, Field(ge=0, lt=1 << 12)]
+    class_name: Name
+    packets: Whole
+    bytes: Whole
+    datapath: Annotated[str, Field(min_length=1, max_length=32)]
+    header_bytes: Annotated[int, Field(ge=0, le=64)]
+    counter_packets: Whole
+    counter_bytes: Whole
+
+
+class GapBody(_RecordBody):
+    """What could not be known. `bound`: bytes at most, null = unknown."""
+
+    kind: Literal["gap"]
+    cause: Annotated[str, Field(max_length=32)]
+    bound: Whole | None
+
+
+class Batch(_Strict):
+    """What one host uploads."""
+
+    host: Name
+    records: Annotated[
+        list[Annotated[IntervalBody | GapBody, Field(discriminator="kind")]], Field(max_length=MAX_RECORDS)
+    ]
+
+
+class ReceiptBody(_Strict):
+    """`conflicts`: keys that the ledger holds with other content; those records were refused and counted."""
+
+    accepted: int
+    repeated: int
+    conflicts: list[str]
+
+
+def usage(ledger: Ledger) -> APIRouter:
+    """All routes of this file."""
+    routes = APIRouter(prefix="/v1/usage", tags=["usage"])
+
+    @routes.post("", response_model=ReceiptBody)
+    def post(batch: Batch) -> JSONResponse:
+        """Keep intervals and gaps of one host. Safe to repeat; on disk when the answer comes."""
+        receipt = ledger.post([_record(batch.host, body, place) for place, body in enumerate(batch.records)])
+        return JSONResponse(asdict(receipt))
+
+    @routes.get("/report", response_model=None)
+    def ask(
+        tenant: Annotated[str, Query(min_length=1, max_length=255)],
+        from_ms: Annotated[int, Query(alias="from", ge=0, lt=_LAST_MS)],
+        to_ms: Annotated[int, Query(alias="to", ge=0, lt=_LAST_MS)],
+        by: Grouping = Grouping.PORT,
+    ) -> JSONResponse:
+        """Egress of a tenant (name or uid), `from` <= time < `to` in Unix milliseconds."""
+        if from_ms >= to_ms:
+            fault = Fault("report", "time-order", "`from` is not before `to`", "Exchange them.", "from")
+            raise Invalid(fault)
+        return JSONResponse(_plain(report(ledger, Question(tenant, from_ms, to_ms, by))))
+
+    return routes
+
+
+def _record(host: str, body: IntervalBody | GapBody, place: int) -> Any:
+    if body.from_ms > body.to_ms:
+        raise _refused(place, "time-order", "it ends before it begins", "from_ms")
+    if isinstance(body, GapBody) and body.cause not in {cause.value for cause in Cause}:
+        raise _refused(place, "gap-cause", f"{body.cause!a} is no cause of a gap", "cause")
+    return billable(HostName(host), body.model_dump(by_alias=True))
+
+
+def _refused(place: int, rule: str, message: str, field: str) -> Invalid:
+    remedy = "nothing of this batch was kept: post the others without it"
+    return Invalid(Fault(f"usage record {place}", rule, message, remedy, f"records[{place}].{field}"))
+
+
+def _plain(found: Report) -> dict[str, Any]:
+    """The report as JSON: integers stay exact, times are Unix milliseconds."""
+    value = asdict(found)
+    query = value.pop("query") | {"by": found.query.by.value}
+    rows = [_camel(row) for row in value.pop("rows")]
+    gaps = [_camel(gap) for gap in value.pop("gaps")]
+    return {**_camel(query), "rows": rows, **_camel(value), "gaps": gaps}
+
+
+def _camel(raw: dict[str, Any]) -> dict[str, Any]:
+    """Keys as elsewhere in this API: `from_ms` -> `fromMs`."""
+    words = ((key.split("_"), value) for key, value in raw.items())
+    return {first + "".join(w.title() for w in rest): value for (first, *rest), value in words}
