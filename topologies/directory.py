@@ -55,9 +55,9 @@ class LabDirectory:
                 made.writelines(f"{p}\n" for p in missing)
 
     def release(self) -> None:
-        """Remove the directory; the last one takes the base and the mount points along."""
+        """Remove directory and log; the last one takes the base and the mount points along."""
         with _guarded(self.path.parent):
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove_lab(self.path)
             os.close(self.lock)
             _remove_base(self.path.parent)
 
@@ -67,11 +67,8 @@ def claim(name: str) -> LabDirectory:
 
     LabError if the name is not `[a-z0-9-]{1,32}` or a living lab holds it.
     """
-    if not _NAME.fullmatch(name):
-        raise LabError(f"{name!r} is no lab name: lower-case letters, digits and dashes, 32 at most")
-    root = base()
-    with _guarded(root):
-        path = root / name
+    path = place(name)
+    with _guarded(path.parent):
         if path.exists() and held(path):
             raise LabError(f"lab {name} is up already: take it down first, or choose another name")
         shutil.rmtree(path, ignore_errors=True)
@@ -83,15 +80,27 @@ def claim(name: str) -> LabDirectory:
 
 def clear(name: str) -> bool:
     """Remove what a dead lab left; True if there was something. LabError if it lives."""
-    root = base()
-    if not (root / name).exists():
+    path = place(name)
+    if not path.exists() and not log_of(path).exists():
         return False
-    with _guarded(root):
-        if held(root / name):
+    with _guarded(path.parent):
+        if held(path):
             raise LabError(f"lab {name} is up")
-        shutil.rmtree(root / name, ignore_errors=True)
-        _remove_base(root)
+        _remove_lab(path)
+        _remove_base(path.parent)
     return True
+
+
+def place(name: str) -> Path:
+    """Where the lab of this name lives, whether it does or not; LabError for what is no name."""
+    if not _NAME.fullmatch(name):
+        raise LabError(f"{name!r} is no lab name: lower-case letters, digits and dashes, 32 at most")
+    return base() / name
+
+
+def log_of(path: Path) -> Path:
+    """The log of a lab that was brought up in the background; beside its directory, gone with it."""
+    return path.with_name(f"{path.name}.log")
 
 
 def names() -> tuple[tuple[str, bool], ...]:
@@ -139,6 +148,11 @@ def _guarded(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(guard)
+
+
+def _remove_lab(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    log_of(path).unlink(missing_ok=True)
 
 
 def _remove_base(root: Path) -> None:

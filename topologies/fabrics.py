@@ -107,8 +107,8 @@ def _routed(lab: Lab, plan: Plan) -> None:
     for s, spine in enumerate(spines):
         for n, leaf in enumerate(leaves):
             link(End(leaf, f"spine{s + 1}"), End(spine, f"leaf{n + 1}"), UNDERLAY_MTU)
-            leaf.address(f"spine{s + 1}", f"172.31.{n + 1}{s + 1}.1/30")
-            spine.address(f"leaf{n + 1}", f"172.31.{n + 1}{s + 1}.2/30")
+            leaf.add_address(f"spine{s + 1}", f"172.31.{n + 1}{s + 1}.1/30")
+            spine.add_address(f"leaf{n + 1}", f"172.31.{n + 1}{s + 1}.2/30")
     # Beyond its own hosts a leaf knows one way: both spines.
     for n, leaf in enumerate(leaves):
         leaf.route(UNDERLAY, [f"172.31.{n + 1}{s + 1}.2" for s in range(_SPINES)])
@@ -116,7 +116,7 @@ def _routed(lab: Lab, plan: Plan) -> None:
         n = (index - 1) % _LEAVES if index < _FRR_HOST else (0 if index == _REFLECTOR else 1)
         port = f"p{index}"
         link(End(edge, UPLINK), End(leaves[n], port), UNDERLAY_MTU)
-        leaves[n].address(port, f"172.16.{index}.254/24")
+        leaves[n].add_address(port, f"172.16.{index}.254/24")
         for s, spine in enumerate(spines):
             spine.route(f"172.16.{index}.0/24", [f"172.31.{n + 1}{s + 1}.1"])
         # Explicit: FRR does not resolve iBGP next hops through a default route.

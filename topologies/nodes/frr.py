@@ -82,6 +82,11 @@ class FrrNode(LabNode):
         """The underlay address without prefix length."""
         return self.cidr.partition("/")[0]
 
+    @property
+    def underlay(self) -> str:
+        """As `address`."""
+        return self.address
+
     def _declare(self, program: str) -> None:
         run = self.mounts[_RUN_DIRECTORY]
         log = f"file:{_RUN_DIRECTORY}/{program}.log"

@@ -66,6 +66,11 @@ class Hypervisor(LabNode):
         return self.vtep.partition("/")[0]
 
     @property
+    def underlay(self) -> str:
+        """The VTEP."""
+        return self.vtep_address
+
+    @property
     def database(self) -> str:
         """OVSDB remote, good from any namespace."""
         return f"unix:{self.rundir}/db.sock"
@@ -108,9 +113,9 @@ class Hypervisor(LabNode):
         self.vsctl("--may-exist", "add-br", UNDERLAY_BRIDGE, "--", "set", "Bridge", UNDERLAY_BRIDGE,
                    "datapath_type=netdev", f'other_config:hwaddr="{self.mac}"', "fail_mode=standalone",
                    "--", "--may-exist", "add-port", UNDERLAY_BRIDGE, UPLINK)  # fmt: skip
-        self.address()
+        self.apply_address()
 
-    def address(self) -> None:
+    def apply_address(self) -> None:
         """(Re)apply the VTEP's address and the underlay routes; needed after vswitchd was killed."""
         lines = [
             offloads_off(UNDERLAY_BRIDGE),

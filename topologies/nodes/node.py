@@ -44,6 +44,11 @@ class LabNode(Node):
         binds = "".join(f"mount --bind {own} {place}\n" for place, own in mounts.items())
         self.run(f"mount -t proc proc /proc\n{binds}{self._quiet()}ip link set lo up")
 
+    @property
+    def underlay(self) -> str:
+        """Its address in the underlay, for people; empty for nodes without one."""
+        return ""
+
     def _quiet(self) -> str:
         """The shell line that keeps this node's interfaces from sending IPv6 by themselves.
 

@@ -22,7 +22,7 @@ class Router(LabNode):
             " net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0"
         )
 
-    def address(self, interface: str, address: str) -> None:
+    def add_address(self, interface: str, address: str) -> None:
         """Give an interface an address with prefix length."""
         self.run(f"ip address add {address} dev {interface}")
 

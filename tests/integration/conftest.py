@@ -1,0 +1,98 @@
+"""Fixtures of all integration tests: labs with the product running, surely removed, with logs on failure.
+
+Place: found by pytest for everything below. Must not hide a failure to build: a missing tool is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # Mininet still imports distutils.
+    from topologies.fabrics import Plan, leaf_spine, two_hypervisors
+    from topologies.lab import Lab, say_on_stderr
+    from topologies.scenarios import two_tenants
+    from topologies.scenarios.two_tenants import TwoTenants
+
+_LABS: pytest.StashKey[list[Lab]] = pytest.StashKey()
+
+ScenarioMaker = Callable[..., TwoTenants]
+FabricMaker = Callable[..., Lab]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LABS] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    report = yield
+    if report.failed:
+        for lab in item.config.stash[_LABS]:
+            report.sections.append((f"daemons of lab {lab.name}", lab.logs()))
+    return report
+
+
+class _Labs:
+    """Labs opened by one scope; every one is closed when the scope ends, whatever happened."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._open: list[Lab] = config.stash[_LABS]
+        self._mine: dict[Any, tuple[Lab, Any]] = {}
+
+    def once(self, key: Any, make: Callable[[str], tuple[Lab, Any]]) -> Any:
+        """The lab of this key, made at first use under a name that no other test run has."""
+        if key not in self._mine:
+            number = len(self._open)
+            lab, value = make(f"t{os.getpid()}-{number}-{len(self._mine)}")
+            self._open.append(lab)
+            self._mine[key] = (lab, value)
+        return self._mine[key][1]
+
+    def close(self) -> None:
+        for lab, _ in self._mine.values():
+            self._open.remove(lab)
+            lab.close()
+        self._mine.clear()
+
+
+@pytest.fixture(scope="module")
+def _module_labs(request: pytest.FixtureRequest) -> Iterator[_Labs]:
+    labs = _Labs(request.config)
+    yield labs
+    labs.close()
+
+
+@pytest.fixture(scope="module")
+def two_tenants_lab(_module_labs: _Labs) -> ScenarioMaker:
+    """`two_tenants_lab(n, frr_hosts=0, routed=False)`: the running scenario, one per module and arguments."""
+
+    def make(hypervisors: int = 2, frr_hosts: int = 0, routed: bool = False) -> TwoTenants:
+        def build(name: str) -> tuple[Lab, TwoTenants]:
+            builder = two_tenants.build_routed if routed else two_tenants.build_bridged
+            scenario = builder(name, Plan(hypervisors, frr_hosts), say_on_stderr)
+            return scenario.lab, scenario
+
+        return _module_labs.once(("two-tenants", hypervisors, frr_hosts, routed), build)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def fabric_lab(_module_labs: _Labs) -> FabricMaker:
+    """`fabric_lab(n, frr_hosts=0, routed=False)`: Open vSwitch and FRR run, the product does not."""
+
+    def make(hypervisors: int = 2, frr_hosts: int = 0, routed: bool = False) -> Lab:
+        def build(name: str) -> tuple[Lab, Lab]:
+            fabric = leaf_spine if routed else two_hypervisors
+            lab = fabric(name, Plan(hypervisors, frr_hosts), say_on_stderr)
+            return lab, lab
+
+        return _module_labs.once(("fabric", hypervisors, frr_hosts, routed), build)
+
+    return make

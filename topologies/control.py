@@ -1,0 +1,174 @@
+"""Control: starts the product's own processes in a lab, hurts them, and speaks to them through the CLI.
+
+Place: between scenarios and the `ringfenced` and `ringfence` commands; their command lines stand here once.
+Must not import the product: a lab runs what a user would run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from topologies.deadline import until
+from topologies.errors import CommandFailed
+from topologies.fabrics import ASN
+from topologies.lab import Lab
+from topologies.nodes.hypervisor import OVERLAY_BRIDGE, OVS_RUN_DIRECTORY, Hypervisor
+from topologies.nodes.node import LabNode
+from topologies.process import Daemon, Outcome
+
+NODE = "ctl"
+AGENT, SPEAKER, STORE, API = "agent", "speaker", "store", "api"
+_ROOT = Path(__file__).resolve().parent.parent
+_CLI_TIMEOUT = 60.0
+_BRIDGE_TIMEOUT = 30.0
+
+
+def ringfenced(*arguments: str) -> list[str]:
+    """Command line of a product process, run by this very Python."""
+    return [sys.executable, "-m", "controller.daemon.main", *arguments]
+
+
+def ringfence(*arguments: str) -> list[str]:
+    """Command line of the CLI."""
+    return [sys.executable, "-m", "controller.cli.main", *arguments]
+
+
+class Control:
+    """Store and API in a node of their own (`ctl`), a speaker and an agent on each hypervisor.
+
+    Daemons: `store`, `api`, `agents[host]`, `speakers[host]`; each can be killed, frozen, thawed, started.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.node = LabNode(NODE, lab.cell, lab.directory)
+        lab.add(self.node)
+        self.store_socket = lab.directory.path / "store.sock"
+        self.api_socket = lab.directory.path / "api.sock"
+        self.store = self._store()
+        self.api = self._api()
+        self.speakers = {h.name: self._speaker(h) for h in lab.hypervisors}
+        self.agents = {h.name: self._agent(h) for h in lab.hypervisors}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the CLI needs to find this lab's API."""
+        return {"RINGFENCE_API": f"unix:{self.api_socket}", **_python_path()}
+
+    def speaker_socket(self, host: str) -> Path:
+        """Where the agent of a host attaches to its speaker."""
+        return self.lab.directory.path / host / "speaker.sock"
+
+    def start_center(self) -> None:
+        """Start the store, then the API."""
+        self.store.start()
+        self.api.start()
+
+    def start_edges(self) -> None:
+        """Start all speakers and agents, and wait until each agent has made br-int.
+
+        An agent waits for its host's declaration: apply the Hypervisor documents first.
+        """
+        daemons = [*self.speakers.values(), *self.agents.values()]
+        for daemon in daemons:
+            daemon.launch()
+        for daemon in daemons:
+            daemon.await_ready()
+
+    def run(self, *arguments: str, stdin: str = "", timeout: float = _CLI_TIMEOUT) -> Outcome:
+        """Run `ringfence ARGUMENTS` and return how it ended."""
+        command = ["env", *(f"{k}={v}" for k, v in self.environment.items()), *ringfence(*arguments)]
+        return self.node.attempt(command, timeout, stdin.encode())
+
+    def apply(self, documents: Sequence[dict[str, Any]]) -> str:
+        """`ringfence apply -f -`; CommandFailed with its messages."""
+        # JSON is YAML: one document a line, between separators.
+        text = "".join(f"---\n{json.dumps(d)}\n" for d in documents)
+        outcome = self.run("apply", "-f", "-", stdin=text)
+        if not outcome.ok:
+            raise CommandFailed(
+                f"ringfence apply ended with code {outcome.code}\n{outcome.stdout}{outcome.stderr}"
+            )
+        return outcome.stdout
+
+    def get(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        """`ringfence get KIND -o json` as a list of documents."""
+        outcome = self.run("get", kind, *arguments, "-o", "json")
+        if not outcome.ok:
+            raise CommandFailed(f"ringfence get {kind} ended with code {outcome.code}\n{outcome.stderr}")
+        found = json.loads(outcome.stdout)
+        if isinstance(found, dict):
+            found = found.get("items", [found])
+        return list(found)
+
+    def _store(self) -> Daemon:
+        directory = self.lab.directory.path / STORE
+        command = ringfenced(STORE, "--dir", str(directory), "--remote", f"unix:{self.store_socket}")
+        return self._daemon(self.node, STORE, command, _answers(self.store_socket))
+
+    def _api(self) -> Daemon:
+        ledger = self.lab.directory.path / "ledger.db"
+        command = ringfenced(API, "--store", f"unix:{self.store_socket}",
+                             "--listen", f"unix:{self.api_socket}",
+                             "--ledger", f"sqlite:///{ledger}")  # fmt: skip
+        return self._daemon(self.node, API, command, _answers(self.api_socket))
+
+    def _speaker(self, host: Hypervisor) -> Daemon:
+        peers = [w for r in self.lab.reflectors for w in ("--peer", r.address)]
+        path = self.speaker_socket(host.name)
+        command = ringfenced(SPEAKER, "--router-id", host.vtep_address, "--local-address", host.vtep_address,
+                             "--asn", str(ASN), *peers, "--socket", f"unix:{path}",
+                             "--dir", str(host.directory / SPEAKER))  # fmt: skip
+        return self._daemon(host, SPEAKER, command, path.exists)
+
+    def _agent(self, host: Hypervisor) -> Daemon:
+        command = ringfenced(AGENT, "--store", f"unix:{self.store_socket}", "--ovs-rundir", OVS_RUN_DIRECTORY,
+                             "--speaker", f"unix:{self.speaker_socket(host.name)}",
+                             "--api", f"unix:{self.api_socket}", "--state", str(host.directory / AGENT),
+                             "--datapath", "netdev")  # fmt: skip
+        return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
+
+    def _daemon(self, node: LabNode, name: str, command: list[str], ready: Callable[[], object]) -> Daemon:
+        daemon = node.daemon(name, command, ready, env=_python_path())
+        daemon.ready_timeout = _BRIDGE_TIMEOUT
+        return daemon
+
+    def await_bound(self, timeout: float = 60.0) -> None:
+        """Wait until every port that has a host of ours is reported as bound there."""
+        inside = {h.name for h in self.lab.hypervisors}
+
+        def waiting() -> list[str]:
+            ports = self.get("ports")
+            return [
+                p["metadata"]["name"]
+                for p in ports
+                if inside & set(p["spec"].get("hosts", [])) and not p["status"].get("host")
+            ]
+
+        until("all ports bound", lambda: not waiting(), timeout)
+
+
+def _python_path() -> dict[str, str]:
+    """This checkout first, and the programs that were installed with this Python."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {"PYTHONPATH": str(_ROOT), "PATH": path}
+
+
+def _answers(path: Path) -> Callable[[], bool]:
+    """Whether something listens on a unix socket."""
+
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            try:
+                client.connect(str(path))
+            except OSError:
+                return False
+        return True
+
+    return answers
