@@ -80,6 +80,11 @@ def _add_brakes(routes: APIRouter, service: Service) -> None:
         """The host's agent changes nothing until confirmed; the data plane goes on."""
         return JSONResponse(service.freeze(printable(name), ticket(request)))
 
+    @routes.post("/unfreeze/{name}", response_model=Applied)
+    def unfreeze(request: Request, name: str) -> JSONResponse:
+        """End a freeze; a stop of the host's own stays until it is confirmed."""
+        return JSONResponse(service.unfreeze(printable(name), ticket(request)))
+
     @routes.post("/confirm/{name}", response_model=None)
     def confirm(
         request: Request, name: str, token: Annotated[str, Query(max_length=2000)] = ""

@@ -119,6 +119,10 @@ class Service:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""
         return self._steer(host, ticket, lambda value: replace(value, frozen=True))
 
+    def unfreeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
+        """End the operator's freeze, and nothing else."""
+        return self._steer(host, ticket, lambda value: replace(value, frozen=False))
+
     def confirm(self, host: str, token: str, ticket: Ticket) -> dict[str, Any]:
         """End the operator's freeze, and let the stop that the host reports (Report.stop) pass.
 
@@ -126,8 +130,10 @@ class Service:
         """
         report = self.reports().readable.get(host)
         stop = report.stop if report else ""
-        if token and token != stop:
+        if token and stop and token != stop:
             raise Conflict(_other_stop(host, token, stop))
+        # The agent compares again: a token that came too late releases nothing there.
+        stop = token or stop
         answer = self._steer(
             host, ticket, lambda value: replace(value, frozen=False, confirm=stop or value.confirm)
         )
@@ -250,7 +256,7 @@ def _missing(reference: Reference) -> Fault:
 
 
 def _other_stop(host: str, token: str, stop: str) -> Fault:
-    now = f"it is stopped by {show(stop)}" if stop else "nothing stops it"
+    now = f"it is stopped by {show(stop)}"
     return Fault(
         f"Hypervisor {host}",
         "other-stop",

@@ -17,6 +17,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("egress", "controller.cli.egress", "egress per tenant, port and class"),
     ("evpn", "controller.cli.evpn", "routes that hosts refused or learned"),
     ("freeze", "controller.cli.freeze", "tell a host's agent to change nothing"),
+    ("unfreeze", "controller.cli.unfreeze", "end a freeze"),
     ("confirm", "controller.cli.confirm", "let a stopped host go on"),
     ("lab", "controller.cli.lab", "a lab on this machine: up, status, exec, down"),
 )

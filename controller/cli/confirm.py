@@ -21,10 +21,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "examples:\n  ringfence status\n  ringfence confirm hv1\n"
-        "  ringfence confirm hv1 --token delete-40-of-50     only if that is still what stops it"
+        "  ringfence confirm hv1 delete-40-of-50     only if that is still what stops it"
     )
     parser.add_argument("host", metavar="HOST", help="name of the hypervisor")
-    parser.add_argument("--token", metavar="STOP", default="", help="the stop that you have looked at")
+    parser.add_argument("token", metavar="STOP", nargs="?", help="the stop that you have looked at")
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:

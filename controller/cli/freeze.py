@@ -15,7 +15,7 @@ from controller.cli.session import Session
 def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = "Tell the agent of a host to change nothing. Its traffic goes on as it is."
-    parser.epilog = "examples:\n  ringfence freeze hv1\n  ringfence confirm hv1     ends it"
+    parser.epilog = "examples:\n  ringfence freeze hv1\n  ringfence unfreeze hv1     ends it"
     parser.add_argument("host", metavar="HOST", help="name of the hypervisor")
 
 

@@ -1,7 +1,7 @@
 """Cross: rules between the objects of a manifest and those in the store that allocation does not decide.
 
-Place: beside `ipam.plan`, on the same contents. Must not repeat what the planner refuses (unknown names,
-what is taken, what can't change).
+Place: beside `ipam.plan`, on the same contents. Where it says what the
+planner says too, `manifest.merge` keeps one. Must not allocate.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterable, Iterator
 
-from ipam.contents import Contents
-from model.addresses import Prefix
+from ipam.contents import Claim, Contents
+from ipam.draft import address_claim
+from ipam.pools import MAC
+from model.addresses import Prefix, format_mac
 from model.errors import Fault
 from model.ids import HostName
-from model.wanted import Wanted, WantedHypervisor, WantedNetwork, WantedPort, fault
+from model.wanted import Wanted, WantedHypervisor, WantedNetwork, WantedPort, fault, refer, title
 
-Claim = tuple[int, int, int, str, str]
+Span = tuple[int, int, int, str, str]
 """A subnet as (IP version, first, last, prefix, network)."""
 
 
 def cross(contents: Contents, wanted: Iterable[Wanted]) -> tuple[Fault, ...]:
     """All faults between objects."""
     objects = tuple(wanted)
-    return (*_overlaps(contents, objects), *_externals(contents, objects))
+    return (*_overlaps(contents, objects), *_externals(contents, objects), *_taken(contents, objects))
 
 
 def _overlaps(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault]:
@@ -34,7 +36,7 @@ def _overlaps(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault]
         yield from _claim(network, claims[network.tenant])
 
 
-def _stored(contents: Contents, tenant: str, rewritten: set[tuple[str, str]]) -> list[Claim]:
+def _stored(contents: Contents, tenant: str, rewritten: set[tuple[str, str]]) -> list[Span]:
     return sorted(
         _bounds(subnet, name)
         for name in contents.networks_of.get(tenant, ())
@@ -43,12 +45,12 @@ def _stored(contents: Contents, tenant: str, rewritten: set[tuple[str, str]]) ->
     )
 
 
-def _bounds(subnet: Prefix, name: str) -> Claim:
+def _bounds(subnet: Prefix, name: str) -> Span:
     first = int(subnet.network_address)
     return subnet.version, first, first + subnet.num_addresses - 1, str(subnet), name
 
 
-def _claim(network: WantedNetwork, claims: list[Claim]) -> Iterator[Fault]:
+def _claim(network: WantedNetwork, claims: list[Span]) -> Iterator[Fault]:
     """Add the network's subnets to the sorted, disjoint claims; a fault for each that would overlap."""
     for index, subnet in enumerate(network.subnets or ()):
         mine = _bounds(subnet, network.name)
@@ -85,3 +87,36 @@ def _externals(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault
                     f"Name {host} alone: no agent there says whether the port has moved.",
                     f"spec.hosts[{index}]",
                 )
+
+
+def _taken(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault]:
+    """What others hold, also for ports that the planner puts aside for another mistake.
+
+    Others that stand in the same manifest may be giving it up: the planner knows.
+    """
+    asked = {refer(want) for want in wanted}
+    for want in wanted:
+        if not isinstance(want, WantedPort):
+            continue
+        for claim, what, path in _claims(contents, want):
+            holder = contents.owners.get(claim)
+            if holder is not None and holder not in asked:
+                yield fault(
+                    want,
+                    "already-taken",
+                    f"{what} is held by {title(holder)}",
+                    "Choose another, or leave it out to get a free one.",
+                    path,
+                )
+
+
+def _claims(contents: Contents, want: WantedPort) -> Iterator[tuple[Claim, str, str]]:
+    """(claim, its name, field path) of what the port asks for by value."""
+    if want.mac is not None:
+        yield (MAC, int(want.mac)), f"MAC {format_mac(want.mac)}", "spec.mac"
+    record = contents.networks.get((want.tenant, want.network))
+    if record is None:
+        return
+    for index, address in enumerate(want.addresses or ()):
+        what = f"address {address} of network {want.tenant}/{want.network}"
+        yield address_claim(record.value, address), what, f"spec.addresses[{index}]"

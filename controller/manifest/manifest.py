@@ -147,6 +147,8 @@ def _written(each: Draft, path: str) -> str:
 
 
 def sort_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """By source, line, object and path; the same fault only once."""
-    unique = dict.fromkeys(faults)
-    return tuple(sorted(unique, key=lambda f: (f.source, f.line, f.object, f.path, f.rule)))
+    """By source, line, object and path; of faults of one rule at one field the first."""
+    unique: dict[tuple[str, ...], Fault] = {}
+    for fault in faults:
+        unique.setdefault((fault.source, str(fault.line), fault.object, fault.path, fault.rule), fault)
+    return tuple(sorted(unique.values(), key=lambda f: (f.source, f.line, f.object, f.path, f.rule)))

@@ -30,10 +30,12 @@ def _fault(draft: Draft, path: str, rule: str, message: str, remedy: str) -> Fau
 
 def check_families(draft: Draft) -> Iterator[Fault]:
     """At most one IPv4 and one IPv6 subnet to a network."""
-    if draft.kind is not Kind.NETWORK or "spec.subnets" in draft.broken:
+    if draft.kind is not Kind.NETWORK:
         return
     first: dict[int, Prefix] = {}
-    for index, subnet in enumerate(draft.get("spec.subnets") or ()):
+    for index, subnet in zip(
+        draft.positions.get("spec.subnets", ()), draft.get("spec.subnets") or (), strict=True
+    ):
         if subnet.version in first:
             yield _fault(
                 draft,
