@@ -114,8 +114,6 @@ def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
         external = False if before is None else before.value.external
     value = Hypervisor(want.name, want.vtep, router_id, external)
     if before is not None:
-        value = replace(value, frozen=before.value.frozen, confirm=before.value.confirm)
-    if before is not None:
         # What the operator told its agent is no part of a manifest.
         value = replace(value, frozen=before.value.frozen, confirm=before.value.confirm)
     if before is not None and before.value != value and trial.bound_to(want.name):

@@ -1,7 +1,7 @@
 """Assembly: rows of every table, as they come and go, to Contents.
 
-Place: under `cache` (which feeds it monitor updates) and `Store.read_all` (which feeds it one select). Knows which
-row refers to which. Must not do I/O.
+Place: under `cache` (which feeds it monitor updates) and `Store.read_all` (which feeds it one select). Knows
+which row refers to which. Must not do I/O.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Assembly:
         self._tombstones: dict[Uid, Claim] = {}
 
     def feed(self, updates: Updates) -> Contents:
-        """The contents after these updates: rows that go first (children before parents), then those that come."""
+        """The contents after these updates: rows that go first (children before parents), then those that
+        come.
+        """
         draft = Draft(self.contents)
         for table in reversed(TABLES):
             for uuid, change in updates.get(table, {}).items():

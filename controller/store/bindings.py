@@ -1,8 +1,8 @@
 """Bindings: an agent's claim that a port lives on its host, decided by the store.
 
-Place: called by agents (through `writer.Store`). One row a port; the first holds. Rules are checked here for their
-messages and again by the server's `wait`s in the transaction that writes, so that of two agents one wins.
-Must not touch anything but table Binding.
+Place: called by agents (through `writer.Store`). One row a port; the first holds. Rules are checked here for
+their messages and again by the server's `wait`s in the transaction that writes, so that of two agents one
+wins. Must not touch anything but table Binding.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class _Seen:
 def bind(connection: Connection, port: Uid, host: HostName) -> Binding:
     """Say that the port lives on `host` now. Nothing is written if the store says so already.
 
-    Succeeds if the port is unbound, bound here, was released, or is bound to a host that may not have it any more.
-    The sequence rises by one when the host changes. Raises NotFound (no such port), Conflict (`host-not-allowed`,
-    `bound-elsewhere`), Unavailable.
+    Succeeds if the port is unbound, bound here, was released, or is bound to a host that may not have it any
+    more. The sequence rises by one when the host changes. Raises NotFound (no such port), Conflict (`host-
+    not-allowed`, `bound-elsewhere`), Unavailable.
     """
     for _ in range(_ATTEMPTS):
         seen = _look(connection, port)

@@ -1,7 +1,7 @@
 """Cache: Contents kept current by a monitor, so that a plan starts from memory and not from a query.
 
-Place: under `writer.Store.change` and the API's reads. A thread of its own; what it gives out is immutable. What
-it says may be a moment old: the store's indexes and waits decide. Must not write.
+Place: under `writer.Store.change` and the API's reads. A thread of its own; what it gives out is immutable.
+What it says may be a moment old: the store's indexes and waits decide. Must not write.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Raced(Conflict):
 
 
 class Lost(Unavailable):
-    """The connection went away after a request was sent and before its answer: it may have been done or not."""
+    """The connection went away between a request and its answer: it may have been done or not."""
 
 
 def interpret(operations: Sequence[dict[str, Any]], results: Sequence[Any]) -> RingfenceError | None:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import ovs.json
 
-# All but braces, with the braces inside of complete strings. Each loop is unrolled (no repetition directly inside of
-# a repetition), so that a string that ends in a later piece costs one pass. Not possessive: CPython before 3.11.5
-# matches those wrongly (gh-106052).
+# All but braces, with the braces inside of complete strings. Each loop is unrolled (no repetition directly
+# inside of a repetition), so that a string that ends in a later piece costs one pass. Not possessive: CPython
+# before 3.11.5 matches those wrongly (gh-106052).
 _RUN: Final = re.compile(r'[^{}"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"]*)*', re.DOTALL)
 _IN_STRING: Final = re.compile(r'["\\]')
 
@@ -100,7 +100,7 @@ class Framer:
 class Parser:
     """Stands in for `ovs.json.Parser` (its methods, its results), on Python's own C scanner."""
 
-    def __init__(self, check_trailer: bool = False) -> None:
+    def __init__(self, *, check_trailer: bool = False) -> None:
         self._check_trailer = check_trailer
         self._scanner = Scanner()
         self._parts: list[str] = []

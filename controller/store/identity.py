@@ -1,7 +1,8 @@
 """Identity: row ids that follow from what a row is about.
 
-Place: for tables whose rows no one else names: with an id that can be computed, a row is found, guarded and deleted
-without the server looking through the table (ovsdb-server looks up by `_uuid` only), and a second one is refused.
+Place: for tables whose rows no one else names: with an id that can be computed, a row is found, guarded and
+deleted without the server looking through the table (ovsdb-server looks up by `_uuid` only), and a second one
+is refused.
 """
 
 from __future__ import annotations

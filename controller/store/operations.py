@@ -21,7 +21,7 @@ from controller.store.records import (
     TenantRecord,
 )
 from ipam.steps import Plan, Step, Verb
-from model.ids import Uid
+from model.ids import HostName, Uid
 from model.intent import Network
 from model.wanted import Kind
 
@@ -60,7 +60,7 @@ class _Parents:
 
 
 def translate(contents: Contents, plan: Plan) -> list[Operation]:
-    """The operations of a plan that was made on `contents`; the caller adds generation, request and commit."""
+    """The operations of a plan made on `contents`; the caller adds generation, request and commit."""
     parents = _Parents(contents, plan.steps)
     operations = list(_guards(contents, plan))
     for step in plan.steps:
@@ -144,13 +144,14 @@ def by_uid(uid: str) -> list[Any]:
 def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
     """Waits for what no index decides.
 
-    Overlapping classes, a host that goes, a subnet that changes: only if nothing else was written since. New and
-    changed ports: their network's subnets and their hosts are as they were.
+    Overlapping classes, a host that goes, a subnet that changes: only if nothing else was written since. New
+    and changed ports: their network's subnets and their hosts are as they were.
     """
     if contents.cluster is not None and any(_needs_calm(step) for step in plan.steps):
         found = [{"generation": contents.cluster.generation}]
         yield wait("Cluster", [], ("generation",), found)
-    networks, hosts = set(), set()
+    networks: set[tuple[str, str]] = set()
+    hosts: set[HostName] = set()
     for step in plan.steps:
         if step.verb in (Verb.CREATE, Verb.CHANGE) and isinstance(step.after, PortRecord):
             networks.add((step.after.tenant, step.after.network))

@@ -1,7 +1,8 @@
 """Rows: database rows to model values and back to columns. One function per table; all pure.
 
-Place: the edge where the store's JSON (RFC 7047 section 5.1) becomes typed values: `watch`, `cache` and `writer`
-go through here. Every parser raises ValueError for a row that does not fit; the caller skips that row only.
+Place: the edge where the store's JSON (RFC 7047 section 5.1) becomes typed values: `watch`, `cache` and
+`writer` go through here. Every parser raises ValueError for a row that does not fit; the caller skips that
+row only.
 """
 
 from __future__ import annotations
@@ -148,8 +149,6 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "vtep": str(value.vtep),
         "router_id": str(IPv4Address(value.router_id)),
         "external": value.external,
-        "frozen": value.frozen,
-        "confirm": value.confirm,
         "frozen": value.frozen,
         "confirm": value.confirm,
         "labels": _map(tags),

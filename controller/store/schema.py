@@ -1,9 +1,11 @@
 """Schema: the tables of the store as data, with their unique indexes, and the version that the code speaks.
 
-Place: `server` creates and upgrades database files from it, `watch` and `cache` monitor its columns. A change of
-the tables raises VERSION: the middle number for additions, which old rows survive as they are. Must not do I/O.
+Place: `server` creates and upgrades database files from it, `watch` and `cache` monitor its columns. A change
+of the tables raises VERSION: the middle number for additions, which old rows survive as they are. Must not do
+I/O.
 
-A row's `_uuid` is the object's uid: it is given at insertion, so that references and iface-ids need no mapping.
+A row's `_uuid` is the object's uid: it is given at insertion, so that references and iface-ids need no
+mapping.
 """
 
 from __future__ import annotations

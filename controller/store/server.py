@@ -1,7 +1,8 @@
 """Server: the store on one machine: a standalone ovsdb-server that serves both databases and dies with us.
 
-Place: started by `ringfenced store` and `ringfenced all`; a RAFT cluster is run by its own units instead and only
-named by its remotes. Creates missing database files, upgrades old ones, refuses newer ones. Must not write rows.
+Place: started by `ringfenced store` and `ringfenced all`; a RAFT cluster is run by its own units instead and
+only named by its remotes. Creates missing database files, upgrades old ones, refuses newer ones. Must not
+write rows.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class Server:
             while process.poll() is None and time.monotonic() < deadline:
                 try:
                     connection.call("list_dbs", [], timeout=_POLL * 5)
-                    # Another server may hold this socket: then ours is about to end, and its pid is not there.
+                    # Another server may hold this socket: then ours is about to end, with no pid written.
                     if self._written_pid() == process.pid:
                         return
                     time.sleep(_POLL)
@@ -159,7 +160,8 @@ class Server:
 
 
 def upgrade(path: Path, schema: Path) -> None:
-    """Bring a database file to the schema's version; rows stay. The old file is kept beside it, named by version.
+    """Bring a database file to the schema's version; rows stay. The old file is kept beside it, named by
+    version.
 
     Raises Invalid if the file is newer than the schema, or of another database.
     """

@@ -1,7 +1,7 @@
 """View: the rows that an agent sees, as they come and go, to upserts and deletes of model values.
 
-Place: under `watch`. Pure state: no I/O, no clock. A value whose parent row is not there yet (conditional monitoring
-gives no order across tables) waits for it. A row that does not parse is left out and logged.
+Place: under `watch`. Pure state: no I/O, no clock. A value whose parent row is not there yet (conditional
+monitoring gives no order across tables) waits for it. A row that does not parse is left out and logged.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ Place = tuple[str, Uid]
 class Batch:
     """Upserts (part, key, value) parents first; deletes (part, key) children first.
 
-    `complete`: this is everything there is now, so what is not in it is gone; `deletes` is empty then. Keys are
-    those of the maps of model.snapshot.Snapshot; None for CLUSTER.
+    `complete`: this is everything there is now, so what is not in it is gone; `deletes` is empty then. Keys
+    are those of the maps of model.snapshot.Snapshot; None for CLUSTER.
     """
 
     upserts: tuple[Upsert, ...] = ()

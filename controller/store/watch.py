@@ -1,12 +1,13 @@
 """Watch: the agent's reader: follows the part of the store that concerns one host, over the OVSDB IDL.
 
-Place: the agent starts one; `on_event` gets Batches of model values and only enqueues. A thread of its own. After
-each (re)connect comes a complete batch: the agent compares, so nothing that happened meanwhile is missed. Which
-cluster and generation it is, is in the batch: the agent decides whether to trust it. Must not write.
+Place: the agent starts one; `on_event` gets Batches of model values and only enqueues. A thread of its own.
+After each (re)connect comes a complete batch: the agent compares, so nothing that happened meanwhile is
+missed. Which cluster and generation it is, is in the batch: the agent decides whether to trust it. Must not
+write.
 
-Conditions are set before connecting, so that the server never sends all rows: first ports whose hosts name this
-host and bindings of this host; then, with those known, ports and bindings of the same networks. Hypervisors,
-classes and the cluster are small and come whole.
+Conditions are set before connecting, so that the server never sends all rows: first ports whose hosts name
+this host and bindings of this host; then, with those known, ports and bindings of the same networks.
+Hypervisors, classes and the cluster are small and come whole.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class Watch:
         idl.run()
         session = idl._session.get_seqno()
         in_sync = idl.state == idl.IDL_S_MONITORING and idl._last_seqno == session
-        self._note_link(in_sync and idl._session.is_connected())
+        self._note_link(connected=in_sync and idl._session.is_connected())
         if not in_sync:
             idl.touched.clear()  # all rows are read anew below, once the new session has them
             return
@@ -161,7 +162,7 @@ class Watch:
             log.info("store in sync host=%s values=%d", self._host, len(batch.upserts))
             self._on_event(batch)
 
-    def _note_link(self, connected: bool) -> None:
+    def _note_link(self, *, connected: bool) -> None:
         if connected != self.connected:
             self.connected = connected
             log.info("store %s host=%s", "reached" if connected else "lost", self._host)
@@ -184,7 +185,7 @@ def _settled(idl: _Idl) -> bool:
 
 
 def _columns(row: Any) -> dict[str, Any]:
-    """A row's columns as JSON. Read below the library's attribute access, which drops references to rows that are
-    not monitored.
+    """A row's columns as JSON. Read below the library's attribute access, which drops references to rows that
+    are not monitored.
     """
     return {column: row._data[column].to_json() for column in row._table.columns}

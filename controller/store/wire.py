@@ -47,8 +47,8 @@ class Seat(Enum):
 class Connection:
     """A session with one of several servers.
 
-    `remote`: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`, several joined by commas. `tls`: the context for
-    `ssl:`. `rng`: jitter of the pauses between attempts.
+    `remote`: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`, several joined by commas. `tls`: the context
+    for `ssl:`. `rng`: jitter of the pauses between attempts.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class Connection:
     ) -> list[dict[str, Any]]:
         """Run the operations as one transaction that is on disk when this returns; results in their order.
 
-        A standalone server syncs only if told to (`durable`). Raises what `faults.interpret` finds; Lost if the
-        answer never came; Unavailable if nothing was sent.
+        A standalone server syncs only if told to (`durable`). Raises what `faults.interpret` finds; Lost if
+        the answer never came; Unavailable if nothing was sent.
         """
         return self._transact(database, [*operations, _COMMIT], timeout)[: len(operations)]
 
@@ -102,11 +102,12 @@ class Connection:
         """One request and its result. Raises Lost, Unavailable, or Invalid for an error answer."""
         with self._lock:
             deadline = time.monotonic() + timeout
-            self._reach(deadline)
+            self._reach(min(deadline, time.monotonic() + TIMEOUT))
             return self._exchange(method, params, deadline)
 
     def notices(self, timeout: float) -> list[dict[str, Any]]:
-        """Notifications (`update` of a monitor) that have come, waiting up to `timeout` seconds for the first.
+        """Notifications (`update` of a monitor) that have come, waiting up to `timeout` seconds for the
+        first.
 
         Raises Lost if the connection is gone: monitors went with it.
         """
@@ -120,7 +121,7 @@ class Connection:
             return found
 
     def close(self) -> None:
-        """Let go of the socket for good; a call that waits in another thread ends with Lost or Unavailable."""
+        """Let go of the socket for good; a call that waits in another thread ends with an error."""
         self._closed.set()
         held = self._socket
         if held is not None:

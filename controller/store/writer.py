@@ -1,7 +1,7 @@
 """Writer: the store as its callers see it: plans written in one durable transaction, bindings, reports.
 
-Place: the API holds one Store for all its threads; each agent holds one for its own writes. Must not allocate or
-judge: plans come ready-made from `ipam`, the server's indexes and waits decide who was first.
+Place: the API holds one Store for all its threads; each agent holds one for its own writes. Must not allocate
+or judge: plans come ready-made from `ipam`, the server's indexes and waits decide who was first.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Store:
         new_uid: Callable[[], Uid] = random_uid,
         connect: Callable[[str], Connection] = Connection,
     ) -> None:
-        self._connect = lambda: connect(remote)
-        self._connection = self._connect()
+        self._remote, self._connect = remote, connect
+        self._connection = connect(remote)
         self._now = now
         self._new_uid = new_uid
         self._writing = threading.Lock()
@@ -115,7 +115,7 @@ class Store:
         """Everything, by one select: for one-shot programs. Servers use `contents`."""
         operations = [select(table, [], ("_uuid", *WANTED_COLUMNS[table])) for table in TABLES]
         results = self._connection.read(DATABASE, operations, _LARGE)
-        updates = {
+        updates: dict[str, dict[str, dict[str, Any]]] = {
             table: {rows.reference(row["_uuid"]): {"new": row} for row in result["rows"]}
             for table, result in zip(TABLES, results, strict=True)
         }
@@ -125,7 +125,7 @@ class Store:
         """Everything, from the monitored cache: at least as new as this Store's last write."""
         with self._starting:
             if self._cache is None:
-                self._cache = Cache(self._connect())
+                self._cache = Cache(self._connect(self._remote))
                 self._cache.start()
             cache = self._cache
         return cache.at_least(*self._seen)
@@ -133,9 +133,9 @@ class Store:
     def apply(self, contents: Contents, plan: Plan, key: str, digest: str, result: str) -> Outcome:
         """Write a plan that was made on `contents`, in one durable transaction with its idempotency row.
 
-        `key` empty: none was given (a random one guards against a lost answer). Same key and digest as before:
-        the old outcome, nothing written. Raises Conflict (`idempotency-key-reused`) for another digest; Raced if
-        the contents were too old: plan again.
+        `key` empty: none was given (a random one guards against a lost answer). Same key and digest as
+        before: the old outcome, nothing written. Raises Conflict (`idempotency-key-reused`) for another
+        digest; Raced if the contents were too old: plan again.
         """
         key = key or f"auto-{self._new_uid()}"
         operations = [
@@ -147,7 +147,7 @@ class Store:
             try:
                 results = self._connection.commit(DATABASE, operations, _LARGE)
             except Lost:
-                # It may have been done: its Request row tells, and guards the repetition if it is still under way.
+                # It may have been done: its Request row tells, and refuses the repetition if it still comes.
                 earlier = self._recall(key, digest)
                 if earlier is not None:
                     return replace(earlier, replayed=False)
@@ -165,8 +165,8 @@ class Store:
     ) -> tuple[Plan | None, Outcome]:
         """Plan on current contents and write, planning again if another writer was faster.
 
-        Returns the plan (None if the key was known: see `Outcome.result`) and the outcome. A plan that changes
-        nothing, without a key, is not written. Raises what `build` and `apply` raise.
+        Returns the plan (None if the key was known: see `Outcome.result`) and the outcome. A plan that
+        changes nothing, without a key, is not written. Raises what `build` and `apply` raise.
         """
         with self._writing:
             earlier = self._recall(key, digest) if key else None
