@@ -18,7 +18,8 @@ from model.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """`bind`: present here and allowed, but not bound here; `release`: bound here, but the interface is gone."""
+    """`bind`: present here and allowed, but not bound here; `release`: bound here, but the interface is
+    gone."""
 
     bind: tuple[PortKey, ...]
     release: tuple[PortKey, ...]
@@ -42,7 +43,8 @@ def claims(snapshot: Snapshot, ports: Iterable[PortKey]) -> Claims:
 
 
 def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]:
-    """The ports whose claim may differ after `changes`; all of them if the switch or this host's row changed."""
+    """The ports whose claim may differ after `changes`; all of them if the switch or this host's row
+    changed."""
     keys: set[PortKey] = set()
     for change in changes:
         if change.part in (Part.PORT, Part.BINDING):

@@ -1,7 +1,8 @@
 """Brake: decides whether a change of intent may reach the data plane, or the operator is asked first.
 
 Place: pure; between the store's batches and the effective snapshot. Must not do I/O.
-An agent that finds the store empty, of another cluster, of an older generation, or about to delete more than 5 %
+An agent that finds the store empty, of another cluster, of an older generation, or about to delete more
+than 5 %
 of its ports at once, stops and waits (`ringfence confirm HOST`).
 """
 
@@ -17,11 +18,14 @@ SHARE: Final = 0.05
 """More than this share of the bound ports at once needs a word of the operator."""
 FLOOR: Final = 8
 """Up to this many ports may go at once on any host; else a small host could delete nothing without asking."""
+FLOW_FLOOR: Final = 2_000
+"""The same for flows: what some ten ports and their network have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the agent holds; `token` is what `confirm` must quote, so that a late word can't release another stop."""
+    """Why the agent holds; `token` is what `confirm` must quote, so that a late word can't release another
+    stop."""
 
     rule: str
     message: str
@@ -51,6 +55,17 @@ def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) 
             f"generation-{offered.generation}",
         )
     return _mass_delete(effective, candidate, changes)
+
+
+def judge_flows(dropped: int, total: int) -> Stop | None:
+    """None if deleting `dropped` of `total` flows for a change of intent needs no word of the operator."""
+    if dropped <= FLOW_FLOOR or dropped <= total * SHARE:
+        return None
+    return Stop(
+        "mass-delete-flows",
+        f"{dropped} of {total} flows would go at once",
+        f"flows-{dropped}-of-{total}",
+    )
 
 
 def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) -> Stop | None:

@@ -1,6 +1,7 @@
 """Disk: the last snapshot of this host, so that it comes up as it was while the store is down.
 
-Place: written by the agent's loop after changes, read once at start. A file of another format or cut short counts
+Place: written by the agent's loop after changes, read once at start. A file of another format or cut short
+counts
 as absent: then the agent is cold and touches nothing. Must not hold a secret.
 """
 
@@ -90,7 +91,7 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
     snapshot = Snapshot(
         host=raw["host"],
         cluster=None if raw["cluster"] is None else _decode(Cluster, raw["cluster"]),
-        epochs=Map({k: v for k, v in raw["epochs"]}),
+        epochs=Map(dict(raw["epochs"])),
         tenants=Map({v.key: v for v in _each(raw, "tenants", Tenant)}),
         networks=Map({v.key: v for v in _each(raw, "networks", Network)}),
         classes=Map({v.id: v for v in _each(raw, "classes", EgressClass)}),

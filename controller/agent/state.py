@@ -1,6 +1,7 @@
 """State: pure steps from one snapshot to the next.
 
-Place: the agent's loop feeds store batches, inventory and learned routes in; the compilers take the snapshot and
+Place: the agent's loop feeds store batches, inventory and learned routes in; the compilers take the
+snapshot and
 the changes out. Must not do I/O and must not decide what is safe (see `controller.agent.brake`).
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from immutables import Map
@@ -27,6 +29,21 @@ class Step:
 
     snapshot: Snapshot
     changes: frozenset[Change]
+
+
+class Whole(Enum):
+    """Whether a batch of the store is everything that it holds, or what changed."""
+
+    YES = "yes"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the local switch database holds: the bridge (None = not there) and interfaces with an iface-id."""
+
+    switch: Switch | None
+    interfaces: Mapping[Uid, Interface]
 
 
 STORED: tuple[Part, ...] = (
@@ -86,14 +103,27 @@ def replace_stored(snapshot: Snapshot, items: Iterable[Item]) -> Step:
         if part in wanted:
             wanted[part].add(key)
     gone = [
-        (part, key)
-        for part in STORED
-        for key in getattr(snapshot, part.value)
-        if key not in wanted[part]
+        (part, key) for part in STORED for key in getattr(snapshot, part.value) if key not in wanted[part]
     ]
     first = remove(snapshot, gone)
     second = upsert(first.snapshot, listed)
     return Step(second.snapshot, first.changes | second.changes)
+
+
+def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
+    """`snapshot` with the stored maps of `source`, their indexes included."""
+    return replace(
+        snapshot,
+        cluster=source.cluster,
+        tenants=source.tenants,
+        networks=source.networks,
+        ports=source.ports,
+        classes=source.classes,
+        hypervisors=source.hypervisors,
+        bindings=source.bindings,
+        by_uid=source.by_uid,
+        by_network=source.by_network,
+    )
 
 
 def observe_interfaces(snapshot: Snapshot, seen: Mapping[Uid, Interface]) -> Step:

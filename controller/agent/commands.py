@@ -1,0 +1,117 @@
+"""Commands: what the core wants done, in order, as values.
+
+Place: made by `controller.agent.core` (pure), carried out by `controller.agent.loop`. Must not hold
+behaviour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from model.addresses import Address
+from model.change import Patch
+from model.ids import PortKey, Uid
+from model.route import Route
+
+
+class Sweep(Enum):
+    """Whether an audit may delete flows of ours that nobody wants: only when all sides are in sync."""
+
+    KEEP = "keep"
+    ORPHANS = "orphans"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Send the patch to the switch and wait for its acknowledgement."""
+
+    patch: Patch
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccounts:
+    """Stop the traffic of `links` (down), then purge, read and journal the counters, before the flows go."""
+
+    ports: tuple[PortKey, ...]
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLinks:
+    """Set these interfaces up: their ports live here now, flows included."""
+
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Claim the port in the store for this host."""
+
+    port: PortKey
+    uid: Uid
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the port back in the store."""
+
+    port: PortKey
+    uid: Uid
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureBridge:
+    """Make the bridge and its tunnel port be there, with this VTEP as local address."""
+
+    vtep: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the VTEPs for a sign of life; answers come back as events."""
+
+    vteps: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relearn:
+    """Ask the speaker for every received route again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Compare the switch with the program; put what is missing or wrong, and sweep orphans if told so."""
+
+    sweep: Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the snapshot to disk soon."""
+
+
+Command = (
+    Program
+    | CloseAccounts
+    | OpenLinks
+    | Announce
+    | Withdraw
+    | Bind
+    | Release
+    | EnsureBridge
+    | Probe
+    | Relearn
+    | Audit
+    | Save
+)

@@ -1,0 +1,312 @@
+"""Core: from one event to the next state of the agent and the commands that follow, all as values.
+
+Place: `controller.agent.loop` feeds events in and carries the commands out, in their order. Pure: no I/O,
+clocks
+come in. Must not send, read or wait.
+
+The order within one commit: routes of ports that leave are withdrawn, their traffic is stopped (link down,
+so that
+no flow changes: Open vSwitch would credit what it has not yet counted to the new path) and their accounts
+are closed,
+and only then their flows go; flows of ports that come are in the switch before their routes are announced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final
+
+from immutables import Map
+
+from bgp import learn, originate
+from bgp.codec.update import Update
+from bgp.table import Limits, Outcome, Table
+from controller.agent import binder, brake, commands, state
+from model.addresses import Address
+from model.change import Change, Part
+from model.ids import HostName, PortKey
+from model.intent import Binding
+from model.snapshot import Snapshot
+from pipelines import compile as pipeline
+
+LOG: Final = logging.getLogger(__name__)
+
+EPOCHS: Final = 1 << 12
+"""Accounting epochs wrap here (12 bits of the cookie); 0 is never used."""
+
+
+class Synced(Enum):
+    """Whether the speaker has heard every peer out (End-of-RIB)."""
+
+    YES = "yes"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """All that the agent knows.
+
+    `offered`: the stored maps as the store last said; `effective`: what the data plane is held to. They
+    differ
+    while the brake or the operator holds (`stop`), and then `pending` are the changes between them.
+    """
+
+    effective: Snapshot
+    offered: Snapshot
+    program: pipeline.Program
+    routes: originate.Originated
+    table: Table
+    pending: frozenset[Change] = frozenset()
+    stop: brake.Stop | None = None
+    confirmed: str = ""
+    store_complete: bool = False
+    session: bool = False
+    swept: bool = False
+    refusals: Map[PortKey, str] = Map()
+    asked: frozenset[PortKey] = frozenset()
+    adopted: frozenset[PortKey] = frozenset()
+    """Ports for which the switch has counters of an earlier life, and which do not live here yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    core: Core
+    commands: tuple[commands.Command, ...] = field(default=())
+
+
+def start(host: HostName, saved: Snapshot | None, limits: Limits) -> Core:
+    """The core of a fresh process; `saved` is the snapshot of its last life, if there is one."""
+    snapshot = Snapshot(host) if saved is None else replace(saved, host=host)
+    table = learn.restore(snapshot, limits)
+    held = replace(snapshot, remotes=table.remotes, floods=table.floods)
+    return Core(
+        effective=held,
+        offered=held,
+        program=pipeline.compile(held),
+        routes=originate.originate(held),
+        table=table,
+    )
+
+
+def on_store(
+    core: Core,
+    items: tuple[state.Item, ...],
+    gone: tuple[tuple[Part, object], ...],
+    whole: state.Whole,
+) -> Result:
+    """The store said something: all of it (`Whole.YES`) or what changed."""
+    if whole is state.Whole.YES:
+        step = state.replace_stored(core.offered, items)
+        core = replace(core, store_complete=True)
+    else:
+        removed = state.remove(core.offered, gone)  # type: ignore[arg-type]
+        step = state.join(removed, lambda s: state.upsert(s, items))
+    core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
+    return _release_hold(core)
+
+
+def on_inventory(core: Core, seen: state.Seen) -> Result:
+    """The local switch database said which bridge and interfaces there are."""
+    first = state.observe_switch(core.effective, seen.switch)
+    step = state.join(first, lambda s: state.observe_interfaces(s, seen.interfaces))
+    return _commit(core, step.snapshot, step.changes)
+
+
+def on_session(core: Core, epochs: Map[PortKey, int]) -> Result:
+    """The switch is there; `epochs` are those of the counters that it holds: they win over ours.
+
+    A counter flow that were put again under another epoch would keep its bytes and bill them twice.
+    """
+    step = state.upsert(core.effective, [(Part.EPOCH, key, epochs[key]) for key in sorted(epochs)])
+    waiting = frozenset(key for key in epochs if not lives_here(core.effective, key))
+    core = replace(core, session=False, adopted=waiting)
+    result = _commit(core, step.snapshot, step.changes)
+    core = replace(result.core, session=True, swept=False)
+    if core.effective.cluster is None:
+        return Result(core, result.commands)
+    return Result(core, (*result.commands, commands.Audit(commands.Sweep.KEEP)))
+
+
+def on_session_lost(core: Core) -> Result:
+    """Nothing can be sent until the switch is back; then an audit brings it up to date."""
+    return Result(replace(core, session=False))
+
+
+def on_updates(core: Core, updates: Iterable[tuple[str, Update]], now: float) -> Result:
+    """Peers said something: (peer, decoded UPDATE) each, in the order of arrival."""
+    return _learned(
+        core, [lambda t, p=peer, u=update: learn.receive(t, p, u, now) for peer, update in updates]
+    )
+
+
+def on_peer_up(core: Core, peer: str, now: float) -> Result:
+    """A BGP session came up."""
+    return _learned(core, [lambda table: learn.peer_up(table, peer, now)])
+
+
+def on_peer_down(core: Core, peer: str, now: float) -> Result:
+    """A BGP session was lost: its routes are held."""
+    return _learned(core, [lambda table: learn.peer_down(table, peer, now)])
+
+
+def on_probe_failed(core: Core, vtep: Address) -> Result:
+    """A VTEP that held routes lead to gives no sign of life."""
+    return _learned(core, [lambda table: learn.probe_failed(table, vtep)])
+
+
+def _learned(core: Core, steps: Iterable[Callable[[Table], tuple[Table, Outcome]]]) -> Result:
+    """Run steps of the learner and commit what came of them at once."""
+    table, snapshot, changes = core.table, core.effective, frozenset[Change]()
+    relearn = False
+    for step in steps:
+        table, outcome = step(table)
+        snapshot, more = outcome.apply(snapshot)
+        changes |= more
+        relearn |= bool(outcome.relearn) or outcome.relearn_all
+        for fault in outcome.faults:
+            LOG.warning("route refused host=%s reason=%s", core.effective.host, fault)
+    result = _commit(replace(core, table=table), snapshot, changes)
+    if relearn:
+        return Result(result.core, (*result.commands, commands.Relearn()))
+    return result
+
+
+def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result:
+    """The store answered: the binding after a claim, None after a release, or why a claim was refused."""
+    core = replace(core, asked=core.asked - {port})
+    if isinstance(answer, str):
+        return Result(replace(core, refusals=core.refusals.set(port, answer)))
+    if port in core.refusals:
+        core = replace(core, refusals=core.refusals.delete(port))
+    known = core.offered.bindings.get(port)
+    if answer is None:
+        answer = (
+            replace(known, active=False) if known is not None and known.host == core.offered.host else None
+        )
+    if answer is None or port not in core.offered.ports:
+        return Result(core)
+    step = state.upsert(core.offered, [(Part.BINDING, port, answer)])
+    core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
+    return _release_hold(core)
+
+
+def on_tick(core: Core, synced: Synced, now: float) -> Result:
+    """Time passed: retry refused claims, end holds, and sweep once when all three sides are in sync."""
+    learned = _learned(core, [lambda table: learn.tick(table, now)])
+    core = learned.core
+    retry = (
+        binder.claims(core.effective, sorted(core.refusals)) if core.stop is None else binder.Claims((), ())
+    )
+    core, asked = _claim(core, retry)
+    orders = (*learned.commands, *asked)
+    own = core.effective.this()
+    if own is not None and not core.session:
+        orders = (*orders, commands.EnsureBridge(own.vtep))
+    ready = core.session and core.store_complete and core.stop is None and core.effective.cluster is not None
+    if ready and not core.swept and synced is Synced.YES:
+        core = replace(core, swept=True, adopted=frozenset())
+        orders = (*orders, commands.Audit(commands.Sweep.ORPHANS))
+    return Result(core, orders)
+
+
+def _release_hold(core: Core) -> Result:
+    """Let the store's word become effective, unless the brake or the operator says otherwise."""
+    candidate = state.adopt_stored(core.effective, core.offered)
+    stop = _judge(core, candidate)
+    own = core.offered.this()
+    if stop is not None and own is not None and own.confirm == stop.token and not own.frozen:
+        core = replace(core, confirmed=stop.token)
+        stop = None
+    if stop is not None:
+        return Result(replace(core, stop=stop))
+    result = _commit(replace(core, stop=None, pending=frozenset()), candidate, core.pending)
+    dropped = sum(
+        len(g[1]) for c in result.commands if isinstance(c, commands.Program) for g in c.patch.groups
+    )
+    stop = brake.judge_flows(dropped, len(core.program.claims))
+    if stop is not None and (own is None or own.confirm != stop.token):
+        return Result(replace(core, stop=stop))
+    return result
+
+
+def _judge(core: Core, candidate: Snapshot) -> brake.Stop | None:
+    own = core.offered.this()
+    if own is not None and own.frozen:
+        return brake.Stop("frozen", "the operator froze this host", "")
+    return brake.judge(core.effective, candidate, core.pending)
+
+
+def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
+    """Make `new` effective: learn, compile, originate, claim; in that order."""
+    if not changes:
+        return Result(core)
+    table, outcome = learn.consider(core.table, new, changes)
+    new, learned = outcome.apply(new)
+    new, numbered = _number(core, new, changes)
+    changes = changes | learned | numbered
+    old = core.effective
+    program, patch = pipeline.recompile(core.program, old, new, changes)
+    routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)
+    leaving = _leaving(old, new, changes)
+    alive = frozenset(k for k in core.adopted if not lives_here(new, k))
+    core = replace(core, effective=new, table=table, program=program, routes=routes, adopted=alive)
+    orders: list[commands.Command] = []
+    own, before = new.this(), old.this()
+    if own is not None and (before is None or before.vtep != own.vtep):
+        orders.append(commands.EnsureBridge(own.vtep))
+    if withdraw:
+        orders.append(commands.Withdraw(withdraw))
+    if core.session and leaving:
+        orders.append(commands.CloseAccounts(leaving, _links(old, new, leaving)))
+    if core.session and patch:
+        orders.append(commands.Program(patch))
+    arriving = _leaving(new, old, changes)
+    if arriving:
+        orders.append(commands.OpenLinks(_links(new, new, arriving)))
+    if announce:
+        orders.append(commands.Announce(announce))
+    if outcome.relearn or outcome.relearn_all:
+        orders.append(commands.Relearn())
+    core, asked = _claim(core, binder.claims(new, binder.touched(new, changes)))
+    return Result(core, (*orders, *asked, commands.Save()))
+
+
+def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Command, ...]]:
+    ports = core.effective.ports
+    fresh = [k for k in claims.bind if k not in core.asked]
+    given = [k for k in claims.release if k not in core.asked]
+    orders: list[commands.Command] = [commands.Bind(k, ports[k].uid) for k in fresh]
+    orders += [commands.Release(k, ports[k].uid) for k in given]
+    return replace(core, asked=core.asked | set(fresh) | set(given)), tuple(orders)
+
+
+def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
+    """Whether a port has flows on this host."""
+    port = snapshot.ports.get(key)
+    return port is not None and port.uid in snapshot.interfaces and snapshot.bound_here(key)
+
+
+def _number(core: Core, new: Snapshot, changes: frozenset[Change]) -> tuple[Snapshot, frozenset[Change]]:
+    """A new accounting epoch for each port that comes to live here, unless the switch still counts for it."""
+    items: list[state.Item] = []
+    for key in sorted(binder.touched(new, changes)):
+        if not lives_here(new, key) or (key in core.adopted and key in new.epochs):
+            continue
+        if key not in new.epochs or not lives_here(core.effective, key):
+            items.append((Part.EPOCH, key, new.epochs.get(key, 0) % (EPOCHS - 1) + 1))
+    step = state.upsert(new, items)
+    return step.snapshot, step.changes
+
+
+def _leaving(old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> tuple[PortKey, ...]:
+    keys = binder.touched(new, changes) | binder.touched(old, changes)
+    return tuple(sorted(k for k in keys if lives_here(old, k) and not lives_here(new, k)))
+
+
+def _links(ports: Snapshot, present: Snapshot, keys: tuple[PortKey, ...]) -> tuple[str, ...]:
+    """Names of the interfaces of ports, known from one snapshot and still there in another."""
+    found = (present.interfaces.get(ports.ports[key].uid) for key in keys)
+    return tuple(interface.name for interface in found if interface is not None)

@@ -1,0 +1,76 @@
+"""Effects: the hands that the loop holds, as one value.
+
+Place: made by `controller.daemon.agent`, used by `controller.agent.loop`; tests pass their own. Must not
+decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from immutables import Map
+
+from controller.agent.commands import Sweep
+from controller.agent.switching import Found
+from model.addresses import Address
+from model.change import Patch
+from model.ids import PortKey, Uid
+from model.report import Report
+from model.route import Route
+from model.snapshot import Snapshot
+from pipelines.compile import Program
+
+
+class Switch(Protocol):
+    """See `controller.agent.switching.Switching`."""
+
+    def ensure(self, vtep: Address) -> None: ...
+    def program(self, patch: Patch) -> None: ...
+    def audit(self, program: Program, sweep: Sweep) -> Found: ...
+    def epochs(self) -> Map[PortKey, int]: ...
+    def open_links(self, links: tuple[str, ...]) -> None: ...
+    def alarms(self) -> tuple[str, ...]: ...
+
+
+class Meter(Protocol):
+    """See `controller.agent.metering.Metering`."""
+
+    def read(self, snapshot: Snapshot) -> None: ...
+    def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None: ...
+    def alarms(self) -> tuple[str, ...]: ...
+
+
+class Speaker(Protocol):
+    """See `bgp.client.Client`."""
+
+    def announce(self, routes: Iterable[Route]) -> int: ...
+    def withdraw(self, routes: Iterable[Route]) -> int: ...
+    def eor(self) -> None: ...
+    def replay(self, targets: Iterable[bytes] | None = None) -> None: ...
+
+
+class Keeper(Protocol):
+    """See `controller.agent.keeper.Keeper`."""
+
+    def bind(self, port: PortKey, uid: Uid) -> None: ...
+    def unbind(self, port: PortKey, uid: Uid) -> None: ...
+    def report(self, report: Report) -> None: ...
+
+
+class Prober(Protocol):
+    """Asks VTEPs for a sign of life; silence comes as an event."""
+
+    def ask(self, vteps: tuple[Address, ...]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """`speaker` None: a host without EVPN (a cluster of one)."""
+
+    switch: Switch
+    meter: Meter
+    speaker: Speaker | None
+    keeper: Keeper
+    prober: Prober

@@ -1,0 +1,56 @@
+"""Events: what reaches the agent's loop, as values on one queue.
+
+Place: put by callbacks of the watches and threads, which do nothing else; taken by `controller.agent.loop`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bgp import client
+from controller.agent.state import Seen
+from controller.store.watch import Batch
+from model.addresses import Address
+from model.ids import PortKey
+from model.intent import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The local switch database as it is now. `system_id`: this host's name, empty if not set."""
+
+    system_id: str
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """The OpenFlow session with the bridge stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The store's answer: the binding after a claim, None after a release, or why a claim was refused."""
+
+    port: PortKey
+    answer: Binding | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A VTEP did not answer its probes."""
+
+    vtep: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the loop."""
+
+
+Event = Batch | Inventory | SessionUp | SessionDown | Answered | Silent | Stop | client.Event

@@ -1,0 +1,314 @@
+"""Loop: the one thread that owns the agent's state; takes events, runs the core, carries its commands out.
+
+Place: the agent's heart. Every callback of a watch or session only enqueues here. Must not decide what the
+core can.
+A command that fails leaves the state as it is and an audit due: the switch is compared with the program
+again.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from bgp import client, learn
+from controller.agent import commands, core, disk, reporting, state
+from controller.agent.core import Core, Result, Synced
+from controller.agent.effects import Effects
+from controller.agent.events import (
+    Answered,
+    Event,
+    Inventory,
+    SessionDown,
+    SessionUp,
+    Silent,
+    Stop,
+)
+from controller.store.watch import Batch
+from model.errors import RingfenceError
+from model.report import State
+
+LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. `tick`: holds, claims and sweeps; `save`: least time between snapshots on disk; `report`:
+    least
+    time between reports; `heartbeat`: most time; `read`: between readings of counters; `audit`: of the
+    switch.
+    """
+
+    tick: float = 1.0
+    save: float = 1.0
+    report: float = 0.2
+    heartbeat: float = 5.0
+    read: float = 10.0
+    audit: float = 60.0
+
+
+@dataclass(slots=True)
+class _Due:
+    """When each periodic work is next due, on the monotonic clock."""
+
+    tick: float = 0.0
+    save: float = 0.0
+    report: float = 0.0
+    heartbeat: float = 0.0
+    read: float = 0.0
+    audit: float = 0.0
+
+
+class Loop:
+    """`effects` are the hands; `events` the one queue that every callback puts into."""
+
+    def __init__(
+        self,
+        start: Core,
+        effects: Effects,
+        events: queue.SimpleQueue[Event],
+        directory: Path,
+        pace: Pace,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.core = start
+        self._effects = effects
+        self._events = events
+        self._path = directory / "snapshot.json"
+        self._pace = pace
+        self._clock = clock
+        self._wall = wall
+        self._due = _Due()
+        self._around = reporting.Circumstance(store="the store has not been read yet")
+        self._unsaved = False
+        self._unsaid = True
+        self._audit_due = False
+        self._speaker_synced = effects.speaker is None
+        self._stated: tuple[State, str] = (State.STARTING, "")
+        self._since_ms = wall()
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until a Stop event."""
+        if self._effects.speaker is not None:
+            self._effects.speaker.announce(self.core.routes.ordered())
+        while not self._stopping:
+            self._take(max(0.0, self._next() - self._clock()))
+            self._periodic()
+        self._save()
+
+    def _take(self, wait: float) -> None:
+        """Handle what is there; updates of peers are handed over together."""
+        try:
+            event = self._events.get(timeout=wait) if wait else self._events.get_nowait()
+        except queue.Empty:
+            return
+        updates: list[client.Received] = []
+        for _ in range(1_000):
+            if isinstance(event, client.Received):
+                updates.append(event)
+            else:
+                self._hear(updates)
+                updates = []
+                self._handle(event)
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                break
+        else:
+            self._events.put(event)
+        self._hear(updates)
+
+    def _hear(self, updates: list[client.Received]) -> None:
+        if updates:
+            self._become(core.on_updates(self.core, [(u.peer, u.update) for u in updates], self._clock()))
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Batch():
+                self._around = replace(self._around, store="")
+                whole = state.Whole.YES if event.complete else state.Whole.NO
+                self._become(core.on_store(self.core, event.upserts, event.deletes, whole))
+            case Inventory():
+                self._become(core.on_inventory(self.core, event.seen))
+            case SessionUp():
+                self._session_up()
+            case SessionDown():
+                LOG.warning("switch lost host=%s reason=%s", self.core.effective.host, event.reason)
+                self._become(core.on_session_lost(self.core))
+            case Answered():
+                self._become(core.on_answer(self.core, event.port, event.answer))
+            case Silent():
+                self._become(core.on_probe_failed(self.core, event.vtep))
+            case client.PeerUp():
+                self._peer(event.peer, "up")
+                self._become(core.on_peer_up(self.core, event.peer, self._clock()))
+            case client.PeerDown():
+                self._peer(event.peer, "down")
+                self._become(core.on_peer_down(self.core, event.peer, self._clock()))
+            case client.Synced():
+                self._speaker_synced = True
+            case client.Attached():
+                LOG.info("speaker attached host=%s", self.core.effective.host)
+                self._complete_routes()
+            case client.Detached():
+                self._speaker_synced = False
+                LOG.warning("speaker lost host=%s reason=%s", self.core.effective.host, event.reason)
+            case client.Acknowledged():
+                pass
+            case Stop():
+                self._stopping = True
+        self._unsaid = True
+
+    def _session_up(self) -> None:
+        try:
+            epochs = self._effects.switch.epochs()
+        except RingfenceError as error:
+            LOG.warning("counters not read host=%s reason=%s", self.core.effective.host, error)
+            self._events.put(SessionDown(str(error)))
+            return
+        self._become(core.on_session(self.core, epochs))
+
+    def _peer(self, peer: str, now: str) -> None:
+        LOG.info("BGP peer host=%s peer=%s state=%s", self.core.effective.host, peer, now)
+        self._around = replace(self._around, peers={**self._around.peers, peer: now})
+
+    def _become(self, result: Result) -> None:
+        """The next state, then its commands in their order."""
+        before = self.core
+        self.core = result.core
+        for command in result.commands:
+            try:
+                self._carry_out(command, before)
+            except RingfenceError as error:
+                LOG.error("%s failed host=%s: %s", type(command).__name__, self.core.effective.host, error)
+                self._audit_due = True
+        if not before.store_complete and self.core.store_complete:
+            self._complete_routes()
+
+    def _carry_out(self, command: commands.Command, before: Core) -> None:
+        effects = self._effects
+        match command:
+            case commands.Program():
+                effects.switch.program(command.patch)
+            case commands.CloseAccounts():
+                effects.meter.close(before.effective, command.ports, command.links)
+            case commands.OpenLinks():
+                effects.switch.open_links(command.links)
+            case commands.Announce():
+                if effects.speaker is not None:
+                    effects.speaker.announce(command.routes)
+            case commands.Withdraw():
+                if effects.speaker is not None:
+                    effects.speaker.withdraw(command.routes)
+            case commands.Bind():
+                effects.keeper.bind(command.port, command.uid)
+            case commands.Release():
+                effects.keeper.unbind(command.port, command.uid)
+            case commands.EnsureBridge():
+                effects.switch.ensure(command.vtep)
+            case commands.Probe():
+                effects.prober.ask(command.vteps)
+            case commands.Relearn():
+                if effects.speaker is not None:
+                    effects.speaker.replay()
+            case commands.Audit():
+                self._audit(command.sweep)
+            case commands.Save():
+                self._unsaved = True
+
+    def _audit(self, sweep: commands.Sweep) -> None:
+        self._audit_due = False
+        if sweep is commands.Sweep.ORPHANS:
+            self._effects.meter.read(self.core.effective)
+        found = self._effects.switch.audit(self.core.program, sweep)
+        drift = self._around.drift
+        self._around = replace(
+            self._around,
+            drift=replace(
+                drift,
+                missing=drift.missing + found.missing,
+                wrong=drift.wrong + found.wrong,
+                orphans=drift.orphans + found.orphans,
+                alien=found.alien,
+                audits=drift.audits + 1,
+            ),
+        )
+        self._due.audit = self._clock() + self._pace.audit
+
+    def _complete_routes(self) -> None:
+        """Tell the speaker that our routes are complete, once the store has been heard out."""
+        if self._effects.speaker is not None and self.core.store_complete and self.core.stop is None:
+            self._effects.speaker.eor()
+
+    def _next(self) -> float:
+        due = self._due
+        first = min(due.tick, due.heartbeat, due.read, due.audit)
+        if self._unsaved:
+            first = min(first, due.save)
+        if self._unsaid:
+            first = min(first, due.report)
+        return first
+
+    def _periodic(self) -> None:
+        now = self._clock()
+        if now >= self._due.tick:
+            self._due.tick = now + self._pace.tick
+            self._become(core.on_tick(self.core, self._synced(), now))
+            self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
+        if now >= self._due.read:
+            self._due.read = now + self._pace.read
+            if self.core.session:
+                self._guarded(lambda: self._effects.meter.read(self.core.effective))
+        if self.core.session and self.core.effective.cluster is not None:
+            if now >= self._due.audit or self._audit_due:
+                self._due.audit = now + self._pace.audit
+                self._guarded(lambda: self._audit(commands.Sweep.KEEP))
+        elif now >= self._due.audit:
+            self._due.audit = now + self._pace.audit
+        if self._unsaved and now >= self._due.save:
+            self._save()
+        if now >= self._due.heartbeat or (self._unsaid and now >= self._due.report):
+            self._say(now)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except RingfenceError as error:
+            LOG.warning("periodic work failed host=%s: %s", self.core.effective.host, error)
+
+    def _synced(self) -> Synced:
+        ended = all(peer.ended for peer in self.core.table.peers.values())
+        return Synced.YES if self._speaker_synced and ended else Synced.NO
+
+    def _save(self) -> None:
+        self._unsaved = False
+        self._due.save = self._clock() + self._pace.save
+        try:
+            disk.save(self.core.effective, self._path)
+        except OSError as error:
+            LOG.error("snapshot not saved host=%s path=%s: %s", self.core.effective.host, self._path, error)
+
+    def _say(self, now: float) -> None:
+        self._unsaid = False
+        self._due.report = now + self._pace.report
+        self._due.heartbeat = now + self._pace.heartbeat
+        around = replace(self._around, alarms=(*self._effects.meter.alarms(), *self._effects.switch.alarms()))
+        stated = reporting.judge(self.core, around)
+        if stated != self._stated:
+            LOG.info(
+                "state host=%s from=%s to=%s reason=%s",
+                self.core.effective.host,
+                self._stated[0].value,
+                stated[0].value,
+                stated[1],
+            )
+            self._stated = stated
+            self._since_ms = self._wall()
+        self._effects.keeper.report(reporting.report(self.core, around, self._wall(), self._since_ms))

@@ -1,0 +1,162 @@
+"""Reporting: the core's state as the report that `ringfence status` shows.
+
+Place: pure; the loop hands the result to the keeper. Must not hold a secret: every agent can read reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bgp import learn, show
+from controller.agent import binder
+from controller.agent.core import Core
+from model.addresses import format_mac
+from model.ids import HostName, Mac, NetworkKey
+from model.intent import Port
+from model.report import (
+    Drift,
+    EvpnReport,
+    LearnedReport,
+    PeerReport,
+    RejectedReport,
+    Report,
+    State,
+)
+from model.route import Rejected
+from model.snapshot import Snapshot
+
+SAMPLE: Final = 500
+"""Routes shown at most, of each sort."""
+VERSION: Final = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstance:
+    """What the loop knows besides the core. `peers`: address -> state; `alarms`: what is wrong now, in
+    words."""
+
+    peers: Mapping[str, str] = field(default_factory=dict)
+    alarms: tuple[str, ...] = ()
+    drift: Drift = Drift()
+    store: str = ""
+    """Why the store is not followed; empty if it is."""
+
+
+def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Report:
+    """The report of now; `since_ms`: when the state was entered."""
+    state, reason = judge(core, around)
+    snapshot = core.effective
+    return Report(
+        host=snapshot.host,
+        stamp_ms=stamp_ms,
+        generation=snapshot.cluster.generation if snapshot.cluster and core.session else 0,
+        state=state,
+        reason=reason,
+        since_ms=since_ms,
+        ports=binder.port_reports(snapshot, core.refusals),
+        flows=len(core.program.claims),
+        drift=around.drift,
+        evpn=_evpn(core, around),
+        datapath=snapshot.switch.datapath if snapshot.switch else "",
+        version=VERSION,
+        confirm=core.confirmed,
+    )
+
+
+def judge(core: Core, around: Circumstance) -> tuple[State, str]:
+    """One state, the gravest that holds, and why."""
+    if core.stop is not None:
+        token = core.stop.token
+        remedy = (
+            f"ringfence confirm {core.effective.host} {token}" if token else "thaw it: ringfence unfreeze"
+        )
+        return (
+            State.FROZEN,
+            f"{core.stop.rule}: {core.stop.message}. Data plane unchanged. To go on: {remedy}",
+        )
+    if core.effective.cluster is None:
+        return State.STARTING, around.store or "the store has not been read yet"
+    if core.effective.this() is None:
+        host = core.effective.host
+        return State.WAITING, f"no Hypervisor {host!r} is declared: apply one, with its VTEP"
+    if core.effective.switch is None or not core.session:
+        return State.DEGRADED, "no session with Open vSwitch: is ovs-vswitchd running?"
+    reasons = [around.store] if around.store else []
+    reasons += [
+        f"BGP peer {peer} is {state}" for peer, state in sorted(around.peers.items()) if state != "up"
+    ]
+    reasons += around.alarms
+    if reasons:
+        return State.DEGRADED, "; ".join(reasons)
+    return State.IN_SYNC, ""
+
+
+def _evpn(core: Core, around: Circumstance) -> EvpnReport:
+    snapshot = core.effective
+    refused = learn.rejected(core.table)
+    learned = sorted(snapshot.remotes)[:SAMPLE]
+    floods = sorted(snapshot.floods, key=lambda k: (k[0], str(k[1])))[:SAMPLE]
+    names = {"up": "established", "down": "connect"}
+    return EvpnReport(
+        peers=tuple(PeerReport(p, names.get(s, s)) for p, s in sorted(around.peers.items())),
+        originated=len(core.routes.routes),
+        learned=len(snapshot.remotes) + len(snapshot.floods),
+        refused=len(refused),
+        missing=missing(snapshot),
+        rejected=tuple(_rejected(r) for r in refused[:SAMPLE]),
+        learned_routes=(
+            *(_mac(core, *key) for key in learned),
+            *(LearnedReport("flood", _network(snapshot, n), str(vtep)) for n, vtep in floods),
+        ),
+    )
+
+
+def missing(snapshot: Snapshot) -> int:
+    """MACs that the store places elsewhere, in networks that live here, and that nobody has announced."""
+    count = 0
+    for key in snapshot.by_network:
+        ports = snapshot.ports_of(key)
+        if any(snapshot.bound_here(p.key) for p in ports):
+            count += sum(1 for p in ports if _elsewhere(snapshot, p) and (key, p.mac) not in snapshot.remotes)
+    return count
+
+
+def _elsewhere(snapshot: Snapshot, port: Port) -> bool:
+    binding = snapshot.bindings.get(port.key)
+    if binding is not None and binding.active:
+        return binding.host != snapshot.host
+    return _any_external(snapshot, port.hosts)
+
+
+def _any_external(snapshot: Snapshot, hosts: Iterable[HostName]) -> bool:
+    found = (snapshot.hypervisors.get(h) for h in hosts)
+    return any(h is not None and h.external for h in found)
+
+
+def _mac(core: Core, network: NetworkKey, mac: Mac) -> LearnedReport:
+    snapshot = core.effective
+    remote = snapshot.remotes[network, mac]
+    owner = core.table.lookup.port(network, mac)
+    return LearnedReport(
+        kind="mac",
+        network=_network(snapshot, network),
+        vtep=str(remote.vtep),
+        mac=format_mac(mac),
+        addresses=tuple(str(a) for a in remote.addresses),
+        sequence=remote.sequence,
+        port="" if owner is None or owner not in snapshot.ports else snapshot.ports[owner].name,
+    )
+
+
+def _network(snapshot: Snapshot, key: NetworkKey) -> str:
+    network = snapshot.networks.get(key)
+    if network is None:
+        return f"network {key}"
+    tenant = snapshot.tenants.get(network.tenant)
+    return f"{tenant.name if tenant else network.tenant}/{network.name}"
+
+
+def _rejected(refused: Rejected) -> RejectedReport:
+    return RejectedReport(show.text(refused.route), refused.peer, refused.reason)

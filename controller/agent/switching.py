@@ -1,0 +1,137 @@
+"""Switching: the agent's hands on Open vSwitch: program, audit, counters, bridge, links.
+
+Place: effects, called by the loop's thread only. Must not decide what is wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from immutables import Map
+
+from controller.agent.commands import Sweep
+from controller.southbound.netlink.links import Link, set_link
+from controller.southbound.openflow import audit
+from controller.southbound.openflow.channel import Channel
+from controller.southbound.openflow.dump import Counters
+from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.openflow.session import TARGET
+from controller.southbound.ovsdb.database import SwitchDatabase
+from controller.southbound.ovsdb.layout import Layout
+from model.addresses import Address
+from model.change import Patch
+from model.errors import Unavailable
+from model.ids import PortKey
+from pipelines import cookies
+from pipelines.accounts import ACCOUNT_TABLE
+from pipelines.compile import Program
+
+LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an audit found, in flows: missing and wrong were put, orphans deleted if told so, alien left."""
+
+    missing: int
+    wrong: int
+    orphans: int
+    alien: int
+
+
+class Switching:
+    """`rundir`: of this host's Open vSwitch; `datapath`: `netdev` or `system`."""
+
+    def __init__(
+        self,
+        database: SwitchDatabase,
+        rundir: Path,
+        bridge: str,
+        datapath: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._bridge = bridge
+        self._datapath = datapath
+        self._clock = clock
+        self._encoder = Encoder()
+        self._channel = Channel(rundir / f"{bridge}.mgmt", self._encoder)
+        self._refused = 0
+
+    def ensure(self, vtep: Address) -> None:
+        """Bridge, tunnel port and controller are there; writes nothing if they are already."""
+        self._database.ensure(Layout(self._bridge, self._datapath, vtep, TARGET))
+
+    def program(self, patch: Patch) -> None:
+        """Send and wait for every acknowledgement; refused groups are logged, counted and left out."""
+        outcome = self._channel.send(patch)
+        self._refused = len(outcome.refused)
+        for refused in outcome.refused:
+            LOG.error("flow refused: %s: %s", refused.fault.object, refused.fault.message)
+
+    def audit(self, program: Program, sweep: Sweep) -> Found:
+        """Compare every table with the program, mend what differs, sweep orphans if told so."""
+        began = self._clock()
+        dumps = [self._channel.dump(table) for table in self._channel.active_tables()]
+        findings = audit.compare(self._encoder, program.flows(), dumps)
+        put = (*findings.missing, *findings.wrong)
+        if put:
+            # a group each: a flow that the switch refuses must not keep the others out
+            self.program(Patch(tuple(((flow,), ()) for flow in put)))
+        orphans = 0
+        if sweep is Sweep.ORPHANS and findings.orphans:
+            orphans = self._channel.delete_observed(findings.orphans)
+        if put or orphans:
+            LOG.info(
+                "switch mended missing=%d wrong=%d orphans=%d right=%d alien=%d milliseconds=%.0f",
+                len(findings.missing),
+                len(findings.wrong),
+                orphans,
+                findings.right,
+                findings.alien,
+                (self._clock() - began) * 1e3,
+            )
+        return Found(len(findings.missing), len(findings.wrong), orphans, findings.alien)
+
+    def counters(self) -> Counters:
+        """The accounting table as arrays."""
+        return self._channel.counters(ACCOUNT_TABLE)
+
+    def epochs(self) -> Map[PortKey, int]:
+        """The accounting epoch under which the switch counts for each port."""
+        found: dict[PortKey, int] = {}
+        for raw in self.counters().cookie.tolist():
+            cookie = cookies.parse(raw)
+            if cookie is not None and cookie.kind is cookies.Kind.ACCOUNT:
+                found[cookie.port] = cookie.epoch
+        return Map(found)
+
+    def open_links(self, links: tuple[str, ...]) -> None:
+        """Set the interfaces of newly bound ports up; one that has no kernel device is passed over."""
+        self._set(links, Link.UP)
+
+    def close_links(self, links: tuple[str, ...]) -> tuple[str, ...]:
+        """Set interfaces down; the names of those that could not be."""
+        return self._set(links, Link.DOWN)
+
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong now, in words."""
+        return (f"Open vSwitch refuses {self._refused} flows: see the agent's log",) if self._refused else ()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
+
+    def _set(self, links: tuple[str, ...], link: Link) -> tuple[str, ...]:
+        failed = []
+        for name in links:
+            try:
+                set_link(name, link)
+            except Unavailable as error:
+                LOG.warning("link not set %s: %s", link.value, error)
+                failed.append(name)
+        return tuple(failed)

@@ -1,0 +1,214 @@
+"""`ringfenced agent`: wires the agent of one hypervisor together and runs its loop.
+
+Place: the only place that makes every hand of the agent. Must not hold logic of the loop or the core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import queue
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from accounting.journal import Journal
+from bgp.client import Client
+from bgp.table import Limits
+from controller.agent import core, disk
+from controller.agent.effects import Effects
+from controller.agent.events import Event, Inventory, SessionDown, SessionUp
+from controller.agent.keeper import Keeper
+from controller.agent.loop import Loop, Pace
+from controller.agent.meter import Meter, read_boot_id
+from controller.agent.metering import Metering, Vantage, read_wires
+from controller.agent.probing import Probing
+from controller.agent.state import Seen
+from controller.agent.switching import Switching
+from controller.agent.upload import UnixPost, Uploader
+from controller.southbound.openflow.session import Callbacks, SessionRunner
+from controller.southbound.ovsdb.database import SwitchDatabase
+from controller.southbound.ovsdb.reading import Local
+from controller.southbound.probe import Prober
+from controller.store.watch import Watch
+from controller.store.writer import Store
+from model.ids import HostName
+
+LOG: Final = logging.getLogger(__name__)
+_NONE: Final = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`speaker` None: no EVPN on this host (a cluster of one)."""
+
+    store: str
+    rundir: Path
+    bridge: str
+    datapath: str
+    speaker: Path | None
+    api: Path
+    state: Path
+    pace: Pace
+    limits: Limits
+
+
+def run(argv: Sequence[str]) -> int:
+    """Until terminated."""
+    settings = parse(argv)
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o750)
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    named = _SystemId()
+    database = SwitchDatabase(
+        f"unix:{settings.rundir / 'db.sock'}",
+        settings.rundir,
+        lambda local: _on_local(local, named, events.put),
+        settings.bridge,
+    )
+    database.start()
+    host = named.wait()
+    LOG.info("agent begins host=%s rundir=%s datapath=%s", host, settings.rundir, settings.datapath)
+    with _Hands(settings, host, database, events) as hands:
+        saved = disk.load(settings.state / "snapshot.json")
+        if saved is not None and saved.host != host:
+            LOG.error("snapshot of another host is passed over host=%s found=%s", host, saved.host)
+            saved = None
+        start = core.start(host, saved, settings.limits)
+        loop = Loop(start, hands.effects, events, settings.state, settings.pace)
+        hands.start()
+        try:
+            loop.run()
+        finally:
+            LOG.info("agent ends host=%s", host)
+    database.stop()
+    return 0
+
+
+def parse(argv: Sequence[str]) -> Settings:
+    """Flags over an optional JSON settings file with the same names."""
+    parser = argparse.ArgumentParser(prog="ringfenced agent", description="The agent of one hypervisor.")
+    parser.add_argument("--config", type=Path, help="JSON file with the same keys, dashes as underscores")
+    parser.add_argument("--store", default="unix:/run/ringfence/store.sock", help="remote of the store")
+    parser.add_argument("--ovs-rundir", type=Path, default=Path("/run/openvswitch"))
+    parser.add_argument("--bridge", default="br-int")
+    parser.add_argument("--datapath", choices=("system", "netdev"), default="system")
+    parser.add_argument(
+        "--speaker", default="unix:/run/ringfence/speaker.sock", help="unix:PATH, or none: no EVPN"
+    )
+    parser.add_argument("--api", default="unix:/run/ringfence/api.sock", help="unix:PATH, for egress records")
+    parser.add_argument("--state", type=Path, default=Path("/var/lib/ringfence/agent"))
+    parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
+    parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
+    parser.add_argument("--hold", type=float, default=180.0, help="seconds that a withdrawn route is held")
+    file = parser.parse_known_args(argv)[0].config
+    if file is not None:
+        values: dict[str, Any] = json.loads(file.read_text())
+        parser.set_defaults(**{k: type(parser.get_default(k) or "")(v) for k, v in values.items()})
+    given = parser.parse_args(argv)
+    speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
+    return Settings(
+        store=given.store,
+        rundir=given.ovs_rundir,
+        bridge=given.bridge,
+        datapath=given.datapath,
+        speaker=speaker,
+        api=Path(given.api.removeprefix("unix:")),
+        state=given.state,
+        pace=Pace(read=given.read_every, audit=given.audit_every),
+        limits=Limits(hold=given.hold),
+    )
+
+
+class _SystemId:
+    """The first name that the switch database gives this host; it stays for the life of the process."""
+
+    def __init__(self) -> None:
+        self._known = threading.Event()
+        self._name = ""
+
+    def offer(self, name: str) -> None:
+        if name and not self._name:
+            self._name = name
+            self._known.set()
+        elif name != self._name:
+            LOG.error("system-id changed from=%s to=%s: restart the agent", self._name, name)
+
+    def wait(self) -> HostName:
+        while not self._known.wait(10.0):
+            LOG.warning("waiting for Open_vSwitch external_ids:system-id: is ovsdb-server running?")
+        return HostName(self._name)
+
+
+def _on_local(local: Local, named: _SystemId, put: Callable[[Event], None]) -> None:
+    if local.system_id:
+        named.offer(local.system_id)
+    put(Inventory(local.system_id, Seen(local.switch, local.interfaces)))
+
+
+class _Hands:
+    """Everything that the loop uses, started and stopped in order."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: HostName,
+        database: SwitchDatabase,
+        events: queue.SimpleQueue[Event],
+    ) -> None:
+        put = events.put
+        vantage = Vantage()
+        self._switching = Switching(
+            database, settings.rundir, settings.bridge, settings.datapath, time.monotonic
+        )
+        journal = Journal(settings.state / "egress")
+        refused = settings.state / "egress-refused.jsonl"
+        self._uploader = Uploader(journal, host, UnixPost(settings.api), refused, random.Random())
+        meter = Meter(
+            journal,
+            self._switching.counters,
+            lambda: time.time_ns() // 1_000_000,
+            read_wires=lambda: read_wires(vantage),
+            on_written=self._uploader.wake,
+        )
+        self._metering = Metering(
+            meter, vantage, self._switching, self._uploader, journal, settings.rundir, read_boot_id()
+        )
+        self._store = Store(settings.store)
+        self._keeper = Keeper(self._store, host, put)
+        self._probing = Probing(Prober(secrets.randbits(64)), put)
+        self._speaker = None if settings.speaker is None else Client(str(settings.speaker), put)
+        self._watch = Watch(settings.store, host, put)
+        callbacks = Callbacks(
+            on_up=lambda _: put(SessionUp()),
+            on_down=lambda reason: put(SessionDown(reason)),
+            on_port=lambda *_: None,  # the switch database says the same, with the iface-id
+        )
+        self._session = SessionRunner(settings.rundir, callbacks)
+        self.effects = Effects(self._switching, self._metering, self._speaker, self._keeper, self._probing)
+
+    def __enter__(self) -> _Hands:
+        return self
+
+    def start(self) -> None:
+        """Begin to hear the world; the switch first, so that a restart adopts before it changes."""
+        self._session.start()
+        self._uploader.start()
+        self._keeper.start()
+        self._probing.start()
+        self._watch.start()
+        if self._speaker is not None:
+            self._speaker.start()
+
+    def __exit__(self, *_: object) -> None:
+        for part in (self._watch, self._session, self._probing, self._keeper, self._metering):
+            part.stop()
+        if self._speaker is not None:
+            self._speaker.stop()
+        self._store.close()
+        self._switching.close()

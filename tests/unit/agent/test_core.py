@@ -1,0 +1,167 @@
+"""The core: events in, commands out, in the order that loses neither packets nor bytes."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+from immutables import Map
+
+from bgp.table import Limits
+from controller.agent import commands, core, state
+from model.change import Part
+from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
+from model.inventory import Interface, Switch
+
+HOST = HostName("hv1")
+OTHER = HostName("hv2")
+NET = NetworkKey(1)
+
+
+def port(n: int, host: HostName = HOST) -> Port:
+    mac = Mac(0x020000000000 + n)
+    return Port(Uid(f"uid-{n}"), NET, f"p{n}", PortKey(n), mac, (ip_address(f"10.0.0.{n + 1}"),), (host,))
+
+
+def items(*ports: Port, generation: int = 1, frozen: int = 0, confirm: str = "") -> tuple[state.Item, ...]:
+    network = Network(Uid("n1"), TenantKey(1), "net", NET, Vni(5001), (ip_network("10.0.0.0/24"),))
+    own = Hypervisor(HOST, ip_address("192.0.2.11"), 1, False, bool(frozen), confirm)
+    return (
+        (Part.CLUSTER, None, Cluster(Uid("c1"), generation, 65000)),
+        (Part.TENANT, TenantKey(1), Tenant(Uid("t1"), "acme", TenantKey(1))),
+        (Part.NETWORK, NET, network),
+        (Part.HYPERVISOR, HOST, own),
+        (Part.HYPERVISOR, OTHER, Hypervisor(OTHER, ip_address("192.0.2.12"), 2)),
+        *((Part.PORT, p.key, p) for p in ports),
+    )
+
+
+def seen(*ports: int) -> state.Seen:
+    found = {Uid(f"uid-{n}"): Interface(f"tap{n}", Uid(f"uid-{n}"), 10 + n) for n in ports}
+    return state.Seen(Switch("netdev", 1, "run-1"), found)
+
+
+def fresh() -> core.Core:
+    return core.start(HOST, None, Limits())
+
+
+def running(*plugged: int) -> core.Core:
+    """In session, with the ports bound and programmed."""
+    now = core.on_session(fresh(), Map()).core
+    now = core.on_inventory(now, seen(*plugged)).core
+    now = core.on_store(now, items(*(port(n) for n in (1, 2))), (), state.Whole.YES).core
+    for n in plugged:
+        now = core.on_answer(now, PortKey(n), Binding(PortKey(n), HOST, 0, True)).core
+    return now
+
+
+def kinds(result: core.Result) -> list[type]:
+    return [type(c) for c in result.commands]
+
+
+def test_a_plugged_port_is_claimed_programmed_opened_and_announced_in_that_order() -> None:
+    now = core.on_session(fresh(), Map()).core
+    now = core.on_inventory(now, seen(1)).core
+    claimed = core.on_store(now, items(port(1)), (), state.Whole.YES)
+    assert commands.Bind(PortKey(1), Uid("uid-1")) in claimed.commands
+    bound = core.on_answer(claimed.core, PortKey(1), Binding(PortKey(1), HOST, 0, True))
+    assert kinds(bound) == [commands.Program, commands.OpenLinks, commands.Announce, commands.Save]
+    assert bound.core.effective.epochs[PortKey(1)] == 1
+
+
+def test_a_port_that_leaves_is_withdrawn_closed_and_only_then_deleted() -> None:
+    result = core.on_store(running(1, 2), (), ((Part.PORT, PortKey(1)),), state.Whole.NO)
+    assert kinds(result) == [
+        commands.Withdraw,
+        commands.CloseAccounts,
+        commands.Program,
+        commands.Save,
+    ]
+    closing = result.commands[1]
+    assert closing == commands.CloseAccounts((PortKey(1),), ("tap1",))
+
+
+def test_an_unplugged_port_has_no_link_to_stop_and_is_released() -> None:
+    result = core.on_inventory(running(1, 2), seen(2))
+    assert commands.CloseAccounts((PortKey(1),), ()) in result.commands
+    assert commands.Release(PortKey(1), Uid("uid-1")) in result.commands
+
+
+def test_the_same_word_twice_commands_nothing() -> None:
+    now = running(1, 2)
+    stored = (*items(port(1), port(2)), *((Part.BINDING, k, b) for k, b in now.effective.bindings.items()))
+    assert core.on_store(now, stored, (), state.Whole.YES).commands == ()
+
+
+def test_a_replaced_store_changes_nothing_and_confirm_lets_it_pass() -> None:
+    now = running(1, 2)
+    empty = ((Part.CLUSTER, None, Cluster(Uid("c2"), 1, 65000)),)
+    held = core.on_store(now, empty, (), state.Whole.YES)
+    assert held.commands == () and held.core.stop is not None and held.core.stop.rule == "other-cluster"
+    assert held.core.effective == now.effective
+    again = core.on_store(held.core, empty, (), state.Whole.YES)
+    assert again.commands == () and again.core.stop is not None
+    own = Hypervisor(HOST, ip_address("192.0.2.11"), 1, False, False, held.core.stop.token)
+    passed = core.on_store(held.core, ((Part.HYPERVISOR, HOST, own),), (), state.Whole.NO)
+    assert passed.core.stop is None and not passed.core.effective.ports
+    assert commands.Program in kinds(passed)
+
+
+def test_a_confirmation_of_another_stop_is_no_confirmation() -> None:
+    now = running(1, 2)
+    own = Hypervisor(HOST, ip_address("192.0.2.11"), 1, False, False, "cluster-c9")
+    other = ((Part.CLUSTER, None, Cluster(Uid("c2"), 1, 65000)), (Part.HYPERVISOR, HOST, own))
+    held = core.on_store(now, other, (), state.Whole.YES)
+    assert held.core.stop is not None and held.commands == ()
+
+
+def test_freeze_holds_and_thaw_lets_go() -> None:
+    now = running(1, 2)
+    frozen = core.on_store(now, items(port(1), port(2), frozen=1)[3:4], (), state.Whole.NO)
+    assert frozen.core.stop is not None and frozen.core.stop.rule == "frozen"
+    later = core.on_store(frozen.core, (), ((Part.PORT, PortKey(1)),), state.Whole.NO)
+    assert later.commands == () and PortKey(1) in later.core.effective.ports
+    thawed = core.on_store(later.core, items()[3:4], (), state.Whole.NO)
+    assert thawed.core.stop is None and PortKey(1) not in thawed.core.effective.ports
+    assert commands.CloseAccounts in kinds(thawed)
+
+
+def test_counters_of_an_earlier_life_keep_their_epoch() -> None:
+    now = core.on_session(fresh(), Map({PortKey(1): 7})).core
+    now = core.on_inventory(now, seen(1)).core
+    now = core.on_store(now, items(port(1)), (), state.Whole.YES).core
+    now = core.on_answer(now, PortKey(1), Binding(PortKey(1), HOST, 0, True)).core
+    assert now.effective.epochs[PortKey(1)] == 7
+
+
+def test_a_port_that_comes_back_counts_under_a_new_epoch() -> None:
+    away = core.on_inventory(running(1), seen()).core
+    away = core.on_answer(away, PortKey(1), None).core
+    back = core.on_inventory(away, seen(1)).core
+    back = core.on_answer(back, PortKey(1), Binding(PortKey(1), HOST, 0, True)).core
+    assert back.effective.epochs[PortKey(1)] == 2
+
+
+def test_a_refused_claim_is_reported_and_asked_again_by_the_tick() -> None:
+    now = core.on_session(fresh(), Map()).core
+    now = core.on_inventory(now, seen(1)).core
+    now = core.on_store(now, items(port(1)), (), state.Whole.YES).core
+    refused = core.on_answer(now, PortKey(1), "bound on hv2").core
+    assert refused.refusals[PortKey(1)] == "bound on hv2"
+    retried = core.on_tick(refused, core.Synced.NO, 1.0)
+    assert commands.Bind(PortKey(1), Uid("uid-1")) in retried.commands
+    assert not any(
+        isinstance(c, commands.Bind) for c in core.on_tick(retried.core, core.Synced.NO, 1.0).commands
+    )
+
+
+def test_orphans_are_swept_once_and_only_when_all_are_in_sync() -> None:
+    now = running(1)
+    assert core.on_tick(now, core.Synced.NO, 1.0).commands == ()
+    swept = core.on_tick(now, core.Synced.YES, 1.0)
+    assert swept.commands == (commands.Audit(commands.Sweep.ORPHANS),)
+    assert core.on_tick(swept.core, core.Synced.YES, 1.0).commands == ()
+
+
+def test_a_cold_agent_without_a_store_audits_nothing() -> None:
+    assert kinds(core.on_session(fresh(), Map({PortKey(5): 1}))) == [commands.Save]
