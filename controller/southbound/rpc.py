@@ -33,7 +33,7 @@ def call(
     timeout: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> object:
-    """The `result` of the answer. Unavailable if none comes in `timeout` seconds, Invalid if it is an error."""
+    """The `result` of the answer. Unavailable without one in `timeout` seconds, Invalid if it is an error."""
     deadline = clock() + timeout
     request = json.dumps({"id": 0, "method": method, "params": list(params)}).encode()
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+from controller.southbound.openflow.audit import Findings, compare
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.conversation import Conversation, Step
 from controller.southbound.openflow.dump import Counters, Dump, Observed, parse
@@ -22,6 +23,7 @@ from controller.southbound.openflow.stream import HEADER, VERSION, Stream, unava
 from controller.southbound.openflow.templates import ATOMIC_ORDERED, BUNDLE_ADD, BUNDLE_ADD_TYPE
 from model.change import Patch
 from model.errors import Fault, Invalid
+from model.flow import Flow
 
 TIMEOUT: Final = 10.0
 """Seconds without progress after which the switch counts as gone."""
@@ -74,6 +76,10 @@ class Channel:
         """All flows of one table, or those whose cookie matches `cookie` under `mask`."""
         body = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask, *_EMPTY_MATCH)
         return self._parsed(lambda: parse(self._ready().multipart(_FLOW_STATS, body)))
+
+    def audit(self, desired: Iterable[Flow]) -> Findings:
+        """Compare all tables, read one after the other, with what is wanted."""
+        return compare(self._encoder, desired, [self.dump(table) for table in self.active_tables()])
 
     def counters(self, table: int) -> Counters:
         """Cookies, packets and octets of one table as arrays."""

@@ -108,9 +108,8 @@ class Conversation:
         xid = self.take(1)
         request = _MULTIPART.pack(kind, 0, 0) + body
         self.write(HEADER.pack(VERSION, MULTIPART_REQUEST, HEADER.size + len(request), xid) + request)
-        self._inbox.parts[xid] = []
         refusal = self.wait(xid)
-        parts = self._inbox.parts.pop(xid)
+        parts = self._inbox.parts.pop(xid, [])
         if refusal is not None:
             raise ValueError(f"multipart request {kind} refused: {refusal}")
         return parts

@@ -1,4 +1,4 @@
-"""SwitchDatabase: watches the local Open_vSwitch database and makes our bridge, tunnel and controller be there.
+"""SwitchDatabase: watches the local Open_vSwitch database, and lays out our bridge, tunnel and controller.
 
 Place: a thread of its own inside the agent; `on_event` only enqueues. Level-triggered: each event is all
 that there is. Must not fork ovs-vsctl and must not touch rows without our mark.

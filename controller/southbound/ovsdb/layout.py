@@ -87,7 +87,7 @@ def _create_bridge(layout: Layout, root: Row, insert: Insert) -> Row:
     bridge = insert("Bridge")
     bridge.name, bridge.datapath_type, bridge.ports = layout.bridge, layout.datapath, [port]
     bridge.external_ids = {OWNER: _MARK}
-    bridge.fail_mode, bridge.protocols = "secure", list(PROTOCOLS)
+    bridge.fail_mode, bridge.protocols, bridge.controller = "secure", list(PROTOCOLS), []
     root.addvalue("bridges", bridge)
     return bridge
 
