@@ -7,6 +7,7 @@ and no token yet, and the operator's rights are the socket's.
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 import uuid
@@ -16,11 +17,11 @@ from typing import Final
 from fastapi import FastAPI
 
 from accounting.ledger import Ledger
-from controller.api import usage
 from controller.api.app import create
 from controller.api.listener import listen, server
 from controller.api.service import Build, Service
 from controller.api.settings import Settings
+from controller.api.usage import usage
 from controller.store.records import Contents, HostReport, Outcome
 from controller.store.writer import Store
 from ipam.steps import Plan
@@ -75,11 +76,14 @@ class Cluster:
 def assemble(settings: Settings, store: Store, ledger: Ledger) -> FastAPI:
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
-    return create(service, (usage.router(ledger),))
+    return create(service, (usage(ledger),))
 
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises model.errors if it can't begin."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # uvicorn stops in good order, then raises the signal again: it must not end us before we have tidied up.
+        signal.signal(signal.SIGTERM, _leave)
     listening = listen(settings.socket, settings.group)
     store = Store(settings.store, now_ms, new_uid)
     try:
@@ -92,3 +96,7 @@ def run(settings: Settings) -> None:
         store.close()
         settings.socket.unlink(missing_ok=True)
         _LOG.info("api stopped path=%s", settings.socket)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(0)

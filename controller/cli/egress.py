@@ -33,7 +33,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.description = (
         "What a tenant's ports sent: layer-3 bytes, exact to the byte. Times are UTC; --from is included, "
-        "--to is not; an interval counts where it ends. What could not be known is shown as a gap, with a bound."
+        "--to is not; an interval counts where it ends. What could not be known is shown as a gap."
     )
     parser.epilog = (
         "examples:\n  ringfence egress report --tenant blue\n"

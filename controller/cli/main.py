@@ -62,7 +62,9 @@ def _main(argv: list[str]) -> int:
         return USAGE
     module = importlib.import_module(known[word])
     parser = argparse.ArgumentParser(
-        prog=f"ringfence {word}", formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"ringfence {word}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",  # a command may widen a common option
     )
     _add_common(parser)
     module.declare(parser)

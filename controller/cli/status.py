@@ -40,9 +40,12 @@ def _print(session: Session, value: Value) -> None:
         f"{counts['tenants']} tenants, {counts['networks']} networks, {counts['ports']} ports "
         f"({counts['bound']} bound), {counts['hypervisors']} hypervisors\n"
     )
+    if not value["hosts"]:
+        session.line("no host is declared yet: apply a Hypervisor\n")
     heads = ("host", "vtep", "state", "seen", "generation", "flows", "ports", "bgp", "learned", "reason")
-    session.table("hosts", heads, [_host(host) for host in value["hosts"]])
-    session.line("")
+    if value["hosts"]:
+        session.table("hosts", heads, [_host(host) for host in value["hosts"]])
+        session.line("")
     session.table("pools", ("pool", "used", "of", "full"), [_pool(pool) for pool in value["pools"]])
     if value["alarms"]:
         session.line("")

@@ -109,11 +109,12 @@ def _draft(document: Document, faults: list[Fault]) -> Draft | None:
         return None
     top = _entries(reading, "", root)
     rule = _kind(reading, top)
-    _version(reading, top)
     if rule is None:
+        _version(reading, top)
         return None
     sections = {name: _section(reading, top, name) for name in ("metadata", "spec")}
     reading.title = _title(rule, sections["metadata"], document.index)
+    _version(reading, top)
     _unknown(reading, "", top, _TOP)
     values: dict[str, Any] = {}
     broken: set[str] = set()
@@ -146,7 +147,7 @@ def _kind(reading: _Reading, top: dict[str, Entry]) -> KindRule | None:
     names = [rule.kind.value for rule in KINDS]
     entry = top.get("kind")
     if entry is None:
-        reading.fault("kind", "missing-field", "kind is missing", f"Add one of {', '.join(names)}.")
+        reading.fault("kind", "missing-field", "it is missing", f"Add one of {', '.join(names)}.")
         return None
     node = entry.value
     if isinstance(node, Scalar):
@@ -164,9 +165,7 @@ def _kind(reading: _Reading, top: dict[str, Entry]) -> KindRule | None:
 def _version(reading: _Reading, top: dict[str, Entry]) -> None:
     entry = top.get("apiVersion")
     if entry is None:
-        reading.fault(
-            "apiVersion", "missing-field", "apiVersion is missing", f"Add apiVersion: {API_VERSION}."
-        )
+        reading.fault("apiVersion", "missing-field", "it is missing", f"Add apiVersion: {API_VERSION}.")
     elif not isinstance(entry.value, Scalar) or entry.value.text != API_VERSION:
         written = show(entry.value.text) if isinstance(entry.value, Scalar) else name_sort(entry.value)
         reading.fault("apiVersion", "api-version", f"{written} is not known here", f"Write {API_VERSION}.")
@@ -227,7 +226,7 @@ def _field(
             reading.fault(
                 path,
                 "missing-field",
-                f"{path} is missing",
+                "it is missing",
                 f"Add {rule.name}: {rule.example} under {rule.section}.",
             )
         return
@@ -273,9 +272,7 @@ def _many(reading: _Reading, rule: FieldRule, node: Node) -> tuple[Any, ...]:
         reading.fault(rule.path, "too-large", f"{len(node.items)} items", f"Use at most {MAX_ITEMS}.")
         return ()
     if not node.items and rule.presence is Presence.REQUIRED:
-        reading.fault(
-            rule.path, "missing-field", f"{rule.path} is empty", f"Write {rule.name}: {rule.example}."
-        )
+        reading.fault(rule.path, "missing-field", "it is empty", f"Write {rule.name}: {rule.example}.")
     found: dict[Any, int] = {}
     for index, item in enumerate(node.items):
         path = f"{rule.path}[{index}]"
