@@ -7,6 +7,7 @@ before it writes. Must not repair anything. Each fault names the table, shape or
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from model.errors import Fault, RingfenceError
 from model.flow import Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
@@ -65,7 +66,7 @@ def _tables(tables: tuple[Table, ...]) -> Iterator[Fault]:
     numbers = {table.name: table.number for table in tables}
     if len(numbers) != len(tables):
         yield _fault("TABLES", "unique-name", "two tables have one name", "rename one")
-    for one, two in zip(tables, tables[1:], strict=False):
+    for one, two in pairwise(tables):
         if one.number >= two.number:
             yield _fault(two.name, "order", f"does not stand behind {one.name}", "renumber the tables")
     for table in tables:

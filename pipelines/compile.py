@@ -66,7 +66,9 @@ def recompile(
     """
     changed = tuple(changes)
     index = advance(program.index, old, new, changed)
-    return _replace(program, index, new, touched(old, new, program.index, index, changed))
+    subjects = touched(old, new, program.index, index, changed)
+    result, disturbed = _replace(program, index, new, subjects)
+    return result, _patch(program, result, disturbed)
 
 
 def install(program: Program) -> Patch:
@@ -98,21 +100,22 @@ def _form(shape: Shape) -> tuple[str, tuple[int, ...]]:
 
 def _replace(
     program: Program, index: Index, snapshot: Snapshot, subjects: Iterable[Object]
-) -> tuple[Program, Patch]:
-    """Compile `subjects` again and put them in place of what they were."""
+) -> tuple[Program, dict[Key, None]]:
+    """Compile `subjects` again and put them in place of what they were; with the keys of what changed."""
     features = {kind: features_of(kind) for kind in Kind}
     groups, claims = program.groups.mutate(), program.claims.mutate()
     disturbed: dict[Key, None] = {}
     for subject in sorted(subjects):
         before = program.groups.get(subject, ())
-        after = _flows(snapshot, index, subject, features[subject.kind])
+        now = _flows(snapshot, index, subject, features[subject.kind])
+        after = tuple(now.values())
         if after == before:
             continue
         if after:
             groups[subject] = after
         else:
             del groups[subject]
-        was, now = {key(flow): flow for flow in before}, {key(flow): flow for flow in after}
+        was = {key(flow): flow for flow in before}
         alone = (subject,)
         for each in was.keys() - now.keys():
             left = tuple(s for s in claims[each] if s != subject)
@@ -125,21 +128,20 @@ def _replace(
             claims[each] = alone if held is None else tuple(sorted((*held, subject)))
         disturbed.update(dict.fromkeys(was))
         disturbed.update(dict.fromkeys(now))
-    result = Program(index, groups.finish(), claims.finish())
-    return result, _patch(program, result, disturbed)
+    return Program(index, groups.finish(), claims.finish()), disturbed
 
 
 def _flows(
     snapshot: Snapshot, index: Index, subject: Object, features: tuple[Feature, ...]
-) -> tuple[Flow, ...]:
+) -> dict[Key, Flow]:
     shown = view(snapshot, index, subject)
     if shown is None:
-        return ()
+        return {}
     made: dict[Key, Flow] = {}
     for feature in features:
         for flow in feature.flows(shown):
             made.setdefault(key(flow), flow)
-    return tuple(made.values())
+    return made
 
 
 def _patch(old: Program, new: Program, disturbed: Iterable[Key]) -> Patch:

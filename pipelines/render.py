@@ -9,8 +9,11 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from model.addresses import format_mac
-from model.flow import Action, Field, Flow, Move, Output, OutputField, SetField, Special
+from model.flow import Action, Field, Flow, Move, Output, OutputField, SetField, Shape, Special, Value
 from pipelines import tables
+from pipelines.fields import IN_PORT, IP_FRAG
+
+Show = Callable[[Field, Value], str]
 
 _MACS = ("eth_src", "eth_dst", "arp_sha", "arp_tha", "nd_sll", "nd_tll")
 _FOURS = ("ip_src", "ip_dst", "arp_spa", "arp_tpa", "tun_src", "tun_dst")
@@ -20,12 +23,12 @@ _HEX = ("eth_type", "vlan_tci", "nd_reserved")
 
 def text(flow: Flow) -> str:
     """One line that `ovs-ofctl add-flow` takes."""
-    return _line(flow, str(flow.shape.table), str)
+    return _line(flow, str)
 
 
 def named(flow: Flow) -> str:
     """The same with names of tables; ovs-ofctl does not take it."""
-    return _line(flow, tables.table(flow.shape.table).name, lambda number: tables.table(number).name)
+    return _line(flow, lambda number: tables.table(number).name)
 
 
 def value(field: Field, number: int) -> str:
@@ -36,40 +39,51 @@ def value(field: Field, number: int) -> str:
         return str(IPv4Address(number))
     if field.name in _SIXES:
         return str(IPv6Address(number))
-    if field.name == "ip_frag":
-        return {0: "no", 1: "yes", 3: "later"}.get(number, str(number))
     return f"{number:#x}" if field.name in _HEX else str(number)
 
 
-def _match(flow: Flow) -> list[str]:
-    terms = []
-    for m in flow.shape.match:
-        shown = value(m.field, flow.fill(m.value))
-        # ip_frag is a word and stands for its mask: `yes` is any fragment.
-        if m.mask is not None and m.field.name != "ip_frag":
-            shown += "/" + value(m.field, flow.fill(m.mask))
-        terms.append(f"{m.field.name}={shown}")
-    return terms
+def terms(shape: Shape, show: Show) -> tuple[str, ...]:
+    """The match of a shape, a text for each term; `show` gives the text of a value."""
+    made = []
+    for m in shape.match:
+        if m.field == IP_FRAG:
+            made.append("ip_frag=yes")  # a word of its own, which stands for value and mask
+            continue
+        mask = "" if m.mask is None else "/" + show(m.field, m.mask)
+        made.append(f"{m.field.name}={show(m.field, m.value)}{mask}")
+    return tuple(made)
 
 
-def _action(flow: Flow, action: Action) -> str:
+def actions(shape: Shape, show: Show, table: Callable[[int], str]) -> tuple[str, ...]:
+    """The actions of a shape, with where it goes; `table` gives the text of a table's number."""
+    made = [_action(action, show) for action in shape.actions]
+    if shape.goto is not None:
+        made.append(f"goto_table:{table(shape.goto)}")
+    return tuple(made) or ("drop",)
+
+
+def _action(action: Action, show: Show) -> str:
     match action:
         case SetField(field, number):
-            return f"set_field:{value(field, flow.fill(number))}->{field.name}"
+            return f"set_field:{show(field, number)}->{field.name}"
         case Move(source, target):
             return f"move:{source.name}->{target.name}"
         case Output(port):
-            return f"output:{flow.fill(port)}"
+            return f"output:{show(IN_PORT, port)}"
         case OutputField(field):
             return f"output:{field.name}"
         case Special():
             return action.name
 
 
-def _line(flow: Flow, table: str, goto: Callable[[int], str]) -> str:
+def _line(flow: Flow, table: Callable[[int], str]) -> str:
+    def show(field: Field, number: Value) -> str:
+        return value(field, flow.fill(number))
+
     shape = flow.shape
-    head = [f"cookie={flow.cookie:#x}", f"table={table}", f"priority={flow.fill(shape.priority)}"]
-    actions = [_action(flow, action) for action in shape.actions]
-    if shape.goto is not None:
-        actions.append(f"goto_table:{goto(shape.goto)}")
-    return f"{','.join([*head, *_match(flow)])} actions={','.join(actions) or 'drop'}"
+    head = (
+        f"cookie={flow.cookie:#x}",
+        f"table={table(shape.table)}",
+        f"priority={flow.fill(shape.priority)}",
+    )
+    return f"{','.join((*head, *terms(shape, show)))} actions={','.join(actions(shape, show, table))}"

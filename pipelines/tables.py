@@ -146,7 +146,7 @@ CLASSES: Final = Table(
     number=6,
     name="class",
     purpose="Finds the egress class of the destination: the network's own subnets, then the declared"
-    " prefixes, longest first.",
+    " prefixes, longest first: priority 500 or 100 and the length of the prefix.",
     matches=(_NET, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_CLS,),
     next=("account",),
@@ -176,7 +176,7 @@ DELIVERY: Final = Table(
     number=9,
     name="delivery",
     purpose="Hands frames of the tunnel to local ports of their network, and never back to a tunnel (split"
-    " horizon, RFC 7432 section 8.3.1.2).",
+    " horizon).",
     matches=(_NET, f.ETH_DST),
     writes=(),
     next=(),
