@@ -121,7 +121,7 @@ def build(values: Mapping[str, Any]) -> Settings:
         local_address=local,
         asn=asn,
         peers=tuple(one for one in dict.fromkeys(peers) if one is not None),
-        socket=Path(str(values["socket"])).absolute(),
+        socket=Path(str(values["socket"]).removeprefix("unix:")).absolute(),
         directory=Path(str(values["dir"])).absolute(),
         hold=hold,
         restart=restart,

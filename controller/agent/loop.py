@@ -85,7 +85,10 @@ class Loop:
         self._clock = clock
         self._wall = wall
         self._due = _Due()
-        self._around = reporting.Circumstance(store="the store has not been read yet")
+        self._around = reporting.Circumstance(
+            store="the store has not been read yet",
+            speaker="" if effects.speaker is None else "the speaker is not attached",
+        )
         self._unsaved = False
         self._unsaid = True
         self._audit_due = False
@@ -156,9 +159,11 @@ class Loop:
                 self._speaker_synced = True
             case client.Attached():
                 LOG.info("speaker attached host=%s", self.core.effective.host)
+                self._around = replace(self._around, speaker="")
                 self._complete_routes()
             case client.Detached():
                 self._speaker_synced = False
+                self._around = replace(self._around, speaker=f"the speaker is not attached: {event.reason}")
                 LOG.warning("speaker lost host=%s reason=%s", self.core.effective.host, event.reason)
             case client.Acknowledged():
                 pass

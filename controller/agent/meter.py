@@ -123,9 +123,7 @@ class Meter:
             return Outcome.UNCLOSED
         return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot), frozenset(ports)))
 
-    def close_port(
-        self, port: PortKey, run: Run, snapshot: Snapshot, purge: Callable[[], None]
-    ) -> Outcome:
+    def close_port(self, port: PortKey, run: Run, snapshot: Snapshot, purge: Callable[[], None]) -> Outcome:
         """`close_ports` of one."""
         return self.close_ports((port,), run, snapshot, purge)
 

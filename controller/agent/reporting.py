@@ -30,6 +30,7 @@ from model.snapshot import Snapshot
 SAMPLE: Final = 500
 """Routes shown at most, of each sort."""
 VERSION: Final = "0.1.0"
+_NO_DRIFT: Final = Drift()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,11 @@ class Circumstance:
 
     peers: Mapping[str, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
-    drift: Drift = Drift()
+    drift: Drift = _NO_DRIFT
     store: str = ""
     """Why the store is not followed; empty if it is."""
+    speaker: str = ""
+    """Why the speaker is not attached; empty if it is, or if there is none."""
 
 
 def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Report:
@@ -61,6 +64,7 @@ def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Re
         evpn=_evpn(core, around),
         datapath=snapshot.switch.datapath if snapshot.switch else "",
         version=VERSION,
+        stop=core.stop.token if core.stop is not None else "",
         confirm=core.confirmed,
     )
 
@@ -68,14 +72,9 @@ def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Re
 def judge(core: Core, around: Circumstance) -> tuple[State, str]:
     """One state, the gravest that holds, and why."""
     if core.stop is not None:
-        token = core.stop.token
-        remedy = (
-            f"ringfence confirm {core.effective.host} {token}" if token else "thaw it: ringfence unfreeze"
-        )
-        return (
-            State.FROZEN,
-            f"{core.stop.rule}: {core.stop.message}. Data plane unchanged. To go on: {remedy}",
-        )
+        stop, host = core.stop, core.effective.host
+        remedy = f"ringfence confirm {host} {stop.token}" if stop.token else f"ringfence unfreeze {host}"
+        return State.FROZEN, f"{stop.rule}: {stop.message}; data plane unchanged; to go on: {remedy}"
     if core.effective.cluster is None:
         return State.STARTING, around.store or "the store has not been read yet"
     if core.effective.this() is None:
@@ -83,7 +82,7 @@ def judge(core: Core, around: Circumstance) -> tuple[State, str]:
         return State.WAITING, f"no Hypervisor {host!r} is declared: apply one, with its VTEP"
     if core.effective.switch is None or not core.session:
         return State.DEGRADED, "no session with Open vSwitch: is ovs-vswitchd running?"
-    reasons = [around.store] if around.store else []
+    reasons = [reason for reason in (around.store, around.speaker) if reason]
     reasons += [
         f"BGP peer {peer} is {state}" for peer, state in sorted(around.peers.items()) if state != "up"
     ]
