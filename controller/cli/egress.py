@@ -112,15 +112,15 @@ def _table(session: Session) -> Callable[[Any], None]:
         total = ["total", f"{found['packets']:,}", f"{found['bytes']:,}", human(found["bytes"])]
         rows.append([*total, _gap_text(found["gapCount"], found["gapBound"])])
         heads = [found["by"], "packets", "bytes", "about", "gaps"]
-        session.table(f"Egress of tenant {found['tenant']}, {span} (UTC)", heads, _align(rows))
+        session.table(f"Egress of tenant {found['tenant']}, {span} (UTC)", heads, _align(heads, rows))
         _explain(found, session)
 
     return show
 
 
-def _align(rows: list[list[str]]) -> list[list[str]]:
+def _align(heads: list[str], rows: list[list[str]]) -> list[list[str]]:
     """Numbers end at the same column."""
-    widths = [max(len(row[column]) for row in rows) for column in (1, 2, 3)]
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in (1, 2, 3)]
     return [
         [row[0], *(cell.rjust(width) for cell, width in zip(row[1:4], widths, strict=True)), row[4]]
         for row in rows

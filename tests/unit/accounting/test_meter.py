@@ -1,0 +1,299 @@
+"""The meter on a real journal, over a switch of our own: adoption, closing, full disks, damaged journals."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from immutables import Map
+
+from accounting import journal as journal_module
+from accounting.count import Wire
+from accounting.encode import parse_step
+from accounting.journal import Journal
+from accounting.records import Cause, Gap, Interval
+from controller.agent.meter import Meter, Outcome, run_of, series_of
+from model.errors import Fault, Unavailable
+from model.ids import EVERYTHING_ELSE, SAME_NETWORK, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Network, Port, Tenant
+from model.inventory import Switch
+from model.snapshot import Snapshot, with_port
+from pipelines import cookies
+
+
+@dataclass
+class Columns:
+    cookie: np.ndarray
+    packets: np.ndarray
+    octets: np.ndarray
+
+
+@dataclass
+class FakeSwitch:
+    """Counters by cookie, of which `late` come only after a purge; `broken` makes every call fail."""
+
+    flows: dict[int, tuple[int, int]] = field(default_factory=dict)
+    late: dict[int, tuple[int, int]] = field(default_factory=dict)
+    broken: str = ""
+    calls: list[str] = field(default_factory=list)
+
+    def counters(self) -> Columns:
+        self._call("read")
+        rows = [(c, p, b) for c, (p, b) in self.flows.items()]
+        return Columns(*(np.array([r[i] for r in rows], dtype=np.uint64) for i in range(3)))
+
+    def purge(self) -> None:
+        self._call("purge")
+        for cookie, (packets, octets) in self.late.items():
+            before = self.flows[cookie]
+            self.flows[cookie] = (before[0] + packets, before[1] + octets)
+        self.late = {}
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.broken == name:
+            raise Unavailable(Fault("switch", "gone", "it does not answer", "wait"))
+
+
+def _snapshot(started: str = "start-1") -> Snapshot:
+    snapshot = Snapshot(
+        host=HostName("hv1"),
+        switch=Switch("netdev", 1, started),
+        tenants=Map({TenantKey(1): Tenant(Uid("t-uid"), "blue", TenantKey(1))}),
+        networks=Map({NetworkKey(1): Network(Uid("n-uid"), TenantKey(1), "net", NetworkKey(1), Vni(9))}),
+    )
+    for key in (7, 8):
+        uid, mac = Uid(f"p-{key}"), 0x020000000000 + key
+        port = Port(uid, NetworkKey(1), f"vm{key}", PortKey(key), mac, (), ())
+        snapshot = with_port(snapshot, port)
+    return snapshot
+
+
+SNAPSHOT = _snapshot()
+RUN = run_of(SNAPSHOT, "boot-a")
+FLOW = cookies.account(PortKey(7), EVERYTHING_ELSE, 1)
+OTHER = cookies.account(PortKey(8), SAME_NETWORK, 1)
+
+
+class Bench:
+    """A meter that can be killed and started again on the same directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.switch, self.now = directory, FakeSwitch(), 1_700_000_000_000
+        self.wires: dict[PortKey, Wire] = {}
+        self.written = 0
+        self.journal = Journal(directory)
+        self.meter = self._meter()
+
+    def _meter(self) -> Meter:
+        return Meter(
+            self.journal,
+            self.switch.counters,
+            lambda: self.now,
+            read_wires=lambda: self.wires,
+            on_written=self._count,
+        )
+
+    def _count(self) -> None:
+        self.written += 1
+
+    def kill(self) -> None:
+        self.journal.close()
+        self.journal = Journal(self.directory)
+        self.meter = self._meter()
+
+    def tick(self, snapshot: Snapshot = SNAPSHOT) -> Outcome:
+        self.now += 10_000
+        return self.meter.tick(run_of(snapshot, "boot-a"), snapshot)
+
+    def close(self, *ports: int) -> Outcome:
+        self.now += 10
+        return self.meter.close_ports([PortKey(p) for p in ports], RUN, SNAPSHOT, self.switch.purge)
+
+    def records(self, kind):
+        frames = self.journal.pending(1_000)
+        return [r for f in frames for r in parse_step(f.body).records if isinstance(r, kind)]
+
+    def billed(self, port: int = 7) -> int:
+        return sum(r.bytes for r in self.records(Interval) if r.series[0] == port)
+
+
+@pytest.fixture
+def bench(tmp_path: Path):
+    made = Bench(tmp_path / "journal")
+    assert made.tick() is Outcome.JOURNALLED
+    yield made
+    made.journal.close()
+
+
+def test_cookies_of_other_flows_are_left_out_and_equal_ones_are_summed():
+    columns = Columns(
+        np.array([FLOW, FLOW, 5, cookies.port(PortKey(7)), cookies.host(60)], dtype=np.uint64),
+        np.array([1, 2, 9, 9, 9], dtype=np.uint64),
+        np.array([100, 2**63, 9, 9, 9], dtype=np.uint64),
+    )
+    found = series_of(columns)
+    assert found == {(7, 1, 1): (3, 2**63 + 100)}
+    assert all(type(n) is int for counter in found.values() for n in counter)
+
+
+def test_ticks_count_and_name_owner_and_class(bench: Bench):
+    bench.switch.flows = {FLOW: (10, 1_140), OTHER: (0, 0)}
+    assert bench.tick() is Outcome.JOURNALLED
+    intervals = bench.records(Interval)
+    assert [(i.owner.tenant_name, i.owner.port_name, i.class_name, i.bytes) for i in intervals] == [
+        ("blue", "vm7", "everything-else", 1_000),
+        ("blue", "vm8", "same-network", 0),
+    ]
+    assert bench.written == 1
+
+
+@pytest.mark.parametrize("kills", [(0,), (1,), (0, 1, 2), (2, 2)])
+def test_killed_agents_count_nothing_twice_and_lose_nothing(bench: Bench, kills):
+    for round_ in range(3):
+        packets = (round_ + 1) * 5
+        bench.switch.flows = {FLOW: (packets, packets * 114)}
+        bench.tick()
+        for _ in range(kills.count(round_)):
+            bench.kill()
+    bench.tick()
+    assert bench.billed() == 1_500
+    assert bench.records(Gap) == []
+
+
+def test_closing_purges_first_and_counts_the_last_packet(bench: Bench):
+    bench.switch.flows = {FLOW: (1, 114)}
+    bench.tick()
+    bench.switch.late = {FLOW: (60, 60 * 114)}
+    bench.switch.calls.clear()
+    assert bench.close(7) is Outcome.JOURNALLED
+    assert bench.switch.calls == ["purge", "read"]
+    assert bench.billed() == 6_100
+    bench.switch.flows = {}
+    bench.kill()
+    bench.tick()
+    assert bench.records(Gap) == []
+
+
+@pytest.mark.parametrize("broken", ["purge", "read"])
+def test_a_closing_that_fails_is_a_gap_with_a_bound(bench: Bench, broken: str):
+    bench.wires = {PortKey(7): Wire("eth7#2", 5_000)}
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    bench.tick()
+    bench.tick()
+    bench.switch.broken = broken
+    assert bench.close(7) is Outcome.UNCLOSED
+    bench.switch.broken, bench.switch.flows = "", {}
+    bench.wires = {PortKey(7): Wire("eth7#2", 6_000)}
+    assert bench.tick() is Outcome.SUSPECT
+    assert bench.tick() is Outcome.JOURNALLED
+    (gap,) = bench.records(Gap)
+    assert (gap.cause, gap.bound, gap.owner.port_name) == (Cause.FLOW_VANISHED, 1_000, "vm7")
+
+
+def test_a_switch_that_does_not_answer_is_read_later(bench: Bench):
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    bench.switch.broken = "read"
+    assert bench.tick() is Outcome.UNREAD
+    bench.switch.broken = ""
+    assert bench.tick() is Outcome.JOURNALLED
+    assert bench.billed() == 1_000
+
+
+def test_a_restart_of_vswitchd_that_is_noticed_late_bills_nothing_twice(bench: Bench):
+    bench.switch.flows = {FLOW: (100, 11_400)}
+    bench.tick()
+    bench.switch.flows = {FLOW: (50, 5_700)}
+    assert bench.tick() is Outcome.SUSPECT
+    assert bench.tick(_snapshot("start-2")) is Outcome.JOURNALLED
+    bench.switch.flows = {FLOW: (70, 70 * 114)}
+    bench.tick(_snapshot("start-2"))
+    assert bench.billed() == 10_000 + 7_000
+    assert [g.cause for g in bench.records(Gap)] == [Cause.RUN_ENDED]
+
+
+def test_a_flow_that_fell_for_good_is_believed_at_the_second_reading(bench: Bench):
+    bench.switch.flows = {FLOW: (100, 11_400)}
+    bench.tick()
+    bench.switch.flows = {FLOW: (50, 5_700)}
+    assert bench.tick() is Outcome.SUSPECT
+    assert bench.tick() is Outcome.JOURNALLED
+    assert bench.billed() == 15_000
+    assert [g.cause for g in bench.records(Gap)] == [Cause.COUNTER_FELL]
+
+
+def test_a_full_disk_holds_and_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def full(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bench.switch.flows = {FLOW: (10, 1_140), OTHER: (1, 114)}
+    bench.tick()
+    write = os.write
+    monkeypatch.setattr(journal_module.os, "write", full)
+    bench.switch.flows = {FLOW: (20, 2_280), OTHER: (2, 228)}
+    assert bench.tick() is Outcome.HELD
+    bench.switch.flows = {FLOW: (30, 3_420), OTHER: (2, 228)}
+    assert bench.close(7) is Outcome.HELD
+    bench.switch.flows = {OTHER: (5, 570)}
+    assert bench.tick() is Outcome.HELD
+    monkeypatch.setattr(journal_module.os, "write", write)
+    assert bench.tick() is Outcome.JOURNALLED
+    assert (bench.billed(7), bench.billed(8)) == (3_000, 500)
+    assert bench.records(Gap) == []
+    before = bench.meter.state
+    bench.kill()
+    assert bench.meter.state == before
+
+
+def test_a_lost_journal_bills_nothing_twice(bench: Bench):
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    bench.tick()
+    numbers = {r.sequence for r in bench.records(Interval)}
+    bench.journal.close()
+    for path in bench.directory.iterdir():
+        path.unlink()
+    bench.now += 1_000
+    bench.journal = Journal(bench.directory)
+    bench.meter = bench._meter()
+    bench.switch.flows = {FLOW: (12, 1_368)}
+    bench.tick()
+    bench.switch.flows = {FLOW: (15, 1_710)}
+    bench.tick()
+    assert bench.billed() == 300
+    (gap,) = bench.records(Gap)
+    assert (gap.cause, gap.bound) == (Cause.JOURNAL_MISSING, 1_368)
+    assert not numbers & {r.sequence for r in bench.records((Interval, Gap))}
+
+
+def test_a_journal_that_rotted_behind_the_ledger_counts_anew(bench: Bench):
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    bench.tick()
+    bench.journal.acknowledge(bench.journal.pending(10)[-1].number)
+    bench.journal.close()
+    (segment,) = bench.directory.glob("journal-*.log")
+    segment.write_bytes(segment.read_bytes()[:-3])
+    bench.journal = Journal(bench.directory)
+    bench.meter = bench._meter()
+    bench.tick()
+    assert sum(r.bytes for r in bench.records(Interval)) == 0
+    assert [g.cause for g in bench.records(Gap)] == [Cause.JOURNAL_MISSING]
+
+
+def test_a_journal_of_another_format_is_refused_with_a_remedy(tmp_path: Path):
+    journal = Journal(tmp_path)
+    journal.append(b'{"format": 99}', lambda: b'{"format": 99}')
+    journal.close()
+    again = Journal(tmp_path)
+    with pytest.raises(Unavailable) as caught:
+        Meter(again, FakeSwitch().counters, lambda: 1)
+    assert caught.value.faults[0].rule == "journal-format"
+    again.close()
+
+
+def test_there_is_no_run_without_vswitchd():
+    assert run_of(Snapshot(host=HostName("hv1")), "b") is None
+    assert run_of(_snapshot(""), "b") is None
