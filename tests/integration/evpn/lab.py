@@ -1,7 +1,7 @@
 """A small EVPN fabric for tests: namespaces on one bridge, real FRR and GoBGP, our speaker as a process.
 
-Place: used by the tests of this folder only. Everything it starts dies with the test process (pdeathsig) or at
-`close`; it ends only what it started, by process object and by namespace name.
+Place: used by the tests of this folder only. Everything it starts dies with the test process (pdeathsig)
+or at `close`; it ends only what it started, by process object and by namespace name.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ class Lab:
         config = self.directory / "gobgp.json"
         families = [{"config": {"afi-safi-name": "l2vpn-evpn"}}]
         neighbor = {"config": {"neighbor-address": self.address(peer), "peer-as": ASN}, "afi-safis": families}
-        neighbor["timers"] = {"config": {"connect-retry": 1, "idle-hold-time-after-reset": 1}}
-        whole = {"global": {"config": {"as": ASN, "router-id": self.address(name), "port": -1}}}
+        neighbor["transport"] = {"config": {"passive-mode": True}}
+        whole = {"global": {"config": {"as": ASN, "router-id": self.address(name)}}}
         config.write_text(json.dumps({**whole, "neighbors": [neighbor]}))
         words = ["gobgpd", "-t", "json", "-f", str(config), "--api-hosts", "127.0.0.1:50051"]
         self.start(name, "gobgpd", words)

@@ -1,0 +1,98 @@
+"""What a host announces, and that only what lives here is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bgp.codec import communities
+from bgp.originate import originate, reoriginate
+from model.change import Change, Part
+from model.ids import HostName, Uid
+from model.route import MacRoute, MulticastRoute
+from model.snapshot import without_port
+from tests.unit.bgp.world import (
+    ASN,
+    HERE,
+    HOSTS,
+    RED,
+    RED_VNI,
+    ROAMING,
+    bind,
+    flood_route,
+    mac_route,
+    plug,
+    port,
+    rd,
+    world,
+)
+
+
+def test_a_bound_port_gives_its_mac_its_addresses_and_its_networks_flood_route():
+    routes = set(originate(world()).ordered())
+    addresses = port(HERE, RED, ("h1",)).addresses
+    assert routes == {
+        mac_route("h1", HERE),
+        mac_route("h1", HERE, addresses[0]),
+        mac_route("h1", HERE, addresses[1]),
+        flood_route("h1"),
+    }
+
+
+def test_attributes_are_those_of_the_network_and_this_host():
+    for route in originate(world()).ordered():
+        assert route.attributes.route_targets == (communities.route_target(ASN, RED_VNI),)
+        assert route.attributes.next_hop == HOSTS["h1"].vtep
+        assert isinstance(route.nlri, MacRoute | MulticastRoute)
+        assert route.nlri.rd == rd("h1")
+
+
+def test_sequence_of_the_binding_is_the_mobility_sequence():
+    moved = bind(world(), HERE, "h1", 3)
+    macs = [r for r in originate(moved).ordered() if isinstance(r.nlri, MacRoute)]
+    assert [r.attributes.sequence for r in macs] == [3, 3, 3]
+    floods = [r for r in originate(moved).ordered() if isinstance(r.nlri, MulticastRoute)]
+    assert [r.attributes.sequence for r in floods] == [None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: bind(s, HERE, "h2"),
+        lambda s: bind(s, HERE, "h1", 0, "inactive"),
+        lambda s: plug(s, HERE, -1),
+        lambda s: replace(s, interfaces=s.interfaces.delete(Uid(f"port-{HERE}"))),
+        lambda s: without_port(s, HERE),
+        lambda s: replace(s, cluster=None),
+        lambda s: replace(s, hypervisors=s.hypervisors.delete(HostName("h1"))),
+        lambda s: replace(s, networks=s.networks.delete(RED)),
+    ],
+)
+def test_nothing_is_said_of_what_does_not_live_here(change):
+    assert originate(change(world())).ordered() == ()
+
+
+def test_a_change_touches_only_its_port():
+    old = plug(bind(world(), ROAMING, "h1"), ROAMING)
+    new = bind(old, ROAMING, "h1", 1)
+    now, announce, withdraw = reoriginate(
+        originate(old), old, new, frozenset({Change(Part.BINDING, ROAMING)})
+    )
+    assert withdraw == ()
+    assert {r.nlri.mac for r in announce} == {mac_route("h1", ROAMING).nlri.mac}
+    assert len(announce) == 3
+    assert now == originate(new)
+
+
+def test_the_last_port_takes_the_flood_route_along():
+    old = world()
+    new = bind(old, HERE, "h2", 1)
+    _, announce, withdraw = reoriginate(originate(old), old, new, frozenset({Change(Part.BINDING, HERE)}))
+    assert announce == ()
+    assert set(withdraw) == set(originate(old).ordered())
+
+
+def test_no_change_says_nothing():
+    old = world()
+    assert reoriginate(originate(old), old, old, frozenset()) == (originate(old), (), ())
