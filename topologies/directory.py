@@ -1,7 +1,6 @@
 """Directories of labs: one per name, locked while the lab lives, removed with it.
 
-Place: claimed before a lab is built. Must not remove a directory whose lock is held, nor a mount point that a
-lab did not make.
+Place: claimed before a lab is built. Must not remove a directory whose lock is held.
 
 Everything lies under one base directory (RINGFENCE_LAB_DIR, default /run/ringfence-lab), which goes with the
 last lab. Paths stay short because a unix socket's may have 107 bytes at most (unix(7)).
@@ -25,7 +24,6 @@ _DEFAULT_BASE = "/run/ringfence-lab"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _BASE_LIMIT = 40
 _GUARD = ".guard"
-_MADE = ".mount-points"
 _LOCK = "lock"
 
 
@@ -45,17 +43,8 @@ class LabDirectory:
     path: Path
     lock: int
 
-    def mount_point(self, path: str) -> None:
-        """Make sure that a directory exists to mount upon, and remember it if it had to be made."""
-        with _guarded(self.path.parent):
-            target = Path(os.path.realpath(path))
-            missing = [p for p in (target, *target.parents) if not p.exists()]
-            target.mkdir(parents=True, exist_ok=True)
-            with (self.path.parent / _MADE).open("a") as made:
-                made.writelines(f"{p}\n" for p in missing)
-
     def release(self) -> None:
-        """Remove directory and log; the last one takes the base and the mount points along."""
+        """Remove directory and log; the last one takes the base along."""
         with _guarded(self.path.parent):
             _remove_lab(self.path)
             os.close(self.lock)
@@ -156,17 +145,9 @@ def _remove_lab(path: Path) -> None:
 
 
 def _remove_base(root: Path) -> None:
-    """If no lab directory remains: remove the mount points that labs made, then the base itself."""
+    """If no lab directory remains, remove the base itself."""
     if any(p.is_dir() for p in root.iterdir()):
         return
-    made = root / _MADE
-    if made.exists():
-        for line in sorted(set(made.read_text().splitlines()), key=len, reverse=True):
-            try:
-                os.rmdir(line)
-            except OSError:
-                continue  # Somebody uses it by now: then it is theirs.
-        made.unlink()
     (root / _GUARD).unlink(missing_ok=True)
     try:
         root.rmdir()

@@ -48,6 +48,7 @@ class Lab:
     nodes: dict[str, LabNode] = field(default_factory=dict)
     links: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Host name -> (fabric node, its interface) where the host is attached."""
+    closed: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def add(self, node: LabNode) -> LabNode:
@@ -97,7 +98,10 @@ class Lab:
         return "\n".join(d.tail() for n in self.nodes.values() for d in n.daemons.values())
 
     def close(self) -> None:
-        """End every process (and with them namespaces and links), remove the directory."""
+        """End every process (and with them namespaces and links), remove the directory. Again: nothing."""
+        if self.closed:
+            return
+        self.closed = True
         self.cell.close()
         for node in self.nodes.values():
             node.discard()

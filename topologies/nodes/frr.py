@@ -22,7 +22,7 @@ from topologies.nodes.vm import INTERFACE, Vm
 PROGRAMS = Path("/usr/lib/frr")
 _CONFIGURATION = "/etc/frr"
 _RUN_DIRECTORY = "/var/run/frr"
-_CRASH_LOGS = "/var/tmp/frr"
+_CRASH_LOGS = "/var/tmp"
 _DAEMONS = ("zebra", "bgpd")
 _TOOL_TIMEOUT = 20.0
 UPLINK = "up0"

@@ -33,16 +33,37 @@ class LabNode(Node):
         self.directory = lab.path / name
         self.directory.mkdir()
         self.daemons: dict[str, Daemon] = {}
-        mounts = {}
-        for place in private:
-            lab.mount_point(place)
-            mounts[place] = self.directory / place.strip("/").replace("/", "-")
-            mounts[place].mkdir()
-        self.mounts: Mapping[str, Path] = mounts
+        self.mounts: Mapping[str, Path] = {
+            place: self.directory / place.strip("/").replace("/", "-") for place in private
+        }
+        for own in self.mounts.values():
+            own.mkdir()
         super().__init__(name)
         # A /proc of the cell, so that programs that look up their own process id find themselves.
-        binds = "".join(f"mount --bind {own} {place}\n" for place, own in mounts.items())
-        self.run(f"mount -t proc proc /proc\n{binds}{self._quiet()}ip link set lo up")
+        self.run(f"mount -t proc proc /proc\n{self._private()}{self._quiet()}ip link set lo up")
+
+    def _private(self) -> str:
+        """The shell lines that mount this node's own directories.
+
+        A directory in /run that the machine lacks must not be made there (to remove it later would detach
+        it from the nodes of other labs). So /run is replaced by one of the node's own that shows the rest.
+        """
+        if not self.mounts:
+            return ""
+        stage = self.directory / "run"
+        stage.mkdir()
+        binds = "".join(
+            f"mkdir -p {place}\nmount --bind {own} {place}\n" for place, own in self.mounts.items()
+        )
+        # Its own are not shown first: a mount upon the machine's directory would end with that directory.
+        own_names = "|".join(Path(place).name for place in self.mounts)
+        return (
+            f"mount -t tmpfs -o mode=755 tmpfs {stage}\ncd /run\nfor entry in *; do\n"
+            f' shown="{stage}/$entry"\n case "$entry" in {own_names}) continue;; esac\n'
+            f' if [ -L "$entry" ]; then cp -P "$entry" "$shown"\n'
+            f' elif [ -d "$entry" ]; then mkdir "$shown"; mount --bind "$entry" "$shown" || :; fi\n'
+            f"done\ncd /\nmount --rbind {stage} /run\n{binds}"
+        )
 
     @property
     def underlay(self) -> str:
