@@ -187,11 +187,13 @@ class Ledger:
             else:
                 origins[key] = record
         kept = self._insert(connection, table, list(rows.values()), keys)
+        same = sa.and_(*(table.c[name] == sa.bindparam(name) for name in keys))
+        known = sa.select(table.c.digest).where(same)
         for key, row in rows.items():
             if key in kept:
                 continue
-            same = sa.and_(*(table.c[name] == value for name, value in zip(keys, key, strict=True)))
-            if connection.execute(sa.select(table.c.digest).where(same)).scalar_one() == row["digest"]:
+            place = {name: row[name] for name in keys}
+            if connection.execute(known, place).scalar_one() == row["digest"]:
                 repeated += 1
             else:
                 conflicts.append(_refuse(connection, origins[key], key, row["digest"]))

@@ -85,6 +85,7 @@ class Meter:
         self._now_ms, self._on_written = now_ms, on_written
         self._state = _recovered(journal, now_ms())
         self._held: list[tuple[Step, State]] = []
+        self._names: dict[int, Series | None] = {}
         self._suspected = self._refused = False
 
     @property
@@ -130,12 +131,22 @@ class Meter:
     def _read(self, run: Run, snapshot: Snapshot) -> Reading | None:
         switch = snapshot.switch
         try:
-            counters = series_of(self._read_counters())
+            counters = self._sum(self._read_counters())
             wires = self._read_wires()
         except (RingfenceError, OSError) as error:
             LOG.warning("egress not read host=%s: %s", run.host, error)
             return None
         return Reading(run, self._now_ms(), switch.datapath if switch else "unknown", counters, wires)
+
+    def _sum(self, counters: Counters) -> dict[Series, Counter]:
+        """`series_of`, parsing each cookie once and not at every tick (40,000 of them: 130 ms)."""
+        found = counters.cookie.tolist()
+        if len(self._names) > 2 * len(found):
+            self._names = {}
+        for cookie in found:
+            if cookie not in self._names:
+                self._names[cookie] = series_named(cookie)
+        return series_of(counters, self._names)
 
     def _keep(self, step: Step) -> Outcome:
         """Journal a step. It counts in memory at once; a refused one is offered again, unchanged."""
@@ -184,17 +195,23 @@ def read_boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
     return path.read_text().strip()
 
 
-def series_of(counters: Counters) -> dict[Series, Counter]:
-    """Cookies parsed; flows of one cookie are summed, others than accounts left out."""
+def series_named(cookie: int) -> Series | None:
+    """What an account's cookie stands for; None for other cookies."""
+    parsed = cookies.parse(cookie)
+    if parsed is None or parsed.kind is not cookies.Kind.ACCOUNT:
+        return None
+    return (parsed.port, parsed.cls, parsed.epoch)
+
+
+def series_of(counters: Counters, names: Mapping[int, Series | None]) -> dict[Series, Counter]:
+    """Counters by series; `names` knows every cookie. Flows of one cookie are summed, None is left out."""
     out: dict[Series, Counter] = {}
     columns = (counters.cookie.tolist(), counters.packets.tolist(), counters.octets.tolist())
     for cookie, packets, octets in zip(*columns, strict=True):
-        parsed = cookies.parse(cookie)
-        if parsed is None or parsed.kind is not cookies.Kind.ACCOUNT:
-            continue
-        series = (parsed.port, parsed.cls, parsed.epoch)
-        before = out.get(series, (0, 0))
-        out[series] = (before[0] + packets, before[1] + octets)
+        series = names[cookie]
+        if series is not None:
+            before = out.get(series)
+            out[series] = (before[0] + packets, before[1] + octets) if before else (packets, octets)
     return out
 
 
