@@ -51,7 +51,7 @@ bench: setup ## figures, no timed assertions
 	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.bench
 
 docs: setup ## generate docs/pipeline.md from the tables' declarations
-	@$(PYTHON) -m pipelines.doc docs/pipeline.md
+	@$(PYTHON) -m pipelines.document >.cache/pipeline.md && mv .cache/pipeline.md docs/pipeline.md
 
 clean: ## remove caches and the virtual environment (not the demo: make demo-down)
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build ./*.egg-info

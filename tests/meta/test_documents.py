@@ -9,6 +9,7 @@ import pytest
 
 from controller.cli.commands import COMMANDS
 from controller.daemon.main import PROCESSES
+from pipelines.document import document
 from pipelines.tables import TABLES
 from tests.meta.tree import PACKAGES, ROOT, files, shown
 
@@ -45,10 +46,8 @@ def test_the_pages_are_there() -> None:
 
 
 def test_the_pipeline_page_is_current() -> None:
-    from pipelines import doc
-
     page = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
-    assert page == doc.page(), "run 'make docs' and commit docs/pipeline.md"
+    assert page == document(), "run 'make docs' and commit docs/pipeline.md"
 
 
 def test_the_packets_way_names_every_table() -> None:

@@ -21,7 +21,8 @@ def files() -> Iterator[Path]:
     """Every file that is, or could be, under version control, in a fixed order."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(name for name in folders if _ours(name))
-        yield from (Path(folder) / name for name in sorted(names) if _ours(name))
+        paths = (Path(folder) / name for name in sorted(names) if _ours(name))
+        yield from (path for path in paths if path.is_file())
 
 
 def _ours(name: str) -> bool:
