@@ -27,6 +27,8 @@ AGENT, SPEAKER, STORE, API = "agent", "speaker", "store", "api"
 _ROOT = Path(__file__).resolve().parent.parent
 _CLI_TIMEOUT = 60.0
 _BRIDGE_TIMEOUT = 30.0
+READ_EVERY = "2"
+"""Seconds between readings of the egress counters: often, so that nobody waits for the ledger."""
 
 
 def ringfenced(*arguments: str) -> list[str]:
@@ -116,7 +118,8 @@ class Control:
         ledger = self.lab.directory.path / "ledger.db"
         command = ringfenced(API, "--store", f"unix:{self.store_socket}",
                              "--listen", f"unix:{self.api_socket}",
-                             "--ledger", f"sqlite:///{ledger}")  # fmt: skip
+                             "--ledger", f"sqlite:///{ledger}",
+                             *(w for r in self.lab.reflectors for w in ("--reflector", r.address)))  # fmt: skip
         return self._daemon(self.node, API, command, _answers(self.api_socket))
 
     def _speaker(self, host: Hypervisor) -> Daemon:
@@ -131,7 +134,7 @@ class Control:
         command = ringfenced(AGENT, "--store", f"unix:{self.store_socket}", "--ovs-rundir", OVS_RUN_DIRECTORY,
                              "--speaker", f"unix:{self.speaker_socket(host.name)}",
                              "--api", f"unix:{self.api_socket}", "--state", str(host.directory / AGENT),
-                             "--datapath", "netdev")  # fmt: skip
+                             "--datapath", "netdev", "--read-every", READ_EVERY)  # fmt: skip
         return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
 
     def _daemon(self, node: LabNode, name: str, command: list[str], ready: Callable[[], object]) -> Daemon:

@@ -29,6 +29,7 @@ from controller.agent.events import (
     Silent,
     Stop,
 )
+from controller.agent.switching import Found
 from controller.store.watch import Batch
 from model.errors import RingfenceError
 from model.report import State
@@ -224,15 +225,20 @@ class Loop:
                 if effects.speaker is not None:
                     effects.speaker.replay()
             case commands.Audit():
-                self._audit(command.sweep)
+                self._mend(command.sweep)
             case commands.Save():
                 self._unsaved = True
 
-    def _audit(self, sweep: commands.Sweep) -> None:
+    def _mend(self, sweep: commands.Sweep) -> Found:
+        """Bring the switch to the program. What counted bytes is read before it may be swept."""
         self._audit_due = False
         if sweep is commands.Sweep.ORPHANS:
             self._effects.meter.read(self.core.effective)
-        found = self._effects.switch.audit(self.core.program, sweep)
+        return self._effects.switch.audit(self.core.program, sweep)
+
+    def _audit(self) -> None:
+        """The periodic look: what it finds, somebody else did."""
+        found = self._mend(commands.Sweep.ORPHANS if self.core.swept else commands.Sweep.KEEP)
         drift = self._around.drift
         self._around = replace(
             self._around,
@@ -245,7 +251,6 @@ class Loop:
                 audits=drift.audits + 1,
             ),
         )
-        self._due.audit = self._clock() + self._pace.audit
 
     def _complete_routes(self) -> None:
         """Tell the speaker that our routes are complete, once the store has been heard out."""
@@ -274,7 +279,7 @@ class Loop:
         if self.core.session and self.core.effective.cluster is not None:
             if now >= self._due.audit or self._audit_due:
                 self._due.audit = now + self._pace.audit
-                self._guarded(lambda: self._audit(commands.Sweep.KEEP))
+                self._guarded(self._audit)
         elif now >= self._due.audit:
             self._due.audit = now + self._pace.audit
         if self._unsaved and now >= self._due.save:
