@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,9 @@ class Traces:
 
 
 @pytest.fixture
-def base(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def base(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A base directory of this test alone, so that labs of others don't count."""
-    place = Path(f"/run/rf-test-{os.getpid()}")
+    place = Path(f"/run/rf-test-{os.getpid()}-{zlib.crc32(request.node.name.encode()):08x}")
     monkeypatch.setenv(directory.BASE_VARIABLE, str(place))
     yield place
     for name, lives in directory.names():
@@ -81,6 +82,14 @@ def traces(base: Path) -> Traces:
     )
 
 
+def await_gone(base: Path, before: Traces) -> None:
+    """Wait until no process of the base's labs is left; the failure names those that are."""
+    try:
+        until("processes are gone", lambda: traces(base).processes <= before.processes, 20)
+    except LabError:
+        assert traces(base).processes <= before.processes
+
+
 def test_up_status_exec_down_leaves_nothing(base: Path) -> None:
     before = traces(base)
     up = lab("up", "two-hypervisors", "--bare")
@@ -111,7 +120,7 @@ def test_killed_holder_takes_everything_along(base: Path) -> None:
     assert os.path.exists(f"/proc/{node['pid']}")
 
     os.kill(status["holder"], signal.SIGKILL)
-    until("processes are gone", lambda: traces(base).processes == before.processes, 20)
+    await_gone(base, before)
     after = traces(base)
     assert (after.links, after.mounts) == (before.links, before.mounts)
     assert directory.names() == (("two-hypervisors", False),)
@@ -178,7 +187,7 @@ def test_killed_test_run_leaves_nothing(base: Path) -> None:
         assert runner.stdout.readline() == "built\n"
         assert any("bgpd" in p for p in traces(base).processes)
         runner.kill()
-    until("processes are gone", lambda: traces(base).processes == before.processes, 20)
+    await_gone(base, before)
     directory.clear("inner")
     assert traces(base) == before
 
