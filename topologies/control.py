@@ -116,10 +116,11 @@ class Control:
 
     def _api(self) -> Daemon:
         ledger = self.lab.directory.path / "ledger.db"
+        reflectors = [word for r in self.lab.reflectors for word in ("--reflector", r.address)]
         command = ringfenced(API, "--store", f"unix:{self.store_socket}",
                              "--listen", f"unix:{self.api_socket}",
                              "--ledger", f"sqlite:///{ledger}",
-                             *(w for r in self.lab.reflectors for w in ("--reflector", r.address)))  # fmt: skip
+                             *reflectors)  # fmt: skip
         return self._daemon(self.node, API, command, _answers(self.api_socket))
 
     def _speaker(self, host: Hypervisor) -> Daemon:

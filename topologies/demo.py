@@ -174,22 +174,13 @@ def _print_routes(out: Console, routes: Any) -> None:
 
 
 def _print_matrix(out: Console, matrix: Matrix, vms: list[_Vm]) -> bool:
-    table = Table(
-        title=f"Who reaches whom: {matrix.sent} packets, every interface captured (46: IPv4 and
-        IPv6;
-        -:
-     
-      
-       
-        nothing)",
-        title_justify="left",
-  
-   
-    )
+    table = Table(title=f"Who reaches whom: {matrix.sent} packets sent", title_justify="left")
+    table.caption = "46: came out by IPv4 and IPv6; -: nothing came out. Every VM's interface was captured."
+    table.caption_justify = "left"
     table.add_column("from \\ to")
     for vm in vms:
         table.add_column(vm.name, justify="center")
-    good = True
+    good = not matrix.leaks()
     for source in vms:
         row = [source.name]
         for target in vms:
@@ -203,38 +194,21 @@ def _print_matrix(out: Console, matrix: Matrix, vms: list[_Vm]) -> bool:
             row.append(f"[green]{text}[/]" if right else f"[bold red]{text}[/]")
         table.add_row(*row)
     out.print(table)
-    leaks = matrix.leaks()
-    within = sum(1 for s, t, _ in matrix.seen if _tenant(vms, s) == _tenant(vms, t))
-    across = len(matrix.seen) - within
-    arrived = len(matrix.reach())
-    if good and not leaks:
-        out.print(
-            f"[bold green]ISOLATED[/]: {arrived} of {within} packets within a tenant arrived; of
-            {across}
-          
-           
-            that
-            were
-            "
-            "sent straight at the other tenant's MAC and address none came out at any of its
-            interfaces."
-      
-       
-        )
- 
-  
-   
-    else:
-       
-        out.print(
-            f"[bold red]NOT ISOLATED OR NOT CONNECTED[/]: {arrived} of {within} arrived, leaks: {leaks}"
-        )
-    return good and not leaks
+    _print_verdict(out, matrix, vms, "green" if good else "red")
+    return good
 
 
-def _tenant(vms: list[_Vm], name: str) ->
-str:
-    return next(v.tenant for v in vms if v.name == name)
+def _print_verdict(out: Console, matrix: Matrix, vms: list[_Vm], colour: str) -> None:
+    tenants = {v.name: v.tenant for v in vms}
+    within = sum(1 for source, target, _ in matrix.seen if tenants[source] == tenants[target])
+    across, arrived, leaks = len(matrix.seen) - within, len(matrix.reach()), matrix.leaks()
+    verdict = "ISOLATED" if not leaks else "NOT ISOLATED"
+    out.print(
+        f"[bold {colour}]{verdict}[/]: {arrived} of {within} packets within a tenant arrived; of {across} sent"
+        f" straight at the other tenant's MAC and address, {len(leaks)} came out at any of its interfaces."
+    )
+    for cell, place in leaks:
+        out.print(f"[bold red]LEAK[/]: a packet of {cell[0]} for {cell[1]} came out at {place}")
 
 
 def _total(environment: dict[str, str], tenant: str) -> int:
