@@ -1,0 +1,77 @@
+"""Each feature alone: the flows that it makes of one object, sorted, with names of tables.
+
+The files in `golden/` were read by a person when they were made. To make them again after a wanted change:
+`python tests/unit/pipelines/test_golden.py`, then read the difference.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from model.ids import NetworkKey
+from model.route import FloodVtep
+from model.snapshot import Snapshot
+from pipelines import objects as o
+from pipelines.features import FEATURES, Feature
+from pipelines.index import build
+from pipelines.render import named
+from pipelines.views import view
+from tests.fakes import world
+
+GOLDEN = Path(__file__).parent / "golden"
+SUBJECTS = {
+    o.Kind.HOST: [o.HOST],
+    o.Kind.CLASS: [o.egress_class(world.ClassId(2)), o.egress_class(world.ClassId(3))],
+    o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
+    o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
+    o.Kind.PORT: [o.port(world.PortKey(11))],
+    o.Kind.REMOTE: [o.remote(NetworkKey(1), world.Mac(0x020000000003))],
+}
+
+
+def over_ipv6() -> Snapshot:
+    """A host whose underlay is IPv6: one local port, one remote."""
+    vtep = ip_address("2001:db8::2")
+    snapshot = world.added(
+        world.empty("2001:db8::1"),
+        world.network(1, replicate=True, subnets=["fd00::/64"]),
+        world.hypervisor("hv2", str(vtep)),
+        world.port(13, 1, 0x020000000003, ["fd00::3"], ["hv2"]),
+        world.remote(1, 0x020000000003, str(vtep), ["fd00::3"]),
+        FloodVtep(NetworkKey(1), vtep),
+    )
+    return world.plugged(snapshot, world.port(11, 1, 0x020000000001, ["fd00::1"]), 1)
+
+
+def made(feature: Feature) -> str:
+    """The flows of a feature for its subjects, of a cluster over IPv4 and of one over IPv6."""
+    parts = []
+    for title, snapshot in (("IPv4", world.two_tenants()), ("IPv6", over_ipv6())):
+        index = build(snapshot)
+        for subject in SUBJECTS[feature.kind]:
+            shown = view(snapshot, index, subject)
+            lines = [] if shown is None else sorted(named(flow) for flow in feature.flows(shown))
+            head = f"# {subject.kind.name.lower()} {subject.major} {subject.minor:x} {subject.name}".rstrip()
+            parts.append("\n".join([f"{head}, underlay {title}", *(lines or ["(none)"])]))
+    return "\n\n".join(parts) + "\n"
+
+
+def path(feature: Feature) -> Path:
+    return GOLDEN / f"{feature.name.replace(' ', '-')}.{feature.kind.name.lower()}.txt"
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: path(feature).stem)
+def test_golden(feature: Feature) -> None:
+    assert made(feature) == path(feature).read_text()
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {file.name for file in GOLDEN.iterdir()} == {path(feature).name for feature in FEATURES}
+
+
+if __name__ == "__main__":
+    for each in FEATURES:
+        path(each).write_text(made(each))
