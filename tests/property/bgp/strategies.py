@@ -1,0 +1,208 @@
+"""Hypothesis strategies: any route, any damage, small random clusters and their changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from hypothesis import strategies as st
+
+from bgp.codec import communities
+from model.change import Change, Part
+from model.ids import HostName, Mac, NetworkKey, PortKey, Uid, Vni
+from model.intent import Binding, Cluster, Hypervisor, Network, Port
+from model.inventory import Interface
+from model.route import (
+    Attributes,
+    DiscoveryRoute,
+    MacRoute,
+    MulticastRoute,
+    PrefixRoute,
+    Route,
+    SegmentRoute,
+)
+from model.snapshot import Snapshot, with_port, without_port
+
+V4 = st.integers(0, (1 << 32) - 1).map(IPv4Address)
+V6 = st.integers(0, (1 << 128) - 1).map(IPv6Address)
+ADDRESS = V4 | V6
+RD = st.binary(min_size=8, max_size=8)
+ESI = st.binary(min_size=10, max_size=10)
+TAG = st.integers(0, (1 << 32) - 1)
+MAC = st.integers(0, (1 << 48) - 1).map(Mac)
+VNI = st.integers(0, (1 << 24) - 1).map(Vni)
+
+
+@st.composite
+def prefix_routes(draw):
+    address = draw(ADDRESS)
+    prefix = ip_network((address.packed, draw(st.integers(0, address.max_prefixlen))), strict=False)
+    gateway = draw(st.none() | (V4 if address.version == 4 else V6).filter(int))
+    return PrefixRoute(draw(RD), prefix, draw(VNI), gateway, draw(TAG), draw(ESI))
+
+
+NLRI = st.one_of(
+    st.builds(MacRoute, RD, MAC, st.none() | ADDRESS, VNI, st.none() | VNI, TAG, ESI),
+    st.builds(MulticastRoute, RD, ADDRESS, TAG),
+    st.builds(DiscoveryRoute, RD, ESI, TAG, VNI),
+    st.builds(SegmentRoute, RD, ESI, ADDRESS),
+    prefix_routes(),
+)
+
+
+@st.composite
+def attribute_sets(draw):
+    sequence = draw(st.none() | TAG)
+    vni = draw(st.none() | VNI)
+    targets = st.tuples(st.integers(0, 65535), VNI).map(lambda one: communities.route_target(*one))
+    return Attributes(
+        next_hop=draw(ADDRESS),
+        route_targets=tuple(sorted(draw(st.sets(targets, max_size=40)))),
+        sequence=sequence,
+        sticky=sequence is not None and draw(st.booleans()),
+        router_mac=draw(st.none() | MAC),
+        default_gateway=draw(st.booleans()),
+        pmsi_vni=vni,
+        pmsi_endpoint=None if vni is None else draw(ADDRESS),
+        local_preference=draw(TAG),
+        encapsulations=tuple(sorted(draw(st.sets(st.integers(0, 65535), max_size=3)))),
+    )
+
+
+ROUTE = st.builds(Route, NLRI, attribute_sets())
+
+# Small worlds: few names, so that changes collide.
+HOST_NAMES = tuple(HostName(f"h{n}") for n in range(4))
+NETWORK_KEYS = tuple(NetworkKey(n) for n in (1, 2))
+PORT_KEYS = tuple(PortKey(n) for n in range(1, 5))
+VNIS = (Vni(100), Vni(200), Vni(300))
+MACS = tuple(Mac(0x020000000000 + n) for n in range(3))
+ADDRESSES = (*(IPv4Address(0x0A000000 + n) for n in range(3)), IPv6Address("fd00::1"))
+VTEPS = (*(IPv4Address(0xC0000200 + n) for n in range(3)), IPv6Address("fd99::1"))
+
+
+def _set(snapshot, name, key, value):
+    there = getattr(snapshot, name)
+    if value is not None:
+        return replace(snapshot, **{name: there.set(key, value)})
+    return replace(snapshot, **{name: there.delete(key)}) if key in there else snapshot
+
+
+@st.composite
+def edits(draw):
+    """(change, function of a snapshot that makes it)."""
+    part = draw(
+        st.sampled_from(
+            (Part.PORT, Part.BINDING, Part.INTERFACE, Part.NETWORK, Part.HYPERVISOR, Part.CLUSTER)
+        )
+    )
+    absent = draw(st.integers(0, 4)) == 0
+    if part is Part.PORT:
+        key = draw(st.sampled_from(PORT_KEYS))
+        hosts = tuple(sorted(draw(st.sets(st.sampled_from(HOST_NAMES), max_size=3))))
+        addresses = tuple(draw(st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=2)))
+        network, mac = draw(st.sampled_from(NETWORK_KEYS)), draw(st.sampled_from(MACS))
+        port = Port(Uid(f"p{key}"), network, f"p{key}", key, mac, addresses, hosts)
+        return Change(part, key), lambda s: without_port(s, key) if absent else with_port(s, port)
+    if part is Part.BINDING:
+        key = draw(st.sampled_from(PORT_KEYS))
+        host = draw(st.sampled_from(HOST_NAMES[:2]))
+        binding = Binding(key, host, draw(st.integers(0, 3)), draw(st.integers(0, 4)) > 0)
+        return Change(part, key), lambda s: _set(s, "bindings", key, None if absent else binding)
+    if part is Part.INTERFACE:
+        uid = Uid(f"p{draw(st.sampled_from(PORT_KEYS))}")
+        interface = Interface("tap", uid, draw(st.sampled_from((-1, 3, 4))))
+        return Change(part, uid), lambda s: _set(s, "interfaces", uid, None if absent else interface)
+    if part is Part.NETWORK:
+        key = draw(st.sampled_from(NETWORK_KEYS))
+        network = Network(Uid(f"n{key}"), 1, f"n{key}", key, draw(st.sampled_from(VNIS)))
+        return Change(part, key), lambda s: _set(s, "networks", key, None if absent else network)
+    if part is Part.HYPERVISOR:
+        name = draw(st.sampled_from(HOST_NAMES))
+        host = Hypervisor(name, draw(st.sampled_from(VTEPS)), draw(st.integers(0, 3)), draw(st.booleans()))
+        return Change(part, name), lambda s: _set(s, "hypervisors", name, None if absent else host)
+    cluster = (
+        None if absent else Cluster(Uid("c"), draw(st.integers(0, 3)), draw(st.sampled_from((65000, 65001))))
+    )
+    return Change(part, None), lambda s: replace(s, cluster=cluster)
+
+
+EDITS = st.lists(edits(), max_size=12)
+
+
+def edited(snapshot, made):
+    """(the snapshot after the edits, the changes)."""
+    for _, edit in made:
+        snapshot = edit(snapshot)
+    return snapshot, frozenset(change for change, _ in made)
+
+
+def start():
+    """A small world in which much is authorised; edits make it odd."""
+    made = Snapshot(HOST_NAMES[0], Cluster(Uid("c"), 1, 65000))
+    for n, name in enumerate(HOST_NAMES):
+        made = _set(made, "hypervisors", name, Hypervisor(name, VTEPS[n], n, external=n == 3))
+    for key, vni in zip(NETWORK_KEYS, VNIS, strict=False):
+        made = _set(made, "networks", key, Network(Uid(f"n{key}"), 1, f"n{key}", key, vni))
+    for n, key in enumerate(PORT_KEYS):
+        hosts = (HOST_NAMES[n % 2], HOST_NAMES[2])
+        port = Port(Uid(f"p{key}"), NETWORK_KEYS[n // 3], f"p{key}", key, MACS[n % 3], ADDRESSES[:2], hosts)
+        made = with_port(made, port)
+    made = _set(made, "bindings", PORT_KEYS[0], Binding(PORT_KEYS[0], HOST_NAMES[0], 0, True))
+    made = _set(made, "bindings", PORT_KEYS[1], Binding(PORT_KEYS[1], HOST_NAMES[1], 0, True))
+    return _set(made, "interfaces", Uid("p1"), Interface("tap", Uid("p1"), 3))
+
+
+@st.composite
+def honest_routes(draw):
+    """Routes that the world at the start authorises."""
+    n = draw(st.integers(1, len(PORT_KEYS) - 1))
+    host = draw(st.sampled_from((n % 2, 2))) or 2
+    vni, hop = VNIS[n // 3], VTEPS[host]
+    rd = b"\x00\x01" + host.to_bytes(4, "big") + int(NETWORK_KEYS[n // 3]).to_bytes(2, "big")
+    target = (communities.route_target(65000, vni),)
+    if draw(st.integers(0, 4)) == 0:
+        return Route(MulticastRoute(rd, hop), Attributes(hop, target, pmsi_vni=vni, pmsi_endpoint=hop))
+    address = draw(st.sampled_from((None, *ADDRESSES[:2])))
+    sequence = draw(st.none() | st.integers(1, 3))
+    return Route(MacRoute(rd, MACS[n % 3], address, vni), Attributes(hop, target, sequence))
+
+
+@st.composite
+def small_routes(draw):
+    """Routes of the small world's names, put together at random."""
+    vni = draw(st.sampled_from((VNIS[0], VNIS[0], *VNIS)))
+    host = draw(st.integers(0, 3))
+    hop = VTEPS[draw(st.sampled_from((host, host, host, 0, 2)))]
+    target = communities.route_target(draw(st.sampled_from((65000, 65000, 65000, 65001))), vni)
+    rd = b"\x00\x01" + host.to_bytes(4, "big") + draw(st.integers(1, 2)).to_bytes(2, "big")
+    sequence = draw(st.none() | st.integers(1, 3))
+    if draw(st.integers(0, 3)) == 0:
+        return Route(
+            MulticastRoute(rd, hop), Attributes(hop, (target,), None, pmsi_vni=vni, pmsi_endpoint=hop)
+        )
+    address = draw(st.none() | st.sampled_from(ADDRESSES))
+    return Route(
+        MacRoute(rd, draw(st.sampled_from(MACS)), address, vni), Attributes(hop, (target,), sequence)
+    )
+
+
+PEERS = ("10.0.0.1", "10.0.0.2")
+
+
+@st.composite
+def events(draw):
+    """(peer, announce or withdraw, route) each; what is withdrawn was often announced before."""
+    made = []
+    for _ in range(draw(st.integers(0, 14))):
+        peer = draw(st.sampled_from(PEERS))
+        kind = draw(st.sampled_from(("announce", "announce", "withdraw")))
+        if kind == "withdraw" and made:
+            earlier = draw(st.sampled_from(made))
+            made.append((earlier[0], kind, earlier[2]))
+        else:
+            made.append((peer, kind, draw(honest_routes() | small_routes())))
+    return made
+
+
+EVENTS = events()
