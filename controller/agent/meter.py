@@ -28,6 +28,8 @@ from model.snapshot import Snapshot
 from pipelines import cookies
 
 LOG: Final = logging.getLogger(__name__)
+SUSPICION_MS: Final = 1_000
+"""How long a reading that resembles an unannounced restart is not believed; a restart is seen in 250 ms."""
 _SEQUENCE_SHIFT: Final = 20
 """A new journal's numbers begin at Unix seconds << 20: above older journals', below 2^53 (JSON readers)."""
 
@@ -59,7 +61,7 @@ class Outcome(Enum):
     UNREAD = "unread"
     """The switch gave no counters; next time."""
     SUSPECT = "suspect"
-    """All counters fell at once: read again, in case another ovs-vswitchd has not been noticed yet."""
+    """All counters fell at once: read again later, in case another ovs-vswitchd was not noticed yet."""
     UNCLOSED = "unclosed"
     """Closing only: purge or read failed; when the flows go, that is recorded as a gap."""
 
@@ -86,7 +88,8 @@ class Meter:
         self._state = _recovered(journal, now_ms())
         self._held: list[tuple[Step, State]] = []
         self._names: dict[int, Series | None] = {}
-        self._suspected = self._refused = False
+        self._suspected_ms: int | None = None
+        self._refused = False
 
     @property
     def state(self) -> State:
@@ -100,10 +103,9 @@ class Meter:
         reading = self._read(run, snapshot)
         if reading is None:
             return Outcome.UNREAD
-        if resembles_restart(self._state, reading) and not self._suspected:
-            self._suspected = True
+        if resembles_restart(self._state, reading) and not self._is_old_news(reading.at_ms):
             return Outcome.SUSPECT
-        self._suspected = False
+        self._suspected_ms = None
         return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)))
 
     def close_ports(
@@ -145,6 +147,12 @@ class Meter:
         except (RingfenceError, OSError) as error:
             LOG.warning("interface counters not read host=%s: %s", run.host, error)
             return {}
+
+    def _is_old_news(self, at_ms: int) -> bool:
+        """Whether the suspicion has lasted long enough for a restart to be announced, if it was one."""
+        if self._suspected_ms is None:
+            self._suspected_ms = at_ms
+        return abs(at_ms - self._suspected_ms) >= SUSPICION_MS
 
     def _sum(self, counters: Counters) -> dict[Series, Counter]:
         """`series_of`, parsing each cookie once and not at every tick (40,000 of them: 130 ms)."""
