@@ -46,11 +46,12 @@ def _translate(operation: dict[str, Any], error: str, details: str) -> Ringfence
         )
     duplicate = _DUPLICATE.search(details)
     if duplicate is not None:
-        named = duplicate["columns"].replace('"', "")
+        columns = sorted(re.findall(r'"(\w+)"', duplicate["columns"]))
+        named = " and ".join(columns)
         return Raced(
             Fault(
                 f"{duplicate['table']} {duplicate['values']}",
-                f"unique-{'-'.join(re.findall(r'[a-z_]+', named.replace(' and ', ' ')))}",
+                f"unique-{'-'.join(columns)}",
                 f"another {duplicate['table']} already has this {named} ({duplicate['values']})",
                 "Choose another value, or delete the object that has it.",
             )

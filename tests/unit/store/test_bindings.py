@@ -1,0 +1,101 @@
+"""Bindings: the first holds, the sequence counts moves, and of racing agents one wins."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from controller.store.server import Server
+from controller.store.writer import Store
+from model.errors import Conflict, NotFound, RingfenceError
+from model.ids import HostName, Uid
+from tests.unit.store.house import HOSTS, apply, base, port, uid_of
+
+
+@pytest.fixture
+def uid(store: Store) -> Uid:
+    apply(store, *base(), port("a", *HOSTS))
+    return uid_of(store, "a")
+
+
+def test_first_holds_until_it_lets_go(store: Store, uid: Uid) -> None:
+    first = store.bind(uid, HOSTS[0])
+    assert (first.host, first.sequence, first.active) == ("h1", 0, True)
+    assert store.bind(uid, HOSTS[0]) == first
+    with pytest.raises(Conflict) as caught:
+        store.bind(uid, HOSTS[1])
+    assert caught.value.faults[0].rule == "bound-elsewhere"
+    store.unbind(uid, HOSTS[1])  # not its own: nothing happens
+    with pytest.raises(Conflict):
+        store.bind(uid, HOSTS[1])
+    store.unbind(uid, HOSTS[0])
+    assert store.bind(uid, HOSTS[0]).sequence == 0
+    store.unbind(uid, HOSTS[0])
+    assert store.bind(uid, HOSTS[1]).sequence == 1
+
+
+def test_only_hosts_that_the_port_names_may_bind(store: Store, uid: Uid) -> None:
+    apply(store, port("b", "h1"))
+    with pytest.raises(Conflict) as caught:
+        store.bind(uid_of(store, "b"), HOSTS[1])
+    assert caught.value.faults[0].rule == "host-not-allowed"
+    assert not store.read_all().bindings
+
+
+def test_a_host_that_may_not_have_it_any_more_loses_it(store: Store, uid: Uid) -> None:
+    store.bind(uid, HOSTS[0])
+    apply(store, port("a", "h2"))
+    moved = store.bind(uid, HOSTS[1])
+    assert (moved.host, moved.sequence) == ("h2", 1)
+
+
+def test_a_port_that_does_not_exist(store: Store) -> None:
+    ghost = Uid("00000000-0000-4000-8000-000000000000")
+    with pytest.raises(NotFound):
+        store.bind(ghost, HOSTS[0])
+    store.unbind(ghost, HOSTS[0])
+
+
+def test_of_eight_agents_exactly_one_wins(server: Server, store: Store, uid: Uid) -> None:
+    holder: HostName | None = None
+    for round_number in range(5):
+        won, refused = race(server, uid)
+        assert len(won) == 1
+        assert refused == {"bound-elsewhere": 7}
+        binding = store.read_all().bindings[store.contents().ports["acme", "a"].value.key]
+        assert (binding.host, binding.active) == (won[0], True)
+        if round_number == 0:
+            assert binding.sequence == 0
+        holder, before = won[0], binding.sequence
+        store.unbind(uid, holder)
+        after = store.bind(uid, holder)
+        assert after.sequence == before
+        store.unbind(uid, holder)
+
+
+def race(server: Server, uid: Uid) -> tuple[list[HostName], dict[str, int]]:
+    won: list[HostName] = []
+    refused: dict[str, int] = {}
+    start, guard = threading.Barrier(len(HOSTS)), threading.Lock()
+
+    def claim(host: HostName) -> None:
+        own = Store(server.remote)
+        own.generation()  # connected before the race
+        start.wait(20)
+        try:
+            own.bind(uid, host)
+            with guard:
+                won.append(host)
+        except RingfenceError as error:
+            with guard:
+                rule = error.faults[0].rule
+                refused[rule] = refused.get(rule, 0) + 1
+        own.close()
+
+    threads = [threading.Thread(target=claim, args=(host,)) for host in HOSTS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return won, refused

@@ -1,0 +1,232 @@
+"""The embedded server: serves both databases, upgrades old files, refuses newer ones, dies with us."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller.store.schema import VERSION, columns, intent_schema, parse_version
+from controller.store.server import Server
+from controller.store.wire import Connection
+from controller.store.writer import Store
+from model.errors import Invalid, RingfenceError, Unavailable
+from tests.unit.store.house import apply, base, poll, port
+
+OLD = Path(__file__).parent / "ringfence-1.0.0.ovsschema"
+
+
+def tool(*arguments: str) -> str:
+    done = subprocess.run(["ovsdb-tool", *arguments], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.strip()
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_it_serves_both_databases_from_one_directory(server: Server, directory: Path) -> None:
+    connection = Connection(server.remote)
+    assert set(connection.call("list_dbs", [])) == {"Ringfence", "Ringfence_Reports", "_Server"}
+    connection.close()
+    assert {p.name for p in (directory / "db").iterdir()} >= {
+        "ringfence.db",
+        "reports.db",
+        "store.sock",
+        "store.pid",
+    }
+    assert int((directory / "db" / "store.pid").read_text()) == server.pid
+
+
+def test_rows_outlive_the_server(server: Server, store: Store) -> None:
+    apply(store, *base())
+    server.stop()
+    assert server.pid == 0
+    server.start()
+    assert set(store.read_all().tenants) == {"acme", "umbra"}
+
+
+def test_a_second_server_on_the_same_files_is_refused(server: Server, directory: Path) -> None:
+    second = Server(directory / "db")
+    with pytest.raises(Unavailable) as caught:
+        second.start()
+    assert caught.value.faults[0].rule == "store-not-started"
+    assert second.pid == 0
+    assert alive(server.pid)
+
+
+def test_it_dies_with_its_parent(directory: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from controller.store.server import Server\n"
+        "server = Server(Path(sys.argv[1])); server.start(); print(server.pid, flush=True); sys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program, str(directory / "db")],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert parent.stdout is not None and parent.stdin is not None
+    child = int(parent.stdout.readline())
+    assert alive(child)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait(20)
+    poll(lambda: not alive(child))
+    parent.stdout.close()
+    parent.stdin.close()
+
+
+def test_a_database_of_version_1_0_0_is_upgraded_with_its_rows(directory: Path) -> None:
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(OLD))
+    tenant, network = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+    own = "33333333-3333-4333-8333-333333333333"
+    rows = [
+        ("Cluster", {"generation": 41, "asn": 65001}),
+        ("Pool", {"name": "port-key", "kind": "key", "first": "1", "last": "100"}),
+        ("Hypervisor", {"name": "h1", "vtep": "192.0.2.1", "router_id": "192.0.2.1", "external": True}),
+        ("Egress_Class", {"name": "storage", "id": 2, "prefixes": "198.51.100.0/24", "version": 3}),
+    ]
+    operations = [{"op": "insert", "table": table, "row": row} for table, row in rows]
+    operations += [
+        {"op": "insert", "table": "Tenant", "uuid": tenant, "row": {"name": "acme", "key": 7}},
+        {
+            "op": "insert",
+            "table": "Network",
+            "uuid": network,
+            "row": {
+                "name": "prod",
+                "tenant": ["uuid", tenant],
+                "key": 8,
+                "vni": 9,
+                "subnets": "10.0.0.0/24",
+                "mtu": 1450,
+            },
+        },
+        {
+            "op": "insert",
+            "table": "Port",
+            "uuid": own,
+            "row": {
+                "name": "a",
+                "tenant": ["uuid", tenant],
+                "network": ["uuid", network],
+                "key": 10,
+                "mac": "02:00:00:00:00:01",
+                "addresses": "10.0.0.2",
+                "hosts": "h1",
+            },
+        },
+    ]
+    answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", *operations])))
+    assert not [r for r in answer if "error" in r]
+
+    server = Server(directory / "db")
+    server.start()
+    try:
+        contents = Store(server.remote).read_all()
+    finally:
+        server.stop()
+    assert contents.cluster is not None
+    assert (contents.cluster.generation, contents.cluster.asn) == (41, 65001)
+    kept = contents.ports["acme", "a"].value
+    assert (kept.uid, kept.key, kept.network, str(kept.addresses[0])) == (own, 10, 8, "10.0.0.2")
+    host = contents.hypervisors["h1"].value  # type: ignore[index]
+    assert (host.external, host.frozen, host.confirm) == (True, False, "")
+    assert (contents.classes["storage"].version, contents.classes["storage"].effective) == (3, None)
+    assert tool("db-version", str(file)) == VERSION
+    assert tool("db-version", str(file) + ".1.0.0") == "1.0.0"
+
+
+def newer(directory: Path) -> Path:
+    schema = intent_schema() | {"version": "9.0.0"}
+    (directory / "newer.ovsschema").write_text(json.dumps(schema))
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(directory / "newer.ovsschema"))
+    return file
+
+
+def test_a_newer_database_is_refused_and_left_alone(directory: Path) -> None:
+    file = newer(directory)
+    before = file.read_bytes()
+    server = Server(directory / "db")
+    with pytest.raises(Invalid) as caught:
+        server.start()
+    assert caught.value.faults[0].rule == "store-newer"
+    assert "9.0.0" in caught.value.faults[0].message
+    assert server.pid == 0
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("version", "error"), [("9.0.0", Invalid), ("1.0.0", Unavailable)])
+def test_clients_refuse_a_server_of_another_version(
+    directory: Path, version: str, error: type[RingfenceError]
+) -> None:
+    schema = intent_schema() | {"version": version}
+    (directory / "other.ovsschema").write_text(json.dumps(schema))
+    tool("create", str(directory / "other.db"), str(directory / "other.ovsschema"))
+    socket = directory / "other.sock"
+    process = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "ovsdb-server", str(directory / "other.db"),
+         f"--remote=punix:{socket}",
+         f"--unixctl={directory / 'other.ctl'}", "--no-chdir", "-vconsole:off"]
+    )  # fmt: skip
+    try:
+        poll(socket.exists)
+        with pytest.raises(error) as caught:
+            Connection(f"unix:{socket}").call("list_dbs", [], timeout=1)
+        assert version in str(caught.value)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_another_database_in_its_place_is_refused(directory: Path) -> None:
+    schema = intent_schema() | {"name": "Other"}
+    (directory / "other.ovsschema").write_text(json.dumps(schema))
+    (directory / "db").mkdir()
+    tool("create", str(directory / "db" / "ringfence.db"), str(directory / "other.ovsschema"))
+    with pytest.raises(Invalid) as caught:
+        Server(directory / "db").start()
+    assert caught.value.faults[0].rule == "store-other"
+
+
+def test_a_socket_path_that_is_too_long_is_said(directory: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        Server(directory / ("x" * 120)).start()
+    assert caught.value.faults[0].rule == "path-too-long"
+
+
+def test_every_natural_key_has_a_unique_index() -> None:
+    tables = intent_schema()["tables"]
+    expected = {
+        "Tenant": [["name"], ["key"]],
+        "Network": [["tenant", "name"], ["key"], ["vni"]],
+        "Port": [["tenant", "name"], ["key"], ["mac"]],
+        "Address": [["network", "address"]],
+        "Egress_Class": [["name"], ["id"]],
+        "Hypervisor": [["name"], ["vtep"], ["router_id"]],
+        "Binding": [["port"]],
+        "Pool": [["name"]],
+        "Request": [["key"]],
+        "Tombstone": [["scope", "value"]],
+    }
+    assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected
+    assert columns("Request") == ("key", "digest", "result", "created")
+    assert parse_version("1.10.0") > parse_version("1.9.9")
+
+
+def test_the_port_helper_names_hosts() -> None:
+    assert port("a", "h1").hosts == ("h1",)

@@ -1,0 +1,85 @@
+"""The view on random row changes: what was said step by step amounts to what a fresh view says at once."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.store import rows
+from controller.store.view import PARTS, View
+from model.ids import HostName
+
+HOST = HostName("h1")
+
+
+def uid(table: str, index: int) -> str:
+    return f"{[t for t, _ in PARTS].index(table):08d}-0000-4000-8000-{index:012d}"
+
+
+def row(table: str, index: int, variant: int) -> rows.Row:
+    parent = index % 2
+    match table:
+        case "Tenant":
+            return {"name": f"t{index}", "key": index + 1}
+        case "Network":
+            return {
+                "tenant": ["uuid", uid("Tenant", parent)],
+                "name": f"n{index}",
+                "key": index + 1,
+                "vni": index + 1,
+                "subnets": ["set", ["10.0.0.0/24"]],
+                "mtu": 1400 + variant,
+                "replicate": False,
+            }
+        case "Port":
+            return {
+                "tenant": ["uuid", uid("Tenant", parent)],
+                "network": ["uuid", uid("Network", parent)],
+                "name": f"p{index}",
+                "key": index + 1,
+                "mac": f"02:00:00:00:00:0{index}" if variant < 3 else "broken",
+                "addresses": ["set", []],
+                "hosts": "h1" if variant % 2 else ["set", ["h2", "h3"]],
+            }
+        case "Binding":
+            return {
+                "port": ["uuid", uid("Port", index)],
+                "network": ["uuid", uid("Network", parent)],
+                "host": f"h{variant}",
+                "sequence": variant,
+                "active": True,
+            }
+        case _:
+            return {"generation": variant, "asn": 1, "reflectors": ["set", []]}
+
+
+PLACES = st.tuples(
+    st.sampled_from(["Cluster", "Tenant", "Network", "Port", "Binding"]),
+    st.integers(0, 3),
+    st.integers(-1, 3),
+)
+
+
+@given(st.lists(st.lists(PLACES, max_size=5), max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_steps_amount_to_the_whole(turns) -> None:
+    view, fresh, told = View(HOST), View(HOST), {}
+    last = {}
+    for turn in turns:
+        for table, index, variant in turn:
+            index = 0 if table == "Cluster" else index
+            now = None if variant < 0 else row(table, index, variant)
+            view.touch(table, uid(table, index), now)
+            last[table, index] = now
+        batch = view.settle()
+        for key in batch.deletes:
+            del told[key]  # never said of what was not told before
+        for part, key, value in batch.upserts:
+            assert told.get((part, key)) != value
+            told[part, key] = value
+    for (table, index), now in sorted(last.items(), reverse=True):
+        fresh.touch(table, uid(table, index), now)
+    whole = {(part, key): value for part, key, value in fresh.everything().upserts}
+    assert told == whole
+    assert {(p, k): v for p, k, v in view.everything().upserts} == whole
+    assert view.scope() == fresh.scope()

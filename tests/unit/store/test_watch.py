@@ -1,0 +1,181 @@
+"""The agents' watch: only what concerns the host, step by step, and all again after each reconnection."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from controller.store.server import Server
+from controller.store.watch import Watch
+from controller.store.writer import Store
+from model.change import Part
+from model.wanted import Kind, Reference, WantedPort, WantedTenant
+from tests.unit.store.house import (
+    HOSTS,
+    Collector,
+    apply,
+    base,
+    delete,
+    poll,
+    port,
+    ref,
+    uid_of,
+    watching,
+)
+
+
+def expected(store: Store, tenant: str = "acme") -> dict:
+    contents = store.read_all()
+    ports = {r.value.key: r.value for (t, _), r in contents.ports.items() if t == tenant}
+    return {
+        (Part.CLUSTER, None): contents.cluster,
+        **{(Part.HYPERVISOR, n): r.value for n, r in contents.hypervisors.items()},
+        **{(Part.CLASS, r.value.id): r.value for r in contents.classes.values()},
+        **{(Part.TENANT, r.value.key): r.value for n, r in contents.tenants.items() if n == tenant},
+        **{(Part.NETWORK, r.value.key): r.value for (t, _), r in contents.networks.items() if t == tenant},
+        **{(Part.PORT, key): value for key, value in ports.items()},
+        **{(Part.BINDING, key): value for key, value in contents.bindings.items() if key in ports},
+    }
+
+
+def test_a_host_sees_all_ports_of_its_networks_and_no_other_tenant(server: Server, store: Store) -> None:
+    apply(store, *base(), port("a", "h1"), port("b", "h2"), port("x", "h2", tenant="umbra"))
+    store.bind(uid_of(store, "b"), HOSTS[1])
+    store.bind(uid_of(store, "x", "umbra"), HOSTS[1])
+    with watching(server.remote, "h1") as seen:
+        assert seen.batches[0].complete
+        assert seen.values == expected(store)
+        assert not seen.batches[0].deletes
+    with watching(server.remote, "h2") as seen:
+        assert seen.names(Part.TENANT) == {"acme", "umbra"}
+        assert len(seen.part(Part.BINDING)) == 2
+    with watching(server.remote, "h3") as seen:
+        assert set(seen.part(Part.HYPERVISOR)) == set(HOSTS)
+        assert not seen.part(Part.PORT) and not seen.part(Part.TENANT) and not seen.part(Part.NETWORK)
+
+
+def test_changes_come_one_by_one_with_what_they_touch_only(server: Server, store: Store) -> None:
+    apply(store, *base(), port("a", "h1"))
+    with watching(server.remote, "h1") as seen:
+        before = len(seen.batches)
+        apply(store, port("b", "h2"))
+        seen.wait(lambda: "b" in seen.names(Part.PORT))
+        parts = {
+            (part, getattr(value, "name", "")) for b in seen.batches[before:] for part, _, value in b.upserts
+        }
+        assert parts == {(Part.CLUSTER, ""), (Part.PORT, "b")}
+
+        binding = store.bind(uid_of(store, "b"), HOSTS[1])
+        seen.wait(lambda: seen.part(Part.BINDING) == {binding.port: binding})
+        delete(store, ref("b"))
+        seen.wait(lambda: seen.names(Part.PORT) == {"a"} and not seen.part(Part.BINDING))
+        assert seen.values == expected(store)
+        assert [b.complete for b in seen.batches].count(True) == 1
+
+
+def test_a_network_that_becomes_local_brings_its_ports_and_goes_with_its_last_one(
+    server: Server, store: Store
+) -> None:
+    apply(store, *base(), port("a", "h1"), port("x", "h2", tenant="umbra"))
+    store.bind(uid_of(store, "x", "umbra"), HOSTS[1])
+    with watching(server.remote, "h1") as seen:
+        assert seen.names(Part.TENANT) == {"acme"}
+        apply(store, port("y", "h1", tenant="umbra"))
+        seen.wait(lambda: {"x", "y"} <= seen.names(Part.PORT) and len(seen.part(Part.BINDING)) == 1)
+        assert seen.names(Part.TENANT) == {"acme", "umbra"}
+        apply(store, port("y", "h2", tenant="umbra"))
+        seen.wait(lambda: seen.names(Part.PORT) == {"a"} and seen.names(Part.TENANT) == {"acme"})
+        seen.wait(lambda: seen.values == expected(store))
+
+
+def test_the_first_port_of_a_host_that_was_watching_before(server: Server, store: Store) -> None:
+    apply(store, *base())
+    with watching(server.remote, "h1") as seen:
+        apply(store, port("a", "h1"))
+        seen.wait(lambda: seen.names(Part.PORT) == {"a"})
+        assert seen.values == expected(store)
+
+
+def test_after_kill_and_restart_everything_comes_again_with_what_happened_meanwhile(
+    server: Server, store: Store
+) -> None:
+    apply(store, *base(), port("a", "h1"), port("gone", "h1"))
+    with watching(server.remote, "h1") as seen:
+        killed = server.pid
+        os.kill(killed, signal.SIGKILL)
+        poll(lambda: server.pid == 0)
+        server.start()
+        delete(store, ref("gone"))
+        apply(store, port("new", "h2"))
+        seen.wait(
+            lambda: [b.complete for b in seen.batches].count(True) == 2 and seen.values == expected(store)
+        )
+        assert seen.names(Part.PORT) == {"a", "new"}
+
+
+def test_the_watch_may_start_before_the_store(directory: Path) -> None:
+    server, seen = Server(directory / "db"), Collector()
+    watch = Watch(server.remote, HOSTS[0], seen)
+    watch.start()
+    server.start()
+    try:
+        seen.wait(lambda: bool(seen.batches))
+        assert seen.batches[0].complete
+        assert seen.values == {}
+        store = Store(server.remote)
+        made = store.ensure_cluster(65000, ())
+        seen.wait(lambda: seen.values == {(Part.CLUSTER, None): made})
+        store.close()
+    finally:
+        watch.stop()
+        server.stop()
+
+
+def test_an_empty_store_in_its_place_is_told_as_it_is(server: Server, store: Store, directory: Path) -> None:
+    apply(store, *base(), port("a", "h1"))
+    with watching(server.remote, "h1") as seen:
+        old = seen.values[Part.CLUSTER, None]
+        server.stop()
+        shutil.rmtree(directory / "db")
+        server.start()
+        other = Store(server.remote)
+        made = other.ensure_cluster(65000, ())
+        other.close()
+        seen.wait(lambda: seen.values == {(Part.CLUSTER, None): made})
+        assert made.uid != old.uid
+        last = next(b for b in reversed(seen.batches) if b.complete)
+        assert last is not seen.batches[0]
+        assert not [v for part, _, v in last.upserts if part is Part.PORT]
+        # The API's cache follows the new store too, though its generation is lower.
+        assert made.generation < old.generation
+        poll(lambda: not store.contents().ports)
+
+
+def test_a_row_that_does_not_parse_hides_itself_only(server: Server, store: Store) -> None:
+    from controller.store.wire import Connection
+
+    apply(store, *base(), port("a", "h1"), port("b", "h1"))
+    connection = Connection(server.remote)
+    broken = {"op": "update", "table": "Port", "where": [["name", "==", "b"]], "row": {"mac": "no mac"}}
+    connection.commit("Ringfence", [broken])
+    connection.close()
+    with watching(server.remote, "h1") as seen:
+        assert seen.names(Part.PORT) == {"a"}
+        assert {name for _, name in store.read_all().ports} == {"a"}
+        apply(store, WantedTenant("more"))  # and work goes on
+        seen.wait(lambda: seen.values[Part.CLUSTER, None].generation == store.generation())
+
+
+def test_stopping_ends_its_thread_and_no_event_follows(server: Server, store: Store) -> None:
+    import threading
+
+    apply(store, *base(), port("a", "h1"))
+    with watching(server.remote, "h1") as seen:
+        pass
+    assert not [t for t in threading.enumerate() if t.name == "store-watch"]
+    number = len(seen.batches)
+    apply(store, WantedPort("acme", "b", "prod"))
+    assert len(seen.batches) == number
+    delete(store, Reference(Kind.PORT, "b", "acme"))
