@@ -82,7 +82,7 @@ def assemble(settings: Settings, store: Store, ledger: Ledger) -> FastAPI:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises model.errors if it can't begin."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # uvicorn stops in good order, then raises the signal again: it must not end us before we have tidied up.
+        # uvicorn stops in good order, then raises the signal again: it must not end us before we tidy up.
         signal.signal(signal.SIGTERM, _leave)
     listening = listen(settings.socket, settings.group)
     store = Store(settings.store, now_ms, new_uid)
