@@ -122,13 +122,13 @@ class Step:
     """Those that differ from what was sighted last."""
 
 
-_CLOSES_NOTHING: Final[frozenset[PortKey]] = frozenset()
+_CLOSES_NOTHING: Final[frozenset[Series]] = frozenset()
 
 
 def advance(
-    state: State, reading: Reading, catalogue: Catalogue, closing: frozenset[PortKey] = _CLOSES_NOTHING
+    state: State, reading: Reading, catalogue: Catalogue, closing: frozenset[Series] = _CLOSES_NOTHING
 ) -> Step:
-    """What `reading` adds to `state`. `closing`: ports whose flows are deleted once this is journalled."""
+    """What `reading` adds to `state`. `closing`: series whose flows are deleted once this is journalled."""
     before = state.baselines if state.run == reading.run else {}
     draft = _Draft(state, reading, catalogue)
     for series in sorted(reading.counters):
@@ -137,7 +137,7 @@ def advance(
             draft.begin(series, counter, baseline)
         elif counter != baseline.counter:
             draft.go_on(series, counter, baseline)
-        if series[0] in closing and (baseline is None or baseline.standing is Standing.OPEN):
+        if series in closing and (baseline is None or baseline.standing is Standing.OPEN):
             draft.records.append(Closed(series))
     for series in sorted(before.keys() - reading.counters.keys()):
         draft.end(series, before[series])

@@ -110,7 +110,8 @@ class Agent:
         self.disk: list[bytes] = []
         self.steps: list[Step] = []
 
-    def read(self, reading: Reading, closing: frozenset[PortKey] = frozenset()) -> None:
+    def read(self, reading: Reading, closed: int = 0) -> None:
+        closing = frozenset(series for series in reading.counters if series[0] == closed)
         step = advance(self.state, reading, Names(), closing)
         self.disk.append(step_bytes(step))
         self.steps.append(step)
@@ -144,13 +145,13 @@ def _perform(world: World, agent: Agent, operation: tuple) -> None:
             agent.rotate()
         case ("unbind", port):
             world.credit(FOREVER)
-            agent.read(world.reading(), frozenset({PortKey(port)}))
+            agent.read(world.reading(), port)
             world.flows = {k: v for k, v in world.flows.items() if k[0] != port}
             world.epochs[port] = world.epochs.get(port, 0) + 1
         case ("rebind_same_epoch", port):
             # Allowed only since a reading without the flows stands between: as when 12 bits have wrapped.
             world.credit(FOREVER)
-            agent.read(world.reading(), frozenset({PortKey(port)}))
+            agent.read(world.reading(), port)
             world.flows = {k: v for k, v in world.flows.items() if k[0] != port}
             agent.read(world.reading())
             world.program(port)

@@ -23,7 +23,8 @@ class Host:
     def read(self, counters, run: Run = RUN, closing=(), wires=None, datapath="netdev") -> Step:
         self.now += 10_000
         reading = Reading(run, self.now, datapath, counters, wires or {})
-        step = advance(self.state, reading, self.names, frozenset(closing))
+        closing = frozenset(series for series in counters if series[0] in closing)
+        step = advance(self.state, reading, self.names, closing)
         self.state = fold(self.state, step)
         return step
 

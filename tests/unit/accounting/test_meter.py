@@ -179,6 +179,24 @@ def test_closing_purges_first_and_counts_the_last_packet(bench: Bench):
     assert bench.records(Gap) == []
 
 
+def test_single_counters_can_be_closed_by_their_cookies(bench: Bench):
+    """A class that is deleted, or an orphan: the port's other counters stay open."""
+    second = cookies.account(PortKey(7), SAME_NETWORK, 1)
+    bench.switch.flows = {FLOW: (10, 1_140), second: (1, 114)}
+    bench.tick()
+    bench.switch.late = {FLOW: (1, 114)}
+    closed = bench.meter.close_flows([FLOW, 5], RUN, SNAPSHOT, bench.switch.purge)
+    assert closed is Outcome.JOURNALLED
+    bench.switch.flows = {second: (1, 114)}
+    bench.tick()
+    assert bench.records(Gap) == []
+    bench.switch.flows = {OTHER: (0, 0)}
+    bench.tick()
+    assert bench.tick() is Outcome.JOURNALLED
+    assert [g.cause for g in bench.records(Gap)] == [Cause.FLOW_VANISHED]
+    assert bench.billed() == 1_200
+
+
 @pytest.mark.parametrize("broken", ["purge", "read"])
 def test_a_closing_that_fails_is_a_gap_with_a_bound(bench: Bench, broken: str):
     bench.wires = {PortKey(7): Wire("eth7#2", 5_000)}
