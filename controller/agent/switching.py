@@ -19,7 +19,7 @@ from controller.southbound.openflow import audit
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.dump import Counters
 from controller.southbound.openflow.encoder import Encoder
-from controller.southbound.openflow.session import TARGET
+from controller.southbound.openflow.session import TARGETS
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import Layout
 from model.addresses import Address
@@ -64,7 +64,7 @@ class Switching:
 
     def ensure(self, vtep: Address) -> None:
         """Bridge, tunnel port and controller are there; writes nothing if they are already."""
-        self._database.ensure(Layout(self._bridge, self._datapath, vtep, TARGET))
+        self._database.ensure(Layout(self._bridge, self._datapath, vtep, TARGETS))
 
     def program(self, patch: Patch) -> None:
         """Send and wait for every acknowledgement; refused groups are logged, counted and left out."""

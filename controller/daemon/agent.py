@@ -32,7 +32,7 @@ from controller.agent.probing import Probing
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.upload import UnixPost, Uploader
-from controller.southbound.openflow.session import Callbacks, SessionRunner
+from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.reading import Local
 from controller.southbound.probe import Prober
@@ -189,7 +189,7 @@ class _Hands:
             on_down=lambda reason: put(SessionDown(reason)),
             on_port=lambda *_: None,  # the switch database says the same, with the iface-id
         )
-        self._session = SessionRunner(settings.rundir, callbacks)
+        self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
         self.effects = Effects(self._switching, self._metering, self._speaker, self._keeper, self._probing)
 
     def __enter__(self) -> _Hands:

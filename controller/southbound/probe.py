@@ -92,7 +92,7 @@ class Prober:
         return min((p.deadline for p in self._pending.values()), default=None)
 
     def _answers(self, source: socket.socket, version: int) -> list[Verdict]:
-        found = []
+        found: list[Verdict] = []
         while True:
             try:
                 packet, sender = source.recvfrom(_LONGEST)
@@ -115,7 +115,7 @@ class Prober:
         kind, code, _, identifier, sequence = _ECHO.unpack_from(message)
         token = _COOKIE.unpack_from(message, _ECHO.size)[0]
         ours = (kind, code, identifier, token) == (reply, 0, self._identifier, self._token)
-        return sequence if ours else None
+        return int(sequence) if ours else None
 
     @property
     def _identifier(self) -> int:

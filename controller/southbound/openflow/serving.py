@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -88,66 +89,63 @@ class Session(Datapath):
 
 
 class Listener:
-    """Accepts the switch's connections on a unix socket. One at a time: a new one ends the old."""
+    """Accepts the switch's connections on unix sockets. One at a time: a new one ends the old."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._server: socket.socket | None = None
-        self._accepting: threading.Thread | None = None
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._accepting: list[tuple[socket.socket, threading.Thread]] = []
         self._guard = threading.Lock()
-        self._current: tuple[Session, Any] | None = None
+        self._current: tuple[Session, threading.Thread] | None = None
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Listen. The file is replaced if one is left from an earlier life."""
-        with suppress(FileNotFoundError):
-            self._path.unlink()
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        previous = os.umask(0o177)
-        try:
-            server.bind(str(self._path))
-        finally:
-            os.umask(previous)
-        server.listen(8)
-        self._server = server
-        self._accepting = hub.spawn(self._accept, server)
+        """Listen. A file that is left from an earlier life is replaced."""
+        for path in self._paths:
+            server = _listen(path)
+            self._accepting.append((server, hub.spawn(self._accept, server, path)))
 
     def stop(self) -> None:
         """Close, end the connection and wait for its threads."""
         self._stopping.set()
-        if self._server is not None:
+        for server, thread in self._accepting:
             with suppress(OSError):
-                self._server.shutdown(socket.SHUT_RDWR)
-        if self._accepting is not None:
-            self._accepting.join()
-        if self._server is not None:
-            self._server.close()
-        self._replace(None)
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            server.close()
+        with self._guard:
+            self._end_current()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
-    def _accept(self, server: socket.socket) -> None:
+    def _accept(self, server: socket.socket, path: Path) -> None:
         while not self._stopping.is_set():
             try:
                 connection, _ = server.accept()
             except OSError:
                 return
-            self._replace(connection)
+            with self._guard:
+                self._end_current()
+                session = Session(UnixSocket(connection), str(path))
+                self._current = (session, hub.spawn(_serve, session))
 
-    def _replace(self, connection: socket.socket | None) -> None:
-        with self._guard:
-            old, self._current = self._current, None
-        if old is not None:
-            session, thread = old
+    def _end_current(self) -> None:
+        if self._current is not None:
+            session, thread = self._current
             session.hang_up()
             thread.join()
-        if connection is None or self._stopping.is_set():
-            if connection is not None:
-                connection.close()
-            return
-        session = Session(UnixSocket(connection), str(self._path))
-        with self._guard:
-            self._current = (session, hub.spawn(_serve, session))
+        self._current = None
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o177)
+    try:
+        server.bind(str(path))
+    finally:
+        os.umask(previous)
+    server.listen(8)
+    return server
 
 
 def _serve(session: Session) -> None:

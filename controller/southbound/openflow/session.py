@@ -7,8 +7,9 @@ Place: runs on threads of its own inside the agent; callbacks only enqueue. Flow
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +21,15 @@ from os_ken.controller.ofp_handler import OFPHandler
 from os_ken.ofproto import ofproto_v1_4
 
 from controller.southbound.openflow.serving import Listener
+from model.errors import RingfenceError
 
-SOCKET: Final = "ringfence.sock"
-"""Name of the socket in the run directory; OVS takes a name alone as one in its run directory."""
-TARGET: Final = f"unix:{SOCKET}"
-"""Target of the Controller row (see controller.southbound.ovsdb.layout)."""
+SOCKETS: Final = ("ringfence.sock", "ringfence-again.sock")
+"""Names of the sockets in the run directory; OVS takes a name alone as one in its run directory."""
+TARGETS: Final = tuple(f"unix:{name}" for name in SOCKETS)
+"""Targets of which our Controller row bears one (see `SwitchDatabase.recall`)."""
+TARGET: Final = TARGETS[0]
+PATIENCE: Final = 0.5
+"""Seconds in which a switch that is not in a pause between attempts has connected."""
 _log = logging.getLogger(__name__)
 
 
@@ -101,11 +106,20 @@ class Ringfence(OSKenApp):
 class SessionRunner:
     """Starts and stops the application. One at a time in a process: os-ken's registry is global."""
 
-    def __init__(self, rundir: Path, callbacks: Callbacks) -> None:
-        self._callbacks = callbacks
-        self._listener = Listener(rundir / SOCKET)
+    def __init__(self, rundir: Path, callbacks: Callbacks, recall: Callable[[], None] | None = None) -> None:
+        """`recall`, if given, is called once when the switch has not come soon after the start.
+
+        Open vSwitch tries a controller that went away only every 8 s (3.1 heeds max_backoff in no other case
+        than after a first connection); `SwitchDatabase.recall` makes it come at once.
+        """
+        self._up = threading.Event()
+        self._over = threading.Event()
+        self._callbacks = replace(callbacks, on_up=self._note_up(callbacks.on_up))
+        self._listener = Listener(tuple(rundir / name for name in SOCKETS))
         self._manager = AppManager()
         self._application: Ringfence | None = None
+        self._recall = recall
+        self._recalling = threading.Thread(target=self._wait_for_switch, name="recall-switch", daemon=True)
 
     def start(self) -> None:
         """Listen for the switch; returns at once."""
@@ -115,10 +129,31 @@ class SessionRunner:
         negotiation.start()
         self._application.start()
         self._listener.start()
+        if self._recall is not None:
+            self._recalling.start()
 
     def stop(self) -> None:
         """Close the socket, end the session and wait for every thread."""
+        self._over.set()
+        self._up.set()
+        if self._recalling.is_alive():
+            self._recalling.join()
         self._listener.stop()
         self._manager.close()
         if self._application is not None:
             self._application.finish()
+
+    def _note_up(self, on_up: Callable[[int], None]) -> Callable[[int], None]:
+        def note(datapath: int) -> None:
+            self._up.set()
+            on_up(datapath)
+
+        return note
+
+    def _wait_for_switch(self) -> None:
+        if self._up.wait(PATIENCE) or self._over.is_set() or self._recall is None:
+            return
+        try:
+            self._recall()
+        except RingfenceError as error:
+            _log.warning("switch not called back: %s", error)

@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,6 +102,21 @@ class SwitchDatabase:
             bridges, ports = list(rows["Bridge"].rows.values()), list(rows["Port"].rows.values())
             root.verify("bridges")
             layout.apply(wanted, root, bridges, ports, lambda table: transaction.insert(rows[table]))
+
+        self._change(build, timeout)
+
+    def recall(self, controllers: Sequence[str], timeout: float = TIMEOUT) -> None:
+        """Make the switch connect to the agent now; nothing if our controller is not there yet.
+
+        Our Controller row is replaced by one with another of our targets, in one transaction: the bridge is
+        never without a controller, so its flows stay.
+        """
+
+        def build(database: idl.Idl, transaction: idl.Transaction) -> None:
+            rows = database.tables
+            for bridge in rows["Bridge"].rows.values():
+                if bridge.name == self._bridge and layout.marked(bridge):
+                    layout.recall(bridge, controllers, lambda table: transaction.insert(rows[table]))
 
         self._change(build, timeout)
 

@@ -9,7 +9,7 @@ layout is made before flows are put, and a controller that is there is never tak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,12 +34,15 @@ Insert = Callable[[str], Row]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`controller`: target of our OpenFlow session, `unix:NAME`, NAME in ovs-vswitchd's run directory."""
+    """`controllers`: targets of our OpenFlow session, `unix:NAME`, NAME in ovs-vswitchd's run directory.
+
+    The agent listens on all of them; one of them stands in the database.
+    """
 
     bridge: str
     datapath: str
     local: Address
-    controller: str
+    controllers: tuple[str, ...]
 
 
 def marked(row: Row) -> bool:
@@ -105,14 +108,28 @@ def _adopt(layout: Layout, bridge: Row) -> None:
 
 def _hold_controller(layout: Layout, bridge: Row, insert: Insert) -> None:
     ours = [c for c in bridge.controller if marked(c)]
-    right = next((c for c in ours if c.target == layout.controller), None)
+    right = next((c for c in ours if c.target in layout.controllers), None)
     if right is not None and len(ours) == 1:
         return
     if right is None:
-        right = insert("Controller")
-        right.target, right.external_ids = layout.controller, {OWNER: _MARK}
-        right.connection_mode, right.max_backoff = "out-of-band", BACKOFF
+        right = _create_controller(layout.controllers[0], insert)
     bridge.controller = [c for c in bridge.controller if not marked(c)] + [right]
+
+
+def _create_controller(target: str, insert: Insert) -> Row:
+    controller = insert("Controller")
+    controller.target, controller.external_ids = target, {OWNER: _MARK}
+    controller.connection_mode, controller.max_backoff = "out-of-band", BACKOFF
+    return controller
+
+
+def recall(bridge: Row, controllers: Sequence[str], insert: Insert) -> None:
+    """Put another of our targets in place of the one there: OVS connects to a new target at once."""
+    ours = [c for c in bridge.controller if marked(c)]
+    other = next((t for t in controllers if all(c.target != t for c in ours)), None)
+    if ours and other is not None:
+        others = [c for c in bridge.controller if not marked(c)]
+        bridge.controller = [*others, _create_controller(other, insert)]
 
 
 def _hold_tunnel(layout: Layout, bridge: Row, ports: list[Row], insert: Insert) -> None:

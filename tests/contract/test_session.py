@@ -1,0 +1,152 @@
+"""The OpenFlow session with a real switch: up, ports, down, restarts, threads, and no TCP port."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.southbound.openflow.session import TARGETS, Callbacks, PortChange, SessionRunner
+from controller.southbound.ovsdb.database import SwitchDatabase
+from controller.southbound.ovsdb.layout import Layout
+from tests.contract.ovs import PrivateOvs, eventually
+
+WAIT = 20.0
+LAYOUT = Layout("br-int", "netdev", ip_address("192.0.2.1"), TARGETS)
+
+
+class Heard:
+    """What the callbacks said, in order."""
+
+    def __init__(self) -> None:
+        self.events: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        self.callbacks = Callbacks(
+            on_up=lambda datapath: self.events.put(("up", datapath)),
+            on_down=lambda reason: self.events.put(("down", reason)),
+            on_port=lambda change, number, name: self.events.put(("port", change, number, name)),
+        )
+
+    def until(self, *wanted: Any) -> tuple[Any, ...]:
+        """The next event that begins so; those before it are left out."""
+        while True:
+            event = self.events.get(timeout=WAIT)
+            if event[: len(wanted)] == wanted:
+                return event
+
+
+@pytest.fixture
+def database(own_ovs: PrivateOvs) -> Iterator[SwitchDatabase]:
+    database = SwitchDatabase(own_ovs.remote, own_ovs.rundir, lambda _: None)
+    database.start()
+    database.ensure(LAYOUT)
+    yield database
+    database.stop()
+
+
+def listening_tcp() -> set[str]:
+    """Inodes of the TCP sockets on which this process listens (proc(5): state 0A)."""
+    inodes = set()
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        rows = [line.split() for line in Path(table).read_text().splitlines()[1:]]
+        inodes |= {row[9] for row in rows if row[3] == "0A"}
+    own = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            own.add(os.readlink(f"/proc/self/fd/{number}"))
+        except OSError:
+            continue
+    return {inode for inode in inodes if f"socket:[{inode}]" in own}
+
+
+def test_up_ports_and_down(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+    heard = Heard()
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner.start()
+    try:
+        assert heard.until("up")[1] > 0
+        own_ovs.vsctl(
+            "add-port", "br-int", "p9", "--", "set", "Interface", "p9", "type=internal", "ofport_request=9"
+        )
+        assert heard.until("port", PortChange.ADDED)[2:] == (9, "p9")
+        own_ovs.vsctl("del-port", "br-int", "p9")
+        assert heard.until("port", PortChange.DELETED)[2:] == (9, "p9")
+    finally:
+        runner.stop()
+    assert heard.until("down")
+    assert not any((own_ovs.rundir / target.removeprefix("unix:")).exists() for target in TARGETS)
+
+
+def test_listens_on_no_tcp_port(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))):
+        assert len(listening_tcp()) == 1, "the control: a listener of our own is seen"
+    heard = Heard()
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner.start()
+    try:
+        heard.until("up")
+        assert listening_tcp() == set()
+    finally:
+        runner.stop()
+
+
+def test_reconnects_leave_no_threads(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+    before = threading.active_count()
+    heard = Heard()
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner.start()
+    try:
+        heard.until("up")
+        running = threading.active_count()
+        for _ in range(6):
+            database.recall(TARGETS)  # a new connection, and the end of the old one
+            heard.until("down")
+            heard.until("up")
+        eventually(lambda: threading.active_count() <= running, "threads of ended sessions stay")
+    finally:
+        runner.stop()
+    eventually(lambda: threading.active_count() <= before, "threads stay after the end")
+
+
+def test_survives_a_crash_of_vswitchd(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+    heard = Heard()
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner.start()
+    try:
+        first = heard.until("up")
+        own_ovs.kill("vswitchd")
+        heard.until("down")
+        own_ovs.start_vswitchd()
+        assert heard.until("up") == first
+    finally:
+        runner.stop()
+
+
+def test_garbage_ends_the_connection_and_nothing_else(tmp_path: Path) -> None:
+    heard = Heard()
+    runner = SessionRunner(tmp_path, heard.callbacks)
+    runner.start()
+    try:
+        path = str(tmp_path / TARGETS[0].removeprefix("unix:"))
+        for garbage in (b"\xff" * 64, b"\x05\x00\x00\x08" + b"\0" * 4 + b"\x05\x06\x00\x20" + b"\xff" * 28):
+            with closing(socket.socket(socket.AF_UNIX)) as peer:
+                peer.settimeout(WAIT)
+                peer.connect(path)
+                peer.sendall(garbage)
+                peer.shutdown(socket.SHUT_WR)
+                while peer.recv(4096):
+                    pass  # till the other side has hung up
+        with closing(socket.socket(socket.AF_UNIX)) as peer:
+            peer.settimeout(WAIT)
+            peer.connect(path)
+            assert peer.recv(8)[:2] == b"\x05\x00", "still greets"
+    finally:
+        runner.stop()
+    assert heard.events.empty()
