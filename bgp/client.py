@@ -107,7 +107,7 @@ class Client:
     def __init__(
         self, path: str, on_event: Callable[[Event], None], chance: random.Random | None = None
     ) -> None:
-        self._path = path
+        self._path = path.removeprefix("unix:")
         self._on_event = on_event
         self._chance = chance or random.Random()
         self._lock = threading.Lock()

@@ -74,7 +74,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--local-address", help="address that the sessions come from")
     parser.add_argument("--asn", help="AS number of the cluster; the peers have the same")
     parser.add_argument("--peer", action="append", help="address of a route reflector; repeat for more")
-    parser.add_argument("--socket", help="unix socket for the agent")
+    parser.add_argument("--socket", help="unix socket for the agent (PATH or unix:PATH)")
     parser.add_argument("--dir", help="directory for what the speaker generates")
     parser.add_argument("--md5-file", help="file with the TCP MD5 password (RFC 2385)")
     parser.add_argument("--hold", help="BGP hold time, seconds")
