@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import TextIO
 
 _GAP = "  "
+_LAST = 40
+"""Columns of text that the last cell of a row gets at least, if it needs them."""
 
 
 def table(out: TextIO, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -38,9 +40,13 @@ def _rich(out: TextIO, title: str, heads: Sequence[str], rows: Sequence[Sequence
     from rich.text import Text
 
     console = Console(file=out, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
+    # Only the last column folds; in a narrower terminal the lines run over, but every word stays whole.
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    least = sum(widths[:-1]) + min(widths[-1], _LAST) + len(_GAP) * len(widths)
+    console.width = max(console.width, least)
     made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in heads:
-        made.add_column(head.upper(), overflow="fold", header_style="bold")
+    for index, head in enumerate(heads, 1):
+        made.add_column(head.upper(), overflow="fold", no_wrap=index < len(heads), header_style="bold")
     for row in rows:
         made.add_row(*(Text(cell, style=_style(cell)) for cell in row))
     console.print(made)

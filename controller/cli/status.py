@@ -42,9 +42,12 @@ def _print(session: Session, value: Value) -> None:
     )
     if not value["hosts"]:
         session.line("no host is declared yet: apply a Hypervisor\n")
-    heads = ("host", "vtep", "state", "seen", "generation", "flows", "ports", "bgp", "learned", "reason")
+    heads = ("host", "vtep", "state", "seen", "generation", "flows", "ports", "bgp", "routes")
     if value["hosts"]:
         session.table("hosts", heads, [_host(host) for host in value["hosts"]])
+        for host in value["hosts"]:
+            if host["reason"]:
+                session.line(f"{host['name']}: {host['reason']}")
         session.line("")
     session.table("pools", ("pool", "used", "of", "full"), [_pool(pool) for pool in value["pools"]])
     if value["alarms"]:
@@ -55,7 +58,8 @@ def _print(session: Session, value: Value) -> None:
 
 def _host(host: Value) -> list[str]:
     age, evpn = host["heartbeatAgeMs"], host.get("evpn")
-    peers = " ".join(f"{p['address']}:{p['state']}" for p in evpn["peers"]) if evpn else ""
+    peers = evpn["peers"] if evpn else []
+    up = sum(1 for peer in peers if peer["state"] == "established")
     ports = host.get("ports") or {}
     return [
         host["name"],
@@ -65,9 +69,8 @@ def _host(host: Value) -> list[str]:
         "-" if host["generation"] is None else f"{host['generation']}/{host['wantedGeneration']}",
         str(host.get("flows", "-")),
         " ".join(f"{count} {state}" for state, count in ports.items()) or "-",
-        peers or "-",
+        f"{up}/{len(peers)} up" if peers else "-",
         str(evpn["learned"]) if evpn else "-",
-        host["reason"] or "-",
     ]
 
 
