@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
 from ipam.contents import NetworkRecord, PortRecord
@@ -56,7 +57,7 @@ def _admit(trial: Trial, want: WantedPort) -> _Admitted | None:
         return None
     sound = _check_identity(trial, want, before)
     addresses = _addresses(trial, want, before, record)
-    if hosts is None or addresses is _BAD or not sound:
+    if hosts is None or isinstance(addresses, _Answer) or not sound:
         return None
     mac = before.value.mac if before is not None else want.mac
     return _Admitted(want, before, record.value, mac, addresses, hosts)
@@ -150,13 +151,15 @@ def _check_identity(trial: Trial, want: WantedPort, before: PortRecord | None) -
     return sound
 
 
-_BAD: tuple[Address, ...] = (IPv4Address(0),)
-"""Stands for addresses that were refused; compared by identity."""
+class _Answer(Enum):
+    """Stands for addresses that were refused."""
+
+    REFUSED = "refused"
 
 
 def _addresses(
     trial: Trial, want: WantedPort, before: PortRecord | None, network: NetworkRecord
-) -> tuple[Address, ...] | None:
+) -> tuple[Address, ...] | _Answer | None:
     """What is written, sorted; what the port has, if nothing is; None for a new port that wants some."""
     if want.addresses is None:
         return None if before is None else before.value.addresses
@@ -165,7 +168,7 @@ def _addresses(
         if rule:
             trial.refuse(Invalid, want, rule, message, remedy, f"spec.addresses[{index}]")
     if any(rule for rule, _, _ in reasons):
-        return _BAD
+        return _Answer.REFUSED
     return tuple(sorted(want.addresses, key=lambda a: (a.version, int(a))))
 
 

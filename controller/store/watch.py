@@ -12,6 +12,7 @@ Hypervisors, classes and the cluster are small and come whole.
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import select
@@ -23,7 +24,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from controller.store import framing
-from controller.store.schema import columns, intent_schema
+from controller.store.records import DATABASE
+from controller.store.schema import VERSION, columns, intent_schema, parse_version
 from controller.store.view import PARTS, Batch, Scope, View
 from model.ids import HostName, Uid
 
@@ -77,6 +79,7 @@ class Watch:
         self._view = View(host)
         self._scope = Scope()
         self._session = -1
+        self._told = -1
         self._complete_due = True
         self.connected = False
         """Whether a session is up and in sync; for reports."""
@@ -130,6 +133,7 @@ class Watch:
         idl.run()
         session = idl._session.get_seqno()
         in_sync = idl.state == idl.IDL_S_MONITORING and idl._last_seqno == session
+        self._note_version(idl)
         self._note_link(connected=in_sync and idl._session.is_connected())
         if not in_sync:
             idl.touched.clear()  # all rows are read anew below, once the new session has them
@@ -161,6 +165,18 @@ class Watch:
             batch = self._view.everything()
             log.info("store in sync host=%s values=%d", self._host, len(batch.upserts))
             self._on_event(batch)
+
+    def _note_version(self, idl: _Idl) -> None:
+        """Say why nothing comes: a server with older tables refuses the monitor, in silence."""
+        if idl.state == idl.IDL_S_MONITORING or idl.server_tables is None:
+            return
+        for row in idl.server_tables["Database"].rows.values():
+            if row.name == DATABASE and row.schema:
+                version = json.loads(row.schema[0])["version"]
+                older = parse_version(version) < parse_version(VERSION)
+                if older and self._told != idl._last_seqno:
+                    self._told = idl._last_seqno
+                    log.error("store is older than this agent found=%s wanted=%s", version, VERSION)
 
     def _note_link(self, *, connected: bool) -> None:
         if connected != self.connected:

@@ -168,23 +168,33 @@ class Store:
         Returns the plan (None if the key was known: see `Outcome.result`) and the outcome. A plan that
         changes nothing, without a key, is not written. Raises what `build` and `apply` raise.
         """
-        with self._writing:
+        # One at a time in this process: threads that race each other would only plan again.
+        if not self._writing.acquire(timeout=_LARGE):
+            raise Unavailable(Fault("store", "store-busy", "other writes take too long", "Try again later."))
+        try:
             earlier = self._recall(key, digest) if key else None
             if earlier is not None:
                 return None, earlier
-            for _ in range(_ATTEMPTS):
-                contents = self.contents()
-                plan = build(contents)
-                if not plan and not key and contents.cluster is not None:
-                    return plan, Outcome(contents.cluster.generation, summarise(plan), replayed=False)
-                try:
-                    outcome = self.apply(contents, plan, key, digest, summarise(plan))
-                except Raced as race:
-                    log.info("planning again: %s", race)
-                    self._catch_up()
-                    continue
-                return (None if outcome.replayed else plan), outcome
-            raise _restless()
+            return self._plan_and_apply(build, key, digest, summarise)
+        finally:
+            self._writing.release()
+
+    def _plan_and_apply(
+        self, build: Callable[[Contents], Plan], key: str, digest: str, summarise: Callable[[Plan], str]
+    ) -> tuple[Plan | None, Outcome]:
+        for _ in range(_ATTEMPTS):
+            contents = self.contents()
+            plan = build(contents)
+            if not plan and not key and contents.cluster is not None:
+                return plan, Outcome(contents.cluster.generation, summarise(plan), replayed=False)
+            try:
+                outcome = self.apply(contents, plan, key, digest, summarise(plan))
+            except Raced as race:
+                log.info("planning again: %s", race)
+                self._catch_up()
+                continue
+            return (None if outcome.replayed else plan), outcome
+        raise _restless()
 
     def bind(self, port: Uid, host: HostName) -> Binding:
         """See bindings.bind."""

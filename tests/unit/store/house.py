@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from model.wanted import (
 )
 
 DEADLINE = 20.0
+OLD = Path(__file__).parent / "ringfence-1.0.0.ovsschema"
 HOSTS = tuple(HostName(f"h{i}") for i in range(1, 9))
 SUBNETS = (ip_network("10.0.0.0/24"), ip_network("fd00::/64"))
 
@@ -190,6 +192,23 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 def _writes(request: dict[str, Any]) -> bool:
     operations = [o for o in request.get("params", []) if isinstance(o, dict)]
     return any(o.get("op") in ("insert", "update", "delete", "mutate") for o in operations)
+
+
+@contextlib.contextmanager
+def serving(directory: Path, schema: dict[str, Any]) -> Iterator[str]:
+    """An ovsdb-server of any schema; its remote."""
+    text, file, path = directory / "other.ovsschema", directory / "other.db", directory / "other.sock"
+    text.write_text(json.dumps(schema))
+    subprocess.run(["ovsdb-tool", "create", str(file), str(text)], timeout=30, check=True)
+    command = ["setpriv", "--pdeathsig", "KILL", "ovsdb-server", str(file), f"--remote=punix:{path}"]
+    command += [f"--unixctl={directory / 'other.ctl'}", "--no-chdir", "-vconsole:off"]
+    process = subprocess.Popen(command)
+    try:
+        poll(path.exists)
+        yield f"unix:{path}"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def poll(holds: Callable[[], bool]) -> None:

@@ -6,10 +6,14 @@ import threading
 
 import pytest
 
+from controller.store import bindings
+from controller.store.faults import Raced
 from controller.store.server import Server
+from controller.store.wire import Connection
 from controller.store.writer import Store
 from model.errors import Conflict, NotFound, RingfenceError
 from model.ids import HostName, Uid
+from model.intent import Binding
 from tests.unit.store.house import HOSTS, apply, base, port, uid_of
 
 
@@ -48,6 +52,17 @@ def test_a_host_that_may_not_have_it_any_more_loses_it(store: Store, uid: Uid) -
     apply(store, port("a", "h2"))
     moved = store.bind(uid, HOSTS[1])
     assert (moved.host, moved.sequence) == ("h2", 1)
+
+
+def test_the_store_refuses_a_binding_whose_ground_moved(store: Store, server: Server, uid: Uid) -> None:
+    connection = Connection(server.remote)
+    seen = bindings._look(connection, uid)
+    late = bindings._write(seen, uid, Binding(seen.key, HOSTS[0], 0, active=True))
+    apply(store, port("a", "h2"))
+    with pytest.raises(Raced):
+        connection.commit("Ringfence", late)
+    connection.close()
+    assert not store.read_all().bindings
 
 
 def test_a_port_that_does_not_exist(store: Store) -> None:

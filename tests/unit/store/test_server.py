@@ -16,9 +16,7 @@ from controller.store.server import Server
 from controller.store.wire import Connection
 from controller.store.writer import Store
 from model.errors import Invalid, RingfenceError, Unavailable
-from tests.unit.store.house import apply, base, poll, port
-
-OLD = Path(__file__).parent / "ringfence-1.0.0.ovsschema"
+from tests.unit.store.house import OLD, apply, base, poll, port, serving
 
 
 def tool(*arguments: str) -> str:
@@ -174,23 +172,10 @@ def test_a_newer_database_is_refused_and_left_alone(directory: Path) -> None:
 def test_clients_refuse_a_server_of_another_version(
     directory: Path, version: str, error: type[RingfenceError]
 ) -> None:
-    schema = intent_schema() | {"version": version}
-    (directory / "other.ovsschema").write_text(json.dumps(schema))
-    tool("create", str(directory / "other.db"), str(directory / "other.ovsschema"))
-    socket = directory / "other.sock"
-    process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "ovsdb-server", str(directory / "other.db"),
-         f"--remote=punix:{socket}",
-         f"--unixctl={directory / 'other.ctl'}", "--no-chdir", "-vconsole:off"]
-    )  # fmt: skip
-    try:
-        poll(socket.exists)
+    with serving(directory, intent_schema() | {"version": version}) as remote:
         with pytest.raises(error) as caught:
-            Connection(f"unix:{socket}").call("list_dbs", [], timeout=1)
+            Connection(remote).call("list_dbs", [], timeout=1)
         assert version in str(caught.value)
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_another_database_in_its_place_is_refused(directory: Path) -> None:

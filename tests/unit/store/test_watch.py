@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from model.change import Part
 from model.wanted import Kind, Reference, WantedPort, WantedTenant
 from tests.unit.store.house import (
     HOSTS,
+    OLD,
     Collector,
     apply,
     base,
@@ -21,6 +23,7 @@ from tests.unit.store.house import (
     poll,
     port,
     ref,
+    serving,
     uid_of,
     watching,
 )
@@ -166,6 +169,19 @@ def test_a_row_that_does_not_parse_hides_itself_only(server: Server, store: Stor
         assert {name for _, name in store.read_all().ports} == {"a"}
         apply(store, WantedTenant("more"))  # and work goes on
         seen.wait(lambda: seen.values[Part.CLUSTER, None].generation == store.generation())
+
+
+def test_a_store_that_is_older_than_the_agent_is_named(directory: Path, caplog) -> None:
+    seen = Collector()
+    with serving(directory, json.loads(OLD.read_text())) as remote:
+        watch = Watch(remote, HOSTS[0], seen)
+        watch.start()
+        try:
+            poll(lambda: "store is older than this agent found=1.0.0" in caplog.text)
+        finally:
+            watch.stop()
+    assert not seen.batches
+    assert not watch.connected
 
 
 def test_stopping_ends_its_thread_and_no_event_follows(server: Server, store: Store) -> None:

@@ -1,0 +1,131 @@
+"""A RAFT cluster of three is only another remote: the writer finds the leader, and follows when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.store.schema import intent_schema, reports_schema
+from controller.store.wire import Connection, Seat
+from controller.store.writer import Store
+from model.change import Part
+from model.errors import RingfenceError
+from tests.unit.store.house import HOSTS, apply, base, poll, port, uid_of, watching
+
+MEMBERS = (1, 2, 3)
+
+
+class Raft:
+    """Three ovsdb-servers on loopback, both databases clustered."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        ports = free_ports(6)
+        for order, schema in enumerate((intent_schema(), reports_schema())):
+            own = {m: f"tcp:127.0.0.1:{ports[order * 3 + m - 1]}" for m in MEMBERS}
+            text = directory / f"{schema['name']}.ovsschema"
+            text.write_text(json.dumps(schema))
+            for member in MEMBERS:
+                (directory / str(member)).mkdir(exist_ok=True)
+                file = str(directory / str(member) / schema["name"])
+                if member == 1:
+                    tool("create-cluster", file, str(text), own[1])
+                else:
+                    tool("join-cluster", file, schema["name"], own[member], own[1])
+
+    def start(self) -> None:
+        for member in MEMBERS:
+            place = self._directory / str(member)
+            files = [str(place / schema["name"]) for schema in (intent_schema(), reports_schema())]
+            command = [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "ovsdb-server",
+                *files,
+                f"--remote=punix:{place}/sock",
+            ]
+            command += [f"--unixctl={place}/ctl", f"--log-file={place}/log", "--no-chdir", "-vconsole:off"]
+            self.processes[member] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait(20)
+
+    def remote(self, *members: int) -> str:
+        return ",".join(f"unix:{self._directory}/{m}/sock" for m in members or MEMBERS)
+
+    def leader(self) -> int:
+        for member in MEMBERS:
+            connection = Connection(self.remote(member))
+            try:
+                connection.call("list_dbs", [], timeout=0.2)
+                return member
+            except RingfenceError:
+                continue
+            finally:
+                connection.close()
+        return 0
+
+
+def tool(*arguments: str) -> None:
+    subprocess.run(["ovsdb-tool", *arguments], capture_output=True, timeout=30, check=True)
+
+
+def free_ports(number: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [s.getsockname()[1] for s in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def raft(directory: Path) -> Iterator[Raft]:
+    made = Raft(directory)
+    made.start()
+    try:
+        poll(lambda: made.leader() != 0)
+        yield made
+    finally:
+        made.stop()
+
+
+def test_writes_go_to_the_leader_and_survive_its_death(raft: Raft) -> None:
+    store = Store(raft.remote())
+    store.ensure_cluster(65000, ())
+    apply(store, *base(), port("a", "h1"))
+    store.put_report(HOSTS[0], "{}", 1)
+    first = raft.leader()
+    follower = next(m for m in MEMBERS if m != first)
+    with watching(raft.remote(follower), "h1") as seen:
+        assert seen.names(Part.PORT) == {"a"}
+        os.kill(raft.processes[first].pid, signal.SIGKILL)
+        raft.processes[first].wait(20)
+        poll(lambda: raft.leader() not in (0, first))
+        apply(store, port("b", "h1"))
+        store.bind(uid_of(store, "b"), HOSTS[0])
+        seen.wait(lambda: seen.names(Part.PORT) == {"a", "b"} and len(seen.part(Part.BINDING)) == 1)
+    assert {name for _, name in store.read_all().ports} == {"a", "b"}
+    assert [r.host for r in store.reports()] == ["h1"]
+    store.close()
+
+
+def test_a_follower_alone_will_do_for_reading_only(raft: Raft) -> None:
+    follower = next(m for m in MEMBERS if m != raft.leader())
+    reading = Connection(raft.remote(follower), Seat.ANY)
+    assert "Ringfence" in reading.call("list_dbs", [])
+    reading.close()
+    writing = Connection(raft.remote(follower))
+    with pytest.raises(RingfenceError):
+        writing.call("list_dbs", [], timeout=0.3)
+    writing.close()
