@@ -24,7 +24,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning)
 from topologies import directory  # noqa: E402
 from topologies.errors import LabError  # noqa: E402
 
-OK, FAILED, UNFIT, INTERRUPTED = 0, 1, 4, 130
+OK, FAILED, UNFIT, INTERRUPTED, BROKEN_PIPE = 0, 1, 4, 130, 141
 _UP_TIMEOUT = 180.0
 _EXEC_TIMEOUT = 60.0
 _POLL = 0.1
@@ -41,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough (`| head`): end quietly, as other programs do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 def _parser() -> argparse.ArgumentParser:

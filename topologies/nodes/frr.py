@@ -151,7 +151,14 @@ class FrrHost(FrrNode):
         )
 
     def plug(self, vm: Vm, ifname: str, vni: int, mac: str, addresses: Sequence[str]) -> None:
-        """Give `vm` its eth0 in the network of `vni` (made before by `add_network`)."""
+        """Give `vm` its eth0 in the network of `vni` (made before by `add_network`).
+
+        FRR takes a VM's IPs from the bridge's neighbour table, which fills itself only where the bridge has
+        an address of its own to be asked for. Two tenants with one subnet can't both have that without VRFs,
+        so the host says what it knows of its VM. Then FRR announces RT-2 with IP as well.
+        """
         link(End(self, ifname), End(vm, INTERFACE, mac), VM_MTU)
-        self.run(f"ip link set {ifname} master br{vni}")
+        bare = [a.partition("/")[0] for a in addresses]
+        known = [f"ip neigh replace {a} lladdr {mac} dev br{vni} nud permanent" for a in bare]
+        self.run("\n".join([f"ip link set {ifname} master br{vni}", *known]))
         vm.configure(mac, addresses)
