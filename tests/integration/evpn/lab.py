@@ -102,11 +102,11 @@ class Lab:
         process.send_signal(how)
         process.wait(timeout=10)
 
-    def speaker(self, name: str, peers: Sequence[str], *more: str) -> Path:
+    def speaker(self, name: str, local: str, peers: Sequence[str], *more: str) -> Path:
         """Our speaker in a namespace; the path of its agent socket."""
         socket = self.directory / f"{name}.sock"
         flags = ["--router-id", self.address(name), "--asn", str(ASN), "--socket", str(socket)]
-        flags += ["--dir", str(self.directory / name), "--local-address", self.address(name), "--hold", "9"]
+        flags += ["--dir", str(self.directory / name), "--local-address", local, "--hold", "9"]
         for peer in peers:
             flags += ["--peer", peer]
         self.start(name, f"speaker-{name}", [sys.executable, "-m", "bgp.speaker", *flags, *more])
@@ -116,10 +116,10 @@ class Lab:
         return (self.directory / f"{key}.log").read_text(errors="replace")
 
     def frr(self, name: str, clients: Sequence[str], *lines: str) -> None:
-        """FRR as a route reflector of these nodes."""
+        """FRR as a route reflector of these addresses."""
         home = self.directory / f"frr-{name}"
         home.mkdir(exist_ok=True)
-        neighbors = [f"neighbor {self.address(c)}" for c in clients]
+        neighbors = [f"neighbor {client}" for client in clients]
         config = [
             "hostname rr",
             "log stdout",
@@ -127,8 +127,10 @@ class Lab:
             f" bgp router-id {self.address(name)}",
             " no bgp default ipv4-unicast",
             " bgp graceful-restart",
+            " no bgp suppress-duplicates",  # it swallows a change of the label alone
             *[f" {n} remote-as {ASN}" for n in neighbors],
             *[f" {n} timers connect 1" for n in neighbors],
+            *[f" {n} timers 3 9" for n in neighbors],
             *lines,
             " address-family l2vpn evpn",
             *[f"  {n} activate\n  {n} route-reflector-client" for n in neighbors],
@@ -139,11 +141,17 @@ class Lab:
         owner = pwd.getpwnam("frr")
         for path in (home, *home.iterdir()):
             os.chown(path, owner.pw_uid, owner.pw_gid)
-        for daemon in ("zebra", "bgpd"):
-            paths = ["-f", str(home / f"{daemon}.conf"), "-i", str(home / f"{daemon}.pid")]
-            paths += ["-z", str(home / "zserv.api"), "--vty_socket", str(home)]
-            self.start(name, f"{daemon}-{name}", [str(FRR / daemon), *paths])
-            wait((home / f"{daemon}.vty").exists, f"{daemon} to open its socket")
+        self.daemon(name, "zebra")
+        self.daemon(name, "bgpd")
+
+    def daemon(self, name: str, daemon: str) -> None:
+        """Start one daemon of a FRR node (again)."""
+        home = self.directory / f"frr-{name}"
+        (home / f"{daemon}.vty").unlink(missing_ok=True)
+        paths = ["-f", str(home / f"{daemon}.conf"), "-i", str(home / f"{daemon}.pid")]
+        paths += ["-z", str(home / "zserv.api"), "--vty_socket", str(home)]
+        self.start(name, f"{daemon}-{name}", [str(FRR / daemon), *paths])
+        wait((home / f"{daemon}.vty").exists, f"{daemon} to open its socket")
 
     def vtysh(self, name: str, command: str) -> Any:
         """A `show ... json` of FRR."""
