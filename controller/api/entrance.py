@@ -59,12 +59,19 @@ async def posted(request: Request) -> Posted:
     body = await request.body()
     kind = request.headers.get("content-type", "application/json").lower()
     if "yaml" in kind:
-        objects = Objects(
-            sources=(SourceText(name=REQUEST, text=_decode(body)),),
-            dryRun=request.query_params.get("dryRun", "").lower() == "true",
-        )
+        objects = Objects(sources=(SourceText(name=REQUEST, text=_decode(body)),))
     else:
         objects = _json(body)
+    # Who asks for a dry run, in whatever place, must never get a write.
+    asked = request.query_params.get("dryRun", "false").lower()
+    if asked not in {"true", "false"}:
+        raise Invalid(
+            Fault(
+                "request", "malformed-request", f"{show(asked)} is not true or false", "Write one.", "dryRun"
+            )
+        )
+    if asked == "true":
+        objects = objects.model_copy(update={"dryRun": True})
     return Posted(objects, ticket(request, body))
 
 

@@ -163,6 +163,11 @@ def test_yaml_bodies_are_taken_as_they_are(house) -> None:
         "POST", "/v1/apply?dryRun=true", text, {"Content-Type": "application/yaml"}
     )
     assert status == 200 and answer["dryRun"] and answer["counts"]["create"] == 1
+    body = json.dumps({"documents": [document("Tenant", "yams")]}).encode()
+    status, answer = Raw(house).ask("POST", "/v1/apply?dryRun=true", body)
+    assert status == 200 and answer["dryRun"]
+    assert Raw(house).ask("POST", "/v1/apply?dryRun=yes", body)[0] == 422
+    assert "yams" not in house.store.read_all().tenants
     status, answer = Raw(house).ask("POST", "/v1/apply", b"a: \xff", {"Content-Type": "application/yaml"})
     assert status == 422 and answer["faults"][0]["rule"] == "character"
 
