@@ -204,8 +204,8 @@ def _print_verdict(out: Console, matrix: Matrix, vms: list[_Vm], colour: str) ->
     across, arrived, leaks = len(matrix.seen) - within, len(matrix.reach()), matrix.leaks()
     verdict = "ISOLATED" if not leaks else "NOT ISOLATED"
     out.print(
-        f"[bold {colour}]{verdict}[/]: {arrived} of {within} packets within a tenant arrived; of {across} sent"
-        f" straight at the other tenant's MAC and address, {len(leaks)} came out at any of its interfaces."
+        f"[bold {colour}]{verdict}[/]: {arrived} of {within} packets within a tenant arrived. "
+        f"Straight at MAC and address of the other tenant went {across}; {len(leaks)} of them came out there."
     )
     for cell, place in leaks:
         out.print(f"[bold red]LEAK[/]: a packet of {cell[0]} for {cell[1]} came out at {place}")

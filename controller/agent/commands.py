@@ -38,6 +38,13 @@ class CloseAccounts:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseCounters:
+    """Purge, read and journal counters that nothing reaches any more, before their flows go."""
+
+    cookies: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLinks:
     """Set these interfaces up: their ports live here now, flows included."""
 
@@ -104,6 +111,7 @@ class Save:
 Command = (
     Program
     | CloseAccounts
+    | CloseCounters
     | OpenLinks
     | Announce
     | Withdraw

@@ -26,10 +26,11 @@ from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
 from controller.agent import binder, brake, commands, state
 from model.addresses import Address
-from model.change import Change, Part
+from model.change import Change, Part, Patch
 from model.ids import HostName, PortKey
 from model.intent import Binding
 from model.snapshot import Snapshot
+from pipelines import accounts, cookies
 from pipelines import compile as pipeline
 
 LOG: Final = logging.getLogger(__name__)
@@ -261,8 +262,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.Withdraw(withdraw))
     if core.session and leaving:
         orders.append(commands.CloseAccounts(leaving, _links(old, new, leaving)))
-    if core.session and patch:
-        orders.append(commands.Program(patch))
+    if core.session:
+        orders += _programming(patch, leaving)
     arriving = _leaving(new, old, changes)
     if arriving:
         orders.append(commands.OpenLinks(_links(new, new, arriving)))
@@ -304,6 +305,18 @@ def _number(core: Core, new: Snapshot, changes: frozenset[Change]) -> tuple[Snap
 def _leaving(old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> tuple[PortKey, ...]:
     keys = binder.touched(new, changes) | binder.touched(old, changes)
     return tuple(sorted(k for k in keys if lives_here(old, k) and not lives_here(new, k)))
+
+
+def _programming(patch: Patch, leaving: tuple[PortKey, ...]) -> list[commands.Command]:
+    """The patch as it is; in two parts if counters of ports that stay go (a class was deleted)."""
+    if not patch:
+        return []
+    now, later = accounts.split(patch)
+    doomed = [flow.cookie for _, drop in later.groups for flow in drop]
+    staying = tuple(c for c in doomed if (parsed := cookies.parse(c)) and parsed.port not in leaving)
+    if not staying:
+        return [commands.Program(patch)]
+    return [commands.Program(now), commands.CloseCounters(staying), commands.Program(later)]
 
 
 def _links(ports: Snapshot, present: Snapshot, keys: tuple[PortKey, ...]) -> tuple[str, ...]:

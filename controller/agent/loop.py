@@ -174,6 +174,8 @@ class Loop:
 
     def _session_up(self) -> None:
         try:
+            # what runs already is adopted before anything is changed
+            self._effects.meter.read(self.core.effective)
             epochs = self._effects.switch.epochs()
         except RingfenceError as error:
             LOG.warning("counters not read host=%s reason=%s", self.core.effective.host, error)
@@ -205,8 +207,11 @@ class Loop:
                 effects.switch.program(command.patch)
             case commands.CloseAccounts():
                 effects.meter.close(before.effective, command.ports, command.links)
+            case commands.CloseCounters():
+                effects.meter.close_flows(before.effective, command.cookies)
             case commands.OpenLinks():
                 effects.switch.open_links(command.links)
+                self._due.read = min(self._due.read, self._clock())  # what was never read leaves no trace
             case commands.Announce():
                 if effects.speaker is not None:
                     effects.speaker.announce(command.routes)
@@ -232,9 +237,10 @@ class Loop:
     def _mend(self, sweep: commands.Sweep) -> Found:
         """Bring the switch to the program. What counted bytes is read before it may be swept."""
         self._audit_due = False
-        if sweep is commands.Sweep.ORPHANS:
-            self._effects.meter.read(self.core.effective)
-        return self._effects.switch.audit(self.core.program, sweep)
+        now = self.core.effective
+        return self._effects.switch.audit(
+            self.core.program, sweep, lambda doomed: self._effects.meter.close_flows(now, doomed)
+        )
 
     def _audit(self) -> None:
         """The periodic look: what it finds, somebody else did."""

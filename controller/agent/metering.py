@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,9 +36,17 @@ _OUTCOMES: Final[Mapping[Outcome, str]] = {
 
 @dataclass(slots=True)
 class Vantage:
-    """The snapshot under which the meter reads now: its callbacks take no argument."""
+    """Interface names of ports, as last seen: after a restart ovs-vswitchd shows none for a while, just
+    when the bound of a gap is wanted.
+    """
 
-    snapshot: Snapshot | None = None
+    names: Mapping[str, PortKey] = field(default_factory=dict)
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Take in what a snapshot shows; ports that it no longer knows are forgotten."""
+        kept = {name: port for name, port in self.names.items() if port in snapshot.ports}
+        found = ((i.name, snapshot.by_uid.get(uid)) for uid, i in snapshot.interfaces.items())
+        self.names = kept | {name: port for name, port in found if port is not None}
 
 
 class Metering:
@@ -68,20 +76,24 @@ class Metering:
         run = run_of(snapshot, self._boot_id)
         if run is None:
             return
-        self._vantage.snapshot = snapshot
+        self._vantage.look(snapshot)
         self._outcome = self._meter.tick(run, snapshot)
-        if self._outcome is Outcome.SUSPECT:
-            self._outcome = self._meter.tick(run, snapshot)
 
     def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None:
         """The last reading of ports: links down, purge until the counters stand, journal."""
         run = run_of(snapshot, self._boot_id)
         if run is None:
             return
-        self._vantage.snapshot = snapshot
+        self._vantage.look(snapshot)
         self._switching.close_links(links)
         self._outcome = self._meter.close_ports(ports, run, snapshot, self._purge)
         LOG.info("egress closed host=%s ports=%d outcome=%s", run.host, len(ports), self._outcome.value)
+
+    def close_flows(self, snapshot: Snapshot, doomed: tuple[int, ...]) -> None:
+        """The last reading of counters with these cookies; nothing may reach them any more."""
+        run = run_of(snapshot, self._boot_id)
+        if run is not None and doomed:
+            self._outcome = self._meter.close_flows(doomed, run, snapshot, self._purge)
 
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
@@ -107,19 +119,11 @@ class Metering:
 
 
 def read_wires(vantage: Vantage) -> Mapping[PortKey, Wire]:
-    """What came in from the ports that are bound here, by the kernel's counters of their interfaces."""
-    snapshot = vantage.snapshot
-    if snapshot is None:
-        return {}
-    names = {
-        interface.name: snapshot.by_uid[uid]
-        for uid, interface in snapshot.interfaces.items()
-        if uid in snapshot.by_uid
-    }
-    if not names:
+    """What came in from the ports that live here, by the kernel's counters of their interfaces."""
+    if not vantage.names:
         return {}
     return {
-        names[seen.name]: Wire(f"{seen.name}:{seen.index}", seen.received)
+        vantage.names[seen.name]: Wire(f"{seen.name}#{seen.index}", seen.received)
         for seen in traffic()
-        if seen.name in names
+        if seen.name in vantage.names
     }

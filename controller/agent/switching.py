@@ -73,8 +73,11 @@ class Switching:
         for refused in outcome.refused:
             LOG.error("flow refused: %s: %s", refused.fault.object, refused.fault.message)
 
-    def audit(self, program: Program, sweep: Sweep) -> Found:
-        """Compare every table with the program, mend what differs, sweep orphans if told so."""
+    def audit(self, program: Program, sweep: Sweep, closing: Callable[[tuple[int, ...]], None]) -> Found:
+        """Compare every table with the program, mend what differs, sweep orphans if told so.
+
+        `closing` is called with the cookies of counters before they are swept.
+        """
         began = self._clock()
         dumps = [self._channel.dump(table) for table in self._channel.active_tables()]
         findings = audit.compare(self._encoder, program.flows(), dumps)
@@ -84,7 +87,12 @@ class Switching:
             self.program(Patch(tuple(((flow,), ()) for flow in put)))
         orphans = 0
         if sweep is Sweep.ORPHANS and findings.orphans:
-            orphans = self._channel.delete_observed(findings.orphans)
+            counters = [o for o in findings.orphans if o.table == ACCOUNT_TABLE]
+            others = [o for o in findings.orphans if o.table != ACCOUNT_TABLE]
+            orphans = self._channel.delete_observed(others)
+            if counters:
+                closing(tuple(o.cookie for o in counters))
+                orphans += self._channel.delete_observed(counters)
         if put or orphans:
             LOG.info(
                 "switch mended missing=%d wrong=%d orphans=%d right=%d alien=%d milliseconds=%.0f",
