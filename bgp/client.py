@@ -96,6 +96,8 @@ class _Book:
     """Other lines, sent after `unsent`."""
     complete: bool = False
     ticket: int = 0
+    told: int = 0
+    """The newest ticket that this connection was told."""
 
 
 class Client:
@@ -218,6 +220,7 @@ class Client:
         """Everything is unsent again; the speaker withdraws what is not repeated once `eor` follows."""
         with self._lock:
             self._book.unsent = dict.fromkeys(self._book.wanted)
+            self._book.told = 0
             tail = [wire.pack(op="eor")] if self._book.complete else []
             self._book.orders = [line for line in self._book.orders if b'"eor"' not in line] + tail
 
@@ -248,7 +251,7 @@ class Client:
     def _outgoing(self) -> bytes:
         """The next lines to send: routes first, then orders; empty if there is nothing."""
         with self._lock:
-            if self._book.unsent:
+            if self._book.unsent or self._book.ticket > self._book.told:
                 return self._next_batch()
             if self._book.orders:
                 lines, self._book.orders = b"".join(self._book.orders), []
@@ -266,6 +269,7 @@ class Client:
                 withdrawn.append(gone)
         # The ticket of a batch is reached only when nothing older is left behind it.
         ticket = 0 if self._book.unsent else self._book.ticket
+        self._book.told = max(self._book.told, ticket)
         lines = wire.pack(op="withdraw", id=0, routes=withdrawn) if withdrawn else b""
         return lines + wire.pack(op="announce", id=ticket, routes=announced)
 
