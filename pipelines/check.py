@@ -43,17 +43,24 @@ def check_flows(
     tables: tuple[Table, ...] = TABLES,
     registers: tuple[Register, ...] = REGISTERS,
 ) -> None:
-    """Raise Broken with every fault of a whole program: undeclared, overlapping, or a table left empty."""
+    """Raise Broken with every fault of a program's flows: undeclared, overlapping, or badly filled."""
     every = tuple(flows)
     used = {flow.shape.name: flow.shape for flow in every}
     found = [fault for shape in used.values() for fault in _shape(tables, registers, shape)]
     found += [fault for flow in every for fault in _values(flow)]
-    found += _filled(tables, tuple(flow.shape for flow in every))
     for one, other in overlaps(every):
         names = f"{one.shape.name} {one.values} and {other.shape.name} {other.values}"
         found.append(
             _fault(names, "overlap", "match the same packets at one priority", "part their priorities")
         )
+    if found:
+        raise Broken(*found)
+
+
+def check_filled(flows: Iterable[Flow], tables: tuple[Table, ...] = TABLES) -> None:
+    """Raise Broken with every table that a program leaves empty. Only a host without ports, or without
+    IPv6, may do that."""
+    found = tuple(_filled(tables, tuple(flow.shape for flow in flows)))
     if found:
         raise Broken(*found)
 

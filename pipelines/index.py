@@ -44,12 +44,14 @@ def ready(snapshot: Snapshot) -> bool:
 def compilable(snapshot: Snapshot, key: PortKey) -> bool:
     """Whether a port is local and complete: bound here, plugged in, with a network and a counting epoch."""
     port = snapshot.ports.get(key)
-    if port is None or not ready(snapshot):
+    switch = snapshot.switch
+    if port is None or switch is None or not ready(snapshot):
         return False
     interface = snapshot.interfaces.get(port.uid)
     return (
         interface is not None
         and interface.ofport > 0
+        and interface.ofport != switch.tunnel
         and snapshot.bound_here(key)
         and key in snapshot.epochs
         and port.network in snapshot.networks
@@ -89,7 +91,7 @@ def ports_of(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[Por
             case Part.NETWORK if isinstance(key, int):
                 for snapshot in (old, new):
                     found |= _plugged(snapshot, NetworkKey(key))
-    if ready(old) != ready(new):
+    if ready(old) != ready(new) or old.switch != new.switch:
         for snapshot in (old, new):
             found.update(
                 owner for uid in snapshot.interfaces if (owner := snapshot.by_uid.get(uid)) is not None

@@ -96,9 +96,10 @@ def received(packet: Packet) -> Packet:
 def trace_text(packet: Packet) -> str:
     """The packet as `ovs-appctl ofproto/trace BRIDGE` takes it, prerequisites first."""
     shown = []
+    later = packet.get("ip_frag") == 3
     for name in sorted(packet, key=_ORDER.index):
-        if name in ("nd_reserved", "nd_options_type"):
-            continue  # ofproto/trace has no words for them
+        if name in ("nd_reserved", "nd_options_type") or (later and name in _LAYER4):
+            continue  # ofproto/trace has no words for the first, and nothing behind a first fragment
         if name == "ip_frag":
             shown.append(f"ip_frag={_FRAGMENTS[packet[name]]}")
         elif packet[name] or name in ("eth_type", "in_port", "eth_src", "eth_dst"):

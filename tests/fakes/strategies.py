@@ -230,7 +230,7 @@ def _ipv6s() -> st.SearchStrategy[Packet]:
 def _discovery(packet: Packet) -> Packet:
     """OVS looks for a target and options only where the code is 0."""
     if packet["icmpv6_code"]:
-        return packet | {"nd_target": 0, "nd_sll": 0, "nd_tll": 0}
+        return {name: packet[name] for name in packet if not name.startswith("nd_")}
     return packet
 
 
@@ -305,7 +305,7 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
         (Part.PORT, key, ports),
         (Part.BINDING, key, bindings),
         (Part.BINDING, key, bindings),
-        (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 1, -1)]),
+        (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 1, -1, 100)]),
         (Part.EPOCH, key, [1, 2]),
     ]
 

@@ -18,7 +18,7 @@ from tests.fakes.world import Step, stepped
 
 Batches = list[list[Step]]
 _BATCHES = st.lists(st.lists(steps(), min_size=1, max_size=4), min_size=1, max_size=12)
-_SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(suppress_health_check=list(HealthCheck))
 
 
 def _table(program: Program) -> dict[FlowKey, Flow]:

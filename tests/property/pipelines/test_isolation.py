@@ -25,7 +25,7 @@ def samples(draw: st.DrawFn) -> Sample:
 
 
 @given(samples())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_nobody_gets_what_is_not_for_him(sample: Sample) -> None:
     snapshot, frames = sample
     flows = tuple(compile(snapshot).flows())

@@ -12,7 +12,7 @@ from model.change import Change, Part, Patch
 from model.flow import Flow
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, Vni
 from model.intent import Binding
-from model.inventory import Interface
+from model.inventory import Interface, Switch
 from model.snapshot import Snapshot
 from pipelines import cookies
 from pipelines import objects as o
@@ -57,6 +57,7 @@ def test_a_complete_port_has_flows() -> None:
         (Part.INTERFACE, "port-11", None),
         (Part.INTERFACE, "port-11", Interface("tap", world.Uid("port-11"), -1)),
         (Part.INTERFACE, "port-11", Interface("tap", world.Uid("port-11"), 0)),
+        (Part.INTERFACE, "port-11", Interface("vxlan", world.Uid("port-11"), world.TUNNEL)),
         (Part.BINDING, 11, None),
         (Part.BINDING, 11, Binding(ELEVEN, world.HERE, 1, False)),
         (Part.BINDING, 11, Binding(ELEVEN, HostName("hv2"), 1, True)),
@@ -187,6 +188,15 @@ def test_cost_follows_the_change(step: Step, groups: int) -> None:
     program, patch = recompile(compile(old), old, new, [step.change()])
     assert len(patch.groups) == groups
     assert program == compile(new)
+
+
+def test_the_tunnel_takes_a_port_number() -> None:
+    """An interface that was a port's, and is the tunnel's with the next run of the switch."""
+    old = two_tenants()
+    new = changed(old, Part.SWITCH, None, Switch("netdev", 1, "run-2"))
+    program, _ = recompile(compile(old), old, new, [Change(Part.SWITCH, None)])
+    assert program == compile(new)
+    assert of_port(new, ELEVEN) == []
 
 
 def test_a_change_of_the_network_key_moves_everything() -> None:

@@ -9,7 +9,7 @@ import pytest
 from model.flow import Field, Flow, Match, OutputField, SetField, Shape, Slot
 from pipelines import fields as f
 from pipelines import tables as t
-from pipelines.check import Broken, check_declarations, check_flows
+from pipelines.check import Broken, check_declarations, check_filled, check_flows
 from pipelines.compile import compile
 from pipelines.fields import REGISTERS, Register
 from pipelines.overlap import overlaps
@@ -33,7 +33,9 @@ def test_the_declarations_hold() -> None:
 
 
 def test_a_program_holds() -> None:
-    check_flows(compile(world.two_tenants()).flows())
+    flows = tuple(compile(world.two_tenants()).flows())
+    check_flows(flows)
+    check_filled(flows)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_an_odd_flow_is_named(odd: Flow, rule: str) -> None:
 def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
     flows = [flow for flow in compile(world.two_tenants()).flows() if flow.shape is not COUNTER]
     with pytest.raises(Broken) as caught:
-        check_flows(flows)
+        check_filled(flows)
     assert rules(caught.value) == {("account", "filled")}
 
 
