@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from topologies.fabrics import ASN
 from topologies.lab import Lab
 from topologies.nodes.hypervisor import OVERLAY_BRIDGE, OVS_RUN_DIRECTORY, Hypervisor
 from topologies.nodes.node import LabNode
-from topologies.process import Daemon, Outcome
+from topologies.process import Daemon, Outcome, listens
 
 NODE = "ctl"
 AGENT, SPEAKER, STORE, API = "agent", "speaker", "store", "api"
@@ -112,7 +111,7 @@ class Control:
     def _store(self) -> Daemon:
         directory = self.lab.directory.path / STORE
         command = ringfenced(STORE, "--dir", str(directory), "--remote", f"unix:{self.store_socket}")
-        return self._daemon(self.node, STORE, command, _answers(self.store_socket))
+        return self._daemon(self.node, STORE, command, lambda: listens(self.store_socket))
 
     def _api(self) -> Daemon:
         ledger = self.lab.directory.path / "ledger.db"
@@ -121,7 +120,7 @@ class Control:
                              "--listen", f"unix:{self.api_socket}",
                              "--ledger", f"sqlite:///{ledger}",
                              *reflectors)  # fmt: skip
-        return self._daemon(self.node, API, command, _answers(self.api_socket))
+        return self._daemon(self.node, API, command, lambda: listens(self.api_socket))
 
     def _speaker(self, host: Hypervisor) -> Daemon:
         peers = [w for r in self.lab.reflectors for w in ("--peer", r.address)]
@@ -162,17 +161,3 @@ def _python_path() -> dict[str, str]:
     """This checkout first, and the programs that were installed with this Python."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {"PYTHONPATH": str(_ROOT), "PATH": path}
-
-
-def _answers(path: Path) -> Callable[[], bool]:
-    """Whether something listens on a unix socket."""
-
-    def answers() -> bool:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            try:
-                client.connect(str(path))
-            except OSError:
-                return False
-        return True
-
-    return answers

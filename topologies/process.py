@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -157,3 +158,13 @@ def tail(log: Path) -> str:
             return stream.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def listens(path: Path) -> bool:
+    """Whether a process accepts connections on this unix socket (a stale one refuses)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -21,6 +21,7 @@ from topologies.errors import CommandFailed, LabError
 from topologies.nodes.link import UNDERLAY_MTU, VM_MTU, End, link, offloads_off
 from topologies.nodes.node import LabNode
 from topologies.nodes.vm import INTERFACE, Vm
+from topologies.process import listens
 
 OVS_RUN_DIRECTORY = "/var/run/openvswitch"
 """As built into Debian's Open vSwitch: it accepts controllers' sockets below this very path only."""
@@ -90,7 +91,7 @@ class Hypervisor(LabNode):
         self.daemon(
             "ovsdb-server",
             words("ovsdb-server", f"{self.directory}/conf.db", f"--remote=punix:{OVS_RUN_DIRECTORY}/db.sock"),
-            ready=lambda: self.attempt_tool(["ovs-vsctl", "--timeout=2", self._db(), "show"]),
+            ready=lambda: listens(self.rundir / "db.sock"),
             before=self._create_database,
         )
         self.daemon(
