@@ -33,6 +33,9 @@ LAB_TOOLS = (
     "/usr/lib/frr/zebra",
 )
 
+# After `su` without a dash, PATH lacks the folders of ovs-vswitchd and nft; the Makefile does the same.
+os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
 # No deadlines: the machine is shared, and no test asserts on time. The default is the same in every run, so
 # that a red run means a change; HYPOTHESIS_PROFILE=explore looks further, with fresh randomness.
 settings.register_profile(
