@@ -95,12 +95,11 @@ def binding_uid(port: Uid) -> Uid:
     return row_uid("Binding", port)
 
 
-def raise_generation() -> list[Operation]:
-    """Count the change, and read the new count."""
-    return [
-        {"op": "mutate", "table": "Cluster", "where": [], "mutations": [["generation", "+=", 1]]},
-        select("Cluster", [], ("_uuid", "generation")),
-    ]
+def count_change(plan: Plan) -> list[Operation]:
+    """Raise the cluster's generation, if anything changes, and read it."""
+    raised = {"op": "mutate", "table": "Cluster", "where": [], "mutations": [["generation", "+=", 1]]}
+    read = select("Cluster", [], ("_uuid", "generation"))
+    return [raised, read] if plan else [read]
 
 
 def insert(table: str, uid: Uid, columns: rows.Columns) -> Operation:

@@ -22,8 +22,8 @@ from controller.store.identity import row_uid
 from controller.store.operations import (
     Operation,
     by_uid,
+    count_change,
     insert,
-    raise_generation,
     request,
     request_uid,
     select,
@@ -141,7 +141,7 @@ class Store:
         operations = [
             *request(key, digest, result, plan.now),
             *translate(contents, plan),
-            *raise_generation(),
+            *count_change(plan),
         ]
         for _ in range(_ATTEMPTS):
             try:
@@ -182,6 +182,7 @@ class Store:
     def _plan_and_apply(
         self, build: Callable[[Contents], Plan], key: str, digest: str, summarise: Callable[[Plan], str]
     ) -> tuple[Plan | None, Outcome]:
+        race = _restless()
         for _ in range(_ATTEMPTS):
             contents = self.contents()
             plan = build(contents)
@@ -189,12 +190,13 @@ class Store:
                 return plan, Outcome(contents.cluster.generation, summarise(plan), replayed=False)
             try:
                 outcome = self.apply(contents, plan, key, digest, summarise(plan))
-            except Raced as race:
-                log.info("planning again: %s", race)
+            except Raced as error:
+                log.info("planning again: %s", error)
+                race = error
                 self._catch_up()
                 continue
             return (None if outcome.replayed else plan), outcome
-        raise _restless()
+        raise race
 
     def bind(self, port: Uid, host: HostName) -> Binding:
         """See bindings.bind."""

@@ -326,6 +326,9 @@ def test_a_plan_that_changes_nothing_is_not_written(store: Store) -> None:
     before = store.generation()
     assert apply(store, *base()).generation == before
     assert store.generation() == before
+    # With a key it is remembered, and counts as no change either.
+    assert apply(store, *base(), key="k").generation == before
+    assert apply(store, *base(), key="k").replayed
 
 
 def test_without_a_server_the_error_says_so_and_it_comes_back(server: Server, store: Store) -> None:
