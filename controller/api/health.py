@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from controller.api.concern import DEAD_AFTER_MS
@@ -28,8 +29,11 @@ def status(
     contents: Contents, reports: Mapping[str, Report], unreadable: Mapping[str, str], now_ms: int
 ) -> Value:
     """`unreadable`: host -> why its report could not be parsed."""
+    bound = Counter(b.host for b in contents.bindings.values() if b.active)
+    wanted = contents.cluster.generation if contents.cluster else 0
     hosts = [
-        _host(record, reports.get(name), unreadable.get(name, ""), contents, now_ms)
+        _declared(record, wanted, bound[name], unreadable.get(name, ""))
+        | _reported(record, reports.get(name), now_ms)
         for name, record in sorted(contents.hypervisors.items())
     ]
     pools = list(_pools(contents))
@@ -40,7 +44,7 @@ def status(
             "tenants": len(contents.tenants),
             "networks": len(contents.networks),
             "ports": len(contents.ports),
-            "bound": sum(1 for b in contents.bindings.values() if b.active),
+            "bound": bound.total(),
             "egressclasses": len(contents.classes),
             "hypervisors": len(contents.hypervisors),
         },
@@ -63,46 +67,43 @@ def _cluster(contents: Contents) -> Value:
     }
 
 
-def _host(
-    record: HypervisorRecord, report: Report | None, broken: str, contents: Contents, now_ms: int
-) -> Value:
+def _declared(record: HypervisorRecord, wanted: int, bound: int, broken: str) -> Value:
+    """What is known of a host that says nothing."""
     value = record.value
-    wanted = contents.cluster.generation if contents.cluster else 0
-    base: Value = {
+    return {
         "name": value.name,
         "vtep": str(value.vtep),
         "external": value.external,
         "frozenByOperator": value.frozen,
-        "boundPorts": sum(1 for b in contents.bindings.values() if b.active and b.host == value.name),
+        "boundPorts": bound,
         "generation": None,
         "wantedGeneration": wanted,
         "heartbeatAgeMs": None,
         "state": "external" if value.external else "silent",
         "reason": "" if value.external else broken or "it has never reported: is its agent running?",
     }
-    if report is None:
-        return base
+
+
+def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> Value:
+    """What the host says of itself; {} if nothing."""
+    if report is None or record.value.external:
+        return {}
     age = max(now_ms - report.stamp_ms, 0)
     dead = age > DEAD_AFTER_MS
-    return base | {
+    refused = (p for p in report.ports if p.state is PortState.REFUSED)
+    return {
         "state": "dead" if dead else report.state.value,
         "reason": f"no heartbeat for {age // 1000} s" if dead else report.reason,
         "heartbeatAgeMs": age,
         "generation": report.generation,
         "sinceMs": report.since_ms,
+        "stop": report.stop,
         "flows": report.flows,
         "ports": dict(sorted(Counter(p.state.value for p in report.ports).items())),
-        "refusedPorts": [
-            {"uid": p.uid, "reason": p.reason} for p in report.ports if p.state is PortState.REFUSED
-        ],
-        "drift": {
-            "missing": report.drift.missing,
-            "wrong": report.drift.wrong,
-            "orphans": report.drift.orphans,
-            "alien": report.drift.alien,
-        },
+        "refusedPorts": [{"uid": p.uid, "reason": p.reason} for p in refused],
+        "drift": asdict(report.drift),
         "evpn": {
-            "peers": [{"address": p.address, "state": p.state} for p in report.evpn.peers],
+            "peers": [asdict(peer) for peer in report.evpn.peers],
             "originated": report.evpn.originated,
             "learned": report.evpn.learned,
             "refused": report.evpn.refused,

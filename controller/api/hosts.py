@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -16,8 +16,9 @@ from starlette.responses import JSONResponse
 from controller.api.entrance import printable, ticket
 from controller.api.envelope import Applied, Waited
 from controller.api.objects import REFUSALS
-from controller.api.service import Reports, Service
+from controller.api.service import Service
 from model.errors import Fault, NotFound
+from model.report import Report
 
 LONGEST_WAIT: Final = 30.0
 """Seconds that one request to /v1/wait may take; clients ask again."""
@@ -99,7 +100,7 @@ def _add_evpn(routes: APIRouter, service: Service) -> None:
         """Routes that hosts refused, with the reason."""
         items = [
             {"host": name} | asdict(route)
-            for name, report in _chosen(service.reports(), host)
+            for name, report in _chosen(service, host)
             for route in report.evpn.rejected
         ]
         return JSONResponse({"kind": "List", "items": items})
@@ -109,13 +110,14 @@ def _add_evpn(routes: APIRouter, service: Service) -> None:
         """Routes that hosts learned and use."""
         items = [
             {"host": name} | asdict(route)
-            for name, report in _chosen(service.reports(), host)
+            for name, report in _chosen(service, host)
             for route in report.evpn.learned_routes
         ]
         return JSONResponse({"kind": "List", "items": items})
 
 
-def _chosen(reports: Reports, host: str | None) -> list[tuple[str, Any]]:
+def _chosen(service: Service, host: str | None) -> list[tuple[str, Report]]:
+    reports = service.reports(None if host is None else frozenset({host}))
     if host is None:
         return sorted(reports.readable.items())
     if host not in reports.readable:

@@ -24,7 +24,7 @@ from ipam.steps import Plan, Step, Verb
 from model.errors import Conflict, Fault, Invalid, NotFound, RingfenceError, Unavailable
 from model.ids import HostName, Uid
 from model.intent import Hypervisor
-from model.report import Report, parse
+from model.report import PortReport, Report, parse
 from model.wanted import Kind, Reference, title
 
 Build = Callable[[Contents], Plan]
@@ -88,7 +88,7 @@ class Service:
     def find(self, kind: Kind, tenant: str | None) -> list[view.Document]:
         """All objects of a kind, of one tenant if given, by tenant and name."""
         contents = self.store.contents()
-        states = view.port_states(self.reports().readable.values())
+        states = self._port_states(kind)
         found = (view.document(record, contents, states) for record in view.records(contents, kind))
         return [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
 
@@ -98,7 +98,7 @@ class Service:
         record = contents.find(reference)
         if record is None:
             raise NotFound(_missing(reference))
-        states = view.port_states(self.reports().readable.values())
+        states = self._port_states(reference.kind)
         return view.document(record, contents, states)
 
     def status(self) -> dict[str, Any]:
@@ -113,7 +113,8 @@ class Service:
 
     def waiting(self, hosts: Iterable[str], generation: int) -> tuple[Pending, ...]:
         """Which of `hosts` have not programmed `generation` yet."""
-        return pending(hosts, self.reports().readable, generation, self.clock())
+        names = frozenset(hosts)
+        return pending(names, self.reports(names).readable, generation, self.clock())
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""
@@ -128,7 +129,7 @@ class Service:
 
         `token`: the stop that is meant, empty for the one reported now. Conflict if the host has another.
         """
-        report = self.reports().readable.get(host)
+        report = self.reports(frozenset({host})).readable.get(host)
         stop = report.stop if report else ""
         if token and stop and token != stop:
             raise Conflict(_other_stop(host, token, stop))
@@ -153,11 +154,13 @@ class Service:
 
         return self._write(build, Mode.WRITE, ticket)
 
-    def reports(self) -> Reports:
-        """All reports; one that lies about its host or can't be read is set aside with the reason."""
+    def reports(self, only: frozenset[str] | None = None) -> Reports:
+        """The reports of all hosts, or of some; one that can't be read is set aside with the reason."""
         readable: dict[str, Report] = {}
         broken: dict[str, str] = {}
         for row in self.store.reports():
+            if only is not None and row.host not in only:
+                continue
             try:
                 report = parse(row.report)
             except ValueError as error:
@@ -166,6 +169,10 @@ class Service:
             # The row's key is what the store vouches for, not the text.
             readable[row.host] = replace(report, host=row.host, stamp_ms=row.stamp)
         return Reports(readable, broken)
+
+    def _port_states(self, kind: Kind) -> dict[tuple[str, str], PortReport]:
+        """Only ports show what hosts say of them."""
+        return view.port_states(self.reports().readable.values()) if kind is Kind.PORT else {}
 
     def _plan(self, contents: Contents, manifest: Manifest) -> Plan:
         """The plan; raises with the faults of the planner and of the rules between objects."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from controller.cli.client import Refused
@@ -103,3 +103,94 @@ def test_a_good_document_is_not_refused(house) -> None:
     except Refused as error:
         raise AssertionError(error.faults) from error
     assert house.store.generation() == generation + 1
+
+
+NAMES = st.sampled_from(["zip", "zap", "zop"])
+SUBNETS = st.sampled_from(["10.7.0.0/24", "10.7.0.0/30", "10.7.1.0/24", "fd00:7::/64", "fd00:7::/126"])
+ADDRESSES = st.sampled_from(["10.7.0.1", "10.7.0.2", "10.7.0.3", "10.7.1.9", "fd00:7::1", "fd00:7::2"])
+HOSTS = st.sampled_from(["zh1", "zh2", "zh3"])
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def named(
+    kind: str, metadata: st.SearchStrategy[Any], spec: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
+    head = {"apiVersion": st.just("ringfence/v1"), "kind": st.just(kind)}
+    return st.fixed_dictionaries(head | {"metadata": metadata, "spec": spec})
+
+
+OWN = st.fixed_dictionaries({"name": NAMES})
+OWNED = st.fixed_dictionaries({"name": NAMES, "tenant": NAMES})
+PLAUSIBLE = st.one_of(
+    named("Tenant", OWN, st.just({})),
+    named(
+        "Network",
+        OWNED,
+        optional(
+            subnets=st.lists(SUBNETS, max_size=2, unique=True),
+            vni=st.integers(9000, 9003),
+            mtu=st.sampled_from([1279, 1400]),
+            replicate=st.booleans(),
+        ),
+    ),
+    named(
+        "Port",
+        OWNED,
+        st.builds(
+            lambda network, more: more | {"network": network},
+            NAMES,
+            optional(
+                mac=st.sampled_from(["02:77:00:00:00:01", "02:77:00:00:00:02"]),
+                addresses=st.lists(ADDRESSES, max_size=2, unique=True),
+                hosts=st.lists(HOSTS, max_size=2, unique=True),
+            ),
+        ),
+    ),
+    named(
+        "EgressClass",
+        OWN,
+        st.fixed_dictionaries({"prefixes": st.lists(SUBNETS, min_size=1, max_size=2, unique=True)}),
+    ),
+    named(
+        "Hypervisor",
+        st.fixed_dictionaries({"name": HOSTS}),
+        st.fixed_dictionaries(
+            {"vtep": st.sampled_from(["192.0.2.231", "192.0.2.232", "2001:db8::1"])},
+            optional={
+                "routerId": st.sampled_from(["192.0.2.231", "192.0.2.240"]),
+                "external": st.booleans(),
+            },
+        ),
+    ),
+)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    documents=st.lists(PLAUSIBLE, min_size=1, max_size=6),
+    target=st.sampled_from(["apply", "apply", "delete"]),
+)
+def test_plausible_manifests_are_written_whole_or_not_at_all(
+    house, documents: list[Any], target: str
+) -> None:
+    generation = house.store.generation()
+    body = json.dumps({"documents": documents}).encode()
+    status, answer = Raw(house).ask("POST", f"/v1/{target}", body)
+    event(f"{target} {status}")
+    if status == 200:
+        changed = int(answer["changed"])
+        assert house.store.generation() == generation + changed == answer["generation"]
+        # A plan of the same manifest finds nothing left to do.
+        if target == "apply":
+            again = house.api.post("/v1/apply", body={"documents": documents, "dryRun": True})
+            assert not again["changed"], again
+    else:
+        assert 400 <= status < 500 and answer["faults"]
+        assert house.store.generation() == generation
+    # The cache that grew step by step equals one read afresh.
+    fresh, grown = house.store.read_all(), house.store.contents()
+    for table in ("tenants", "networks", "ports", "classes", "hypervisors", "owners", "members", "uses"):
+        assert dict(getattr(fresh, table)) == dict(getattr(grown, table)), table
