@@ -82,6 +82,12 @@ class Control:
         for daemon in daemons:
             daemon.await_ready()
 
+    def revive(self, host: str) -> None:
+        """Start speaker and agent of a host again, those that do not run (after `faults.boot`, say)."""
+        for daemon in (self.speakers[host], self.agents[host]):
+            if not daemon.running:
+                daemon.start()
+
     def run(self, *arguments: str, stdin: str = "", timeout: float = _CLI_TIMEOUT) -> Outcome:
         """Run `ringfence ARGUMENTS` and return how it ended."""
         command = ["env", *(f"{k}={v}" for k, v in self.environment.items()), *ringfence(*arguments)]

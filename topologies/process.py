@@ -132,8 +132,9 @@ class Daemon:
         self.process.wait(_KILL_TIMEOUT)
 
     def freeze(self) -> None:
-        """SIGSTOP."""
+        """SIGSTOP, and wait until every thread stands still."""
         self.send(signal.SIGSTOP)
+        until(f"{self.name} stopped", lambda: _stopped(self.pid), _KILL_TIMEOUT)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -147,6 +148,14 @@ class Daemon:
     def tail(self) -> str:
         """The end of the log, with a heading."""
         return f"--- {self.name}: end of {self.log.name} ---\n{tail(self.log)}"
+
+
+def _stopped(pid: int) -> bool:
+    """Whether all threads of a process are in state T (proc(5))."""
+    states = [
+        path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")
+    ]
+    return set(states) == {"T"}
 
 
 def tail(log: Path) -> str:
