@@ -91,11 +91,11 @@ def with_part(snapshot: Snapshot, part: Part, key: Any, value: Any) -> Snapshot:
     return replace(snapshot, **{part.value: after})
 
 
-def plugged(snapshot: Snapshot, one: Port, ofport: int, epoch: int = 1) -> Snapshot:
+def plugged(snapshot: Snapshot, one: Port, ofport: int, epoch: int = 1, host: str = HERE) -> Snapshot:
     """The port declared, bound here and with an interface."""
     for part, key, value in (
         (Part.PORT, one.key, one),
-        (Part.BINDING, one.key, Binding(one.key, HERE, 0, True)),
+        (Part.BINDING, one.key, Binding(one.key, HostName(host), 0, True)),
         (Part.INTERFACE, one.uid, Interface(f"tap{ofport}", one.uid, ofport)),
         (Part.EPOCH, one.key, epoch),
     ):
