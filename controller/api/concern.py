@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controller.store.records import Contents
-from model.ids import HostName, PortKey
+from model.ids import HostName
 from model.report import Report, State
 from model.wanted import Kind, Reference
 
@@ -29,15 +29,16 @@ class Pending:
 
 def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[HostName]:
     """Hosts with bound ports of the touched objects."""
+    everyone = frozenset(b.host for b in contents.bindings.values() if b.active)
     hosts: set[HostName] = set()
     seen: set[tuple[str, str]] = set()
     for reference in touched:
         if reference.kind in {Kind.EGRESS_CLASS, Kind.HYPERVISOR}:
-            return frozenset(b.host for b in contents.bindings.values() if b.active)
+            return everyone
         for name in _networks(contents, reference):
             if name not in seen:
                 seen.add(name)
-                hosts |= _hosts_of(contents, name)
+                _add_hosts(contents, name, hosts, everyone)
     return frozenset(hosts)
 
 
@@ -51,12 +52,17 @@ def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, s
     return [] if port is None else [(tenant, port.network)]
 
 
-def _hosts_of(contents: Contents, network: tuple[str, str]) -> set[HostName]:
-    keys: Iterable[PortKey] = (
-        contents.ports[network[0], port].value.key for port in contents.members.get(network, ())
-    )
-    found = (contents.bindings.get(key) for key in keys)
-    return {binding.host for binding in found if binding is not None and binding.active}
+def _add_hosts(
+    contents: Contents, network: tuple[str, str], hosts: set[HostName], everyone: frozenset[HostName]
+) -> None:
+    """Ends as soon as no host is left to be found: a large network is soon everywhere."""
+    tenant = network[0]
+    for port in contents.members.get(network, ()):
+        if len(hosts) == len(everyone):
+            return
+        binding = contents.bindings.get(contents.ports[tenant, port].value.key)
+        if binding is not None and binding.active:
+            hosts.add(binding.host)
 
 
 def pending(
