@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from controller.store.schema import intent_schema, parse_version, reports_schema
-from controller.store.wire import Connection
+from controller.store.faults import Lost
+from controller.store.records import DATABASE
+from controller.store.schema import VERSION, intent_schema, parse_version, reports_schema
+from controller.store.wire import Connection, check_version
 from model.errors import Fault, Invalid, RingfenceError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -187,6 +189,29 @@ def upgrade(path: Path, schema: Path) -> None:
     shutil.copy2(path, path.with_name(f"{path.name}.{found}"))
     _run("ovsdb-tool", "convert", str(path), str(schema))
     log.info("store upgraded file=%s from=%s to=%s", path, found, ours)
+
+
+def convert(remote: str) -> None:
+    """Bring a running database (of a RAFT cluster, which has no one file) to this program's version.
+
+    Rows stay. Clients, this one too, are disconnected by the server and come back. Raises Invalid if the
+    database is newer, Unavailable.
+    """
+    found: list[str] = []
+    connection = Connection(remote, accept=found.append)
+    try:
+        connection.call("list_dbs", [])
+        if parse_version(found[-1]) < parse_version(VERSION):
+            log.info("store upgrade begins remote=%s from=%s to=%s", remote, found[-1], VERSION)
+            try:
+                connection.call("convert", [DATABASE, intent_schema()], _TOOL_TIMEOUT)
+            except Lost:
+                connection.call("list_dbs", [])  # connects again: `found` tells whether it was done
+            else:
+                found.append(VERSION)
+        check_version(found[-1])
+    finally:
+        connection.close()
 
 
 def _tool(name: str) -> str:

@@ -48,7 +48,8 @@ class Connection:
     """A session with one of several servers.
 
     `remote`: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`, several joined by commas. `tls`: the context
-    for `ssl:`. `rng`: jitter of the pauses between attempts.
+    for `ssl:`. `rng`: jitter of the pauses between attempts. `accept`: raises for schema versions that
+    won't do.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class Connection:
         seat: Seat = Seat.LEADER,
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
+        accept: Callable[[str], None] | None = None,
     ) -> None:
         self._remotes = tuple(r.strip() for r in remote.split(",") if r.strip())
         self._seat = seat
         self._tls = tls
         self._rng = rng or random.Random()
+        self._accept = accept or check_version
         self._lock = threading.RLock()
         self._socket: socket.socket | None = None
         self._framer = Framer()
@@ -218,7 +221,7 @@ class Connection:
             "columns": ["model", "leader", "connected", "schema"],
         }
         results = self._exchange("transact", ["_Server", operation], deadline)
-        _check_database(results[0].get("rows", []), self._seat)
+        self._accept(_find_version(results[0].get("rows", []), self._seat))
 
     def _drop(self) -> None:
         if self._socket is not None:
@@ -248,7 +251,7 @@ def check_version(found: str) -> None:
         )
 
 
-def _check_database(rows: Sequence[dict[str, Any]], seat: Seat) -> None:
+def _find_version(rows: Sequence[dict[str, Any]], seat: Seat) -> str:
     if not rows or rows[0]["schema"] in ("", ["set", []]):
         raise Unavailable(
             Fault("store", "store-unavailable", f"the server has no database {DATABASE}", "Try again later.")
@@ -256,7 +259,7 @@ def _check_database(rows: Sequence[dict[str, Any]], seat: Seat) -> None:
     row = rows[0]
     if row["model"] == "clustered" and (not row["connected"] or (seat is Seat.LEADER and not row["leader"])):
         raise Unavailable(Fault("store", "not-leader", "this member does not lead", "Ask another member."))
-    check_version(json.loads(row["schema"])["version"])
+    return str(json.loads(row["schema"])["version"])
 
 
 def _open(remote: str, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,15 +10,17 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controller.store.schema import intent_schema, reports_schema
+from controller.store.server import convert
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
 from model.change import Part
-from model.errors import RingfenceError
-from tests.unit.store.house import HOSTS, apply, base, poll, port, uid_of, watching
+from model.errors import RingfenceError, Unavailable
+from tests.unit.store.house import HOSTS, OLD, apply, base, poll, port, uid_of, watching
 
 MEMBERS = (1, 2, 3)
 
@@ -25,11 +28,11 @@ MEMBERS = (1, 2, 3)
 class Raft:
     """Three ovsdb-servers on loopback, both databases clustered."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, schema_of_intent: dict[str, Any]) -> None:
         self._directory = directory
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         ports = free_ports(6)
-        for order, schema in enumerate((intent_schema(), reports_schema())):
+        for order, schema in enumerate((schema_of_intent, reports_schema())):
             own = {m: f"tcp:127.0.0.1:{ports[order * 3 + m - 1]}" for m in MEMBERS}
             text = directory / f"{schema['name']}.ovsschema"
             text.write_text(json.dumps(schema))
@@ -66,7 +69,7 @@ class Raft:
 
     def leader(self) -> int:
         for member in MEMBERS:
-            connection = Connection(self.remote(member))
+            connection = Connection(self.remote(member), accept=lambda version: None)
             try:
                 connection.call("list_dbs", [], timeout=0.2)
                 return member
@@ -91,7 +94,12 @@ def free_ports(number: int) -> list[int]:
 
 @pytest.fixture
 def raft(directory: Path) -> Iterator[Raft]:
-    made = Raft(directory)
+    with running(Raft(directory, intent_schema())) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(made: Raft) -> Iterator[Raft]:
     made.start()
     try:
         poll(lambda: made.leader() != 0)
@@ -118,6 +126,24 @@ def test_writes_go_to_the_leader_and_survive_its_death(raft: Raft) -> None:
     assert {name for _, name in store.read_all().ports} == {"a", "b"}
     assert [r.host for r in store.reports()] == ["h1"]
     store.close()
+
+
+def test_a_cluster_of_an_older_version_is_converted_where_it_runs(directory: Path) -> None:
+    with running(Raft(directory, json.loads(OLD.read_text()))) as raft:
+        row = {"name": "acme", "key": 7}
+        connection = Connection(raft.remote(), accept=lambda version: None)
+        connection.commit("Ringfence", [{"op": "insert", "table": "Tenant", "row": row}])
+        connection.close()
+        early = Connection(raft.remote())
+        with pytest.raises(Unavailable) as caught:
+            early.call("list_dbs", [], timeout=0.5)
+        early.close()
+        assert caught.value.faults[0].rule == "store-unavailable"
+        convert(raft.remote())
+        store = Store(raft.remote())
+        assert store.contents().tenants["acme"].value.key == 7
+        convert(raft.remote())  # nothing left to do
+        store.close()
 
 
 def test_a_follower_alone_will_do_for_reading_only(raft: Raft) -> None:
