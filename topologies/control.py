@@ -26,7 +26,7 @@ AGENT, SPEAKER, STORE, API = "agent", "speaker", "store", "api"
 _ROOT = Path(__file__).resolve().parent.parent
 _CLI_TIMEOUT = 60.0
 _BRIDGE_TIMEOUT = 30.0
-READ_EVERY = "2"
+READ_EVERY = "1"
 """Seconds between readings of the egress counters: often, so that nobody waits for the ledger."""
 
 

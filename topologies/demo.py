@@ -35,7 +35,7 @@ _TRANSFERS: Final = (("red", 1500, 500), ("blue", 700, 1200))
 """(tenant, datagrams, payload bytes) from its first VM to its second."""
 _RATE: Final = 1000
 _LEDGER_TIMEOUT: Final = 30.0
-_QUIET: Final = 5.0
+_QUIET: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,149 @@
+"""Egress: the ledger against counted traffic, also when the port is unbound at once after, and when things die."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from topologies import faults
+from topologies.deadline import until
+from topologies.nodes.hypervisor import attach, detach
+from topologies.scenarios.two_tenants import TwoTenants, Workload
+from topologies.traffic.udp import UdpStream
+
+pytestmark = pytest.mark.integration
+
+QUIET = 2.5
+"""Seconds: a reading each second, half a second of lag in the statistics, and the upload."""
+
+
+@pytest.fixture
+def scenario(two_tenants_lab: Callable[..., TwoTenants]) -> TwoTenants:
+    made = two_tenants_lab(2)
+    made.await_reachability()
+    return made
+
+
+def ledger(scenario: TwoTenants, tenant: str) -> dict[str, dict[str, int]]:
+    """Rows of `ringfence egress report --by port`, by port."""
+    outcome = scenario.control.run("egress", "report", "--tenant", tenant, "--by", "port", "-o", "json")
+    assert outcome.ok, outcome.stderr
+    return {row["name"]: row for row in json.loads(outcome.stdout)["rows"]}
+
+
+def counted(scenario: TwoTenants, port: Workload) -> int:
+    row = ledger(scenario, port.tenant).get(port.port)
+    return 0 if row is None else row["bytes"]
+
+
+def settled(scenario: TwoTenants, port: Workload) -> int:
+    """What is counted of a port once it has stood still for longer than a reading and an upload take."""
+    known, since = counted(scenario, port), time.monotonic()
+
+    def still() -> bool:
+        nonlocal known, since
+        now = counted(scenario, port)
+        if now != known:
+            known, since = now, time.monotonic()
+        return time.monotonic() - since > QUIET
+
+    until("the ledger stands still", still, 40)
+    return known
+
+
+def send(here: Workload, there: Workload, address: str, count: int, size: int) -> int:
+    """Counted datagrams; the layer-3 bytes that they are. None may be lost on the way."""
+    with UdpStream(here.vm, there.vm, address, rate=1000, size=size, limit=count) as stream:
+        result = stream.finish()
+    assert result.sent == count and result.lost == 0, result
+    return result.layer3_bytes
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_bytes_in_the_ledger_are_bytes_sent(scenario: TwoTenants, family: int) -> None:
+    here, there = scenario.of("red")[:2]
+    before = settled(scenario, here)
+    other = settled(scenario, scenario.of("blue")[0])
+    address = there.ipv4 if family == 4 else there.ipv6
+    expected = send(here, there, address, 1000, 100) + send(here, there, address, 1, 1400)
+    until("all is counted", lambda: counted(scenario, here) - before >= expected, 30)
+    assert settled(scenario, here) - before == expected
+    assert counted(scenario, scenario.of("blue")[0]) == other
+
+
+def test_a_port_deleted_at_once_after_is_counted_to_the_byte(scenario: TwoTenants) -> None:
+    here, there = scenario.of("blue")[:2]
+    before = settled(scenario, here)
+    expected = send(here, there, there.ipv4, 500, 300)
+    # no waiting: the host may not have the port any more, while its last counters are still on the way
+    document = scenario.control.run("get", "port", here.port, "--tenant", "blue", "-o", "json")
+    port = json.loads(document.stdout)
+    port.pop("status", None)
+    scenario.control.apply([{**port, "spec": {**port["spec"], "hosts": []}}])
+    until("all is counted", lambda: counted(scenario, here) - before >= expected, 30)
+    row = ledger(scenario, "blue")[here.port]
+    assert row["bytes"] - before == expected
+    assert row["gaps"] == 0
+    scenario.control.apply([{**port, "spec": {**port["spec"], "hosts": [here.host]}}])
+    scenario.control.await_bound()
+    scenario.await_reachability()
+    again = settled(scenario, here)
+    assert send(here, there, there.ipv4, 100, 100) == settled(scenario, here) - again
+
+
+def test_a_port_pulled_out_at_once_after_is_counted_or_a_declared_gap(scenario: TwoTenants) -> None:
+    here, there = scenario.of("red")[:2]
+    host = scenario.lab.node(here.host)
+    before = settled(scenario, here)
+    expected = send(here, there, there.ipv4, 500, 300)
+    detach(host, here.ifname)
+    until("released", lambda: host_of(scenario, here) == "", 30)
+    row = ledger(scenario, "red")[here.port]
+    missing = expected - (settled(scenario, here) - before)
+    row = ledger(scenario, "red")[here.port]
+    assert missing >= 0, "billed more than was sent"
+    if missing:
+        assert row["gaps"] and row["gapBound"] >= missing
+    attach(host, here.ifname, here.uid, here.mac)
+    scenario.control.await_bound()
+    scenario.await_reachability()
+
+
+def host_of(scenario: TwoTenants, port: Workload) -> str:
+    outcome = scenario.control.run("get", "port", port.port, "--tenant", port.tenant, "-o", "json")
+    return str(json.loads(outcome.stdout)["status"].get("host", ""))
+
+
+def test_nothing_is_lost_or_billed_twice_while_the_centre_is_away(scenario: TwoTenants) -> None:
+    here, there = scenario.of("red")[:2]
+    before = settled(scenario, here)
+    scenario.control.api.kill()
+    expected = send(here, there, there.ipv4, 400, 500)
+    agent = scenario.control.agents[here.host]
+    agent.kill()
+    expected += send(here, there, there.ipv4, 300, 200)
+    agent.start()
+    scenario.control.api.start()
+    until("all is counted", lambda: counted(scenario, here) - before >= expected, 60)
+    assert settled(scenario, here) - before == expected
+    assert ledger(scenario, "red")[here.port]["gaps"] == 0
+
+
+def test_a_killed_switch_bills_no_byte_twice_and_declares_what_it_lost(scenario: TwoTenants) -> None:
+    here, there = scenario.of("blue")[:2]
+    host = scenario.lab.node(here.host)
+    before = settled(scenario, here)
+    gaps = ledger(scenario, "blue")[here.port]["gapBound"]
+    expected = send(here, there, there.ipv4, 600, 400)
+    faults.kill_switch(host)
+    faults.revive_switch(host)
+    scenario.await_reachability()
+    expected += send(here, there, there.ipv4, 200, 400)
+    known = settled(scenario, here) - before
+    row = ledger(scenario, "blue")[here.port]
+    # pings of await_reachability go on the bill as well: at most a few hundred packets of 84 or 104 bytes
+    assert known <= expected + 500 * 104
+    assert known + row["gapBound"] - gaps >= expected
