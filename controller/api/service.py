@@ -6,13 +6,12 @@ Must not keep state between calls.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from controller.api import health, view
+from controller.api import answer, health, view
 from controller.api.concern import Pending, concerned, pending
 from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
@@ -28,7 +27,6 @@ from model.report import PortReport, Report, parse
 from model.wanted import Kind, Reference, title
 
 Build = Callable[[Contents], Plan]
-MAX_CHANGES: Final = 100_000
 
 
 class Storage(Protocol):
@@ -135,10 +133,10 @@ class Service:
             raise Conflict(_other_stop(host, token, stop))
         # The agent compares again: a token that came too late releases nothing there.
         stop = token or stop
-        answer = self._steer(
+        done = self._steer(
             host, ticket, lambda value: replace(value, frozen=False, confirm=stop or value.confirm)
         )
-        return answer | {"stop": stop, "reason": report.reason if report else ""}
+        return done | {"stop": stop, "reason": report.reason if report else ""}
 
     def _steer(self, host: str, ticket: Ticket, change: Callable[[Hypervisor], Hypervisor]) -> dict[str, Any]:
         """Write what the agent shall see into its host's row."""
@@ -198,58 +196,36 @@ class Service:
         """Plan on the store's contents; hosts concerned are those before the change and after it."""
         if mode is Mode.TRY:
             contents = self.store.contents()
-            return self._summary(build(contents), contents) | {"dryRun": True, "replayed": False}
-        touched: list[Contents] = []
+            made = build(contents)
+            hosts = concerned(contents, answer.touched(made))
+            told = answer.summarise(made, contents)
+            generation = contents.cluster.generation if contents.cluster else 0
+            return told | _frame(hosts, generation) | {"dryRun": True, "replayed": False}
+        seen: list[Contents] = []
 
         def observed(contents: Contents) -> Plan:
-            touched[:] = [contents]
+            seen[:] = [contents]
             return build(contents)
 
-        def summarise(made: Plan) -> str:
-            return json.dumps(self._summary(made, touched[0]), sort_keys=True)
-
-        _, outcome = self.store.change(observed, ticket.key, ticket.digest, summarise)
-        summary = json.loads(outcome.result) if outcome.result else self._summary(Plan(()), Contents())
+        done, outcome = self.store.change(
+            observed, ticket.key, ticket.digest, answer.shorten if ticket.key else _nothing
+        )
         after = self.store.contents()
-        references = [_reference(change) for change in summary["changes"]]
-        hosts = set(summary["concerned"]) | concerned(after, references)
-        return summary | {
-            "concerned": sorted(hosts),
-            "generation": outcome.generation,
-            "dryRun": False,
-            "replayed": outcome.replayed,
-        }
-
-    def _summary(self, made: Plan, contents: Contents) -> dict[str, Any]:
-        """JSON-ready: what each step does, with the allocated values of what it makes or changes."""
-        touched = [step for step in made.steps if step.verb is not Verb.UNCHANGED]
-        generation = contents.cluster.generation if contents.cluster else 0
-        return {
-            "generation": generation,
-            "changed": bool(made),
-            "counts": {verb.value: len(made.of(verb)) for verb in Verb},
-            "changes": [_show(step, contents) for step in made.steps[:MAX_CHANGES]],
-            "concerned": sorted(concerned(contents, (step.reference for step in touched))),
-        }
+        if done is None:
+            told, hosts = answer.lengthen(outcome.result, after), frozenset[HostName]()
+        else:
+            told, hosts = answer.summarise(done, seen[0]), concerned(seen[0], answer.touched(done))
+        hosts |= concerned(after, answer.named(told))
+        return told | _frame(hosts, outcome.generation) | {"dryRun": False, "replayed": outcome.replayed}
 
 
-def _show(step: Step, contents: Contents) -> dict[str, Any]:
-    reference = step.reference
-    shown: dict[str, Any] = {"verb": step.verb.value, "kind": reference.kind.value, "name": reference.name}
-    if reference.tenant is not None:
-        shown["tenant"] = reference.tenant
-    if step.verb in {Verb.CREATE, Verb.CHANGE} and step.after is not None:
-        after = view.document(step.after, contents, {})
-        shown["spec"] = after.get("spec", {})
-        shown["uid"] = after["metadata"].get("uid", "")
-        if step.before is not None:
-            before = view.document(step.before, contents, {})
-            shown["before"] = before.get("spec", {})
-    return shown
+def _frame(hosts: frozenset[HostName], generation: int) -> dict[str, Any]:
+    return {"concerned": sorted(hosts), "generation": generation}
 
 
-def _reference(change: dict[str, Any]) -> Reference:
-    return Reference(Kind(change["kind"]), change["name"], change.get("tenant"))
+def _nothing(_made: Plan) -> str:
+    """Without a key nobody can ask for the answer again."""
+    return ""
 
 
 def _change(host: str, before: HypervisorRecord, after: HypervisorRecord, now: int) -> Plan:
