@@ -121,11 +121,15 @@ class Loop:
                     hear(line)
             if events & selectors.EVENT_WRITE:
                 link.send()
-        except (OSError, wire.Broken, KeyError, TypeError, ValueError) as fault:
+        except (OSError, wire.Broken, AttributeError, LookupError, TypeError, ValueError) as fault:
             self._drop(name, f"{type(fault).__name__}: {fault}")
 
     def _accept(self, name: str, listener: socket.socket) -> None:
-        stream, _ = listener.accept()
+        try:
+            stream, _ = listener.accept()
+        except OSError as fault:
+            LOG.warning("connection not taken from=%s fault=%s", name, fault)
+            return
         stream.setblocking(False)
         taken = self.relay.agent if name == "agents" else self.relay.engine
         if taken is not None:
@@ -156,7 +160,11 @@ class Loop:
     def _tend_child(self) -> None:
         now = time.monotonic()
         if self.child is None and now >= self.start_at:
-            self._start_child(now)
+            try:
+                self._start_child(now)
+            except OSError as fault:
+                self._wait_longer(now)
+                LOG.error("exabgp not started fault=%s next_start_in=%.1f", fault, self.pause)
         elif self.child is not None and self.relay.engine is None and now >= self.child.since + _STEADY:
             LOG.error("exabgp does not reach the relay pid=%d", self.child.process.pid)
             self.child.process.kill()
@@ -191,9 +199,16 @@ class Loop:
             self.stopping, self.code = True, _UNFIT
             return
         now = time.monotonic()
-        self.pause = _SHORTEST_PAUSE if now - child.since > _STEADY else min(self.pause * 2, _LONGEST_PAUSE)
+        if now - child.since > _STEADY:
+            self.pause = _SHORTEST_PAUSE
+        self._wait_longer(now)
+        LOG.error(
+            "exabgp ended pid=%d code=%d next_start_in=%.1f", child.process.pid, code, self.start_at - now
+        )
+
+    def _wait_longer(self, now: float) -> None:
         self.start_at = now + self.pause
-        LOG.error("exabgp ended pid=%d code=%d next_start_in=%.1f", child.process.pid, code, self.pause)
+        self.pause = min(self.pause * 2, _LONGEST_PAUSE)
 
     def _end_child(self) -> None:
         if self.child is None:

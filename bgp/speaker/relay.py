@@ -25,6 +25,8 @@ LOG: Final = logging.getLogger(__name__)
 
 _AHEAD: Final = 1 << 18
 """Octets queued ahead of a reader; the rest is made when they are taken."""
+_REPLAYS: Final = 16
+"""Replays that wait; more than that become one of everything."""
 
 
 @dataclass(slots=True)
@@ -153,6 +155,9 @@ class Relay:
         self.ticket = max(self.ticket, int(message.get("id") or 0))
 
     def _replay(self, targets: frozenset[bytes] | None) -> None:
+        if len(self.replays) == _REPLAYS:
+            self.replays.clear()
+            targets = None
         self.replays.append(self._lines(targets))
 
     def _lines(self, targets: frozenset[bytes] | None) -> Iterator[bytes]:
@@ -187,7 +192,9 @@ class Relay:
         try:
             rib.take(update.split(body))
         except Malformed as fault:
-            LOG.warning("update skipped peer=%s fault=%s", peer, fault)
+            rib.malformed += 1
+            if rib.malformed == 1:  # one line a session: a hostile peer must not write our log
+                LOG.warning("malformed update peer=%s fault=%s", peer, fault)
         if rib.over and not over:
             LOG.error("too many routes peer=%s limit=%d", peer, rib.limit)
         self._tell(ev="update", peer=peer, raw=body.hex())

@@ -84,6 +84,8 @@ class Incoming:
     shared: dict[bytes, bytes] = field(default_factory=dict)
     """One copy of equal attributes."""
     ended: bool = False
+    malformed: int = 0
+    """Updates that could not be cut up."""
     over: int = 0
     """Routes not kept for lack of room."""
 

@@ -248,6 +248,15 @@ def test_a_second_agent_is_refused_and_the_first_goes_on(fabric):
     wait(lambda: fabric.agents["h1"].client.announce([]) and True, "the first to go on")
 
 
+def test_a_second_speaker_in_the_same_place_is_refused(fabric):
+    first = fabric.lab.processes.pop("speaker-h1")
+    fabric.lab.speaker("h1", fabric.lab.address("h1"), [fabric.lab.address("rr")])
+    second, fabric.lab.processes["speaker-h1"] = fabric.lab.processes["speaker-h1"], first
+    assert second.wait(timeout=20) == 69
+    assert "another speaker runs in" in fabric.lab.log("speaker-h1")
+    assert not fabric.agents["h1"].seen(Detached)
+
+
 def exabgp_pid(lab, host):
     return int(re.findall(r"exabgp started pid=(\d+)", lab.log(f"speaker-{host}"))[-1])
 

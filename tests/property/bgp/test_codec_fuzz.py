@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp.codec import attributes, communities, nlri, update
 from bgp.codec.malformed import Malformed
-from tests.property.bgp.strategies import ADDRESS, NLRI, ROUTE, attribute_sets
+from tests.property.bgp.strategies import ADDRESS, HARD, NLRI, ROUTE, attribute_sets
 
 
 @given(NLRI)
@@ -38,7 +38,7 @@ def test_parts_round_trip(reach, unreach, hop, values):
     assert update.split(update.join(parts)) == parts
 
 
-@settings(max_examples=400)
+@HARD
 @given(st.binary(max_size=120))
 def test_any_bytes_give_a_value_or_malformed(data):
     for decode in (nlri.decode, nlri.split, attributes.split, communities.decode, update.decode):
@@ -48,7 +48,7 @@ def test_any_bytes_give_a_value_or_malformed(data):
             assert fault.rule
 
 
-@settings(max_examples=400)
+@HARD
 @given(ROUTE, st.data())
 def test_damaged_updates_give_a_value_or_malformed(route, data):
     body = bytearray(update.encode(route))

@@ -16,10 +16,10 @@ from bgp.lookup import index, reindex
 from bgp.originate import originate, reoriginate
 from bgp.table import select
 from model.ids import HostName
-from tests.property.bgp.strategies import EDITS, EVENTS, PEERS, edited, start
+from tests.property.bgp.strategies import EDITS, EVENTS, HARD, PEERS, edited, start
 
 
-@settings(max_examples=300)
+@HARD
 @given(EDITS, EDITS)
 def test_reoriginate_equals_originate(first, second):
     old, _ = edited(start(), first)
@@ -84,7 +84,7 @@ def settled(table):
     return table
 
 
-@settings(max_examples=300)
+@HARD
 @given(EDITS, EVENTS, EDITS)
 def test_learning_then_changing_equals_changing_then_learning(first, events, second):
     """Routes of a network that was not known are asked for again, as the agent does."""
@@ -157,7 +157,7 @@ def test_the_worlds_are_not_barren():
     """Positive control: in a good part of what is generated routes are announced, learned and refused."""
     tally: Counter[str] = Counter()
 
-    @settings(max_examples=100, phases=[Phase.generate], database=None, derandomize=True)
+    @settings(max_examples=100, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
     @given(EDITS, EVENTS)
     def count(first, events):
         snapshot, _ = edited(start(), first)

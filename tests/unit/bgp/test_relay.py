@@ -281,3 +281,15 @@ def test_lines_are_cut_and_bounded():
     assert lines.feed(b"o\n\nthree\n") == [b"two", b"three"]
     with pytest.raises(wire.Broken):
         lines.feed(b"x" * (wire.LINE + 1))
+
+
+def test_replays_that_nobody_reads_become_one():
+    bench = Bench().both()
+    bench.up()
+    bench.events()
+    bench.update(update.encode(ROUTE))
+    bench.events()
+    for _ in range(1000):
+        bench.say(op="replay", targets=[])
+    assert len(bench.relay.replays) <= 16
+    assert [one for one in bench.events() if one["ev"] == "update"]
