@@ -30,6 +30,7 @@ UNDERLAY_BRIDGE = "br-phy"
 OVERLAY_BRIDGE = "br-int"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _TOOL_TIMEOUT = 20
+_DEVICE_TIMEOUT = 20.0
 # The userspace data path reads copies of frames (AF_PACKET); the host's own kernel would take the originals,
 # answer ARP for the VTEP with the uplink's MAC and refuse VXLAN. As with the kernel data path, which takes
 # the frame itself, the host hears br-phy only. (These hooks come after AF_PACKET has its copy.)
@@ -114,6 +115,9 @@ class Hypervisor(LabNode):
         self.vsctl("--may-exist", "add-br", UNDERLAY_BRIDGE, "--", "set", "Bridge", UNDERLAY_BRIDGE,
                    "datapath_type=netdev", f'other_config:hwaddr="{self.mac}"', "fail_mode=standalone",
                    "--", "--may-exist", "add-port", UNDERLAY_BRIDGE, UPLINK)  # fmt: skip
+        # After a restart the database holds it already; then ovs-vsctl has nothing to wait for.
+        device = f"/sys/class/net/{UNDERLAY_BRIDGE}"
+        until(f"{self.name}: {device}", lambda: self.attempt(["test", "-e", device]).ok, _DEVICE_TIMEOUT)
         self.apply_address()
 
     def apply_address(self) -> None:
