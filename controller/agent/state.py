@@ -107,7 +107,11 @@ def replace_stored(snapshot: Snapshot, items: Iterable[Item]) -> Step:
     ]
     first = remove(snapshot, gone)
     second = upsert(first.snapshot, listed)
-    return Step(second.snapshot, first.changes | second.changes)
+    changes = first.changes | second.changes
+    if snapshot.cluster is not None and all(part is not Part.CLUSTER for part, _, _ in listed):
+        # an empty store has no cluster either: that is how the brake knows it
+        return Step(replace(second.snapshot, cluster=None), changes | {Change(Part.CLUSTER, None)})
+    return Step(second.snapshot, changes)
 
 
 def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:

@@ -107,6 +107,19 @@ def test_a_replaced_store_changes_nothing_and_confirm_lets_it_pass() -> None:
     assert commands.Program in kinds(passed)
 
 
+def test_an_empty_store_changes_nothing() -> None:
+    now = running(1, 2)
+    held = core.on_store(now, (), (), state.Whole.YES)
+    assert held.commands == () and held.core.stop is not None and held.core.stop.rule == "store-empty"
+    assert held.core.effective == now.effective
+    back = core.on_store(held.core, (*items(port(1), port(2)), *stored_bindings(now)), (), state.Whole.YES)
+    assert back.core.stop is None and kinds(back) == [commands.Save]
+
+
+def stored_bindings(now: core.Core) -> tuple[state.Item, ...]:
+    return tuple((Part.BINDING, k, b) for k, b in now.effective.bindings.items())
+
+
 def test_a_confirmation_of_another_stop_is_no_confirmation() -> None:
     now = running(1, 2)
     own = Hypervisor(HOST, ip_address("192.0.2.11"), 1, False, False, "cluster-c9")
