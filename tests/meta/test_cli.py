@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli.commands import COMMANDS, EXIT_CODES
+from controller.daemon.main import PROCESSES
 from tests.meta.tree import ROOT
 
 NAMES = [name for name, _, _ in COMMANDS]
@@ -85,3 +86,17 @@ def test_the_page_names_every_command_and_exit_code() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if f"ringfence {name}" not in page] == []
     assert [code for code, _ in EXIT_CODES if not re.search(rf"\b{code}\b", page)] == []
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in PROCESSES])
+def test_every_process_has_help(name: str) -> None:
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("ringfenced"), name, "--help"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"usage: ringfenced {name}")
