@@ -149,7 +149,10 @@ def agree(traced: Traced, verdict: Verdict) -> None:
         assert final == {ours: last.has(ours) for ours in shown}
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=max(300, settings.default.max_examples),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(packet=received())
 def test_same_verdict_as_a_real_switch(programmed: PrivateOvs, fake: Switch, packet: Packet) -> None:
     text = unixctl.trace(programmed.rundir, "br-int", packets.trace_text(packet))

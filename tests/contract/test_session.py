@@ -14,9 +14,15 @@ from typing import Any
 
 import pytest
 
+from controller.southbound.openflow.channel import Channel
+from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.session import TARGETS, Callbacks, PortChange, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import Layout
+from model.change import Patch
+from model.errors import Unavailable
+from model.flow import Flow, Shape
+from model.ids import COOKIE_MARK
 from tests.contract.ovs import PrivateOvs, eventually
 
 WAIT = 20.0
@@ -127,6 +133,36 @@ def test_survives_a_crash_of_vswitchd(own_ovs: PrivateOvs, database: SwitchDatab
         assert heard.until("up") == first
     finally:
         runner.stop()
+
+
+def test_an_armed_switch_waits_for_its_flows(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+    """flow-restore-wait: a new ovs-vswitchd takes flows over its management socket before it begins."""
+    heard = Heard()
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    channel = Channel(own_ovs.management, Encoder())
+    flow = Flow(Shape("restored", 0, 7, (), (), 3), COOKIE_MARK << 48)
+    runner.start()
+    try:
+        heard.until("up")
+        database.arm()
+        own_ovs.kill("vswitchd")
+        heard.until("down")
+        own_ovs.start_vswitchd()
+        eventually(lambda: _programmed(channel, flow), "an armed switch takes no flows")
+        assert heard.events.empty(), "it calls no controller before its release"
+        database.release()
+        heard.until("up")
+        assert not channel.audit([flow])
+    finally:
+        channel.close()
+        runner.stop()
+
+
+def _programmed(channel: Channel, flow: Flow) -> bool:
+    try:
+        return channel.send(Patch((((flow,), ()),))).flows == 1
+    except Unavailable:
+        return False
 
 
 def test_garbage_ends_the_connection_and_nothing_else(tmp_path: Path) -> None:

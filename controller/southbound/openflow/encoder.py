@@ -108,13 +108,13 @@ class Encoder:
                 continue
             by_form: dict[tuple[MaskForm, ...], list[int]] = {}
             for index in indices:
-                by_form.setdefault(forms(known.masks, flows[index].values), []).append(index)
+                by_form.setdefault(_forms(known, flows[index]), []).append(index)
             found.extend((self._of_form(shape, known, form), members) for form, members in by_form.items())
         return found
 
     def _template(self, flow: Flow) -> Template:
         known = self._learned(flow.shape)
-        return self._of_form(flow.shape, known, forms(known.masks, flow.values))
+        return self._of_form(flow.shape, known, _forms(known, flow))
 
     def _learned(self, shape: Shape) -> _Known:
         known = self._known.get(shape)
@@ -140,10 +140,20 @@ def _refuse(flow: Flow, message: str) -> Invalid:
     )
 
 
+def _forms(known: _Known, flow: Flow) -> tuple[MaskForm, ...]:
+    if len(flow.values) != len(flow.shape.slots):
+        raise _miscounted(flow)
+    return forms(known.masks, flow.values)
+
+
+def _miscounted(flow: Flow) -> Invalid:
+    return _refuse(flow, f"{len(flow.values)} values for {len(flow.shape.slots)} slots")
+
+
 def _fill(template: Template, block: Block, flow: Flow, bundle: int, xid: int) -> bytes:
     slots = template.shape.slots
     if len(flow.values) != len(slots):
-        raise _refuse(flow, f"{len(flow.values)} values for {len(slots)} slots")
+        raise _miscounted(flow)
     for slot, value in zip(slots, flow.values, strict=True):
         if value < 0 or value >> slot.bits:
             raise _refuse(flow, f"{value} does not fit into the {slot.bits} bits of {slot.name}")
@@ -163,8 +173,7 @@ class _Columns:
         values = [f.values for f in flows]
         width = len(template.shape.slots)
         if any(len(v) != width for v in values):
-            wrong = next(f for f in flows if len(f.values) != width)
-            raise _refuse(wrong, f"{len(wrong.values)} values for {width} slots")
+            raise _miscounted(next(f for f in flows if len(f.values) != width))
         if template.masked:
             values = [tuple(template.numbers(v)) for v in values]
         self._numbers: list[tuple[int, ...]] = list(zip(*values, strict=True))

@@ -101,7 +101,9 @@ def _terms(flow: Flow) -> list[Term]:
 
 
 def _user(field: WireField, value: int) -> Any:
-    """A number as os-ken wants it for this field."""
+    """A number as os-ken wants it for this field; os-ken itself would cut it without a word."""
+    if value.bit_length() > 8 * field.octets or value < 0:
+        raise ValueError(f"{value} does not fit into the {field.octets} octets of {field.name}")
     if not field.known:
         return base64.b64encode(value.to_bytes(field.octets, "big")).decode()
     if field.name in _MACS:
@@ -131,7 +133,9 @@ def _set_field(action: SetField, value: int) -> Any:
     field = find(action.field.name)
     if field is IN_PORT:
         # OpenFlow 1.3+ refuses set_field in_port; OVS takes and dumps a load of the 16-bit NXM field
-        return _parser.NXActionRegLoad(ofs_nbits=ofs_nbits(0, 15), dst="in_port_nxm", value=value & 0xFFFF)
+        if value > 0xFFFF:
+            raise ValueError(f"{value} is no 16-bit port")
+        return _parser.NXActionRegLoad(ofs_nbits=ofs_nbits(0, 15), dst="in_port_nxm", value=value)
     return _parser.OFPActionSetField(**{_key(field): _user(field, value)})
 
 

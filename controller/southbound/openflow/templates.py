@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.southbound.openflow.reference import Command, MaskForm, mask_form, serialise
-from model.errors import Fault, Invalid
+from model.errors import Fault, Invalid, RingfenceError
 from model.flow import Flow, Match, Shape, Slot
 
 COOKIE: Final = -1
@@ -179,7 +179,7 @@ def _fixed_masks(shape: Shape, wanted: tuple[MaskForm, ...]) -> dict[int, tuple[
 
 def _learn_block(shape: Shape, command: Command, fixed: dict[int, tuple[int, int]]) -> Block:
     base = [fixed.get(i, (0, 0))[0] for i in range(len(shape.slots))]
-    blank = serialise(Flow(shape, 0, tuple(base)), command)
+    blank = _serialise(Flow(shape, 0, tuple(base)), command)
     holes = [Hole(XID, _XID_AT, 4)]
     if command is not Command.DELETE_STRICT:
         holes.append(Hole(COOKIE, _COOKIE_AT, 8))
@@ -188,11 +188,20 @@ def _learn_block(shape: Shape, command: Command, fixed: dict[int, tuple[int, int
         flipped[index] = fixed[index][1] if index in fixed else (1 << slot.bits) - 1
         if flipped == base:
             continue
-        other = serialise(Flow(shape, 0, tuple(flipped)), command)
+        other = _serialise(Flow(shape, 0, tuple(flipped)), command)
         if len(other) != len(blank):
             raise _refuse(shape, f"slot {slot.name} changes the length of the flow")
         holes.extend(_holes(shape, index, slot, blank, other))
     return Block(blank, tuple(holes))
+
+
+def _serialise(flow: Flow, command: Command) -> bytes:
+    try:
+        return serialise(flow, command)
+    except RingfenceError:
+        raise
+    except Exception as error:
+        raise _refuse(flow.shape, f"os-ken cannot serialise it: {error!r}") from error
 
 
 def _holes(shape: Shape, index: int, slot: Slot, blank: bytes, other: bytes) -> list[Hole]:
@@ -244,5 +253,5 @@ def _prove(template: Template, fixed: dict[int, tuple[int, int]]) -> None:
         numbers = dict(enumerate(template.numbers(drawn))) | {COOKIE: flow.cookie, XID: 0, BUNDLE: 0}
         for command in Command:
             made = template.block(command).fill(numbers.__getitem__)
-            if made[BUNDLE_ADD_SIZE:] != serialise(flow, command):
+            if made[BUNDLE_ADD_SIZE:] != _serialise(flow, command):
                 raise _refuse(shape, f"its template differs from os-ken's {command.name} of the same values")

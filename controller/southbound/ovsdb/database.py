@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,8 +149,7 @@ class SwitchDatabase:
         try:
             request.done.result(timeout)
         except TimeoutError as error:
-            with suppress(ValueError):
-                self._requests.remove(request)
+            request.done.cancel()
             raise _unavailable(self._remote, f"no answer within {timeout} s") from error
 
     def _nudge(self) -> None:
@@ -168,7 +167,7 @@ class SwitchDatabase:
         self._close()
         self._witness.close()
         while self._requests:
-            self._requests.popleft().done.set_exception(_unavailable(self._remote, "the agent stops"))
+            self._finish(self._requests[0], _unavailable(self._remote, "the agent stops"))
 
     def _turn(self) -> None:
         """One round: take in news, serve the first request, say what changed, wait."""
@@ -208,6 +207,9 @@ class SwitchDatabase:
         """Take the first request as far as it goes without waiting."""
         while self._requests:
             request = self._requests[0]
+            if request.done.cancelled():
+                self._finish(request, None)
+                continue
             try:
                 status = self._advance(database, request)
             except Exception as error:  # noqa: BLE001 - belongs to the one who asked
@@ -235,14 +237,15 @@ class SwitchDatabase:
         return str(request.transaction.commit())
 
     def _finish(self, request: _Request, error: BaseException | None) -> None:
+        """Take the request out of the queue and tell who waits for it, if anybody still does."""
         if request.transaction is not None:
             request.transaction.abort()
-        with suppress(ValueError):
-            self._requests.remove(request)
-        if error is None:
-            request.done.set_result(None)
-        else:
-            request.done.set_exception(error)
+        self._requests.popleft()
+        with suppress(InvalidStateError):
+            if error is None:
+                request.done.set_result(None)
+            else:
+                request.done.set_exception(error)
 
     def _say(self, local: Local) -> None:
         if local == self._said:
