@@ -38,6 +38,8 @@ OTHER_IPV4S = tuple(
 )
 IPV6S = tuple(int(ip_address(a)) for a in ("fd00::1", "fd00::2", "fd00::3", "fd00::4"))
 OTHER_IPV6S = tuple(int(ip_address(a)) for a in ("::", "fe80::1", "ff02::1", "2001:db8::1", "2001:4860::8"))
+EXAMPLES = max(300, settings.default.max_examples)
+"""More with HYPOTHESIS_PROFILE=explore."""
 LAYER4 = ("icmpv6_type", "nd_target", "nd_tll")
 VTEPS = tuple(int(ip_address(a)) for a in ("192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.66"))
 ME = int(ip_address("192.0.2.1"))
@@ -149,10 +151,7 @@ def agree(traced: Traced, verdict: Verdict) -> None:
         assert final == {ours: last.has(ours) for ours in shown}
 
 
-@settings(
-    max_examples=max(300, settings.default.max_examples),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(packet=received())
 def test_same_verdict_as_a_real_switch(programmed: PrivateOvs, fake: Switch, packet: Packet) -> None:
     text = unixctl.trace(programmed.rundir, "br-int", packets.trace_text(packet))

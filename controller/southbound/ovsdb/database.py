@@ -6,8 +6,9 @@ that there is. Must not fork ovs-vsctl and must not touch rows without our mark.
 Restore after a restart of ovs-vswitchd (kernel data path): `arm()` once the switch is in sync sets
 `other_config:flow-restore-wait`, so that the next ovs-vswitchd keeps its data path flows, handles no packet
 and calls no controller until it is told. The agent sees a new `Switch.started`, programs over the
-management socket and calls `release()`; then it arms again. An agent that never arms needs no release. Only
-a setting made by us is cleared.
+management socket, calls `release()`, audits after the session is up (with the controller's return Open
+vSwitch 3.1 flushes the bridge once more), and arms again. An agent that never arms needs no release. Only a
+setting made by us is cleared.
 """
 
 from __future__ import annotations
