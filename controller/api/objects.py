@@ -6,6 +6,7 @@ threads. Must not decide anything.
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -14,9 +15,11 @@ from starlette.responses import JSONResponse
 from controller.api.entrance import BODY, Posted, named_kind, named_object, posted, ticket
 from controller.api.envelope import Applied, Faults, Listed
 from controller.api.service import Mode, Service
+from controller.manifest.manifest import Manifest
 from controller.manifest.schema import API_VERSION
 from model.errors import Invalid
 
+_READERS: Final = 2
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Faults} for code in (400, 404, 409, 413, 422, 503)
 }
@@ -26,18 +29,25 @@ def writes(service: Service) -> APIRouter:
     """POST /v1/apply and /v1/delete, DELETE of one object."""
     routes = APIRouter(prefix="/v1", tags=["objects"], responses=REFUSALS)
 
+    # Reading a large manifest takes memory many times its size: a few at once are enough.
+    gate = threading.BoundedSemaphore(_READERS)
+
+    def read(request: Posted) -> Manifest:
+        with gate:
+            return request.manifest()
+
     @routes.post("/apply", response_model=Applied, openapi_extra=BODY)
     def apply(request: Annotated[Posted, Depends(posted)]) -> JSONResponse:
         """Create or change all objects, or none. Never deletes. `dryRun`: only show what would happen.
 
         Header `Idempotency-Key`: the same key and body again gives the first answer again.
         """
-        return JSONResponse(service.apply(request.manifest(), request.mode, request.ticket))
+        return JSONResponse(service.apply(read(request), request.mode, request.ticket))
 
     @routes.post("/delete", response_model=Applied, openapi_extra=BODY)
     def delete(request: Annotated[Posted, Depends(posted)]) -> JSONResponse:
         """Delete all objects that the manifests name, or none; their specs are not looked at."""
-        manifest = request.manifest()
+        manifest = read(request)
         unreadable = [f for f in manifest.faults if not f.path.startswith(("spec", "metadata.labels"))]
         if unreadable:
             raise Invalid(*unreadable)

@@ -20,6 +20,7 @@ from controller.cli.commands import (
     EXIT_CODES,
     FAILED,
     INTERRUPTED,
+    OK,
     REFUSED,
     UNREACHABLE,
     USAGE,
@@ -54,6 +55,11 @@ def _main(argv: list[str]) -> int:
         top.parse_args(front)  # --help ends here
         top.print_help(sys.stderr)
         return USAGE
+    if word == "help":
+        if not rest:
+            top.print_help()
+            return OK
+        word, rest = rest[0], ["--help"]
     known = {name: module for name, module, _ in COMMANDS}
     if word not in known:
         from controller.manifest.suggest import remedy

@@ -30,6 +30,8 @@ from model.wanted import (
     title,
 )
 
+MAX_FAULTS: Final = 2_000
+"""Mistakes that are looked for in one request."""
 MAX_ITEMS: Final = 4096
 """Longest list of one field."""
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -66,6 +68,8 @@ class _Reading:
     positions: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def fault(self, path: str, rule: str, message: str, advice: str, line: int = 0) -> None:
+        if len(self.faults) > MAX_FAULTS:
+            return
         self.faults.append(
             Fault(self.title, rule, message, advice, path, self.where.source, line or self.where.at(path))
         )

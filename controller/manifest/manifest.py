@@ -6,17 +6,18 @@ goes to `ipam.plan` all the same, so that `merge` can report both kinds in one a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.manifest.draft import Draft, draft, salvage
+from controller.manifest.draft import MAX_FAULTS, Draft, draft, salvage
 from controller.manifest.rules import check
 from controller.manifest.text import Document, read
 from controller.manifest.tree import TooMuch, grow
 from model.errors import Fault
 from model.wanted import Kind, Reference, Wanted, refer, title
 
+MAX_DOCUMENTS: Final = 100_000
 REQUEST: Final = "<request>"
 """Source of objects that came as JSON values, without a file."""
 
@@ -43,28 +44,45 @@ class Manifest:
 
 
 def parse(sources: Iterable[Source], values: Iterable[object] = ()) -> Manifest:
-    """All objects and all faults of texts and of JSON values. Never raises."""
-    documents: list[Document] = []
-    faults: list[Fault] = []
-    for source in sources:
-        found, broken = read(source.name, source.text)
-        documents += found
-        faults += broken
-    for index, value in enumerate(values, 1):
-        try:
-            documents.append(Document(REQUEST, index, grow(value)))
-        except TooMuch as error:
-            faults.append(Fault(f"document {index}", "too-deep", str(error), "Flatten it.", "", REQUEST))
+    """All objects and all faults of texts and of JSON values. Never raises.
+
+    After MAX_FAULTS faults or MAX_DOCUMENTS documents it looks no further, and says so.
+    """
     drafts: list[Draft] = []
-    for document in documents:
-        made, broken = draft(document)
-        drafts += made
-        faults += broken
-    if not documents and not faults:
+    faults: list[Fault] = []
+    count = 0
+    for count, each in enumerate(_documents(sources, values), 1):
+        if isinstance(each, Fault):
+            faults.append(each)
+        else:
+            made, broken = draft(each)
+            drafts += made
+            faults += broken
+        if len(faults) > MAX_FAULTS or count >= MAX_DOCUMENTS:
+            faults.append(_too_many(count))
+            break
+    if not count:
         faults.append(
             Fault("manifest", "empty-manifest", "there is no object in it", "Add at least one document.")
         )
     return _collect(drafts, faults)
+
+
+def _documents(sources: Iterable[Source], values: Iterable[object]) -> Iterator[Document | Fault]:
+    for source in sources:
+        yield from read(source.name, source.text)
+    for index, value in enumerate(values, 1):
+        try:
+            yield Document(REQUEST, index, grow(value))
+        except TooMuch as error:
+            yield Fault(f"document {index}", "too-deep", str(error), "Flatten it.", "", REQUEST)
+
+
+def _too_many(count: int) -> Fault:
+    message = (
+        f"more than {MAX_FAULTS} mistakes or {MAX_DOCUMENTS} documents: nothing after the {count}th was read"
+    )
+    return Fault("manifest", "too-many", message, "Mend these first, or apply the manifest in parts.")
 
 
 def _collect(drafts: list[Draft], faults: list[Fault]) -> Manifest:

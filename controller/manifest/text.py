@@ -55,25 +55,25 @@ class Refused(ValueError):
         self.rule, self.remedy, self.line = rule, remedy, line
 
 
-def read(source: str, text: str) -> tuple[tuple[Document, ...], tuple[Fault, ...]]:
-    """All documents of one text and all faults of its form. `source` names it in faults."""
-    documents: list[Document] = []
-    faults: list[Fault] = []
-    body = text.removeprefix("\ufeff")
-    for start, chunk in _chunks(body):
+def read(source: str, text: str) -> Iterator[Document | Fault]:
+    """The documents of one text, and the faults of its form, in order. `source` names it in faults."""
+    index = 1
+    for start, chunk in _chunks(text.removeprefix("\ufeff")):
         if _is_idle(chunk):
             continue
-        label = f"document {len(documents) + len(faults) + 1}"
+        label = f"document {index}"
         try:
             for root in _compose(chunk, start):
-                documents.append(Document(source, len(documents) + len(faults) + 1, root))
+                yield Document(source, index, root)
+                index += 1
+            continue
         except Refused as error:
-            faults.append(Fault(label, error.rule, str(error), error.remedy, "", source, error.line))
+            yield Fault(label, error.rule, str(error), error.remedy, "", source, error.line)
         except yaml.YAMLError as error:
-            faults.append(_syntax(error, label, source, start))
+            yield _syntax(error, label, source, start)
         except TooMuch as error:
-            faults.append(Fault(label, "too-large", str(error), "Split the manifest.", "", source, start + 1))
-    return tuple(documents), tuple(faults)
+            yield Fault(label, "too-large", str(error), "Split the manifest.", "", source, start + 1)
+        index += 1
 
 
 def _chunks(text: str) -> Iterator[tuple[int, str]]:

@@ -15,7 +15,10 @@ from enum import Enum
 from typing import Final
 
 MAX_DEPTH: Final = 24
-MAX_NODES: Final = 2_000_000
+MAX_NODES: Final = 1_000_000
+_LINED_DEPTH: Final = 3
+_LINED_PATH: Final = 200
+"""Depth and length of the paths whose lines are kept: no field lies deeper, and memory stays bounded."""
 _SHOWN: Final = 80
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _NUMBER: Final = re.compile(
@@ -107,22 +110,24 @@ def grow(value: object, depth: int = 0) -> Node:
 
 
 def lines(root: Node) -> dict[str, int]:
-    """Field path -> line of the whole tree; {} for trees without lines."""
+    """Field path -> line of the tree, as deep as fields lie; {} for trees without lines."""
     found: dict[str, int] = {}
-    pending: list[tuple[str, Node]] = [("", root)]
+    pending: list[tuple[str, Node, int]] = [("", root, 0)]
     while pending:
-        path, node = pending.pop()
+        path, node, depth = pending.pop()
         for below, line, child in _children(path, node):
-            if line:
+            if line and len(below) <= _LINED_PATH:
                 found[below] = line
-                pending.append((below, child))
+                if depth + 1 < _LINED_DEPTH:
+                    pending.append((below, child, depth + 1))
     return found
 
 
 def _children(path: str, node: Node) -> Iterator[tuple[str, int, Node]]:
     if isinstance(node, Table):
         for entry in node.entries:
-            yield (f"{path}.{entry.key}" if path else entry.key), entry.line, entry.value
+            if len(entry.key) <= _LINED_PATH:
+                yield (f"{path}.{entry.key}" if path else entry.key), entry.line, entry.value
     elif isinstance(node, Listing):
         for index, item in enumerate(node.items):
             yield f"{path}[{index}]", item.line, item

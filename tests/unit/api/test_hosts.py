@@ -77,6 +77,9 @@ def test_only_hosts_with_bound_ports_of_what_was_touched_are_concerned(house) ->
     tenant_on(house, "conc-b", 104, "c2")
     answer = apply(house, document("Network", "net", "conc-a", mtu=1400))
     assert answer["concerned"] == ["c1"]
+    # Nothing is left to do: asking again waits for what was named.
+    answer = apply(house, document("Network", "net", "conc-a", mtu=1400))
+    assert not answer["changed"] and answer["concerned"] == ["c1"]
     answer = apply(house, document("Port", "q", "conc-b", network="net", hosts=["c1"]))
     assert answer["concerned"] == ["c2"]
     answer = apply(house, document("Tenant", "conc-c"))

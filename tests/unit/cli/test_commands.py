@@ -90,6 +90,8 @@ def test_the_help_of_all_names_every_command_and_exit_code() -> None:
     for name, _, text in COMMANDS:
         assert name in ran.stdout and text in ran.stdout
     assert "exit codes" in ran.stdout and "141" in ran.stdout
+    assert ringfence(None, "help").stdout == ran.stdout
+    assert ringfence(None, "help", "apply").stdout == ringfence(None, "apply", "--help").stdout
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 
 from controller.manifest.manifest import Source, parse
-from controller.manifest.text import read
+from controller.manifest.text import Document, read
 from controller.manifest.tree import Scalar, Sort, Table, grow, lines, show
 
 TENANT = "apiVersion: ringfence/v1\nkind: Tenant\nmetadata:\n  name: {name}\n"
@@ -51,8 +52,8 @@ def test_a_broken_document_hides_no_other() -> None:
     ],
 )
 def test_scalars_are_of_the_core_schema(written: str, sort: Sort, text: str) -> None:
-    (document,), faults = read("x", f"key: {written}\n")
-    assert not faults and isinstance(document.root, Table)
+    (document,) = read("x", f"key: {written}\n")
+    assert isinstance(document, Document) and isinstance(document.root, Table)
     value = document.root.entries[0].value
     assert isinstance(value, Scalar) and (value.sort, value.text) == (sort, text)
 
@@ -96,6 +97,24 @@ def test_comments_with_trailing_blanks_take_linear_time() -> None:
     assert rules(text * 2000 + "- x\n") == ["not-an-object"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\na\n" * 300_000,
+        "apiVersion: ringfence/v1\nkind: Tenant\nmetadata:\n" + "".join(f" k{i}: 1\n" for i in range(50_000)),
+        "? " + "k" * 500_000 + "\n: {" + ",".join(f"a{i}: {{}}" for i in range(50_000)) + "}\n",
+    ],
+    ids=["documents", "fields", "long-key"],
+)
+def test_hostile_sizes_end_early_with_few_faults(text: str) -> None:
+    tracemalloc.start()
+    manifest = parse([Source("x", text)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert manifest.faults and len(manifest.faults) < 2_100
+    assert peak < 300 << 20
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_fine() -> None:
     manifest = parse([Source("x", "\ufeff" + TENANT.format(name="a").replace("\n", "\r\n"))])
     assert not manifest.faults and manifest.wanted[0].name == "a"
@@ -111,7 +130,8 @@ def test_json_text_is_yaml_text() -> None:
 
 def test_values_grow_into_the_same_tree() -> None:
     value = {"a": [1, "b", True, None, 1.5], "c": {"d": 2**70}}
-    (document,), _ = read("x", json.dumps(value))
+    (document,) = read("x", json.dumps(value))
+    assert isinstance(document, Document)
     assert lines(grow(value)) == {}
     assert set(lines(document.root)) == {"a", "a[0]", "a[1]", "a[2]", "a[3]", "a[4]", "c", "c.d"}
     deep: object = "x"
