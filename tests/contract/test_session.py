@@ -152,7 +152,7 @@ def test_an_armed_switch_waits_for_its_flows(own_ovs: PrivateOvs, database: Swit
         assert heard.events.empty(), "it calls no controller before its release"
         database.release()
         heard.until("up")
-        # its first controller comes only now, and with it OVS flushes the bridge: hence the audit after each up
+        # its first controller comes only now, and OVS then flushes the bridge: hence an audit after each up
         channel.send(Patch(tuple(((f,), ()) for f in channel.audit([flow]).missing)))
         assert not channel.audit([flow])
     finally:
