@@ -35,6 +35,7 @@ _TRANSFERS: Final = (("red", 1500, 500), ("blue", 700, 1200))
 """(tenant, datagrams, payload bytes) from its first VM to its second."""
 _RATE: Final = 1000
 _LEDGER_TIMEOUT: Final = 30.0
+_CONVERGED_TIMEOUT: Final = 30.0
 _QUIET: Final = 3.0
 
 
@@ -72,7 +73,7 @@ def run() -> int:
     status = remote.status()
     environment = {**os.environ, "RINGFENCE_API": status["api"]}
     vms = _vms(remote, status)
-    _print_hosts(out, _ask(environment, "status"))
+    _print_hosts(out, _converged(environment))
     _print_ports(out, _ask(environment, "get", "ports"))
     _print_routes(out, _ask(environment, "evpn", "routes"))
     matrix = measure(vms)
@@ -98,6 +99,19 @@ def _vms(remote: Remote, status: dict[str, Any]) -> list[_Vm]:
         for w in status["workloads"]
     ]
     return sorted(found, key=lambda v: (v.tenant, v.name))
+
+
+def _converged(environment: dict[str, str]) -> Any:
+    """`ringfence status` once every host is in sync and has every route that the store lets it expect."""
+    found = _ask(environment, "status")
+
+    def done() -> bool:
+        nonlocal found
+        found = _ask(environment, "status")
+        return all(h["state"] == "in-sync" and h["evpn"]["missing"] == 0 for h in found["hosts"])
+
+    until("every hypervisor in sync with all routes", done, _CONVERGED_TIMEOUT)
+    return found
 
 
 def _ask(environment: dict[str, str], *words: str) -> Any:

@@ -14,7 +14,6 @@ from controller.agent import binder
 from controller.agent.core import Core
 from model.addresses import format_mac
 from model.ids import HostName, Mac, NetworkKey
-from model.intent import Port
 from model.report import (
     Drift,
     EvpnReport,
@@ -113,20 +112,31 @@ def _evpn(core: Core, around: Circumstance) -> EvpnReport:
 
 
 def missing(snapshot: Snapshot) -> int:
-    """MACs that the store places elsewhere, in networks that live here, and that nobody has announced."""
-    count = 0
-    for key in snapshot.by_network:
-        ports = snapshot.ports_of(key)
-        if any(snapshot.bound_here(p.key) for p in ports):
-            count += sum(1 for p in ports if _elsewhere(snapshot, p) and (key, p.mac) not in snapshot.remotes)
+    """Routes that the store lets expect in networks that live here, and that have not come.
+
+    Of a port that one of our agents has: its MAC with all its addresses, and its host's RT-3. Of a port on an
+    external host: its MAC alone, since such a host says addresses only once it has learned them.
+    """
+    return sum(_missing_in(snapshot, key) for key in snapshot.by_network)
+
+
+def _missing_in(snapshot: Snapshot, network: NetworkKey) -> int:
+    ports = snapshot.ports_of(network)
+    if not any(snapshot.bound_here(p.key) for p in ports):
+        return 0
+    count, places = 0, set()
+    for port in ports:
+        binding, remote = snapshot.bindings.get(port.key), snapshot.remotes.get((network, port.mac))
+        if binding is not None and binding.active:
+            if binding.host != snapshot.host:
+                places.add(binding.host)
+                count += remote is None or not set(port.addresses) <= set(remote.addresses)
+        elif _any_external(snapshot, port.hosts):
+            count += remote is None
+    for place in places:
+        host = snapshot.hypervisors.get(place)
+        count += host is not None and (network, host.vtep) not in snapshot.floods
     return count
-
-
-def _elsewhere(snapshot: Snapshot, port: Port) -> bool:
-    binding = snapshot.bindings.get(port.key)
-    if binding is not None and binding.active:
-        return binding.host != snapshot.host
-    return _any_external(snapshot, port.hosts)
 
 
 def _any_external(snapshot: Snapshot, hosts: Iterable[HostName]) -> bool:

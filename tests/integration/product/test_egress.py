@@ -1,4 +1,4 @@
-"""Egress: the ledger against counted traffic, also when a port is unbound at once after, and when parts die."""
+"""Egress: the ledger against counted traffic, also when a port is unbound at once, and when parts die."""
 
 from __future__ import annotations
 
