@@ -148,7 +148,13 @@ def merge(manifest: Manifest, planned: Iterable[Fault]) -> tuple[Fault, ...]:
 def _is_echo(fault: Fault, reference: Reference, each: Draft, manifest: Manifest) -> bool:
     if fault.path in each.broken:
         return True
-    if reference.kind is not Kind.PORT or not fault.path.startswith("spec.addresses"):
+    if reference.kind is not Kind.PORT:
+        return False
+    field, index = _split(fault.path)
+    if field == "spec.hosts" and index is not None:
+        host = each.get("spec.hosts")[index]
+        return fault.rule == "unknown-host" and Reference(Kind.HYPERVISOR, host) in manifest.references
+    if field != "spec.addresses":
         return False
     parent = manifest.drafts.get(Reference(Kind.NETWORK, each.get("spec.network"), reference.tenant))
     return parent is not None and "spec.subnets" in parent.broken
@@ -156,12 +162,16 @@ def _is_echo(fault: Fault, reference: Reference, each: Draft, manifest: Manifest
 
 def _written(each: Draft, path: str) -> str:
     """The path as it was written: the planner counts only the items that could be read."""
-    field, bracket, rest = path.partition("[")
-    index = rest.rstrip("]")
+    field, index = _split(path)
     positions = each.positions.get(field, ())
-    if bracket and index.isdecimal() and int(index) < len(positions):
-        return f"{field}[{positions[int(index)]}]"
-    return path
+    return path if index is None or index >= len(positions) else f"{field}[{positions[index]}]"
+
+
+def _split(path: str) -> tuple[str, int | None]:
+    """`spec.hosts[2]` to (`spec.hosts`, 2)."""
+    field, _, rest = path.partition("[")
+    index = rest.rstrip("]")
+    return field, int(index) if index.isdecimal() else None
 
 
 def sort_faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:

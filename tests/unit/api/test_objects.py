@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -246,6 +247,18 @@ def test_openapi_describes_every_route(house) -> None:
 
 def test_the_socket_is_for_owner_and_group_only(house) -> None:
     assert house.socket.stat().st_mode & 0o777 == 0o660
+
+
+def test_the_examples_apply_and_can_be_taken_away_again(house) -> None:
+    folder = Path(__file__).parents[3] / "examples"
+    sources = [{"name": p.name, "text": p.read_text()} for p in sorted(folder.glob("*.yaml"))]
+    answer = house.api.post("/v1/apply", body={"sources": sources})
+    assert answer["counts"]["create"] == len(answer["changes"]) > 10
+    assert not house.api.post("/v1/apply", body={"sources": sources, "dryRun": True})["changed"]
+    acme, globex = (house.api.get("/v1/ports/web-1", {"tenant": t})["spec"] for t in ("acme", "globex"))
+    assert acme["addresses"] == globex["addresses"] and acme["mac"] != globex["mac"]
+    gone = house.api.once("POST", "/v1/delete", body={"sources": sources})
+    assert gone["counts"]["delete"] == answer["counts"]["create"]
 
 
 def test_without_its_store_the_api_says_so_and_still_finds_mistakes() -> None:

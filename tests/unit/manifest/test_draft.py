@@ -208,6 +208,23 @@ def test_addresses_of_a_network_with_unreadable_subnets_are_not_judged() -> None
     assert [f.rule for f in merge(manifest, [echo])] == ["prefix-syntax"]
 
 
+def test_a_host_whose_manifest_is_unreadable_is_not_unknown_too() -> None:
+    text = (
+        "apiVersion: ringfence/v1\nkind: Hypervisor\nmetadata: {name: h1}\nspec: {vtep: bad}\n---\n"
+        "apiVersion: ringfence/v1\nkind: Port\nmetadata: {name: p, tenant: t}\n"
+        "spec: {network: n, hosts: [h1, h2]}\n"
+    )
+    manifest = parse([Source("x", text)])
+    planned = [
+        fault(manifest.references[1], "unknown-host", "no host", "none", f"spec.hosts[{index}]")
+        for index in (0, 1)
+    ]
+    assert [(f.rule, f.path) for f in merge(manifest, planned)] == [
+        ("address-syntax", "spec.vtep"),
+        ("unknown-host", "spec.hosts[1]"),
+    ]
+
+
 def test_overlaps_are_refused_within_a_tenant_only() -> None:
     text = "".join(
         f"---\napiVersion: ringfence/v1\nkind: Network\nmetadata: {{name: {name}, tenant: {tenant}}}\n"
