@@ -1,7 +1,7 @@
 """Reports: what an agent says about its host, as one JSON object that is rewritten whole.
 
-Place: written by the agent into the store's reports database, read by the API (`status`, `get`, `--wait`). Must not
-trust the text: a host may be compromised, so `parse` refuses what does not fit and never raises anything else.
+Place: written by the agent into the store's reports database, read by the API (`status`, `get`, `--wait`).
+Must not trust the text: a host may be compromised, so `parse` refuses what does not fit, by ValueError only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PortReport:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Findings of the audits since the agent started, in flows: all were mended but `alien` (never touched)."""
+    """Findings of the audits since the agent started, in flows; all were mended but `alien` (left alone)."""
 
     missing: int = 0
     wrong: int = 0
@@ -61,7 +61,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """A BGP session of this host; `state` as BGP names it, lower case: `established`, `connect`, `idle`, ..."""
+    """A BGP session of this host; `state` as BGP names it, lower case: `established`, `connect`, ..."""
 
     address: str
     state: str

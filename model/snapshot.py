@@ -1,7 +1,7 @@
 """Snapshot: intent + inventory + learned routes of one host, immutable; the only input of the compilers.
 
-Place: the agent's loop makes the next one from each event; compilers read it. Persistent maps (HAMT): a change
-copies what it changes. Must not do I/O; must not hold anything that can't be written to disk and read back.
+Place: the agent's loop makes the next one from each event; compilers read it. Persistent maps (HAMT): a
+change copies what it changes. Must not do I/O; must not hold anything that can't be written to disk and read back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NONE: Final[frozenset[PortKey]] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that one host knows. The `by_*` maps are indexes that the `with_*`/`without_*` functions keep."""
+    """All that one host knows. `by_*` are indexes that `with_port` and `without_port` keep."""
 
     host: HostName
     cluster: Cluster | None = None
@@ -40,7 +40,7 @@ class Snapshot:
     remotes: Map[RemoteKey, RemoteMac] = Map()
     floods: Map[FloodKey, FloodVtep] = Map()
     epochs: Map[PortKey, int] = Map()
-    """Accounting epoch of each port that is bound here: rises with each new binding (12 bits, see cookies)."""
+    """Accounting epoch of each port bound here: rises with each new binding (12 bits, see cookies)."""
     by_uid: Map[Uid, PortKey] = Map()
     by_network: Map[NetworkKey, frozenset[PortKey]] = Map()
 
