@@ -1,0 +1,147 @@
+"""Rig: a lab of two hypervisors with the whole product, filled with ports, for benchmarks of the way from
+API to switch.
+
+Place: made by `ports`, which measures on it. Everything runs as for a user: store, API, speakers and agents
+are processes of their own, routes pass a FRR reflector. Only the ports' interfaces are cheap ones: OVS patch
+ports without a peer, which have a number and an iface-id but no kernel device.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # Mininet still imports distutils.
+    from topologies.control import Control
+    from topologies.fabrics import Plan, two_hypervisors
+    from topologies.lab import Lab
+    from topologies.nodes.hypervisor import OVERLAY_BRIDGE, Hypervisor
+    from topologies.scenarios.two_tenants import API_VERSION, hypervisors
+
+from controller.cli.client import Api
+from controller.southbound.openflow.channel import Channel
+from controller.southbound.openflow.encoder import Encoder
+from model.ids import PortKey
+
+TENANT, NETWORK = "bench", "net"
+SUBNETS = ("10.128.0.0/16", "fd00:128::/64")
+PATIENCE = 120.0
+_POLL = 0.001
+_PLUGS = 250
+"""Ports added by one ovs-vsctl: its arguments must fit into a command line."""
+
+
+def await_that(true: Callable[[], object], what: str, patience: float = PATIENCE) -> float:
+    """Poll till it holds; the time at which it did, on the clock of `time.perf_counter`."""
+    end = time.perf_counter() + patience
+    while not true():
+        if time.perf_counter() > end:
+            raise TimeoutError(f"{what}: not within {patience:g} s")
+        time.sleep(_POLL)
+    return time.perf_counter()
+
+
+@dataclass(slots=True)
+class Rig:
+    """`uids`: of all ports made here, by name. A context manager: leaving it removes everything."""
+
+    lab: Lab
+    control: Control
+    api: Api
+    uids: dict[str, str] = field(default_factory=dict)
+
+    def host(self, number: int) -> Hypervisor:
+        """hv1 or hv2."""
+        return self.lab.hypervisors[number - 1]
+
+    def write(self, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """POST /v1/apply; the answer, with the uids noted."""
+        answer: dict[str, Any] = self.api.post("/v1/apply", body={"documents": list(documents)})
+        for change in answer["changes"]:
+            if change["kind"] == "Port" and change.get("uid"):
+                self.uids[change["name"]] = change["uid"]
+        return answer
+
+    def wait(self, answer: dict[str, Any]) -> None:
+        """As `ringfence apply --wait`."""
+        query = {"generation": answer["generation"], "host": answer["concerned"], "timeout": "30"}
+        state = self.api.get("/v1/wait", query)
+        if not state["reached"]:
+            raise TimeoutError(f"not programmed: {state['pending']}")
+
+    def plug(self, number: int, names: Sequence[str]) -> None:
+        """Give ports an interface on hv1 or hv2."""
+        for start in range(0, len(names), _PLUGS):
+            words: list[str] = []
+            for name in names[start : start + _PLUGS]:
+                words += ["--", "add-port", OVERLAY_BRIDGE, name, "--", "set", "Interface", name]
+                words += ["type=patch", "options:peer=none", f"external_ids:iface-id={self.uids[name]}"]
+            self.host(number).vsctl("--no-wait", *words[1:])
+
+    def await_bound(self, names: Sequence[str]) -> None:
+        """Until their hosts report these ports as active."""
+        wanted = {self.uids[name] for name in names}
+
+        def bound() -> bool:
+            items = self.api.get("/v1/ports", {"tenant": TENANT})["items"]
+            active = {i["metadata"]["uid"] for i in items if i["status"].get("state") == "active"}
+            return wanted <= active
+
+        end = time.perf_counter() + PATIENCE
+        while not bound():
+            if time.perf_counter() > end:
+                raise TimeoutError(f"not all of {len(names)} ports are bound within {PATIENCE:g} s")
+            time.sleep(0.5)
+
+    def switch(self, number: int) -> Channel:
+        """A connection of our own to br-int of hv1 or hv2, to look at its flows."""
+        return Channel(self.host(number).rundir / f"{OVERLAY_BRIDGE}.mgmt", Encoder())
+
+    def key(self, name: str) -> PortKey:
+        """The number of a port in cookies."""
+        found = self.api.get(f"/v1/ports/{name}", {"tenant": TENANT})
+        return PortKey(int(found["status"]["key"]))
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.api.close()
+        self.lab.close()
+
+
+def port(name: str, host: int, **spec: Any) -> dict[str, Any]:
+    """A Port document for hv1 or hv2; addresses and MAC are allocated."""
+    return _document(
+        "Port", {"name": name, "tenant": TENANT}, {"network": NETWORK, "hosts": [f"hv{host}"], **spec}
+    )
+
+
+def build() -> Rig:
+    """Two hypervisors on one segment, a reflector, the product; one tenant with one empty network."""
+    lab = two_hypervisors(f"bench-{os.getpid()}", Plan(2))
+    try:
+        control = Control(lab)
+        control.start_center()
+        rig = Rig(lab, control, Api(f"unix:{control.api_socket}"))
+        rig.write(hypervisors(lab))
+        control.start_edges()
+        rig.write(
+            [
+                _document("Tenant", {"name": TENANT}, {}),
+                _document("Network", {"name": NETWORK, "tenant": TENANT}, {"subnets": list(SUBNETS)}),
+            ]
+        )
+    except BaseException:
+        lab.close()
+        raise
+    return rig
+
+
+def _document(kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
