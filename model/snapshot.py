@@ -1,7 +1,8 @@
 """Snapshot: intent + inventory + learned routes of one host, immutable; the only input of the compilers.
 
 Place: the agent's loop makes the next one from each event; compilers read it. Persistent maps (HAMT): a
-change copies what it changes. Must not do I/O; must not hold anything that can't be written to disk and read back.
+change copies what it changes. Must not do I/O; must not hold anything that can't be written to disk and read
+back.
 """
 
 from __future__ import annotations
