@@ -12,6 +12,7 @@ from topologies.nodes.hypervisor import OVERLAY_BRIDGE, Hypervisor, plug
 from topologies.nodes.vm import Vm
 
 _TUNNEL_PORT = 100
+_TAP = "tap0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,21 @@ def make_bridge(hypervisor: Hypervisor) -> None:
 
 def connect(left: Seat, right: Seat, vni: int) -> None:
     """Plug both VMs and send everything between them: each frame of one VM goes to the other."""
-    for here, there in ((left, right), (right, left)):
+    for here in (left, right):
         make_bridge(here.hypervisor)
-        plug(here.hypervisor, here.vm, "tap0", f"static-{here.vm.name}", here.mac, [here.address])
-        port = here.hypervisor.vsctl("get", "Interface", "tap0", "ofport").strip()
+        plug(here.hypervisor, here.vm, _TAP, f"static-{here.vm.name}", here.mac, [here.address])
+    program(left, right, vni)
+
+
+def program(left: Seat, right: Seat, vni: int) -> None:
+    """The flows of `connect`; again after a switch lost them."""
+    for here, there in ((left, right), (right, left)):
+        hypervisor = here.hypervisor
+        port = hypervisor.vsctl("get", "Interface", _TAP, "ofport").strip()
         away = f"set_field:{there.hypervisor.vtep_address}->tun_dst,set_field:{vni}->tun_id"
         flows = (
             f"in_port={port},actions={away},output:{_TUNNEL_PORT}\n"
             f"in_port={_TUNNEL_PORT},tun_id={vni},actions=output:{port}\n"
         )
-        here.hypervisor.ofctl("add-flows", here.hypervisor.management, "-", stdin=flows)
-        here.hypervisor.settle()
+        hypervisor.ofctl("add-flows", hypervisor.management, "-", stdin=flows)
+        hypervisor.settle()

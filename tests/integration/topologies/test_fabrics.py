@@ -14,7 +14,7 @@ from topologies import faults
 from topologies.deadline import until
 from topologies.errors import CommandFailed, LabError
 from topologies.lab import Lab
-from topologies.overlay import Seat, connect
+from topologies.overlay import Seat, connect, program
 from topologies.traffic.capture import Capture, beacon, contains, incoming
 from topologies.traffic.frames import Forgery, forge, inject
 from topologies.traffic.ping import ping
@@ -28,30 +28,47 @@ LEFT, RIGHT = "10.0.0.1", "10.0.0.2"
 EXPERIMENTAL = 0x88B5  # IEEE 802 local experimental EtherType: nothing else sends it.
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["bridged", "routed"])
-def pair(request: pytest.FixtureRequest, fabric_lab: Callable[..., Lab]) -> Lab:
-    """Two hypervisors with a VM each, `left` and `right`, on a static overlay."""
-    lab = fabric_lab(2, routed=request.param)
-    first, second = lab.hypervisors
-    connect(
-        Seat(first, lab.vm("left"), MACS[0], f"{LEFT}/24"),
-        Seat(second, lab.vm("right"), MACS[1], f"{RIGHT}/24"),
-        VNI,
-    )
+@pytest.fixture(scope="module")
+def pair(fabric_lab: Callable[..., Lab]) -> Lab:
+    """Two hypervisors with a VM each, `left` and `right`, on a static overlay over one segment."""
+    return overlaid(fabric_lab(2))
+
+
+@pytest.fixture(scope="module", params=["pair", "routed"])
+def either(request: pytest.FixtureRequest, pair: Lab, fabric_lab: Callable[..., Lab]) -> Lab:
+    """The same on one segment, then on leaves and spines."""
+    if request.param == "pair":
+        return pair
+    lab = fabric_lab(2, routed=True)
+    return lab if "left" in lab.nodes else overlaid(lab)
+
+
+def overlaid(lab: Lab) -> Lab:
+    for name in ("left", "right"):
+        lab.vm(name)
+    connect(*seats(lab), VNI)
     await_ping(lab)
     return lab
+
+
+def seats(lab: Lab) -> tuple[Seat, Seat]:
+    first, second = lab.hypervisors
+    return (
+        Seat(first, lab.node("left"), MACS[0], f"{LEFT}/24"),
+        Seat(second, lab.node("right"), MACS[1], f"{RIGHT}/24"),
+    )
 
 
 def await_ping(lab: Lab) -> None:
     until("left reaches right", lambda: ping(lab.node("left"), RIGHT, 1).reached, 30)
 
 
-def test_ping_across_hypervisors(pair: Lab) -> None:
-    assert ping(pair.node("left"), RIGHT).complete
+def test_ping_across_hypervisors(either: Lab) -> None:
+    assert ping(either.node("left"), RIGHT).complete
 
 
-def test_tcp_arrives_intact(pair: Lab) -> None:
-    result = transfer(pair.node("left"), pair.node("right"), RIGHT, 1 << 20)
+def test_tcp_arrives_intact(either: Lab) -> None:
+    result = transfer(either.node("left"), either.node("right"), RIGHT, 1 << 20)
     assert result.intact, result
 
 
@@ -101,27 +118,27 @@ def test_capture_that_sees_nothing_fails_its_control(pair: Lab) -> None:
             capture.confirm(lambda: None, contains(b"never-sent"), timeout=0.5)
 
 
-def test_forged_vxlan_arrives_where_nothing_guards(pair: Lab) -> None:
+def test_forged_vxlan_arrives_where_nothing_guards(either: Lab) -> None:
     """A static overlay has no source check: this is the positive control of the product's own tests."""
     inner = bytes(Ether(src=MACS[0], dst=MACS[1], type=EXPERIMENTAL) / b"forged-frame")
-    target = pair.node("hv2").vtep_address
-    attacker = pair.reflectors[0]
-    with Capture(pair.node("right")) as capture:
+    target = either.node("hv2").vtep_address
+    attacker = either.reflectors[0]
+    with Capture(either.node("right")) as capture:
         forge(attacker, [Forgery("172.16.99.99", target, VNI, inner)])
         assert capture.await_frame(incoming(contains(b"forged-frame")))
 
 
-def test_cut_link_is_seen_and_mended(pair: Lab) -> None:
-    with faults.host_link_down(pair, "hv2"):
-        assert not ping(pair.node("left"), RIGHT, 2, wait=0.3).reached
-    await_ping(pair)
+def test_cut_link_is_seen_and_mended(either: Lab) -> None:
+    with faults.host_link_down(either, "hv2"):
+        assert not ping(either.node("left"), RIGHT, 2, wait=0.3).reached
+    await_ping(either)
 
 
-def test_silent_loss_keeps_the_carrier(pair: Lab) -> None:
-    with faults.silence(pair, "hv1"):
-        assert not ping(pair.node("left"), RIGHT, 2, wait=0.3).reached
-        assert pair.node("hv1").run("cat /sys/class/net/up0/carrier").strip() == "1"
-    await_ping(pair)
+def test_silent_loss_keeps_the_carrier(either: Lab) -> None:
+    with faults.silence(either, "hv1"):
+        assert not ping(either.node("left"), RIGHT, 2, wait=0.3).reached
+        assert either.node("hv1").run("cat /sys/class/net/up0/carrier").strip() == "1"
+    await_ping(either)
 
 
 def test_partial_loss_loses_a_part(pair: Lab) -> None:
@@ -162,20 +179,23 @@ def test_killed_database_comes_back_with_its_flows(pair: Lab) -> None:
 
 
 def test_killed_switch_comes_back_without_flows(pair: Lab) -> None:
-    """The last one on this lab: nobody programs it again."""
     hypervisor = pair.node("hv1")
     faults.restart_switch(hypervisor)
     assert "tun_id" not in hypervisor.ofctl("dump-flows", hypervisor.management)
     until("the VTEP answers", lambda: ping(pair.node("hv2"), hypervisor.vtep_address, 1).reached, 30)
+    program(*seats(pair), VNI)
+    await_ping(pair)
 
 
-def test_crashed_host_boots(pair: Lab) -> None:
-    hypervisor = pair.node("hv2")
-    faults.crash(pair, hypervisor)
-    assert not ping(pair.node("hv1"), hypervisor.vtep_address, 1, wait=0.3).reached
-    faults.boot(pair, hypervisor)
-    until("the VTEP answers", lambda: ping(pair.node("hv1"), hypervisor.vtep_address, 1).reached, 30)
+def test_crashed_host_boots(either: Lab) -> None:
+    hypervisor = either.node("hv2")
+    faults.crash(either, hypervisor)
+    assert not ping(either.node("hv1"), hypervisor.vtep_address, 1, wait=0.3).reached
+    faults.boot(either, hypervisor)
+    until("the VTEP answers", lambda: ping(either.node("hv1"), hypervisor.vtep_address, 1).reached, 30)
     assert hypervisor.vsctl("get", "Open_vSwitch", ".", "external_ids:system-id").strip().strip('"') == "hv2"
+    program(*seats(either), VNI)
+    await_ping(either)
 
 
 def test_run_has_a_deadline_and_an_exit_code(pair: Lab) -> None:
