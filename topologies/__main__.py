@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,11 +23,13 @@ from typing import Any
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 from topologies import directory  # noqa: E402
+from topologies.deadline import until  # noqa: E402
 from topologies.errors import LabError  # noqa: E402
 
 OK, FAILED, UNFIT, INTERRUPTED, BROKEN_PIPE = 0, 1, 4, 130, 141
 _UP_TIMEOUT = 180.0
 _EXEC_TIMEOUT = 60.0
+_DOWN_TIMEOUT = 20.0
 _POLL = 0.1
 _TAIL = 60
 
@@ -132,6 +135,7 @@ def bring_up(
         holder = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, env=environment
         )
+        directory.note_holder(name, holder.pid)
         try:
             _follow(name, holder, progress, time.monotonic() + timeout)
         except BaseException:
@@ -212,7 +216,15 @@ def _down(arguments: argparse.Namespace) -> int:
 
     name = _chosen(arguments.lab)
     if directory.held(directory.place(name)):
-        Remote(name).down()
+        holder = directory.holder_of(name)
+        try:
+            Remote(name).down()
+        except LabError as error:
+            if holder is None:
+                raise LabError(f"lab {name} lives inside another process, and ends with it") from error
+            # Still building, or stuck: all that it made ends with it.
+            os.kill(holder, signal.SIGKILL)
+            until(f"the end of lab {name}", lambda: not directory.held(directory.place(name)), _DOWN_TIMEOUT)
     directory.clear(name)
     print(f"lab {name} is down")
     return OK
@@ -237,7 +249,8 @@ def _chosen(name: str | None) -> str:
     """The lab that is meant: named, or the only one there is."""
     if name:
         return name
-    labs = [n for n, _ in directory.names()]
+    # Labs inside test processes are theirs alone: they are driven by name or not at all.
+    labs = [n for n, lives in directory.names() if not lives or directory.holder_of(n)]
     if len(labs) != 1:
         said = f"choose with --lab: {', '.join(labs)}" if labs else "no lab is up: `ringfence lab up NAME`"
         raise LabError(said)

@@ -70,7 +70,7 @@ def claim(name: str) -> LabDirectory:
 def clear(name: str) -> bool:
     """Remove what a dead lab left; True if there was something. LabError if it lives."""
     path = place(name)
-    if not path.exists() and not log_of(path).exists():
+    if not any(p.exists() for p in (path, log_of(path), _holder_file(path))):
         return False
     with _guarded(path.parent):
         if held(path):
@@ -139,9 +139,29 @@ def _guarded(root: Path) -> Iterator[None]:
         os.close(guard)
 
 
+def note_holder(name: str, pid: int) -> None:
+    """Write down which background process holds a lab."""
+    _holder_file(place(name)).write_text(f"{pid}\n")
+
+
+def holder_of(name: str) -> int | None:
+    """The background process of a living lab; None for a dead one and for one inside a test process."""
+    path = place(name)
+    try:
+        pid = int(_holder_file(path).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if held(path) else None
+
+
+def _holder_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.pid")
+
+
 def _remove_lab(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
     log_of(path).unlink(missing_ok=True)
+    _holder_file(path).unlink(missing_ok=True)
 
 
 def _remove_base(root: Path) -> None:

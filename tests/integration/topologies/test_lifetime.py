@@ -192,6 +192,26 @@ def test_killed_test_run_leaves_nothing(base: Path) -> None:
     assert traces(base) == before
 
 
+def test_down_ends_a_stuck_holder(base: Path) -> None:
+    assert lab("up", "two-hypervisors", "--bare").returncode == 0
+    before = traces(base).processes
+    assert before
+    holder = Remote("two-hypervisors").status()["holder"]
+    (directory.place("two-hypervisors") / "lab.sock").unlink()
+    down = lab("down")
+    assert down.returncode == 0, down.stderr
+    assert not os.path.exists(f"/proc/{holder}") or _zombie(holder)
+    until("nothing is left", lambda: not traces(base).processes, 20)
+    assert not base.exists()
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
 def test_bad_names_and_places(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "there are: two-hypervisors" in lab("up", "no-such-thing").stderr
     assert "is no lab name" in lab("up", "two-hypervisors", "--as", "../etc").stderr
