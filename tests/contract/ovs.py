@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -25,6 +27,12 @@ def eventually(true: Callable[[], object], what: str, wait: float = WAIT) -> Non
         if time.monotonic() > deadline:
             raise TimeoutError(what)
         time.sleep(0.01)
+
+
+def accepts(path: Path) -> bool:
+    """Whether somebody listens there; the file is there a moment earlier."""
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        return connection.connect_ex(str(path)) == 0
 
 
 class PrivateOvs:
@@ -82,7 +90,7 @@ class PrivateOvs:
             "--no-chdir",
             "-vconsole:off",
         )
-        eventually((self.rundir / "db.sock").exists, "ovsdb-server does not listen")
+        eventually(lambda: accepts(self.rundir / "db.sock"), "ovsdb-server does not listen")
 
     def start_vswitchd(self) -> None:
         (self.rundir / "vswitchd.ctl").unlink(missing_ok=True)
@@ -96,7 +104,7 @@ class PrivateOvs:
             "--no-chdir",
             "-vconsole:off",
         )
-        eventually((self.rundir / "vswitchd.ctl").exists, "ovs-vswitchd does not start")
+        eventually(lambda: accepts(self.rundir / "vswitchd.ctl"), "ovs-vswitchd does not start")
 
     def lay_bridge(self, *ports: tuple[str, int]) -> None:
         """br-int with internal ports of these numbers, and a flow-based VXLAN port 100."""
@@ -128,7 +136,7 @@ class PrivateOvs:
             "ofport_request=100",
             *options,
         )
-        eventually(self.management.exists, "br-int does not come up")
+        eventually(lambda: accepts(self.management), "br-int does not come up")
 
     def vsctl(self, *arguments: str) -> str:
         return self.run("ovs-vsctl", "--timeout=15", f"--db={self.remote}", *arguments)

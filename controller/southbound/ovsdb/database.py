@@ -229,6 +229,7 @@ class SwitchDatabase:
     def _advance(self, database: idl.Idl, request: _Request) -> str:
         if request.transaction is None:
             transaction = idl.Transaction(database)
+            transaction.add_comment(OWNER)  # so that `ovsdb-tool show-log` names the author
             try:
                 request.build(database, transaction)
             except BaseException:
