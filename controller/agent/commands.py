@@ -85,15 +85,10 @@ class EnsureBridge:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """Ask the VTEPs for a sign of life; answers come back as events."""
-
-    vteps: tuple[Address, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Relearn:
-    """Ask the speaker for every received route again."""
+    """Ask the speaker for received routes again: those with one of these route targets, or all (None)."""
+
+    targets: tuple[bytes, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,6 @@ Command = (
     | Bind
     | Release
     | EnsureBridge
-    | Probe
     | Relearn
     | Audit
     | Save

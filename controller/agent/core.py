@@ -161,18 +161,13 @@ def on_probe_failed(core: Core, vtep: Address) -> Result:
 def _learned(core: Core, steps: Iterable[Callable[[Table], tuple[Table, Outcome]]]) -> Result:
     """Run steps of the learner and commit what came of them at once."""
     table, snapshot, changes = core.table, core.effective, frozenset[Change]()
-    relearn = False
     for step in steps:
         table, outcome = step(table)
         snapshot, more = outcome.apply(snapshot)
         changes |= more
-        relearn |= bool(outcome.relearn) or outcome.relearn_all
-        for fault in outcome.faults:
-            LOG.warning("route refused host=%s reason=%s", core.effective.host, fault)
-    result = _commit(replace(core, table=table), snapshot, changes)
-    if relearn:
-        return Result(result.core, (*result.commands, commands.Relearn()))
-    return result
+        for fault in outcome.faults:  # no warning: a peer decides how many there are; the table counts them
+            LOG.debug("UPDATE not understood host=%s reason=%s", core.effective.host, fault)
+    return _commit(replace(core, table=table), snapshot, changes)
 
 
 def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result:
@@ -270,7 +265,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     if announce:
         orders.append(commands.Announce(announce))
     if outcome.relearn or outcome.relearn_all:
-        orders.append(commands.Relearn())
+        orders.append(commands.Relearn(None if outcome.relearn_all else outcome.relearn))
     core, asked = _claim(core, binder.claims(new, binder.touched(new, changes)))
     return Result(core, (*orders, *asked, commands.Save()))
 
