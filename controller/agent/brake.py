@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.change import Change, Part
+from model.ids import PortKey
 from model.snapshot import Snapshot
 
 SHARE: Final = 0.05
@@ -69,13 +70,12 @@ def judge_flows(dropped: int, total: int) -> Stop | None:
 
 
 def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) -> Stop | None:
-    touched = {c.key for c in changes if c.part in (Part.PORT, Part.BINDING)}
-    lost = sorted(
-        effective.ports[k].name
-        for k in touched
-        if effective.bound_here(k) and k in effective.ports and not _kept(candidate, k)
-    )
-    if len(lost) <= FLOOR:
+    touched = [c.key for c in changes if c.part in (Part.PORT, Part.BINDING)]
+    leaving = {
+        PortKey(k) for k in touched if isinstance(k, int) and _leaves(effective, candidate, PortKey(k))
+    }
+    lost = sorted(effective.ports[k].name for k in leaving)
+    if len(lost) <= FLOOR:  # the usual case costs nothing more
         return None
     bound = sum(1 for k in effective.bindings if effective.bound_here(k))
     if len(lost) <= bound * SHARE:
@@ -88,5 +88,6 @@ def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Ch
     )
 
 
-def _kept(candidate: Snapshot, key: object) -> bool:
-    return key in candidate.ports and candidate.bound_here(key)  # type: ignore[arg-type]
+def _leaves(effective: Snapshot, candidate: Snapshot, key: PortKey) -> bool:
+    here = key in effective.ports and effective.bound_here(key)
+    return here and not (key in candidate.ports and candidate.bound_here(key))

@@ -35,6 +35,9 @@ from pipelines import compile as pipeline
 
 LOG: Final = logging.getLogger(__name__)
 
+Learning = Callable[[Table], tuple[Table, Outcome]]
+"""A step of the learner (see `bgp.learn`)."""
+
 EPOCHS: Final = 1 << 12
 """Accounting epochs wrap here (12 bits of the cookie); 0 is never used."""
 
@@ -103,7 +106,7 @@ def on_store(
         step = state.replace_stored(core.offered, items)
         core = replace(core, store_complete=True)
     else:
-        removed = state.remove(core.offered, gone)  # type: ignore[arg-type]
+        removed = state.remove(core.offered, gone)
         step = state.join(removed, lambda s: state.upsert(s, items))
     core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
     return _release_hold(core)
@@ -138,9 +141,11 @@ def on_session_lost(core: Core) -> Result:
 
 def on_updates(core: Core, updates: Iterable[tuple[str, Update]], now: float) -> Result:
     """Peers said something: (peer, decoded UPDATE) each, in the order of arrival."""
-    return _learned(
-        core, [lambda t, p=peer, u=update: learn.receive(t, p, u, now) for peer, update in updates]
-    )
+
+    def step(peer: str, update: Update) -> Learning:
+        return lambda table: learn.receive(table, peer, update, now)
+
+    return _learned(core, [step(peer, update) for peer, update in updates])
 
 
 def on_peer_up(core: Core, peer: str, now: float) -> Result:
@@ -158,7 +163,7 @@ def on_probe_failed(core: Core, vtep: Address) -> Result:
     return _learned(core, [lambda table: learn.probe_failed(table, vtep)])
 
 
-def _learned(core: Core, steps: Iterable[Callable[[Table], tuple[Table, Outcome]]]) -> Result:
+def _learned(core: Core, steps: Iterable[Learning]) -> Result:
     """Run steps of the learner and commit what came of them at once."""
     table, snapshot, changes = core.table, core.effective, frozenset[Change]()
     for step in steps:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bgp import client
 from controller.agent.state import Seen
-from controller.store.watch import Batch
+from controller.store.view import Batch
 from model.addresses import Address
 from model.ids import PortKey
 from model.intent import Binding

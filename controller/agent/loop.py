@@ -30,7 +30,7 @@ from controller.agent.events import (
     Stop,
 )
 from controller.agent.switching import Found
-from controller.store.watch import Batch
+from controller.store.view import Batch
 from model.errors import RingfenceError
 from model.report import State
 

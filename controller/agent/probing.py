@@ -66,8 +66,9 @@ class Probing:
     def _run(self) -> None:
         while not self._stopping:
             timeout = TIMEOUT if self._waiting else None
-            ready, _, _ = select.select([self._wake, *self._prober.filenos()], [], [], timeout)
-            if self._wake in ready:
+            sources = [self._wake.fileno(), *self._prober.filenos()]
+            ready, _, _ = select.select(sources, [], [], timeout)
+            if self._wake.fileno() in ready:
                 self._wake.recv(4096)
                 self._send()
             for verdict in self._prober.collect():

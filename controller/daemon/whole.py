@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from controller.southbound import rpc
 from model.addresses import Address
@@ -152,7 +152,7 @@ def default_address() -> Address:
 def system_id(rundir: Path) -> str:
     """Open_vSwitch external_ids:system-id. Unavailable with what to do if there is none."""
     select = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["external_ids"]}
-    answer = rpc.call(rundir / "db.sock", "transact", ["Open_vSwitch", select], _READY)
+    answer: Any = rpc.call(rundir / "db.sock", "transact", ["Open_vSwitch", select], _READY)
     rows = answer[0]["rows"]
     name = dict(rows[0]["external_ids"][1]).get("system-id", "") if rows else ""
     if not name:
