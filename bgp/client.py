@@ -8,6 +8,7 @@ Must not import exabgp, judge or choose routes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -117,6 +118,7 @@ class Client:
         self._peers: set[str] = set()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = threading.Event()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="bgp-client", daemon=True)
 
     def start(self) -> None:
@@ -129,8 +131,10 @@ class Client:
         self._wake()
         if self._thread.is_alive():
             self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._lock:
+            self._closed = True
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
     def announce(self, routes: Iterable[Route]) -> int:
         """Announce or replace routes."""
@@ -140,7 +144,9 @@ class Client:
                 if self._book.wanted.get(key) != one:
                     self._book.wanted[key] = one
                     self._book.unsent[key] = None
-            return self._next_ticket()
+            ticket = self._next_ticket()
+        self._wake()
+        return ticket
 
     def withdraw(self, routes: Iterable[Route]) -> int:
         """Withdraw routes; those never announced are passed over."""
@@ -150,7 +156,9 @@ class Client:
                 gone = self._book.wanted.pop(key, None)
                 if gone is not None:
                     self._book.unsent[key] = gone[0]
-            return self._next_ticket()
+            ticket = self._next_ticket()
+        self._wake()
+        return ticket
 
     def eor(self) -> None:
         """Say that what is announced now is everything: the speaker drops the rest and tells the peers."""
@@ -174,18 +182,19 @@ class Client:
         self._wake()
 
     def _next_ticket(self) -> int:
+        """To be called under the lock."""
         self._book.ticket += 1
-        self._wake()
         return self._book.ticket
 
     def _wake(self) -> None:
-        try:
-            os.write(self._wake_write, b"!")
-        except BlockingIOError:
-            pass  # it is awake already
+        """Let the thread look at the book. Takes the lock: a closed pipe's number may be another file's."""
+        with self._lock:
+            if not self._closed:
+                with contextlib.suppress(BlockingIOError):  # it is awake already
+                    os.write(self._wake_write, b"!")
 
     def _run(self) -> None:
-        wait = _FIRST_WAIT
+        wait, said = _FIRST_WAIT, ""
         while not self._stopping.is_set():
             began = time.monotonic()
             reason = self._session()
@@ -193,7 +202,9 @@ class Client:
                 wait = _FIRST_WAIT
             if self._stopping.is_set():
                 return
-            LOG.info("speaker not attached path=%s reason=%s", self._path, reason)
+            if reason != said:
+                LOG.info("speaker not attached path=%s reason=%s", self._path, reason)
+            said = reason
             self._stopping.wait(wait * self._chance.uniform(0.5, 1.5))
             wait = min(wait * 2, _LONGEST_WAIT)
 

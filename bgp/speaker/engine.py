@@ -29,8 +29,10 @@ from exabgp.bgp.message.update.nlri import NLRI
 from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.protocol.family import AFI, SAFI, Family
+from exabgp.reactor import peer
 from exabgp.reactor.api import API
 from exabgp.reactor.api.command.command import Command
+from exabgp.reactor.delay import Delay
 from exabgp.rib.change import Change
 from exabgp.rib.outgoing import OutgoingRIB
 
@@ -41,6 +43,8 @@ from bgp.speaker.configuration import RELAY_VARIABLE
 
 VERSION: Final = "5.0.15"
 FAMILY: Final = (AFI.l2vpn, SAFI.evpn)
+LONGEST_DELAY: Final = 10
+"""Seconds between attempts to reach a peer: a reflector that was away for long is not to wait a minute."""
 _SELF_TEST_SIZE: Final = 4096
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -178,8 +182,17 @@ def _refresh(_api: Any, reactor: Any, _service: str, _line: str, _json: object) 
     return True
 
 
+class _Delay(Delay):  # type: ignore[misc] # ExaBGP is untyped
+    """ExaBGP's growing pause between attempts, with an end to its growth."""
+
+    def increase(self) -> None:
+        Delay.increase(self)
+        self._next: int = min(self._next, LONGEST_DELAY)
+
+
 def install() -> None:
-    """Put the commands and the reader in place."""
+    """Put the commands, the reader and the pause in place."""
+    peer.Delay = _Delay
     Command.register("announce evpn")(_on_change(announce))
     Command.register("withdraw evpn")(_on_change(withdraw))
     Command.register("mark evpn")(_mark)
@@ -195,9 +208,13 @@ def check() -> list[str]:
         (OutgoingRIB, ("add_to_rib", "updates", "replace_restart", "cached_changes")),
         (API, ("process", "response", "log_failure")),
         (Update, ("split", "messages")),
+        (Delay, ("increase", "reset", "backoff")),
     )
     for owner, names in expected:
         found.extend(f"{owner.__name__} has no {name}" for name in names if not hasattr(owner, name))
+    pause = _Delay()
+    if not hasattr(pause, "_next") or not hasattr(peer, "Delay"):
+        found.append("the pause between attempts is not Delay._next")
     return found or _self_test()
 
 

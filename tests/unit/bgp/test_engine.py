@@ -17,6 +17,7 @@ HOP, FIELDS = "c0000201", "4001010040020040050400000064"
 def installed(monkeypatch):
     """The seams in place for one test, and as they were after it."""
     monkeypatch.setattr(engine.Update, "unpack_message", engine.Update.unpack_message)
+    monkeypatch.setattr(engine.peer, "Delay", engine.peer.Delay)
     for name in ("functions", "callback"):
         there = getattr(engine.Command, name)
         copy = list(there) if name == "functions" else {kind: dict(some) for kind, some in there.items()}
@@ -39,6 +40,7 @@ def test_commands_are_known_to_exabgp():
     [
         lambda patch: patch.setattr(engine, "VERSION", "9.9.9"),
         lambda patch: patch.delattr(engine.Update, "split"),
+        lambda patch: patch.delattr(engine.Delay, "increase"),
         lambda patch: patch.delattr(engine.OutgoingRIB, "updates"),
         lambda patch: patch.setattr(engine.OutgoingRIB, "add_to_rib", lambda *_: None),
         lambda patch: patch.setattr(engine.Update, "unpack_message", lambda *_: engine.Update([1], {})),
@@ -49,6 +51,13 @@ def test_commands_are_known_to_exabgp():
 def test_a_seam_that_does_not_hold_is_told(monkeypatch, damage):
     damage(monkeypatch)
     assert engine.check()
+
+
+def test_the_pause_between_attempts_is_bounded():
+    pause = engine.peer.Delay()
+    for _ in range(50):
+        pause.increase()
+    assert 0 < pause._next <= engine.LONGEST_DELAY
 
 
 def raw(vni):
