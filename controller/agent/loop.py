@@ -94,6 +94,7 @@ class Loop:
         self._unsaid = True
         self._audit_due = False
         self._speaker_synced = effects.speaker is None
+        self._completed = False
         self._stated: tuple[State, str] = (State.STARTING, "")
         self._since_ms = wall()
         self._stopping = False
@@ -161,7 +162,6 @@ class Loop:
             case client.Attached():
                 LOG.info("speaker attached host=%s", self.core.effective.host)
                 self._around = replace(self._around, speaker="")
-                self._complete_routes()
             case client.Detached():
                 self._speaker_synced = False
                 self._around = replace(self._around, speaker=f"the speaker is not attached: {event.reason}")
@@ -197,8 +197,7 @@ class Loop:
             except RingfenceError as error:
                 LOG.error("%s failed host=%s: %s", type(command).__name__, self.core.effective.host, error)
                 self._audit_due = True
-        if not before.store_complete and self.core.store_complete:
-            self._complete_routes()
+        self._complete_routes()
 
     def _carry_out(self, command: commands.Command, before: Core) -> None:
         effects = self._effects
@@ -257,8 +256,13 @@ class Loop:
         )
 
     def _complete_routes(self) -> None:
-        """Tell the speaker that our routes are complete, once the store has been heard out."""
-        if self._effects.speaker is not None and self.core.store_complete and self.core.stop is None:
+        """Tell the speaker, once, that our routes are complete: it withdraws what an earlier life had besides.
+
+        Only when store and switch have both been heard out: before, a port may just not have been seen yet.
+        """
+        known = self.core.store_complete and self.core.stop is None and self.core.effective.switch is not None
+        if known and not self._completed and self._effects.speaker is not None:
+            self._completed = True
             self._effects.speaker.eor()
 
     def _next(self) -> float:

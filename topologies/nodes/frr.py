@@ -41,7 +41,8 @@ def reflector_configuration(address: str, asn: int, clients: Sequence[str], time
     ranges = "".join(f" bgp listen range {prefix} peer-group CLIENTS\n" for prefix in clients)
     return (
         f"router bgp {asn}\n bgp router-id {address}\n no bgp default ipv4-unicast\n"
-        " bgp listen limit 2000\n"
+        # FRR 8.4 takes a route in which only the label is new for a duplicate of the old one
+        " no bgp suppress-duplicates\n bgp listen limit 2000\n"
         f" neighbor CLIENTS peer-group\n neighbor CLIENTS remote-as {asn}\n"
         f" neighbor CLIENTS timers {timers.keepalive} {timers.hold}\n"
         f" neighbor CLIENTS update-source {address}\n{ranges}"
