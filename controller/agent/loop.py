@@ -256,7 +256,7 @@ class Loop:
         )
 
     def _complete_routes(self) -> None:
-        """Tell the speaker, once, that our routes are complete: it withdraws what an earlier life had besides.
+        """Tell the speaker, once, that our routes are complete: it withdraws what an earlier life had.
 
         Only when store and switch have both been heard out: before, a port may just not have been seen yet.
         """

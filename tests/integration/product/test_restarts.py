@@ -111,7 +111,7 @@ def test_agent_killed_under_traffic_changes_nothing(scenario: TwoTenants, tmp_pa
         monitor.close()
     after = flows(host)
     assert result.sent > 1000 and result.lost == 0, result
-    assert returned.sent > 500 and returned.lost == 0, returned
+    assert returned.sent > 100 and returned.lost == 0, returned
     assert changes == []
     assert set(after) == set(before)
     for key, (duration, packets) in before.items():
@@ -149,7 +149,7 @@ def test_reflector_killed_and_back_loses_nothing(scenario: TwoTenants) -> None:
         until("the other's too", lambda: in_sync(scenario, there.host), 60)
         result = stream.stop()
     assert learned == 4
-    assert result.sent > 500 and result.lost == 0, result
+    assert result.sent > 100 and result.lost == 0, result
     assert report(scenario, here.host)["evpn"]["learned"] == 4
 
 
@@ -166,6 +166,6 @@ def test_speaker_killed_and_back_loses_nothing(scenario: TwoTenants) -> None:
             until("the routes are back on the other side", lambda: in_sync(scenario, there.host), 60)
             returned = back.stop()
         result = stream.stop()
-    assert result.sent > 500 and result.lost == 0, result
-    assert returned.sent > 500 and returned.lost == 0, returned
+    assert result.sent > 100 and result.lost == 0, result
+    assert returned.sent > 100 and returned.lost == 0, returned
     assert report(scenario, there.host)["evpn"]["learned"] == 4
