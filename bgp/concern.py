@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bgp.codec import communities
-from bgp.table import Token
+from bgp.table import FloodEntity, Token
 from model.change import Change, Part
 from model.ids import HostName, NetworkKey, PortKey
 from model.snapshot import Snapshot
@@ -22,6 +22,19 @@ def concerns_all(old: Snapshot, new: Snapshot) -> bool:
 def tokens(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[Token]:
     """What the verdicts that may differ depend on."""
     return {token for change in changes for snapshot in (old, new) for token in _of(snapshot, change)}
+
+
+def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
+    """Where a changed binding was: what is held for that VTEP's part of the network may stand on it."""
+    found: set[FloodEntity] = set()
+    for change in changes:
+        if change.part is not Part.BINDING or not isinstance(change.key, int):
+            continue
+        binding, port = old.bindings.get(PortKey(change.key)), old.ports.get(PortKey(change.key))
+        host = None if binding is None or not binding.active else old.hypervisors.get(binding.host)
+        if host is not None and port is not None:
+            found.add(("flood", port.network, host.vtep))
+    return found
 
 
 def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tuple[bytes, ...]:

@@ -89,7 +89,8 @@ def peer_down(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:
 
 
 def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tuple[Table, Outcome]:
-    """The store changed: judge again what the changes concern. Nothing that lost its authority is held.
+    """The store changed: judge again what the changes concern. Nothing that lost its authority or its binding
+    is held.
 
     `changes` are all those between the table's snapshot and this one; parts that no verdict depends on cost
     nothing.
@@ -102,8 +103,13 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
     else:
         tokens = concern.tokens(old, snapshot, changes)
         refs = {ref for token in tokens for ref in table.tokens.get(token, NO_REFS)}
+    places = concern.left_places(old, changes)
+    held = {ref for place in places for ref in table.entities.get(place, NO_REFS)} | refs
+    stood = [key for key, peer in sorted(held) if peer == HELD and _stands(old, table, key)]
     for ref in sorted(refs):
         _rejudge(work, ref)
+    for key in stood:
+        _release(work, key)
     wanted = concern.newly_known(old, snapshot, changes)
     everything = table.forgotten and bool(refs or wanted)
     work.forgotten = work.forgotten and not everything
@@ -188,6 +194,19 @@ def _bound_hold(work: Work, key: bytes, held: Held, now: float) -> None:
         work.count("held", 1)
     else:
         work.drop_held(key)
+
+
+def _stands(snapshot: Snapshot, table: Table, key: bytes) -> bool:
+    """Whether the store's bindings stood for a held route."""
+    return guard.bound(snapshot, table.lookup, table.held[key].claim)
+
+
+def _release(work: Work, key: bytes) -> None:
+    """The store stood for what is held, and does so no longer: no reason is left to hold it."""
+    held = work.held.get(key)
+    if held is not None and not guard.bound(work.snapshot, work.lookup, held.claim):
+        work.drop_held(key)
+        work.count("swept", 1)
 
 
 def _sweep(work: Work, peer: str, now: float) -> None:
