@@ -69,7 +69,7 @@ class Capture:
         self._socket.bind((interface, _ETH_P_ALL))
         self._frames: list[Frame] = []
         self._changed = threading.Condition()
-        self._halt = threading.Event()
+        self._halt, self._halted = threading.Event(), 0.0
         self._controls = 0
         self._dropped = 0
         self._thread = threading.Thread(target=self._read, name=f"capture-{self.name}", daemon=True)
@@ -87,6 +87,7 @@ class Capture:
         """Stop reading; frames stay readable."""
         if self._halt.is_set():
             return
+        self._halted = time.monotonic()
         self._halt.set()
         self._thread.join(_JOIN_TIMEOUT)
         self._dropped += self._drops()
@@ -165,9 +166,12 @@ class Capture:
             except OSError:
                 return  # The interface went away; what was seen stays.
             direction = Direction.OUT if source[2] == _OUTGOING else Direction.IN
+            now = time.monotonic()
             with self._changed:
-                self._frames.append(Frame(raw, direction, time.monotonic()))
+                self._frames.append(Frame(raw, direction, now))
                 self._changed.notify_all()
+            if self._halt.is_set() and now > self._halted + _POLL:
+                return  # Traffic goes on for ever; what was under way at the end has been read.
 
     def _drops(self) -> int:
         """Frames that did not fit the socket's buffer since the last call (packet(7), PACKET_STATISTICS)."""
