@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     from topologies.scenarios.two_tenants import API_VERSION, hypervisors
 
 from controller.cli.client import Api
+from controller.southbound import rpc
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.ids import PortKey
@@ -32,8 +33,6 @@ TENANT, NETWORK = "bench", "net"
 SUBNETS = ("10.128.0.0/16", "fd00:128::/64")
 PATIENCE = 120.0
 _POLL = 0.001
-_PLUGS = 250
-"""Ports added by one ovs-vsctl: its arguments must fit into a command line."""
 
 
 def await_that(true: Callable[[], object], what: str, patience: float = PATIENCE) -> float:
@@ -75,13 +74,37 @@ class Rig:
             raise TimeoutError(f"not programmed: {state['pending']}")
 
     def plug(self, number: int, names: Sequence[str]) -> None:
-        """Give ports an interface on hv1 or hv2."""
-        for start in range(0, len(names), _PLUGS):
-            words: list[str] = []
-            for name in names[start : start + _PLUGS]:
-                words += ["--", "add-port", OVERLAY_BRIDGE, name, "--", "set", "Interface", name]
-                words += ["type=patch", "options:peer=none", f"external_ids:iface-id={self.uids[name]}"]
-            self.host(number).vsctl("--no-wait", *words[1:])
+        """Give ports an interface on hv1 or hv2, all in one transaction; returns when it is written."""
+        operations: list[dict[str, Any]] = []
+        for i, name in enumerate(names):
+            interface = {
+                "name": name,
+                "type": "patch",
+                "options": ["map", [["peer", "none"]]],
+                "external_ids": ["map", [["iface-id", self.uids[name]]]],
+            }
+            port = {"name": name, "interfaces": ["named-uuid", f"i{i}"]}
+            operations += [
+                {"op": "insert", "table": "Interface", "row": interface, "uuid-name": f"i{i}"},
+                {"op": "insert", "table": "Port", "row": port, "uuid-name": f"p{i}"},
+            ]
+        added = ["set", [["named-uuid", f"p{i}"] for i in range(len(names))]]
+        operations += [
+            {
+                "op": "mutate",
+                "table": "Bridge",
+                "where": [["name", "==", OVERLAY_BRIDGE]],
+                "mutations": [["ports", "insert", added]],
+            },
+            # as ovs-vsctl does: without it ovs-vswitchd does not look
+            {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]},
+        ]
+        done = rpc.call(
+            self.host(number).rundir / "db.sock", "transact", ["Open_vSwitch", *operations], PATIENCE
+        )
+        faults = [r for r in done if r and "error" in r]  # type: ignore[attr-defined]
+        if faults:
+            raise RuntimeError(f"interfaces not added: {faults[0]}")
 
     def await_bound(self, names: Sequence[str]) -> None:
         """Until their hosts report these ports as active."""
@@ -97,6 +120,17 @@ class Rig:
             if time.perf_counter() > end:
                 raise TimeoutError(f"not all of {len(names)} ports are bound within {PATIENCE:g} s")
             time.sleep(0.5)
+
+    def await_settled(self) -> None:
+        """Until every host has programmed all that the store holds and misses no route."""
+        end = time.perf_counter() + PATIENCE
+        while True:
+            generation = self.write([port("p0", 1)])["generation"]
+            state = self.api.get("/v1/wait", {"generation": generation, "timeout": "30"})
+            if state["reached"]:
+                return
+            if time.perf_counter() > end:
+                raise TimeoutError(f"not in sync: {state['pending']}")
 
     def switch(self, number: int) -> Channel:
         """A connection of our own to br-int of hv1 or hv2, to look at its flows."""

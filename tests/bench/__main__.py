@@ -1,0 +1,75 @@
+"""`python -m tests.bench`: all benchmarks, or some; tables for people or JSON. Prints figures, asserts none.
+
+Place: run by `make bench`. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted; what was made is
+removed in each case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+# After `su` without a dash, PATH lacks the folders of ovs-vswitchd and nft; the Makefile does the same.
+os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+from tests.bench import allocations, flows, ports
+from tests.bench.figures import Table
+
+BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
+    ("flows", flows.run, "100,000 flows compiled, sent, audited and counted, beside ovs-ofctl (root)"),
+    ("ports", ports.run, "one port from API to switch, beside 100 and 2,000; memory, idle load (root)"),
+    ("allocations", allocations.run, "addresses planned, and written durably"),
+)
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run what was asked for."""
+    names = [name for name, _, _ in BENCHMARKS]
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Benchmarks of Ringfence on this machine.",
+        epilog="; ".join(f"{name}: {meaning}" for name, _, meaning in BENCHMARKS),
+    )
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    given = parser.parse_args()
+    chosen = [b for b in BENCHMARKS if not given.only or b[0] in given.only]
+    if os.geteuid() and any(name != "allocations" for name, _, _ in chosen):
+        print("bench: flows and ports need root; without: --only allocations", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _run(chosen, given.output)
+    except KeyboardInterrupt:
+        print("bench: interrupted; everything that it made is removed", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _run(chosen: list[tuple[str, Callable[[], tuple[Table, ...]], str]], form: str) -> None:
+    plain = {}
+    for name, measure, meaning in chosen:
+        began = time.perf_counter()
+        print(f"bench: {name}: {meaning} ...", file=sys.stderr, flush=True)
+        tables = measure()
+        print(f"bench: {name}: done in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+        plain[name] = [table.plain() for table in tables]
+        if form == "table":
+            print("\n\n".join(table.text() for table in tables), end="\n\n", flush=True)
+    if form == "json":
+        print(json.dumps(plain, indent=2))
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
