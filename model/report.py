@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Final
 
@@ -136,10 +136,14 @@ class Report:
 
 def render(report: Report) -> str:
     """The JSON text of a report, keys sorted."""
-    plain = asdict(report)
-    plain["state"] = report.state.value
-    plain["ports"] = [asdict(p) | {"state": p.state.value} for p in report.ports]
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return json.dumps(report, default=_plain, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """The parts of a report as JSON has them; dataclasses.asdict would copy each text of a long report."""
+    if isinstance(value, Enum):
+        return value.value
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def parse(text: str) -> Report:

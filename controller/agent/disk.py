@@ -12,7 +12,7 @@ import os
 import types
 import typing
 import zlib
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -47,16 +47,61 @@ _ADDRESSES: Final = (IPv4Address, IPv6Address)
 _PREFIXES: Final = (IPv4Network, IPv6Network)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A value of a map, its place in the file and its text."""
+
+    value: Any
+    order: str
+    text: str
+
+
+class Shelf:
+    """Where the snapshot of one agent is kept: `path`. Remembers the text of each value: the loop waits for
+    a save, so what did not change must cost next to nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sheets: dict[str, dict[Any, _Sheet]] = {}
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write atomically (temporary file, fsync, rename). OSError is the caller's to report."""
+        body = self._body(snapshot).encode()
+        head = json.dumps({"format": FORMAT, "crc": zlib.crc32(body)}).encode()
+        part = self._path.with_suffix(".part")
+        with open(part, "wb", opener=_private) as out:
+            out.write(head + b"\n" + body)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(part, self._path)
+
+    def _body(self, snapshot: Snapshot) -> str:
+        facts = {
+            "host": snapshot.host,
+            "cluster": None if snapshot.cluster is None else _encode(snapshot.cluster),
+            "epochs": sorted(snapshot.epochs.items()),
+        }
+        members = [f"{_text(name)}:{_text(value)}" for name, value in facts.items()]
+        for name, _ in _MAPS:
+            members.append(f"{_text(name)}:[{','.join(self._texts(name, getattr(snapshot, name)))}]")
+        return "{" + ",".join(members) + "}"
+
+    def _texts(self, name: str, entries: Map[Any, Any]) -> list[str]:
+        """The texts of a map's values, by key; made anew for those that are not the same object as before."""
+        before, now = self._sheets.get(name, {}), dict[Any, _Sheet]()
+        for key, value in entries.items():
+            sheet = before.get(key)
+            if sheet is None or sheet.value is not value:
+                sheet = _Sheet(value, str(key), _text(_encode(value)))
+            now[key] = sheet
+        self._sheets[name] = now
+        return [sheet.text for sheet in sorted(now.values(), key=lambda sheet: sheet.order)]
+
+
 def save(snapshot: Snapshot, path: Path) -> None:
-    """Write atomically (temporary file, fsync, rename). OSError is the caller's to report."""
-    body = json.dumps(_plain(snapshot), separators=(",", ":")).encode()
-    head = json.dumps({"format": FORMAT, "crc": zlib.crc32(body)}).encode()
-    part = path.with_suffix(".part")
-    with open(part, "wb", opener=_private) as out:
-        out.write(head + b"\n" + body)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(part, path)
+    """Write once; see Shelf."""
+    Shelf(path).save(snapshot)
 
 
 def load(path: Path) -> Snapshot | None:
@@ -75,16 +120,8 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _plain(snapshot: Snapshot) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "host": snapshot.host,
-        "cluster": None if snapshot.cluster is None else _encode(snapshot.cluster),
-        "epochs": sorted(snapshot.epochs.items()),
-    }
-    for name, _ in _MAPS:
-        entries = getattr(snapshot, name).items()
-        out[name] = [_encode(v) for _, v in sorted(entries, key=lambda kv: str(kv[0]))]
-    return out
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _snapshot(raw: dict[str, Any]) -> Snapshot:

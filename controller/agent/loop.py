@@ -82,6 +82,7 @@ class Loop:
         self._effects = effects
         self._events = events
         self._path = directory / "snapshot.json"
+        self._shelf = disk.Shelf(self._path)
         self._pace = pace
         self._clock = clock
         self._wall = wall
@@ -133,6 +134,7 @@ class Loop:
     def _hear(self, updates: list[client.Received]) -> None:
         if updates:
             self._become(core.on_updates(self.core, [(u.peer, u.update) for u in updates], self._clock()))
+            self._unsaid = True  # `--wait` waits for routes, too
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -309,7 +311,7 @@ class Loop:
         self._unsaved = False
         self._due.save = self._clock() + self._pace.save
         try:
-            disk.save(self.core.effective, self._path)
+            self._shelf.save(self.core.effective)
         except OSError as error:
             LOG.error("snapshot not saved host=%s path=%s: %s", self.core.effective.host, self._path, error)
 

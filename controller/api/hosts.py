@@ -24,6 +24,7 @@ LONGEST_WAIT: Final = 30.0
 """Seconds that one request to /v1/wait may take; clients ask again."""
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.25
+_SLOWER: Final = 1.2
 
 
 def hosts(service: Service) -> APIRouter:
@@ -63,13 +64,18 @@ def _add_wait(routes: APIRouter, service: Service) -> None:
         loop = asyncio.get_running_loop()
         names = host or await run_in_threadpool(service.agents)
         end, pause = loop.time() + timeout, _FIRST_PAUSE
+        seen = None
         while True:
-            missing = await run_in_threadpool(service.waiting, names, generation)
+            # Reports are long: they are read only if one is new, and at the end for what is said of silence.
+            versions = await run_in_threadpool(service.versions, names)
             left = end - loop.time()
+            if versions != seen or left <= 0:
+                seen = versions
+                missing = await run_in_threadpool(service.waiting, names, generation)
             if not missing or left <= 0:
                 break
             await asyncio.sleep(min(pause, left))
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            pause = min(pause * _SLOWER, _LONGEST_PAUSE)
         return JSONResponse(
             {"reached": not missing, "generation": generation, "pending": [asdict(p) for p in missing]}
         )

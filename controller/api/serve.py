@@ -25,7 +25,7 @@ from controller.api.usage import usage
 from controller.store.records import Contents, HostReport, Outcome
 from controller.store.writer import Store
 from ipam.steps import Plan
-from model.ids import Uid
+from model.ids import HostName, Uid
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -58,6 +58,9 @@ class Cluster:
 
     def reports(self) -> tuple[HostReport, ...]:
         return self._store.reports()
+
+    def report_versions(self) -> tuple[tuple[HostName, str], ...]:
+        return self._store.report_versions()
 
     def change(
         self, build: Build, key: str, digest: str, summarise: Callable[[Plan], str]

@@ -36,6 +36,8 @@ class Storage(Protocol):
 
     def reports(self) -> tuple[HostReport, ...]: ...
 
+    def report_versions(self) -> tuple[tuple[HostName, str], ...]: ...
+
     def change(
         self, build: Build, key: str, digest: str, summarise: Callable[[Plan], str]
     ) -> tuple[Plan | None, Outcome]: ...
@@ -113,6 +115,12 @@ class Service:
         """Which of `hosts` have not programmed `generation` yet."""
         names = frozenset(hosts)
         return pending(names, self.reports(names).readable, generation, self.clock())
+
+    def versions(self, hosts: Iterable[str]) -> tuple[tuple[HostName, str], ...]:
+        """Of the last reports of `hosts`: `waiting` says the same while these are the same, but for hosts
+        that fall silent."""
+        names = frozenset(hosts)
+        return tuple(version for version in self.store.report_versions() if version[0] in names)
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""

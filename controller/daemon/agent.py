@@ -6,6 +6,7 @@ Place: the only place that makes every hand of the agent. Must not hold logic of
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import queue
@@ -42,6 +43,9 @@ from model.ids import HostName
 
 LOG: Final = logging.getLogger(__name__)
 _NONE: Final = "none"
+_COLLECT: Final = (50_000, 20, 20)
+"""Thresholds of the garbage collector. What the agent holds is frozen values, many and without cycles, which
+the collector walks in vain: compiling 100,000 flows took 1.0 s with Python's thresholds, 0.6 s with these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Settings:
 def run(argv: Sequence[str]) -> int:
     """Until terminated."""
     settings = parse(argv)
+    gc.set_threshold(*_COLLECT)
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o750)
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     named = _SystemId()

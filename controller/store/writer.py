@@ -226,6 +226,11 @@ class Store:
         reports = (HostReport(HostName(r["host"]), r["report"], r["stamp"]) for r in found["rows"])
         return tuple(sorted(reports, key=lambda report: report.host))
 
+    def report_versions(self) -> tuple[tuple[HostName, str], ...]:
+        """(host, what changes with each report), by host: who polls need not read the same reports again."""
+        (found,) = self._connection.read(REPORTS, [select("Host_Report", [], ("host", "_version"))])
+        return tuple(sorted((HostName(r["host"]), rows.reference(r["_version"])) for r in found["rows"]))
+
     def generation(self) -> int:
         """The cluster's generation now; 0 if there is no cluster."""
         found = self._read_cluster()

@@ -88,6 +88,19 @@ def test_a_snapshot_survives_the_disk(tmp_path) -> None:
     assert disk.load(tmp_path / "s.json") == snapshot
 
 
+def test_a_second_save_writes_what_a_first_one_would(tmp_path) -> None:
+    shelf, once = disk.Shelf(tmp_path / "kept.json"), tmp_path / "once.json"
+    first = filled(5)
+    gone = state.remove(first, [(Part.PORT, key) for key in sorted(first.ports)[:2]]).snapshot
+    renamed = replace(gone.ports[max(gone.ports)], name="renamed")
+    last = state.upsert(gone, [(Part.PORT, renamed.key, renamed)]).snapshot
+    for snapshot in (first, gone, last):
+        shelf.save(snapshot)
+        disk.save(snapshot, once)
+        assert (tmp_path / "kept.json").read_bytes() == once.read_bytes()
+        assert disk.load(once) == snapshot
+
+
 def test_a_file_cut_short_at_any_byte_counts_as_absent(tmp_path) -> None:
     path = tmp_path / "s.json"
     disk.save(filled(1), path)
