@@ -12,6 +12,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 PYTHON := .venv/bin/python
 # Arguments for pytest, for example: make test PYTEST="tests/unit -k spoof"
 PYTEST ?=
+# Arguments for the benchmarks, for example: make bench BENCH="--only ports -o json"
+BENCH ?=
 # A PID namespace of its own: whatever a test leaves behind, also after a crash, dies with it. The shell is its
 # first process and reaps orphans, which pytest would not.
 CAGE := unshare --pid --fork --kill-child --mount-proc
@@ -48,7 +50,7 @@ format: setup ## what ruff can mend by itself
 	@$(PYTHON) -m ruff check --quiet --fix . ; $(PYTHON) -m ruff format --quiet .
 
 bench: setup ## figures, no timed assertions
-	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.bench
+	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.bench $(BENCH)
 
 docs: setup ## generate docs/pipeline.md from the tables' declarations
 	@$(PYTHON) -m pipelines.document >.cache/pipeline.md && mv .cache/pipeline.md docs/pipeline.md

@@ -17,7 +17,8 @@ import ovs.json
 # inside of a repetition), so that a string that ends in a later piece costs one pass. Not possessive: CPython
 # before 3.11.5 matches those wrongly (gh-106052).
 _RUN: Final = re.compile(r'[^{}"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^{}"]*)*', re.DOTALL)
-_IN_STRING: Final = re.compile(r'["\\]')
+_REST_OF_STRING: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+"""In one go: a report is one long string, full of escaped quotes."""
 
 
 class Scanner:
@@ -62,14 +63,15 @@ class Scanner:
         if self._escaped:
             self._escaped = False
             return position + 1
-        match = _IN_STRING.search(text, position)
-        if match is None:
-            return len(text)
-        if match.group() == '"':
+        match = _REST_OF_STRING.match(text, position)
+        end = position if match is None else match.end()
+        if end == len(text):
+            return end
+        if text[end] == '"':
             self._quoted = False
-        else:
+        else:  # a backslash at the end of this piece
             self._escaped = True
-        return match.end()
+        return end + 1
 
 
 class Framer:
