@@ -58,14 +58,14 @@ def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) 
     return _mass_delete(effective, candidate, changes)
 
 
-def judge_flows(dropped: int, total: int) -> Stop | None:
+def judge_flows(effective: Snapshot, dropped: int, total: int) -> Stop | None:
     """None if deleting `dropped` of `total` flows for a change of intent needs no word of the operator."""
     if dropped <= FLOW_FLOOR or dropped <= total * SHARE:
         return None
     return Stop(
         "mass-delete-flows",
         f"{dropped} of {total} flows would go at once",
-        f"flows-{dropped}-of-{total}",
+        f"flows-{dropped}-of-{total}-{_since(effective)}",
     )
 
 
@@ -84,10 +84,15 @@ def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Ch
     return Stop(
         "mass-delete",
         f"{len(lost)} of {bound} bound ports would go at once ({sample}, ...)",
-        f"delete-{len(lost)}-of-{bound}",
+        f"delete-{len(lost)}-of-{bound}-{_since(effective)}",
     )
 
 
 def _leaves(effective: Snapshot, candidate: Snapshot, key: PortKey) -> bool:
     here = key in effective.ports and effective.bound_here(key)
     return here and not (key in candidate.ports and candidate.bound_here(key))
+
+
+def _since(effective: Snapshot) -> str:
+    """What tells this stop from an earlier one alike: the generation at which the host stopped."""
+    return f"since-{effective.cluster.generation if effective.cluster else 0}"

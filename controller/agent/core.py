@@ -113,7 +113,12 @@ def on_store(
 
 
 def on_inventory(core: Core, seen: state.Seen) -> Result:
-    """The local switch database said which bridge and interfaces there are."""
+    """The local switch database said which bridge and interfaces there are.
+
+    Without a living switch what it says of interfaces means nothing: what was known stays, nothing is deleted.
+    """
+    if seen.switch is None:
+        return Result(core)
     first = state.observe_switch(core.effective, seen.switch)
     step = state.join(first, lambda s: state.observe_interfaces(s, seen.interfaces))
     return _commit(core, step.snapshot, step.changes)
@@ -227,7 +232,7 @@ def _release_hold(core: Core) -> Result:
     dropped = sum(
         len(g[1]) for c in result.commands if isinstance(c, commands.Program) for g in c.patch.groups
     )
-    stop = brake.judge_flows(dropped, len(core.program.claims))
+    stop = brake.judge_flows(core.effective, dropped, len(core.program.claims))
     if stop is not None and (own is None or own.confirm != stop.token):
         return Result(replace(core, stop=stop))
     return result

@@ -113,12 +113,12 @@ CROWDED = ONE_PORT.then(
 MASS_DELETE = CROWDED.then(
     "mass-delete-held",
     *no_row(*CROWD),
-    expected=_stopped(CROWDED, "delete-9-of-10"),
+    expected=_stopped(CROWDED, "delete-9-of-10-since-5"),
     delivery=Delivery.EVERYTHING,
 )
 MASS_CONFIRMED = MASS_DELETE.then(
     "mass-delete-confirmed",
-    *row(replace(HV1, confirm="delete-9-of-10")),
+    *row(replace(HV1, confirm="delete-9-of-10-since-5")),
     expected=ONE_PORT.expected.plus(report=tuple(f"port-{100 + n} unknown" for n in range(1, 10))),
     said="Withdraw CloseAccounts Program Save",
 )

@@ -139,6 +139,35 @@ def test_freeze_holds_and_thaw_lets_go() -> None:
     assert commands.CloseAccounts in kinds(thawed)
 
 
+def test_a_switch_that_is_away_takes_nothing_with_it() -> None:
+    now = running(1, 2)
+    away = core.on_inventory(now, state.Seen(None, {}))
+    assert away.commands == () and away.core.effective == now.effective
+    back = core.on_inventory(away.core, state.Seen(Switch("netdev", 1, "run-2"), seen(1, 2).interfaces))
+    assert not any(isinstance(c, commands.Withdraw | commands.CloseAccounts) for c in back.commands)
+
+
+def many(generation: int, *ports: int, confirm: str = "") -> tuple[state.Item, ...]:
+    chosen = [port(n) for n in ports]
+    bindings = tuple((Part.BINDING, p.key, Binding(p.key, HOST, 0, True)) for p in chosen)
+    return (*items(*chosen, generation=generation, confirm=confirm), *bindings)
+
+
+def test_an_old_confirmation_does_not_pass_a_stop_alike() -> None:
+    now = core.on_session(fresh(), Map()).core
+    now = core.on_inventory(now, seen(*range(1, 21))).core
+    now = core.on_store(now, many(1, *range(1, 21)), (), state.Whole.YES).core
+    held = core.on_store(now, many(2), (), state.Whole.YES).core
+    assert held.stop is not None and held.stop.rule == "mass-delete"
+    token = held.stop.token
+    passed = core.on_store(held, many(3, confirm=token), (), state.Whole.YES).core
+    assert passed.stop is None and not passed.effective.ports
+    refilled = core.on_store(passed, many(4, *range(1, 21), confirm=token), (), state.Whole.YES).core
+    assert len(refilled.effective.ports) == 20
+    again = core.on_store(refilled, many(5, confirm=token), (), state.Whole.YES).core
+    assert again.stop is not None and again.stop.token != token and len(again.effective.ports) == 20
+
+
 def test_counters_of_an_earlier_life_keep_their_epoch() -> None:
     now = core.on_session(fresh(), Map({PortKey(1): 7})).core
     now = core.on_inventory(now, seen(1)).core
