@@ -155,9 +155,12 @@ def test_oversized_frames_reach_nobody_else(stage: Stage) -> None:
     try:
         with stage.witness() as witness:
             witness.control()
+            before = drops(stage.host)
             inject(me.vm, "eth0", frames)
+            rise = risen(stage.host, before, GUARD, len(frames))
             witness.control()
             assert witness.places(mark) == {}
+            assert rise >= len(frames)
     finally:
         me.vm.run("ip link set eth0 mtu 1450")
         stage.host.run(f"ip link set {me.ifname} mtu 1450")
