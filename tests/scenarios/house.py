@@ -75,6 +75,11 @@ class House:
     said: list[commands.Command] = field(default_factory=list)
     mended: list[Flow] = field(default_factory=list)
     """What audits had to put right: nothing, but after a reboot."""
+    errands: list[commands.Bind | commands.Release] = field(default_factory=list)
+    slow: str = ""
+    """Why the store does not answer claims now; empty: it answers at once."""
+    stale: set[bytes] = field(default_factory=set)
+    """Routes of an earlier life that the speaker still announces, until it hears that ours are complete."""
     adopting: str = ""
     """Why flows may be put over themselves now; empty: they may not."""
 
@@ -107,8 +112,32 @@ class House:
     def settle(self) -> None:
         """All sides are in sync: the tick that sweeps."""
         self.tick(Synced.YES)
+        for key in self.stale:
+            del self.announced[key]
+        self.stale = set()
         self.adopting = ""
         self.check()
+
+    def answer(self) -> None:
+        """The store answers what it was asked."""
+        self.slow = ""
+        while self.errands:
+            errand = self.errands.pop(0)
+            done = self._bind if isinstance(errand, commands.Bind) else self._release
+            self._answer(errand.port, done(errand.port))
+
+    def forget_all_of(self, step: Step) -> None:
+        """What a step takes away goes while no agent is there to see it."""
+        for fact in step.facts:
+            match fact:
+                case Row(part, key, None):
+                    self.rows.pop((part, key), None)
+                    if part is Part.PORT:
+                        self.rows.pop((Part.BINDING, key), None)
+                case Wire(uid, None):
+                    self.wires.pop(uid, None)
+                case Heard(peer, key, None):
+                    self.rib.pop((peer, key), None)
 
     def reconnect_store(self) -> None:
         """Everything that the store holds, once more."""
@@ -136,7 +165,7 @@ class House:
         assert loaded == replace(self.saved, switch=None)
         self._start(loaded)
         for route in self.core.routes.ordered():
-            self.announced[_key(route)] = route
+            self._announce(route)
 
     def forget(self) -> None:
         """A new process, and no snapshot on disk."""
@@ -144,6 +173,8 @@ class House:
 
     def _start(self, loaded: Snapshot | None) -> None:
         self.core = core.start(HERE, loaded, LIMITS)
+        self.stale = set(self.announced)
+        self.errands = []
         self.adopting = "a new process does not know what the switch and the speaker kept"
 
     def reboot(self, path: Path) -> None:
@@ -251,11 +282,12 @@ class House:
         self.check()
         for command in result.commands:
             if isinstance(command, commands.Relearn):
-                self._replay([p for p in (ONE, TWO) if p not in self.down])
-            elif isinstance(command, commands.Bind):
-                self._answer(command.port, self._bind(command.port))
-            elif isinstance(command, commands.Release):
-                self._answer(command.port, self._release(command.port))
+                self._replay(sorted(self.core.table.peers))
+            elif isinstance(command, commands.Bind | commands.Release):
+                assert command not in self.errands, "asked again before the answer"
+                self.errands.append(command)
+        if not self.slow:
+            self.answer()
 
     def _carry_out(self, command: commands.Command, closed: set[PortKey]) -> None:
         match command:
@@ -270,7 +302,7 @@ class House:
                 for route in command.routes:
                     known = self.announced.get(_key(route)) == route
                     assert not known or self.adopting, f"announced twice: {route}"
-                    self.announced[_key(route)] = route
+                    self._announce(route)
             case commands.Withdraw():
                 for route in command.routes:
                     assert self.announced.pop(_key(route)) == route
@@ -278,6 +310,10 @@ class House:
                 self._audit(command.sweep)
             case commands.Save():
                 self.saved = self.core.effective
+
+    def _announce(self, route: Route) -> None:
+        self.announced[_key(route)] = route
+        self.stale.discard(_key(route))
 
     def _program(self, command: commands.Program, closed: set[PortKey]) -> None:
         for put, drop in command.patch.groups:
