@@ -163,6 +163,10 @@ def slow_store(house: House, state: State, folder: Path) -> None:
         house.reconnect_store()
         house.inventory()
         house.answer()
+        house.slow = "again"
+        for _ in range(2):  # a refused claim is asked again, but once
+            house.tick(Synced.NO)
+        house.answer()
 
 
 def reboot(house: House, state: State, folder: Path) -> None:
