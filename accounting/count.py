@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Protocol
 
+from accounting.bounds import Departure, Sighting, Wire, at_departure, sight, since_reading
 from accounting.records import (
     ETHERNET_HEADER,
     UNKNOWN,
@@ -36,9 +37,6 @@ from accounting.records import (
 )
 from model.ids import ClassId, PortKey
 
-LAG_MS: Final = 1_000
-"""Flow statistics may lag behind the interface's by this (0.5 s measured): bounds reach back further."""
-
 
 class Catalogue(Protocol):
     """Whose is what, now."""
@@ -51,25 +49,20 @@ class Catalogue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """What came in from a port by its own interface's counter, cumulative layer-2 bytes.
-
-    `identity` changes when the interface is made anew (its counter starts at zero then).
-    """
-
-    identity: str
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """All accounting flows of the host, read at `at_ms` in `run`; `wires` may leave ports out."""
+    """All accounting flows of the host, read at `at_ms` in `run`; `wires` may leave ports out.
+
+    `pulled`: ports whose interfaces left the switch with their traffic running, since the last reading.
+    `blind`: ports that may have left it before this reading without our knowledge.
+    """
 
     run: Run
     at_ms: int
     datapath: str
     counters: Mapping[Series, Counter]
     wires: Mapping[PortKey, Wire] = field(default_factory=dict)
+    pulled: Mapping[PortKey, Departure] = field(default_factory=dict)
+    blind: frozenset[PortKey] = frozenset()
 
 
 class Standing(Enum):
@@ -86,18 +79,6 @@ class Baseline:
     counter: Counter
     owner: Owner
     standing: Standing = Standing.OPEN
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A port's wire: `newer` as read at `newer_ms`; `older` as read at least LAG_MS before the last reading.
-
-    Every byte that `older` holds is in the flows' counters of the last reading, however late they were.
-    """
-
-    older: Wire
-    newer: Wire
-    newer_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +101,8 @@ class Step:
     records: tuple[Record, ...] = ()
     wires: Mapping[PortKey, Wire] = field(default_factory=dict)
     """Those that differ from what was sighted last."""
+    blind: frozenset[PortKey] = frozenset()
+    """See `Reading`; of the ports that have a sighting."""
 
 
 _CLOSES_NOTHING: Final[frozenset[Series]] = frozenset()
@@ -143,14 +126,17 @@ def advance(
         draft.end(series, before[series])
     if state.run is not None and state.run != reading.run:
         draft.end_run(state.run, state.baselines)
+    draft.depart(before)
     draft.add_gaps()
-    return Step(reading.run, reading.at_ms, tuple(draft.records), _changed_wires(state, reading))
+    blind = reading.blind & state.sightings.keys()
+    return Step(reading.run, reading.at_ms, tuple(draft.records), _changed_wires(state, reading), blind)
 
 
 def fold(state: State, step: Step) -> State:
     """The state after a step: used at each tick and, over the journal, at start."""
     baselines = dict(state.baselines) if state.run == step.run else {}
     ended: set[PortKey] = set()
+    counted: dict[PortKey, int] = {}
     sequence = state.next_sequence
     for record in step.records:
         match record:
@@ -159,6 +145,8 @@ def fold(state: State, step: Step) -> State:
                 standing = Standing.OPEN if old is None else old.standing
                 baselines[record.series] = Baseline(record.counter, record.owner, standing)
                 sequence = max(sequence, record.sequence + 1)
+                layer2 = record.bytes + record.header_bytes * record.packets
+                counted[record.series[0]] = counted.get(record.series[0], 0) + layer2
             case Gap():
                 sequence = max(sequence, record.sequence + 1)
             case Closed():
@@ -167,7 +155,9 @@ def fold(state: State, step: Step) -> State:
                 baselines.pop(record.series, None)
                 ended.add(record.series[0])
     gone = ended - {series[0] for series in baselines} if ended else ended
-    return State(sequence, step.run, step.at_ms, baselines, _sight(state, step, gone))
+    sightings = sight(state.sightings, step.wires, counted, step.at_ms, step.blind)
+    kept = {port: sightings[port] for port in sightings if port not in gone}
+    return State(sequence, step.run, step.at_ms, baselines, kept)
 
 
 def recover(state: State, steps: Iterable[Step]) -> State:
@@ -232,27 +222,36 @@ class _Draft:
             if baselines[series].standing is Standing.OPEN:
                 self.gaps[series[0]] = (Cause.RUN_ENDED, baselines[series].owner, None)
 
+    def depart(self, before: Mapping[Series, Baseline]) -> None:
+        """A gap for each port that was pulled out while it counted, and has none yet."""
+        for series in sorted(self.reading.counters):
+            old = before.get(series)
+            if series[0] in self.reading.pulled and (old is None or old.standing is Standing.OPEN):
+                owner = self.catalogue.owner(series[0]) if old is None else old.owner
+                self.gaps.setdefault(series[0], (Cause.PORT_REMOVED, owner or UNKNOWN, None))
+
     def add_gaps(self) -> None:
         """Gaps belong to the run in which the bytes were not read, and to ports: the class can't be known."""
         run = self.state.run or self.reading.run
         for port in sorted(self.gaps):
             cause, owner, bound = self.gaps[port]
-            limit = bound if cause is Cause.JOURNAL_MISSING else self._bound(port)
+            limit = bound if cause is Cause.JOURNAL_MISSING else self._bound(port, cause)
+            if cause is Cause.PORT_REMOVED and limit == 0:
+                continue  # the wire had stood still: nothing can have been pending
             start, end = self.from_ms, self.reading.at_ms
             self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
 
-    def _bound(self, port: PortKey) -> int | None:
-        """What the interface saw since its older sighting, less this step's intervals; None = unknown.
-
-        What earlier intervals hold is not taken off: it may have passed the interface before that sighting.
-        """
-        sighting, now = self.state.sightings.get(port), self.reading.wires.get(port)
+    def _bound(self, port: PortKey, cause: Cause) -> int | None:
+        """What the interface saw and no interval holds, at most; None = unknown."""
+        departure = self.reading.pulled.get(port)
         same_boot = self.state.run is not None and self.state.run.boot_id == self.reading.run.boot_id
-        if sighting is None or now is None or not same_boot:
-            return None
-        if sighting.newer.identity != now.identity or now.bytes < sighting.newer.bytes:
-            return None
-        return max(0, now.bytes - sighting.older.bytes - self.counted.get(port, 0))
+        sighting = self.state.sightings.get(port) if same_boot else None
+        counted = self.counted.get(port, 0)
+        if departure is None:
+            return since_reading(sighting, self.reading.wires.get(port), counted)
+        if cause is Cause.PORT_REMOVED:
+            return at_departure(departure, sighting, counted)
+        return since_reading(sighting, departure.last, counted)
 
     def _interval(self, series: Series, owner: Owner, raw: Counter, counter: Counter) -> None:
         packets, layer2 = raw
@@ -282,22 +281,5 @@ def _changed_wires(state: State, reading: Reading) -> dict[PortKey, Wire]:
     return {
         port: reading.wires[port]
         for port in sorted(reading.wires)
-        if port not in seen or seen[port].newer != reading.wires[port]
+        if port not in seen or (seen[port].newer != reading.wires[port] and port not in reading.blind)
     }
-
-
-def _sight(state: State, step: Step, gone: set[PortKey]) -> dict[PortKey, Sighting]:
-    """The sightings after a step. An interface made anew began at zero, so that is its older sighting."""
-    out: dict[PortKey, Sighting] = {}
-    for port in state.sightings.keys() | step.wires.keys():
-        old = state.sightings.get(port)
-        wire = step.wires.get(port) or (old.newer if old else None)
-        if port in gone or wire is None:
-            continue
-        if old is None or old.newer.identity != wire.identity:
-            out[port] = Sighting(Wire(wire.identity, 0), wire, step.at_ms)
-        elif step.at_ms - old.newer_ms >= LAG_MS:
-            out[port] = Sighting(old.newer, wire, step.at_ms)
-        else:
-            out[port] = old
-    return out

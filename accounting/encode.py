@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from accounting.count import Baseline, Sighting, Standing, State, Step, Wire
+from accounting.bounds import Sighting, Wire
+from accounting.count import Baseline, Standing, State, Step
 from accounting.records import Billable, Cause, Closed, Ended, Gap, Interval, Owner, Record, Run, Series
 from model.ids import ClassId, HostName, PortKey
 
@@ -70,6 +71,7 @@ def step_bytes(step: Step) -> bytes:
             "at_ms": step.at_ms,
             "records": [_plain_record(r) for r in step.records],
             "wires": [[port, wire.identity, wire.bytes] for port, wire in sorted(step.wires.items())],
+            "blind": sorted(step.blind),
         }
     )
 
@@ -84,6 +86,7 @@ def parse_step(body: bytes) -> Step:
             _number(raw, "at_ms"),
             tuple(_record(run.host, r) for r in raw["records"]),
             {PortKey(port): Wire(identity, count) for port, identity, count in raw["wires"]},
+            frozenset(PortKey(port) for port in raw.get("blind", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a step of the journal: {error!r}") from error
@@ -102,7 +105,15 @@ def state_bytes(state: State) -> bytes:
                 for series, b in sorted(state.baselines.items(), key=lambda item: item[0])
             ],
             "sightings": [
-                [port, s.older.identity, s.older.bytes, s.newer.identity, s.newer.bytes, s.newer_ms]
+                [
+                    port,
+                    s.older.identity,
+                    s.older.bytes,
+                    s.newer.identity,
+                    s.newer.bytes,
+                    s.newer_ms,
+                    s.counted,
+                ]
                 for port, s in sorted(state.sightings.items(), key=lambda item: item[0])
             ],
         }
@@ -124,8 +135,8 @@ def parse_state(body: bytes) -> State:
                 for port, class_id, epoch, packets, count, standing, owner in raw["baselines"]
             },
             sightings={
-                PortKey(port): Sighting(Wire(older, a), Wire(newer, b), at)
-                for port, older, a, newer, b, at in raw["sightings"]
+                PortKey(port): Sighting(Wire(older, a), Wire(newer, b), at, *counted)
+                for port, older, a, newer, b, at, *counted in raw["sightings"]
             },
         )
     except (KeyError, TypeError) as error:

@@ -80,6 +80,8 @@ class Cause(Enum):
     """A flow went without the reading that stands before a deletion."""
     JOURNAL_MISSING = "journal-missing"
     """Counters had run before this journal began: billed already by a lost journal, or never."""
+    PORT_REMOVED = "port-removed"
+    """The interface was taken out of the switch with its traffic running: what was pending is lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,16 @@ LOG: Final = logging.getLogger(__name__)
 class Pace:
     """Seconds. `tick`: holds, claims and sweeps; `save`: least time between snapshots on disk; `report`:
     least
-    time between reports; `heartbeat`: most time; `read`: between readings of counters; `audit`: of the
-    switch.
+    time between reports; `heartbeat`: most time; `sight`: between looks at interfaces' own counters, which
+    bounds what
+    a port loses that is pulled out; `read`: between readings of counters; `audit`: of the switch.
     """
 
     tick: float = 1.0
     save: float = 1.0
     report: float = 0.2
     heartbeat: float = 5.0
+    sight: float = 0.5
     read: float = 10.0
     audit: float = 60.0
 
@@ -61,6 +63,7 @@ class _Due:
     save: float = 0.0
     report: float = 0.0
     heartbeat: float = 0.0
+    sight: float = 0.0
     read: float = 0.0
     audit: float = 0.0
 
@@ -104,6 +107,7 @@ class Loop:
         """Until a Stop event."""
         if self._effects.speaker is not None:
             self._effects.speaker.announce(self.core.routes.ordered())
+        self._effects.meter.sight(self.core.effective)  # where the ports sat in the last life
         while not self._stopping:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
@@ -269,7 +273,7 @@ class Loop:
 
     def _next(self) -> float:
         due = self._due
-        first = min(due.tick, due.heartbeat, due.read, due.audit)
+        first = min(due.tick, due.heartbeat, due.sight, due.read, due.audit)
         if self._unsaved:
             first = min(first, due.save)
         if self._unsaid:
@@ -278,14 +282,11 @@ class Loop:
 
     def _periodic(self) -> None:
         now = self._clock()
+        self._count(now)
         if now >= self._due.tick:
             self._due.tick = now + self._pace.tick
             self._become(core.on_tick(self.core, self._synced(), now))
             self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
-        if now >= self._due.read:
-            self._due.read = now + self._pace.read
-            if self.core.session:
-                self._guarded(lambda: self._effects.meter.read(self.core.effective))
         if self.core.session and self.core.effective.cluster is not None:
             if now >= self._due.audit or self._audit_due:
                 self._due.audit = now + self._pace.audit
@@ -296,6 +297,18 @@ class Loop:
             self._save()
         if now >= self._due.heartbeat or (self._unsaid and now >= self._due.report):
             self._say(now)
+
+    def _count(self, now: float) -> None:
+        """First of all, right after the events: a port that has left must not pass for one that is there."""
+        reading = now >= self._due.read
+        if reading or now >= self._due.sight:
+            self._due.sight = now + self._pace.sight
+            if self._events.empty():
+                self._effects.meter.sight(self.core.effective)
+        if reading:
+            self._due.read = now + self._pace.read
+            if self.core.session:
+                self._guarded(lambda: self._effects.meter.read(self.core.effective))
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from accounting.attribution import SnapshotCatalogue
-from accounting.count import Reading, State, Step, Wire, advance, fold, recover, resembles_restart
+from accounting.bounds import Departure, Wire
+from accounting.count import Reading, State, Step, advance, fold, recover, resembles_restart
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.journal import Journal, Refused
 from accounting.records import Counter, Gap, Run, Series
@@ -51,6 +53,18 @@ class Columns(Protocol):
     def tolist(self) -> list[int]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What is known of interfaces beside their counters.
+
+    `here`: ports whose interfaces the switch held when all news had been heard last; others prove nothing.
+    `pulled`: asked after the counters were read: those that left with their traffic running.
+    """
+
+    here: frozenset[PortKey]
+    pulled: Callable[[], Mapping[PortKey, Departure]] = dict
+
+
 class Outcome(Enum):
     """How a tick or a closing ended."""
 
@@ -58,6 +72,8 @@ class Outcome(Enum):
     """Read, and on disk."""
     HELD = "held"
     """The journal takes nothing (disk full): the step is kept in memory; lost only if the agent dies too."""
+    DEFERRED = "deferred"
+    """The journal still takes nothing: nothing was read."""
     UNREAD = "unread"
     """The switch gave no counters; next time."""
     SUSPECT = "suspect"
@@ -96,11 +112,13 @@ class Meter:
         """What is counted so far."""
         return self._state
 
-    def tick(self, run: Run, snapshot: Snapshot) -> Outcome:
-        """Read all counters of `run` (see `run_of`), count and journal."""
+    def tick(self, run: Run, snapshot: Snapshot, presence: Presence) -> Outcome:
+        """Read all counters of `run` (see `run_of`), count and journal. `presence.pulled` is taken in if the
+        outcome is JOURNALLED or HELD; else it must be told again.
+        """
         if not self._flush():
-            return Outcome.HELD
-        reading = self._read(run, snapshot)
+            return Outcome.DEFERRED
+        reading = self._read(run, snapshot, presence)
         if reading is None:
             return Outcome.UNREAD
         if resembles_restart(self._state, reading) and not self._is_old_news(reading.at_ms):
@@ -109,15 +127,21 @@ class Meter:
         return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)))
 
     def close_ports(
-        self, ports: Sequence[PortKey], run: Run, snapshot: Snapshot, purge: Callable[[], None]
+        self,
+        ports: Sequence[PortKey],
+        run: Run,
+        snapshot: Snapshot,
+        purge: Callable[[], None],
+        pulled: Callable[[], Mapping[PortKey, Departure]] = dict,
     ) -> Outcome:
         """The last reading of `ports`. Their traffic must be stopped already; delete their flows afterwards.
 
+        `pulled`: those of them whose interfaces are gone: what was pending then can't be read any more.
         `snapshot`: one that still knows the ports. `purge`: unixctl's revalidate_purge: without it the flows
         have not yet been told of the last packets (1 of 61 was seen).
         """
         chosen = frozenset(ports)
-        return self._close(lambda series: series[0] in chosen, run, snapshot, purge)
+        return self._close(lambda series: series[0] in chosen, run, snapshot, purge, pulled)
 
     def close_flows(
         self, doomed: Iterable[int], run: Run, snapshot: Snapshot, purge: Callable[[], None]
@@ -127,27 +151,29 @@ class Meter:
         Nothing may reach them any more: send the first part of `pipelines.accounts.split` before.
         """
         chosen = {series_named(cookie) for cookie in doomed}
-        return self._close(lambda series: series in chosen, run, snapshot, purge)
+        return self._close(lambda series: series in chosen, run, snapshot, purge, dict)
 
     def _close(
-        self, chosen: Callable[[Series], bool], run: Run, snapshot: Snapshot, purge: Callable[[], None]
+        self,
+        chosen: Callable[[Series], bool],
+        run: Run,
+        snapshot: Snapshot,
+        purge: Callable[[], None],
+        pulled: Callable[[], Mapping[PortKey, Departure]],
     ) -> Outcome:
         try:
             purge()
         except (RingfenceError, OSError) as error:
             LOG.warning("egress not closed host=%s: purge failed: %s", run.host, error)
             return Outcome.UNCLOSED
-        reading = self._read(run, snapshot)
+        # in the middle of events: who else may have left meanwhile is not known
+        reading = self._read(run, snapshot, Presence(frozenset(), pulled))
         if reading is None:
             return Outcome.UNCLOSED
         closing = frozenset(series for series in reading.counters if chosen(series))
         return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot), closing))
 
-    def close_port(self, port: PortKey, run: Run, snapshot: Snapshot, purge: Callable[[], None]) -> Outcome:
-        """`close_ports` of one."""
-        return self.close_ports((port,), run, snapshot, purge)
-
-    def _read(self, run: Run, snapshot: Snapshot) -> Reading | None:
+    def _read(self, run: Run, snapshot: Snapshot, presence: Presence) -> Reading | None:
         switch = snapshot.switch
         try:
             counters = self._sum(self._read_counters())
@@ -155,7 +181,9 @@ class Meter:
             LOG.warning("egress not read host=%s: %s", run.host, error)
             return None
         datapath = switch.datapath if switch else "unknown"
-        return Reading(run, self._now_ms(), datapath, counters, self._wires(run))
+        wires, pulled = self._wires(run), presence.pulled()
+        blind = (self._state.sightings.keys() | wires.keys()) - presence.here
+        return Reading(run, self._now_ms(), datapath, counters, wires, pulled, frozenset(blind))
 
     def _wires(self, run: Run) -> Mapping[PortKey, Wire]:
         """After the counters: so the wires hold all that the counters hold. Bounds only: may be missing."""

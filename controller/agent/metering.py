@@ -1,4 +1,4 @@
-"""Metering: the meter with the agent's hands: counters of the switch, counters of links, purge and link down.
+"""Metering: the meter with the agent's hands: counters of the switch and of links, purge and link down.
 
 Place: effects, called by the loop's thread. Must not count: that is `accounting.count`.
 """
@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from accounting.count import Wire
+from accounting.bounds import Departure, Wire
 from accounting.journal import Journal
-from controller.agent.meter import Meter, Outcome, run_of
+from controller.agent.meter import Meter, Outcome, Presence, run_of
 from controller.agent.switching import Switching
 from controller.agent.upload import Uploader
+from controller.agent.vantage import Vantage
 from controller.southbound import unixctl
-from controller.southbound.netlink.links import traffic
 from model.ids import PortKey
 from model.snapshot import Snapshot
 
@@ -29,24 +28,15 @@ WARN_BACKLOG: Final = 10_000
 """Journalled steps that wait for the API, from which on it is an alarm."""
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     Outcome.HELD: "the egress journal takes nothing: is the disk full?",
+    Outcome.DEFERRED: "the egress journal takes nothing: is the disk full?",
     Outcome.UNREAD: "egress counters could not be read",
     Outcome.UNCLOSED: "the last counters of a port could not be read: a gap is recorded",
 }
 
 
-@dataclass(slots=True)
-class Vantage:
-    """Interface names of ports, as last seen: after a restart ovs-vswitchd shows none for a while, just
-    when the bound of a gap is wanted.
-    """
-
-    names: Mapping[str, PortKey] = field(default_factory=dict)
-
-    def look(self, snapshot: Snapshot) -> None:
-        """Take in what a snapshot shows; ports that it no longer knows are forgotten."""
-        kept = {name: port for name, port in self.names.items() if port in snapshot.ports}
-        found = ((i.name, snapshot.by_uid.get(uid)) for uid, i in snapshot.interfaces.items())
-        self.names = kept | {name: port for name, port in found if port is not None}
+_TAKEN: Final = (Outcome.JOURNALLED, Outcome.HELD)
+"""Read; what was told with it need not be told again."""
+_NOBODY: Final[frozenset[PortKey]] = frozenset()
 
 
 class Metering:
@@ -70,23 +60,53 @@ class Metering:
         self._rundir = rundir
         self._boot_id = boot_id
         self._outcome = Outcome.JOURNALLED
+        self._here = _NOBODY
+        self._told: Mapping[PortKey, Departure] = {}
+        self._searched = False
+        vantage.recall(meter.state)
+
+    def sight(self, snapshot: Snapshot) -> None:
+        """Look at the interfaces' own counters. Call it often, and only when all events have been handled."""
+        self._vantage.look(snapshot)
+        if snapshot.switch is None:
+            return
+        if not self._searched:
+            self._vantage.search(self._meter.state, snapshot)
+            self._searched = True
+        self._here = self._vantage.sight()
 
     def read(self, snapshot: Snapshot) -> None:
-        """One reading, if ovs-vswitchd runs."""
+        """One reading, if ovs-vswitchd runs. After `sight` it also tells what is surely in the counters."""
+        here, self._here = self._here, _NOBODY
         run = run_of(snapshot, self._boot_id)
         if run is None:
             return
         self._vantage.look(snapshot)
-        self._outcome = self._meter.tick(run, snapshot)
+        self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures))
+        if self._outcome in _TAKEN:
+            self._vantage.settle(self._told)
 
     def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None:
-        """The last reading of ports: links down, purge until the counters stand, journal."""
+        """The last reading of ports: links down, purge until the counters stand, journal.
+
+        A port without a link was pulled out of the switch. One whose link can't be set down still sends: it
+        is not closed, and leaves a gap when its flows go.
+        """
+        self._here = _NOBODY
         run = run_of(snapshot, self._boot_id)
         if run is None:
             return
         self._vantage.look(snapshot)
-        self._switching.close_links(links)
-        self._outcome = self._meter.close_ports(ports, run, snapshot, self._purge)
+        named = self._vantage.ports(links)
+        sending = self._vantage.ports(self._switching.close_links(links))
+        pulled = frozenset(ports) - named
+        self._vantage.leave(pulled)
+        closing = tuple(port for port in ports if port not in sending)
+        self._outcome = self._meter.close_ports(
+            closing, run, snapshot, self._purge, lambda: self._told_of(pulled)
+        )
+        if self._outcome in _TAKEN:
+            self._vantage.settle(self._told)
         LOG.info("egress closed host=%s ports=%d outcome=%s", run.host, len(ports), self._outcome.value)
 
     def close_flows(self, snapshot: Snapshot, doomed: tuple[int, ...]) -> None:
@@ -105,7 +125,17 @@ class Metering:
     def stop(self) -> None:
         """End the upload; what is not uploaded stays in the journal."""
         self._uploader.stop()
+        self._vantage.close()
         self._journal.close()
+
+    def _departures(self) -> Mapping[PortKey, Departure]:
+        self._told = self._vantage.departures()
+        return self._told
+
+    def _told_of(self, ports: frozenset[PortKey]) -> Mapping[PortKey, Departure]:
+        told = self._vantage.departures()
+        self._told = {port: told[port] for port in told if port in ports}
+        return self._told
 
     def _purge(self) -> None:
         last: list[int] | None = None
@@ -120,10 +150,4 @@ class Metering:
 
 def read_wires(vantage: Vantage) -> Mapping[PortKey, Wire]:
     """What came in from the ports that live here, by the kernel's counters of their interfaces."""
-    if not vantage.names:
-        return {}
-    return {
-        vantage.names[seen.name]: Wire(f"{seen.name}#{seen.index}", seen.received)
-        for seen in traffic()
-        if seen.name in vantage.names
-    }
+    return vantage.wires()

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from accounting.count import Reading, State, Step, Wire, advance, fold, recover
+from accounting.bounds import Wire
+from accounting.count import Reading, State, Step, advance, fold, recover
 from accounting.encode import billable, parse_state, parse_step, plain, state_bytes, step_bytes
 from accounting.records import Cause, Gap, Interval, Run
 from model.ids import ClassId, HostName, PortKey

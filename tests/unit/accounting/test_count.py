@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from accounting.count import Reading, State, Step, Wire, advance, fold, resembles_restart
+from accounting.bounds import Wire
+from accounting.count import Reading, State, Step, advance, fold, resembles_restart
 from accounting.records import UNKNOWN, Cause, Gap, Interval, Run
 from model.ids import ClassId, HostName, PortKey
 from tests.unit.accounting.examples import RUN, SECOND_RUN, Names, owner_of

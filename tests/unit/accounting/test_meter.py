@@ -12,11 +12,11 @@ import pytest
 from immutables import Map
 
 from accounting import journal as journal_module
-from accounting.count import Wire
+from accounting.bounds import Wire
 from accounting.encode import parse_step
 from accounting.journal import Journal
 from accounting.records import Cause, Gap, Interval
-from controller.agent.meter import Meter, Outcome, run_of, series_named, series_of
+from controller.agent.meter import Meter, Outcome, Presence, run_of, series_named, series_of
 from model.errors import Fault, Unavailable
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Network, Port, Tenant
@@ -108,7 +108,7 @@ class Bench:
 
     def tick(self, snapshot: Snapshot = SNAPSHOT) -> Outcome:
         self.now += 10_000
-        return self.meter.tick(run_of(snapshot, "boot-a"), snapshot)
+        return self.meter.tick(run_of(snapshot, "boot-a"), snapshot, Presence(frozenset(self.wires)))
 
     def close(self, *ports: int) -> Outcome:
         self.now += 10
@@ -239,7 +239,7 @@ def test_a_flow_that_fell_for_good_is_believed_a_second_later(bench: Bench):
     bench.tick()
     bench.switch.flows = {FLOW: (50, 5_700)}
     assert bench.tick() is Outcome.SUSPECT
-    assert bench.meter.tick(RUN, SNAPSHOT) is Outcome.SUSPECT
+    assert bench.meter.tick(RUN, SNAPSHOT, Presence(frozenset())) is Outcome.SUSPECT
     assert bench.tick() is Outcome.JOURNALLED
     assert bench.billed() == 15_000
     assert [g.cause for g in bench.records(Gap)] == [Cause.COUNTER_FELL]
@@ -258,7 +258,7 @@ def test_a_full_disk_holds_and_loses_nothing(bench: Bench, monkeypatch: pytest.M
     bench.switch.flows = {FLOW: (30, 3_420), OTHER: (2, 228)}
     assert bench.close(7) is Outcome.HELD
     bench.switch.flows = {OTHER: (5, 570)}
-    assert bench.tick() is Outcome.HELD
+    assert bench.tick() is Outcome.DEFERRED
     monkeypatch.setattr(journal_module.os, "write", write)
     assert bench.tick() is Outcome.JOURNALLED
     assert (bench.billed(7), bench.billed(8)) == (3_000, 500)

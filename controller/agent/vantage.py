@@ -1,0 +1,180 @@
+"""Vantage: which interface is whose, what its own counter said lately, and who left the switch unannounced.
+
+Place: beside `controller.agent.metering`, which asks it at each tick. It bounds what Open vSwitch loses when
+an interface is pulled out of the bridge. Must not touch a counter of the switch, nor decide what is billed.
+
+A count is *sure* (all of it in the flows' counters) if it was taken LAG_MS before a moment at which the port
+was known to be in the switch: no news of its leaving were waiting, and the kernel did not say so either.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from accounting.bounds import LAG_MS, Departure, Wire
+from accounting.count import Standing, State
+from accounting.records import UNKNOWN
+from controller.southbound.netlink.counters import LinkCounters, Look
+from model.errors import Unavailable
+from model.ids import PortKey, Uid
+from model.snapshot import Snapshot
+
+LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a port sits in the switch: another one means that it was pulled out in between."""
+
+    port: PortKey
+    name: str
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """`sure`, and what was counted since: (ms on the monotonic clock, count), oldest first."""
+
+    sure: Wire
+    recent: tuple[tuple[float, Wire], ...] = ()
+
+    def after(self, now_ms: float, wire: Wire) -> Track:
+        """With one more count; an interface made anew began at zero."""
+        if wire.identity != self.sure.identity:
+            return Track(Wire(wire.identity, 0), ((now_ms, wire),))
+        old = [seen for at, seen in self.recent if now_ms - at >= LAG_MS]
+        young = tuple(entry for entry in self.recent if now_ms - entry[0] < LAG_MS)
+        return Track(old[-1] if old else self.sure, (*young, (now_ms, wire)))
+
+
+class Vantage:
+    """Knows a port's interface longer than the snapshot: a vswitchd that starts shows none for a while."""
+
+    def __init__(
+        self, counters: LinkCounters | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._counters = LinkCounters() if counters is None else counters
+        self._clock = clock
+        self._names: dict[str, PortKey] = {}
+        self._seats: dict[Uid, Seat] = {}
+        self._started = ""
+        self._tracks: dict[PortKey, Track] = {}
+        self._pulled: dict[PortKey, Track | None] = {}
+        self._identities: dict[PortKey, str] = {}
+        self._last: Look | None = None
+
+    def recall(self, state: State) -> None:
+        """What the journal knows of an earlier life."""
+        self._started = state.run.vswitchd_start if state.run is not None else ""
+        self._identities = {port: seen.newer.identity for port, seen in state.sightings.items()}
+        self._names = {name.rpartition("#")[0]: port for port, name in self._identities.items()}
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Take in what a snapshot shows. Who left, or sits elsewhere, was pulled out."""
+        kept = {name: port for name, port in self._names.items() if port in snapshot.ports}
+        seats = {
+            uid: Seat(port, i.name, i.ofport)
+            for uid, i in snapshot.interfaces.items()
+            if (port := self._port(uid, snapshot)) is not None
+        }
+        self._names = kept | {seat.name: seat.port for seat in seats.values()}
+        started = snapshot.switch.started if snapshot.switch else self._started
+        for uid, seat in self._seats.items():
+            heir = snapshot.ports.get(seat.port)
+            now = seats.get(uid)
+            stays = now is not None and (now == seat or started != self._started)
+            if not stays and (heir is None or heir.uid == uid):
+                self.depart(seat.port)
+        self._seats, self._started = seats, started
+
+    def _port(self, uid: Uid, snapshot: Snapshot) -> PortKey | None:
+        """A port that the store has forgotten keeps its seat while its interface is there."""
+        known = snapshot.by_uid.get(uid)
+        if known is None and uid in self._seats:
+            return self._seats[uid].port
+        return known
+
+    def search(self, state: State, snapshot: Snapshot) -> None:
+        """Once per life: ports that left while no agent watched."""
+        for series, baseline in state.baselines.items():
+            owner = baseline.owner
+            gone = owner != UNKNOWN and Uid(owner.port_uid) not in snapshot.interfaces
+            if gone and baseline.standing is Standing.OPEN:
+                self.depart(series[0])
+
+    def sight(self) -> frozenset[PortKey]:
+        """Count at the interfaces; the ports that are surely in the switch. Only when all news were heard."""
+        try:
+            look = self._counters.look()
+        except Unavailable as error:
+            LOG.warning("interface counters not read: %s", error)
+            return frozenset()
+        now_ms = self._clock() * 1e3
+        found = self._wires_of(look)
+        seated = {seat.port for seat in self._seats.values()}
+        here = {p for p, (index, _) in found.items() if p in seated and index not in look.left}
+        here -= self._pulled.keys()
+        tracks = {port: track for port, track in self._tracks.items() if port in seated}
+        for port in here:
+            wire = found[port][1]
+            tracks[port] = tracks.get(port, Track(Wire(wire.identity, 0))).after(now_ms, wire)
+            self._identities[port] = wire.identity
+        self._tracks = tracks
+        return frozenset(here)
+
+    def wires(self) -> Mapping[PortKey, Wire]:
+        """What came in by the kernel's counters, now."""
+        self._last = None
+        look = self._counters.look()
+        self._last = look
+        return {port: wire for port, (_, wire) in self._wires_of(look).items()}
+
+    def ports(self, links: Iterable[str]) -> frozenset[PortKey]:
+        """Whose interfaces these are."""
+        return frozenset(self._names[name] for name in links if name in self._names)
+
+    def depart(self, port: PortKey) -> None:
+        """A port was pulled out; stays noted until `settle`."""
+        self._pulled.setdefault(port, self._tracks.get(port))
+
+    def leave(self, ports: frozenset[PortKey]) -> None:
+        """As `depart`, for ports whose leaving no snapshot needs to tell again."""
+        for port in ports:
+            self.depart(port)
+        self._seats = {uid: seat for uid, seat in self._seats.items() if seat.port not in ports}
+
+    def departures(self) -> Mapping[PortKey, Departure]:
+        """Those who were pulled out; call `wires` before, so that their last counts are known."""
+        return {
+            port: Departure(None if track is None else track.sure, self._final(port))
+            for port, track in sorted(self._pulled.items())
+        }
+
+    def settle(self, told: Mapping[PortKey, Departure]) -> None:
+        """These departures are in the journal's keeping."""
+        self._pulled = {port: track for port, track in self._pulled.items() if port not in told}
+
+    def close(self) -> None:
+        """Give the kernel's sockets back."""
+        self._counters.close()
+
+    def _final(self, port: PortKey) -> Wire | None:
+        identity, look = self._identities.get(port), self._last
+        if identity is None or look is None:
+            return None
+        index = int(identity.rpartition("#")[2])
+        if index in look.left:
+            received = look.left[index]
+            return None if received is None else Wire(identity, received)
+        return next((Wire(identity, c.received) for c in look.counts if c.index == index), None)
+
+    def _wires_of(self, look: Look) -> dict[PortKey, tuple[int, Wire]]:
+        return {
+            self._names[c.name]: (c.index, Wire(f"{c.name}#{c.index}", c.received))
+            for c in look.counts
+            if c.name in self._names
+        }
