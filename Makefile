@@ -12,6 +12,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 PYTHON := .venv/bin/python
 # Arguments for pytest, for example: make test PYTEST="tests/unit -k spoof"
 PYTEST ?=
+# Two workers, a file each at a time: labs are shared within a file, and wait more than they compute.
+WORKERS ?= 2
 # Arguments for the benchmarks, for example: make bench BENCH="--only ports -o json"
 BENCH ?=
 # A PID namespace of its own: whatever a test leaves behind, also after a crash, dies with it. The shell is its
@@ -36,7 +38,8 @@ demo-down: ## remove everything that the demo made, and nothing else
 
 test: setup lint ## linters, then all tests: unit, property, contract, integration
 	@mkdir -p .cache
-	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m pytest --junitxml=.cache/junit.xml $(PYTEST)
+	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile \
+		--junitxml=.cache/junit.xml $(PYTEST)
 
 lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
 	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet . && \
