@@ -24,6 +24,9 @@ ESTABLISHED: Final = "established"
 
 Value = dict[str, Any]
 
+_UNSERVED: Final = (PortState.REFUSED, PortState.UNKNOWN, PortState.ERROR)
+"""Interfaces with an iface-id that get no traffic, and somebody wonders why."""
+
 
 def status(
     contents: Contents, reports: Mapping[str, Report], unreadable: Mapping[str, str], now_ms: int
@@ -90,7 +93,7 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
         return {}
     age = max(now_ms - report.stamp_ms, 0)
     dead = age > DEAD_AFTER_MS
-    refused = (p for p in report.ports if p.state is PortState.REFUSED)
+    refused = (p for p in report.ports if p.state in _UNSERVED)
     return {
         "state": "dead" if dead else report.state.value,
         "reason": f"no heartbeat for {age // 1000} s" if dead else report.reason,
@@ -100,7 +103,7 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
         "stop": report.stop,
         "flows": report.flows,
         "ports": dict(sorted(Counter(p.state.value for p in report.ports).items())),
-        "refusedPorts": [{"uid": p.uid, "reason": p.reason} for p in refused],
+        "refusedPorts": [{"uid": p.uid, "state": p.state.value, "reason": p.reason} for p in refused],
         "drift": asdict(report.drift),
         "evpn": {
             "peers": [asdict(peer) for peer in report.evpn.peers],
@@ -160,7 +163,9 @@ def _host_alarms(hosts: list[Value], strangers: list[str]) -> Iterator[Value]:
             yield _alarm(name, f"{evpn['refused']} EVPN routes are refused", "See: ringfence evpn rejected")
         for port in host.get("refusedPorts", ()):
             yield _alarm(
-                name, f"port {port['uid']} is refused: {port['reason']}", "Mend its hosts or unplug it."
+                name,
+                f"port {port['uid']} is {port['state']}: {port['reason']}",
+                "Mend its hosts or unplug it.",
             )
     for stranger in strangers:
         yield _alarm(
