@@ -12,7 +12,7 @@ from model.ids import Uid
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """An OVS Interface with an iface-id. `ofport` is its OpenFlow port, 1..65279 (OVS: -1 = error)."""
+    """An OVS Interface with an iface-id. `ofport`: its OpenFlow port, 1..65279; 0 = OVS could not make it."""
 
     name: str
     iface_id: Uid

@@ -34,12 +34,18 @@ def claims(snapshot: Snapshot, ports: Iterable[PortKey]) -> Claims:
         port = snapshot.ports.get(key)
         if port is None:
             continue
-        here = port.uid in snapshot.interfaces
+        here = plugged(snapshot, port.uid)
         if here and snapshot.host in port.hosts and not snapshot.bound_here(key):
             bind.append(key)
         elif not here and snapshot.bound_here(key):
             release.append(key)
     return Claims(tuple(bind), tuple(release))
+
+
+def plugged(snapshot: Snapshot, uid: Uid) -> bool:
+    """Whether an interface that works serves this port here."""
+    interface = snapshot.interfaces.get(uid)
+    return interface is not None and interface.ofport > 0
 
 
 def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]:
@@ -64,6 +70,12 @@ def port_reports(snapshot: Snapshot, refusals: Mapping[PortKey, str]) -> tuple[P
 def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> PortReport:
     interface = snapshot.interfaces[uid]
     key = snapshot.by_uid.get(uid)
+    if not interface.ofport:
+        return PortReport(
+            uid,
+            PortState.ERROR,
+            f"Open vSwitch could not make {interface.name}: see its column `error` (ovs-vsctl list Interface)",
+        )
     if key is None:
         return PortReport(
             uid,

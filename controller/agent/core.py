@@ -115,7 +115,7 @@ def on_store(
 def on_inventory(core: Core, seen: state.Seen) -> Result:
     """The local switch database said which bridge and interfaces there are.
 
-    Without a living switch what it says of interfaces means nothing: what was known stays, nothing is deleted.
+    Without a living switch what it says of interfaces means nothing: what was known stays, nothing goes.
     """
     if seen.switch is None:
         return Result(core)
@@ -292,7 +292,7 @@ def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Comm
 def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
     """Whether a port has flows on this host."""
     port = snapshot.ports.get(key)
-    return port is not None and port.uid in snapshot.interfaces and snapshot.bound_here(key)
+    return port is not None and binder.plugged(snapshot, port.uid) and snapshot.bound_here(key)
 
 
 def _number(core: Core, new: Snapshot, changes: frozenset[Change]) -> tuple[Snapshot, frozenset[Change]]:

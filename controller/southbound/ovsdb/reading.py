@@ -74,17 +74,16 @@ def _switch(bridge: Any, interfaces: Iterable[Any], started: str) -> Switch | No
 
 
 def _named(interfaces: Iterable[Any]) -> dict[Uid, Interface]:
-    """Interfaces with an iface-id and a port number. Two with the same id: the first by name holds."""
+    """Interfaces with an iface-id that OVS has dealt with. Two with the same id: the first by name holds."""
     found: dict[Uid, Interface] = {}
     for interface in interfaces:
         uid = interface.external_ids.get(IFACE_ID, "").lower()
-        number = _ofport(interface)
-        if not uid or number is None:
+        if not uid or not interface.ofport:
             continue
         if uid in found:
             _log.warning(
                 "interface=%s iface-id=%s is already on %s: ignored", interface.name, uid, found[uid].name
             )
             continue
-        found[Uid(uid)] = Interface(interface.name, Uid(uid), number)
+        found[Uid(uid)] = Interface(interface.name, Uid(uid), _ofport(interface) or 0)
     return found

@@ -69,6 +69,14 @@ def test_touched_follows_the_change() -> None:
     assert binder.touched(base, [Change(Part.SWITCH, None)]) == {KEY}
 
 
+def test_an_interface_that_ovs_could_not_make_claims_nothing_and_says_so() -> None:
+    broken = {UID: Interface("tap1", UID, 0)}
+    base = state.observe_interfaces(snapshot(binding=Binding(KEY, HOST, 0, True)), broken).snapshot
+    assert binder.claims(base, [KEY]).release == (KEY,)
+    (line,) = binder.port_reports(base, {})
+    assert line.state is PortState.ERROR and "tap1" in line.reason
+
+
 def test_an_unknown_iface_id_is_named() -> None:
     stranger = {Uid("x"): Interface("tap9", Uid("x"), 9)}
     (line,) = binder.port_reports(state.observe_interfaces(snapshot(), stranger).snapshot, {})
