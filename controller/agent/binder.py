@@ -74,7 +74,7 @@ def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> Po
         return PortReport(
             uid,
             PortState.ERROR,
-            f"Open vSwitch could not make {interface.name}: see its column `error` (ovs-vsctl list Interface)",
+            f"Open vSwitch could not make {interface.name}: see its `error` (ovs-vsctl list Interface)",
         )
     if key is None:
         return PortReport(
