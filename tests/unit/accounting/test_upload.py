@@ -75,9 +75,7 @@ class Site:
         )
 
     def uploader(self) -> Uploader:
-        return Uploader(
-            self.journal, HostName("hv1"), UnixPost(self.socket), self.refused, random.Random(1)
-        )
+        return Uploader(self.journal, HostName("hv1"), UnixPost(self.socket), self.refused, random.Random(1))
 
     def bytes(self) -> int:
         return report(self.ledger, Query("blue", 0, 10**12, Grouping.PORT)).bytes
