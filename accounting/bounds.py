@@ -3,8 +3,8 @@
 Place: under `accounting.count`. Must not guess: what can't be bounded is None.
 
 Why bytes can be missing: Open vSwitch pushes the counts of its data path to the flows every half second, and
-what is pending when an interface is taken out of the bridge (or vswitchd ends) goes nowhere. The
-interface's counter sees everything, at once, but also what is never billed (ARP, refused frames): hence bounds.
+what is pending when an interface is taken out of the bridge (or vswitchd ends) goes nowhere. The interface's
+counter sees everything at once, but also what is never billed (ARP, refused frames): so no figure, a bound.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Loop:
         """Until a Stop event."""
         if self._effects.speaker is not None:
             self._effects.speaker.announce(self.core.routes.ordered())
-        self._effects.meter.sight(self.core.effective)  # where the ports sat in the last life
+        self._effects.meter.notice(self.core.effective)  # where the ports sat in the last life
         while not self._stopping:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
@@ -300,6 +300,7 @@ class Loop:
 
     def _count(self, now: float) -> None:
         """First of all, right after the events: a port that has left must not pass for one that is there."""
+        self._effects.meter.notice(self.core.effective)
         reading = now >= self._due.read
         if reading or now >= self._due.sight:
             self._due.sight = now + self._pace.sight

@@ -63,17 +63,33 @@ class Metering:
         self._here = _NOBODY
         self._told: Mapping[PortKey, Departure] = {}
         self._searched = False
+        self._noticed: Snapshot | None = None
         vantage.recall(meter.state)
+
+    def notice(self, snapshot: Snapshot) -> None:
+        """Who was pulled out is written to the journal at once: call it before the snapshot is saved, which
+        is all that tells an agent's next life where the ports sat.
+        """
+        if snapshot is self._noticed:
+            return
+        self._noticed = snapshot
+        self._vantage.look(snapshot)
+        if snapshot.switch is not None and not self._searched:
+            self._vantage.search(self._meter.state, snapshot)
+            self._searched = True
+        self._journal_departures(snapshot)
 
     def sight(self, snapshot: Snapshot) -> None:
         """Look at the interfaces' own counters. Call it often, and only when all events have been handled."""
-        self._vantage.look(snapshot)
-        if snapshot.switch is None:
-            return
-        if not self._searched:
-            self._vantage.search(self._meter.state, snapshot)
-            self._searched = True
-        self._here = self._vantage.sight()
+        self.notice(snapshot)
+        if snapshot.switch is not None:
+            here = self._vantage.sight()
+            self._journal_departures(snapshot)
+            self._here = here
+
+    def _journal_departures(self, snapshot: Snapshot) -> None:
+        if self._vantage.pending:
+            self.read(snapshot)
 
     def read(self, snapshot: Snapshot) -> None:
         """One reading, if ovs-vswitchd runs. After `sight` it also tells what is surely in the counters."""

@@ -51,6 +51,14 @@ class Track:
         return Track(old[-1] if old else self.sure, (*young, (now_ms, wire)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaver:
+    """Who was pulled out, with what is known of the interface. Nothing, if it happened twice."""
+
+    identity: str | None = None
+    sure: Wire | None = None
+
+
 class Vantage:
     """Knows a port's interface longer than the snapshot: a vswitchd that starts shows none for a while."""
 
@@ -63,7 +71,7 @@ class Vantage:
         self._seats: dict[Uid, Seat] = {}
         self._started = ""
         self._tracks: dict[PortKey, Track] = {}
-        self._pulled: dict[PortKey, Track | None] = {}
+        self._pulled: dict[PortKey, _Leaver] = {}
         self._identities: dict[PortKey, str] = {}
         self._last: Look | None = None
 
@@ -103,7 +111,7 @@ class Vantage:
         for series, baseline in state.baselines.items():
             owner = baseline.owner
             gone = owner != UNKNOWN and Uid(owner.port_uid) not in snapshot.interfaces
-            if gone and baseline.standing is Standing.OPEN:
+            if gone and baseline.standing is Standing.OPEN and series[0] not in self._pulled:
                 self.depart(series[0])
 
     def sight(self) -> frozenset[PortKey]:
@@ -118,6 +126,11 @@ class Vantage:
         seated = {seat.port for seat in self._seats.values()}
         here = {p for p, (index, _) in found.items() if p in seated and index not in look.left}
         here -= self._pulled.keys()
+        for port in sorted(here):
+            if self._identities.get(port, found[port][1].identity) != found[port][1].identity:
+                # made anew before the switch database said so
+                self.depart(port)
+        here -= self._pulled.keys()
         tracks = {port: track for port, track in self._tracks.items() if port in seated}
         for port in here:
             wire = found[port][1]
@@ -131,15 +144,26 @@ class Vantage:
         self._last = None
         look = self._counters.look()
         self._last = look
-        return {port: wire for port, (_, wire) in self._wires_of(look).items()}
+        found = {port: wire for port, (_, wire) in self._wires_of(look).items()}
+        for seat in self._seats.values():
+            if seat.port in found:
+                self._identities.setdefault(seat.port, found[seat.port].identity)
+        return found
 
     def ports(self, links: Iterable[str]) -> frozenset[PortKey]:
         """Whose interfaces these are."""
         return frozenset(self._names[name] for name in links if name in self._names)
 
+    @property
+    def pending(self) -> bool:
+        """Whether somebody was pulled out whose departure is not settled."""
+        return bool(self._pulled)
+
     def depart(self, port: PortKey) -> None:
         """A port was pulled out; stays noted until `settle`."""
-        self._pulled.setdefault(port, self._tracks.get(port))
+        track, identity = self._tracks.pop(port, None), self._identities.pop(port, None)
+        leaver = _Leaver(identity, None if track is None else track.sure)
+        self._pulled[port] = _Leaver() if port in self._pulled else leaver
 
     def leave(self, ports: frozenset[PortKey]) -> None:
         """As `depart`, for ports whose leaving no snapshot needs to tell again."""
@@ -150,20 +174,20 @@ class Vantage:
     def departures(self) -> Mapping[PortKey, Departure]:
         """Those who were pulled out; call `wires` before, so that their last counts are known."""
         return {
-            port: Departure(None if track is None else track.sure, self._final(port))
-            for port, track in sorted(self._pulled.items())
+            port: Departure(leaver.sure, self._final(leaver.identity))
+            for port, leaver in sorted(self._pulled.items())
         }
 
     def settle(self, told: Mapping[PortKey, Departure]) -> None:
         """These departures are in the journal's keeping."""
-        self._pulled = {port: track for port, track in self._pulled.items() if port not in told}
+        self._pulled = {port: leaver for port, leaver in self._pulled.items() if port not in told}
 
     def close(self) -> None:
         """Give the kernel's sockets back."""
         self._counters.close()
 
-    def _final(self, port: PortKey) -> Wire | None:
-        identity, look = self._identities.get(port), self._last
+    def _final(self, identity: str | None) -> Wire | None:
+        look = self._last
         if identity is None or look is None:
             return None
         index = int(identity.rpartition("#")[2])
