@@ -193,10 +193,20 @@ def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result
             replace(known, active=False) if known is not None and known.host == core.offered.host else None
         )
     if answer is None or port not in core.offered.ports:
-        return Result(core)
+        return _reconsider(Result(core), port)
     step = state.upsert(core.offered, [(Part.BINDING, port, answer)])
     core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
-    return _release_hold(core)
+    return _reconsider(_release_hold(core), port)
+
+
+def _reconsider(answered: Result, port: PortKey) -> Result:
+    """Claim what is due only now: while a claim is under way no other is made for its port, and the store's
+    own word of it may have come before the answer, which then changes nothing.
+    """
+    if answered.core.stop is not None:
+        return answered
+    core, asked = _claim(answered.core, binder.claims(answered.core.effective, (port,)))
+    return Result(core, (*answered.commands, *asked))
 
 
 def on_tick(core: Core, synced: Synced, now: float) -> Result:

@@ -207,3 +207,28 @@ def test_orphans_are_swept_once_and_only_when_all_are_in_sync() -> None:
 
 def test_a_cold_agent_without_a_store_audits_nothing() -> None:
     assert kinds(core.on_session(fresh(), Map({PortKey(5): 1}))) == [commands.Save]
+
+
+def test_an_interface_that_comes_back_before_the_release_is_answered_is_claimed_again() -> None:
+    now = core.on_inventory(running(1), seen()).core
+    now = core.on_inventory(now, seen(1)).core
+    free = (Part.BINDING, PortKey(1), Binding(PortKey(1), HOST, 0, False))
+    now = core.on_store(now, (free,), (), state.Whole.NO).core  # the watch is faster than the answer
+    assert core.on_answer(now, PortKey(1), None).commands == (commands.Bind(PortKey(1), Uid("uid-1")),)
+
+
+def test_an_interface_that_goes_before_the_claim_is_answered_is_given_back() -> None:
+    now = core.on_inventory(core.on_session(fresh(), Map()).core, seen(1)).core
+    now = core.on_store(now, items(port(1)), (), state.Whole.YES).core
+    bound = Binding(PortKey(1), HOST, 0, True)
+    now = core.on_store(now, ((Part.BINDING, PortKey(1), bound),), (), state.Whole.NO).core
+    now = core.on_inventory(now, seen()).core
+    assert core.on_answer(now, PortKey(1), bound).commands == (commands.Release(PortKey(1), Uid("uid-1")),)
+
+
+def test_an_answer_on_a_frozen_host_asks_for_nothing_more() -> None:
+    now = core.on_store(running(1), items(port(1), port(2), frozen=1), (), state.Whole.NO).core
+    now = core.on_inventory(now, seen(1, 2)).core
+    answered = core.on_answer(now, PortKey(2), Binding(PortKey(2), HOST, 0, True))
+    assert answered.commands == ()
+    assert not answered.core.asked
