@@ -11,7 +11,7 @@ import pytest
 
 from topologies import faults
 from topologies.deadline import until
-from topologies.nodes.hypervisor import attach, detach, unplug
+from topologies.nodes.hypervisor import attach, detach, plug, unplug
 from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.udp import UdpStream
 
@@ -79,7 +79,7 @@ def test_bytes_in_the_ledger_are_bytes_sent(scenario: TwoTenants, family: int) -
 
 def test_a_port_deleted_at_once_after_is_counted_to_the_byte(scenario: TwoTenants) -> None:
     here, there = scenario.of("blue")[:2]
-    before = settled(scenario, here)
+    before, gaps = settled(scenario, here), ledger(scenario, "blue")[here.port]["gaps"]
     expected = send(here, there, there.ipv4, 500, 300)
     # no waiting: the host may not have the port any more, while its last counters are still on the way
     document = scenario.control.run("get", "port", here.port, "--tenant", "blue", "-o", "json")
@@ -89,7 +89,7 @@ def test_a_port_deleted_at_once_after_is_counted_to_the_byte(scenario: TwoTenant
     until("all is counted", lambda: counted(scenario, here) - before >= expected, 30)
     row = ledger(scenario, "blue")[here.port]
     assert row["bytes"] - before == expected
-    assert row["gaps"] == 0
+    assert row["gaps"] == gaps
     scenario.control.apply([{**port, "spec": {**port["spec"], "hosts": [here.host]}}])
     scenario.control.await_bound()
     scenario.await_reachability()
@@ -169,7 +169,12 @@ def test_a_port_destroyed_with_its_interface_is_counted_or_a_gap(scenario: TwoTe
         lambda: send(here, there, there.ipv4, 500, 300),
     )
     assert loss.gaps == (0 if loss.bound == 0 else 1)
-    assert loss.bound is None or loss.missing <= loss.bound <= 500 * (300 + 28 + 14) + ABOUT_IT
+    # Open vSwitch let the interface go before it was deleted, and the kernel told its count as of then
+    assert loss.bound is not None
+    assert loss.missing <= loss.bound <= 500 * (300 + 28 + 14) + ABOUT_IT
+    plug(host, here.vm, here.ifname, here.uid, here.mac, here.cidrs)
+    scenario.control.await_bound()
+    scenario.await_reachability()
 
 
 def await_silence(here: Workload) -> None:
@@ -197,7 +202,7 @@ def host_of(scenario: TwoTenants, port: Workload) -> str:
 
 def test_nothing_is_lost_or_billed_twice_while_the_centre_is_away(scenario: TwoTenants) -> None:
     here, there = scenario.of("red")[:2]
-    before = settled(scenario, here)
+    before, gaps = settled(scenario, here), ledger(scenario, "red")[here.port]["gaps"]
     scenario.control.api.kill()
     expected = send(here, there, there.ipv4, 400, 500)
     agent = scenario.control.agents[here.host]
@@ -207,7 +212,7 @@ def test_nothing_is_lost_or_billed_twice_while_the_centre_is_away(scenario: TwoT
     scenario.control.api.start()
     until("all is counted", lambda: counted(scenario, here) - before >= expected, 60)
     assert settled(scenario, here) - before == expected
-    assert ledger(scenario, "red")[here.port]["gaps"] == 0
+    assert ledger(scenario, "red")[here.port]["gaps"] == gaps
 
 
 def test_a_killed_switch_bills_no_byte_twice_and_declares_what_it_lost(scenario: TwoTenants) -> None:

@@ -197,6 +197,21 @@ def test_single_counters_can_be_closed_by_their_cookies(bench: Bench):
     assert bench.billed() == 1_200
 
 
+def test_closing_proves_nothing_about_other_ports(bench: Bench):
+    """It happens amid events: that another interface has left may be the next of them."""
+    bench.wires = {PortKey(7): Wire("eth7#2", 5_000)}
+    bench.switch.flows = {FLOW: (10, 1_140), OTHER: (0, 0)}
+    bench.tick()
+    bench.tick()
+    before = bench.meter.state.sightings[PortKey(7)]
+    bench.wires = {PortKey(7): Wire("eth7#2", 9_000)}
+    bench.now += 10_000
+    assert bench.close(8) is Outcome.JOURNALLED
+    assert bench.meter.state.sightings[PortKey(7)] == before
+    bench.tick()
+    assert bench.meter.state.sightings[PortKey(7)].newer.bytes == 9_000
+
+
 @pytest.mark.parametrize("broken", ["purge", "read"])
 def test_a_closing_that_fails_is_a_gap_with_a_bound(bench: Bench, broken: str):
     bench.wires = {PortKey(7): Wire("eth7#2", 5_000)}
