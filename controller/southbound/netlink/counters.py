@@ -5,7 +5,7 @@ promiscuous while it holds it and stops when it lets go; the kernel tells of tha
 then (rtnetlink(7), RTM_NEWLINK), and of a tap's last ones when it is deleted (RTM_DELLINK). Must not change a
 link.
 
-Reads the messages itself: the general parser needs 250 ms of CPU for 1,000 links, this one 7.
+Reads the messages itself: the general parser needs 250 ms of CPU for 1,000 links, this one 15.
 """
 
 from __future__ import annotations
