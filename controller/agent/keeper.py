@@ -55,6 +55,8 @@ class Keeper:
         self._on_answer = on_answer
         self._errands: deque[_Errand] = deque()
         self._report: Report | None = None
+        self._refused: dict[PortKey, str] = {}
+        """What was said of each port last: the loop asks again every second."""
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -108,11 +110,20 @@ class Keeper:
                 with self._wake:
                     self._wake.wait_for(lambda: self._stopping, _PAUSE)
                 continue
+            except Exception as error:  # a defect must cost this write, not all that follow
+                LOG.exception("not written host=%s", self._host)
+                self._give_up(errand, f"the agent failed to ask: {type(error).__name__}: {error}")
             with self._wake:
                 if errand is not None:
                     self._errands.popleft()
                 elif self._report is report:
                     self._report = None
+
+    def _give_up(self, errand: _Errand | None, reason: str) -> None:
+        if errand is not None:
+            self._on_answer(Answered(errand.port, reason))
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping, _PAUSE)
 
     def _settle(self, errand: _Errand) -> None:
         try:
@@ -121,9 +132,12 @@ class Keeper:
             else:
                 self._store.unbind(errand.uid, self._host)
                 self._on_answer(Answered(errand.port, None))
+            self._refused.pop(errand.port, None)
         except Unavailable:
             raise
         except RingfenceError as error:
             fault = error.faults[0]
-            LOG.warning("claim refused host=%s port=%s rule=%s", self._host, errand.uid, fault.rule)
+            if self._refused.get(errand.port) != fault.rule:
+                LOG.warning("claim refused host=%s port=%s rule=%s", self._host, errand.uid, fault.rule)
+            self._refused[errand.port] = fault.rule
             self._on_answer(Answered(errand.port, f"{fault.message}. {fault.remedy}"))

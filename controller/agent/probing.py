@@ -36,6 +36,7 @@ class Probing:
         self._waiting: set[Address] = set()
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
+        self._waker.setblocking(False)  # the agent's loop nudges: it must not wait for this thread
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="probing", daemon=True)
 

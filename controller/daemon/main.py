@@ -8,11 +8,18 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Final
 
+from model.errors import RingfenceError
+
+LOG: Final = logging.getLogger(__name__)
+DEFECT: Final = 70
+"""Exit code of a process whose thread failed (EX_SOFTWARE of sysexits.h)."""
 PROCESSES: Final[tuple[tuple[str, str, str], ...]] = (
     ("store", "controller.daemon.store", "the embedded ovsdb-server: intent, allocations, reports"),
     ("api", "controller.daemon.api", "the HTTP API on a unix socket, with the ledger"),
@@ -48,11 +55,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     logging.Formatter.converter = __import__("time").gmtime
     signal.signal(signal.SIGTERM, _terminate)
+    threading.excepthook = _end
     module = importlib.import_module(next(m for n, m, _ in PROCESSES if n == known.process))
     try:
         return int(module.run(rest))
+    except RingfenceError as error:
+        for fault in error.faults:
+            LOG.error("%s: %s. %s", fault.object, fault.message, fault.remedy)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _end(failed: threading.ExceptHookArgs) -> None:
+    """A process that lost a thread would look alive and be deaf: whoever started it shall start it again.
+
+    Nothing is tidied up: what must outlive a crash is on disk, and a thread that waits would hold the end up.
+    """
+    if failed.exc_type is SystemExit or failed.exc_value is None:
+        return
+    name = "" if failed.thread is None else failed.thread.name
+    LOG.critical("thread %s failed: the process ends", name, exc_info=failed.exc_value)
+    logging.shutdown()
+    os._exit(DEFECT)
 
 
 def _terminate(_signal: int, _frame: object) -> None:

@@ -25,6 +25,10 @@ _REPLY_4: Final = 0
 _REQUEST_6: Final = 128
 _REPLY_6: Final = 129
 _ICMP6_FILTER: Final = 1
+_SOL_RAW: Final = 255
+_ICMP_FILTER: Final = 1
+_ANSWERS: Final = 1_000
+"""Packets looked at in one go: who floods this host with answers must not keep the rest waiting."""
 _LONGEST: Final = 2048
 
 
@@ -52,6 +56,8 @@ class Prober:
         self._pending: dict[int, _Pending] = {}
         self._v4 = _raw(socket.AF_INET, socket.IPPROTO_ICMP)
         self._v6 = _raw(socket.AF_INET6, socket.IPPROTO_ICMPV6)
+        blocked = 0xFFFFFFFF & ~(1 << _REPLY_4)  # raw(7): a bit set blocks that type
+        self._v4.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", blocked))
         # let only echo replies in (RFC 3542 section 3.2: a bit set blocks that type)
         allowed = bytearray(b"\xff" * 32)
         word, bit = divmod(_REPLY_6, 32)
@@ -93,11 +99,11 @@ class Prober:
 
     def _answers(self, source: socket.socket, version: int) -> list[Verdict]:
         found: list[Verdict] = []
-        while True:
+        for _ in range(_ANSWERS):
             try:
                 packet, sender = source.recvfrom(_LONGEST)
             except OSError:  # nothing more to read, or an error that ICMP brought back
-                return found
+                break
             # a raw IPv4 socket gives the IP header too (raw(7)), an IPv6 one does not
             start = (packet[0] & 0x0F) * 4 if version == 4 and packet else 0
             sequence = self._recognise(packet[start:], _REPLY_4 if version == 4 else _REPLY_6)
@@ -107,6 +113,7 @@ class Prober:
             if pending.address == _address(sender[0]):
                 del self._pending[sequence]
                 found.append(Verdict(pending.address, True))
+        return found
 
     def _recognise(self, message: bytes, reply: int) -> int | None:
         """The sequence number, if this is an echo reply to one of ours."""

@@ -50,3 +50,14 @@ def test_answers_to_others_and_forged_ones_are_passed_over() -> None:
             assert select.select(asker.filenos(), [], [], 10.0)[0]
             seen += asker.collect()
         assert seen == [Verdict(ip_address("127.0.0.3"), True)]
+
+
+def test_a_flood_of_other_messages_neither_wakes_nor_holds_it() -> None:
+    """Only echo replies come in, and of these no more than a thousand are looked at in one go."""
+    with closing(Prober(1, Clock())) as asker:
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)) as forger:
+            forger.sendto(b"\3\0" + b"\0" * 14, ("127.0.0.1", 0))  # destination unreachable
+            assert not select.select(asker.filenos(), [], [], 0)[0]
+            forger.sendto(b"\0\0" + b"\0" * 14, ("127.0.0.1", 0))  # the control: an echo reply
+            assert select.select(asker.filenos(), [], [], 10.0)[0]
+        assert asker.collect() == ()

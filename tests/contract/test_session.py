@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ import pytest
 
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.openflow.serving import Listener
 from controller.southbound.openflow.session import TARGETS, Callbacks, PortChange, SessionRunner
+from controller.southbound.openflow.stream import VERSION
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import Layout
 from model.change import Patch
@@ -188,3 +191,26 @@ def test_garbage_ends_the_connection_and_nothing_else(tmp_path: Path) -> None:
     finally:
         runner.stop()
     assert heard.events.empty()
+
+
+def test_a_lack_of_files_does_not_deafen_the_listener(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """accept(2) ends in EMFILE for a while; the switch that waits is taken afterwards."""
+    path = tmp_path / "of.sock"
+    listener = Listener((path,))
+    listener.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    switch = socket.socket(socket.AF_UNIX)
+    try:
+        switch.settimeout(WAIT)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (switch.fileno(), hard))
+            switch.connect(str(path))
+            eventually(lambda: "not taken" in caplog.text, "the listener had no lack of files")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert switch.recv(1)[0] == VERSION, "the hello of a session"
+    finally:
+        switch.close()
+        listener.stop()

@@ -22,6 +22,8 @@ ECHO_INTERVAL: Final = 2.0
 """Seconds between echo requests to the switch (OpenFlow 1.4.1 section 7.5.2)."""
 ECHO_MISSES: Final = 3
 """Unanswered echo requests after which the switch counts as gone."""
+ACCEPT_PAUSE: Final = 1.0
+"""Seconds till the next try when a connection could not be taken."""
 _log = logging.getLogger(__name__)
 
 
@@ -121,8 +123,11 @@ class Listener:
         while not self._stopping.is_set():
             try:
                 connection, _ = server.accept()
-            except OSError:
-                return
+            except OSError as error:  # the end of this process, or a lack of files or memory that will pass
+                if not self._stopping.is_set():
+                    _log.warning("connection of the switch not taken path=%s: %s", path, error)
+                self._stopping.wait(ACCEPT_PAUSE)
+                continue
             with self._guard:
                 self._end_current()
                 session = Session(UnixSocket(connection), str(path))
