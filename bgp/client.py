@@ -221,6 +221,9 @@ class Client:
                 reason = self._exchange(link)
             except (OSError, wire.Broken, TypeError, ValueError) as fault:
                 reason = str(fault)
+            except Exception as fault:  # a defect: the agent must hear that it is deaf, and be tried again
+                LOG.exception("speaker's client failed path=%s", self._path)
+                reason = f"{type(fault).__name__}: {fault}"
         for peer in sorted(self._peers):
             self._on_event(PeerDown(peer, f"speaker lost: {reason}"))
         self._peers.clear()
@@ -325,3 +328,5 @@ def _decode(body: bytes) -> Update:
         return update.decode(body)
     except Malformed as fault:
         return Update(faults=(f"skipped an UPDATE: {fault}",))
+    except Exception as fault:  # noqa: BLE001 - a defect: the speaker would say it again after each reconnection
+        return Update(faults=(f"skipped an UPDATE: {type(fault).__name__}: {fault}",))

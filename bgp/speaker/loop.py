@@ -65,7 +65,7 @@ class Loop:
         """Serve until told to stop; the exit code."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(places.lock(self.settings.directory))
-            agents = stack.enter_context(places.listen(self.settings.socket, 0o660))
+            agents = stack.enter_context(places.listen(self.settings.socket, 0o600))
             engines = stack.enter_context(
                 places.listen(self.settings.directory / configuration.ENGINE_SOCKET, 0o600)
             )

@@ -152,7 +152,7 @@ class Relay:
         self._note(message)
 
     def _note(self, message: Mapping[str, Any]) -> None:
-        self.ticket = max(self.ticket, int(message.get("id") or 0))
+        self.ticket = max(self.ticket, _number(message.get("id") or 0))
 
     def _replay(self, targets: frozenset[bytes] | None) -> None:
         if len(self.replays) == _REPLAYS:
@@ -202,6 +202,12 @@ class Relay:
     def _tell(self, **fields: Any) -> None:
         if self.agent is not None:
             self.agent.say(wire.pack(**fields))
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise wire.Broken(f"{type(value).__name__} where a whole number was expected")
+    return value
 
 
 def _routes(message: Mapping[str, Any]) -> list[Any]:

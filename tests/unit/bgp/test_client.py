@@ -161,6 +161,7 @@ def test_events_arrive_as_values_in_order(pair):
         b'{"ev":"hello","version":1,"peers":3}\n',
         b'{"ev":"update","peer":"x","raw":"zz"}\n',
         b'{"ev":"ack","id":"x"}\n',
+        b'{"ev":"ack","id":1e999}\n',
     ],
 )
 def test_nonsense_ends_the_connection_not_the_client(pair, line):
@@ -181,3 +182,15 @@ def test_many_routes_go_in_batches_with_the_ticket_on_the_last(pair):
     heard = [speaker.hear() for _ in range(3)]
     assert [len(one["routes"]) for one in heard] == [wire.BATCH, wire.BATCH, 1]
     assert [one["id"] for one in heard] == [0, 0, ticket]
+
+
+def test_an_update_on_which_the_decoder_fails_costs_itself_only(pair, monkeypatch):
+    def fail(body):
+        raise LookupError(f"{len(body)} octets")
+
+    monkeypatch.setattr(update, "decode", fail)
+    speaker, _, events = pair
+    speaker.say(ev="update", peer="192.0.2.9", raw="00")
+    heard = events.get(timeout=SECONDS)
+    assert isinstance(heard, Received)
+    assert heard.update.faults == ("skipped an UPDATE: LookupError: 1 octets",)

@@ -266,6 +266,8 @@ def test_an_update_that_cannot_be_read_is_passed_on_and_not_kept():
         b'{"op": "announce", "routes": [["0300", "c0", ""]]}',
         b'{"op": "withdraw", "routes": ["0201ff"]}',
         b'{"op": "withdraw", "routes": [1]}',
+        b'{"op": "withdraw", "routes": [], "id": 1e999}',
+        b'{"op": "announce", "routes": [], "id": "x"}',
     ],
 )
 def test_an_agent_that_does_not_speak_the_protocol_is_broken(line):
