@@ -64,7 +64,6 @@ class Metering:
         self._told: Mapping[PortKey, Departure] = {}
         self._searched = False
         self._noticed: Snapshot | None = None
-        vantage.recall(meter.state)
 
     def notice(self, snapshot: Snapshot) -> None:
         """Who was pulled out is written to the journal at once: call it before the snapshot is saved, which
@@ -72,6 +71,8 @@ class Metering:
         """
         if snapshot is self._noticed:
             return
+        if self._noticed is None:
+            self._vantage.recall(self._meter.state, snapshot)
         self._noticed = snapshot
         self._vantage.look(snapshot)
         if snapshot.switch is not None and not self._searched:

@@ -70,16 +70,19 @@ class Vantage:
         self._names: dict[str, PortKey] = {}
         self._seats: dict[Uid, Seat] = {}
         self._started = ""
+        self._remembered: frozenset[PortKey] = frozenset()
         self._tracks: dict[PortKey, Track] = {}
         self._pulled: dict[PortKey, _Leaver] = {}
         self._identities: dict[PortKey, str] = {}
         self._last: Look | None = None
 
-    def recall(self, state: State) -> None:
-        """What the journal knows of an earlier life."""
+    def recall(self, state: State, saved: Snapshot) -> None:
+        """What the journal and the saved snapshot know of an earlier life; call it first."""
         self._started = state.run.vswitchd_start if state.run is not None else ""
         self._identities = {port: seen.newer.identity for port, seen in state.sightings.items()}
         self._names = {name.rpartition("#")[0]: port for port, name in self._identities.items()}
+        self.look(saved)
+        self._remembered = frozenset(seat.port for seat in self._seats.values())
 
     def look(self, snapshot: Snapshot) -> None:
         """Take in what a snapshot shows. Who left, or sits elsewhere, was pulled out."""
@@ -107,10 +110,11 @@ class Vantage:
         return known
 
     def search(self, state: State, snapshot: Snapshot) -> None:
-        """Once per life: ports that left while no agent watched."""
+        """Once per life: ports that left while no agent watched, or that no snapshot says the seats of."""
         for series, baseline in state.baselines.items():
             owner = baseline.owner
-            gone = owner != UNKNOWN and Uid(owner.port_uid) not in snapshot.interfaces
+            stayed = Uid(owner.port_uid) in snapshot.interfaces and series[0] in self._remembered
+            gone = owner != UNKNOWN and not stayed
             if gone and baseline.standing is Standing.OPEN and series[0] not in self._pulled:
                 self.depart(series[0])
 

@@ -271,7 +271,6 @@ def act(world: World, agent: Agent, operation: tuple) -> None:
                 agent.hear(milliseconds, (port,))
         case ("lose_snapshot", port):
             world.detach(port)
-            agent.restart()
             agent.snapshot = replace(agent.snapshot, interfaces=Map())
             agent.restart()
             agent.adopts = True
@@ -366,6 +365,7 @@ def run(operations: list[tuple], talkative: bool) -> tuple[World, Memory]:
 @example([FIRST, ("read",), ("absence", 7, 5_001)], False)
 @example([FIRST, ("remake", 7), ("sight",)], False)
 @example([FIRST, ("lose_snapshot", 7)], False)
+@example([FIRST, ("replug", 7), ("lose_snapshot", 8)], False)
 @example([FIRST, ("read",), ("detach", 7), ("detach", 8), ("hear_part", 8, 2_000), ("hear", 0)], False)
 @example([FIRST, ("detach", 7), ("attach", 7), ("die",)], True)
 def test_what_is_billed_and_the_bounds_cover_what_was_sent(operations, talkative):
