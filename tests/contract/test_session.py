@@ -17,8 +17,7 @@ import pytest
 
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
-from controller.southbound.openflow.serving import Listener
-from controller.southbound.openflow.session import TARGETS, Callbacks, PortChange, SessionRunner
+from controller.southbound.openflow.session import TARGETS, Callbacks, Listener, PortChange, SessionRunner
 from controller.southbound.openflow.stream import VERSION
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import Layout
