@@ -11,6 +11,7 @@ import grp
 import os
 import signal
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,17 @@ _PATH_LONGEST: Final = 107
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory for what is generated: nobody else may look in, a password may be in it."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Make the directory for what is generated: nobody else may look in, a password may be in it.
+
+    Unavailable if it is a link or another's: who owns it could have us write, and ExaBGP run, what they like.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        message = f"{directory} is no directory of this user"
+        raise Unavailable(Fault("speaker", "speaker-directory", message, "remove it, or give another --dir"))
     directory.chmod(0o700)
 
 
