@@ -57,6 +57,7 @@ class Keeper:
         self._report: Report | None = None
         self._refused: dict[PortKey, str] = {}
         """What was said of each port last: the loop asks again every second."""
+        self._trouble = ""
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -105,14 +106,18 @@ class Keeper:
                     self._settle(errand)
                 elif report is not None:
                     self._store.put_report(self._host, render(report), report.stamp_ms)
-            except Unavailable as error:
-                LOG.info("store not reached host=%s reason=%s", self._host, error)
+            except RingfenceError as error:  # with a report any; an errand's others are answers
+                if str(error) != self._trouble:
+                    LOG.warning("store takes nothing host=%s reason=%s", self._host, error)
+                self._trouble = str(error)
                 with self._wake:
                     self._wake.wait_for(lambda: self._stopping, _PAUSE)
                 continue
             except Exception as error:  # a defect must cost this write, not all that follow
                 LOG.exception("not written host=%s", self._host)
                 self._give_up(errand, f"the agent failed to ask: {type(error).__name__}: {error}")
+            else:
+                self._trouble = ""
             with self._wake:
                 if errand is not None:
                     self._errands.popleft()

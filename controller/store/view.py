@@ -172,8 +172,10 @@ class View:
                 continue
             if add:
                 self._children.setdefault(parent, set()).add(place)
-            else:
-                self._children.get(parent, set()).discard(place)
+            elif parent in self._children:
+                self._children[parent].discard(place)
+                if not self._children[parent]:
+                    del self._children[parent]  # or what came and went would be remembered for ever
 
     def _spoil_children(self, place: Place) -> None:
         waiting: Iterable[Place] = (place,)

@@ -213,3 +213,21 @@ def test_a_lack_of_files_does_not_deafen_the_listener(
     finally:
         switch.close()
         listener.stop()
+
+
+def test_a_second_agent_is_refused_and_takes_nothing_from_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "of.sock"
+    first, second = Listener((path,)), Listener((path,))
+    first.start()
+    try:
+        with pytest.raises(Unavailable):
+            second.start()
+        second.stop()
+        with closing(socket.socket(socket.AF_UNIX)) as switch:
+            switch.settimeout(WAIT)
+            switch.connect(str(path))
+            assert switch.recv(1)[0] == VERSION, "the hello of a session"
+    finally:
+        first.stop()
+    second.start()
+    second.stop()

@@ -6,6 +6,7 @@ each time; here each connection ends whole: its DEAD event is sent, its threads 
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
@@ -17,6 +18,8 @@ from typing import Any, Final
 
 from os_ken.controller.controller import Datapath
 from os_ken.lib import hub
+
+from model.errors import Fault, Unavailable
 
 ECHO_INTERVAL: Final = 2.0
 """Seconds between echo requests to the switch (OpenFlow 1.4.1 section 7.5.2)."""
@@ -99,15 +102,19 @@ class Listener:
         self._guard = threading.Lock()
         self._current: tuple[Session, threading.Thread] | None = None
         self._stopping = threading.Event()
+        self._lock: int | None = None
 
     def start(self) -> None:
-        """Listen. A file that is left from an earlier life is replaced."""
+        """Listen. A file that is left from an earlier life is replaced; Unavailable beside another agent."""
+        self._lock = _hold(self._paths[0].with_suffix(".lock"))
         for path in self._paths:
             server = _listen(path)
             self._accepting.append((server, hub.spawn(self._accept, server, path)))
 
     def stop(self) -> None:
         """Close, end the connection and wait for its threads."""
+        if self._lock is None:
+            return
         self._stopping.set()
         for server, thread in self._accepting:
             with suppress(OSError):
@@ -118,6 +125,8 @@ class Listener:
             self._end_current()
         for path in self._paths:
             path.unlink(missing_ok=True)
+        os.close(self._lock)
+        self._lock = None
 
     def _accept(self, server: socket.socket, path: Path) -> None:
         while not self._stopping.is_set():
@@ -139,6 +148,18 @@ class Listener:
             session.hang_up()
             thread.join()
         self._current = None
+
+
+def _hold(path: Path) -> int:
+    """The lock of this switch's agent. Two would take the switch from each other for ever."""
+    held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        message, remedy = "another agent serves this Open vSwitch", "Stop it, or name another --ovs-rundir."
+        raise Unavailable(Fault(f"lock {path}", "agent-running", message, remedy)) from None
+    return held
 
 
 def _listen(path: Path) -> socket.socket:

@@ -13,9 +13,10 @@ import pytest
 from controller.agent import keeper as keeping
 from controller.agent.events import Answered
 from controller.agent.keeper import Keeper
-from model.errors import Conflict, Fault
+from model.errors import Conflict, Fault, Invalid
 from model.ids import HostName, PortKey, Uid
 from model.intent import Binding
+from model.report import Report, State
 
 SECONDS = 10.0
 HOST = HostName("hv1")
@@ -23,7 +24,11 @@ FREE, TAKEN, CURSED = Uid("free"), Uid("taken"), Uid("cursed")
 
 
 class Store:
-    """Binds `free`, refuses `taken`, has a defect with `cursed`."""
+    """Binds `free`, refuses `taken`, has a defect with `cursed`; refuses the first reports."""
+
+    def __init__(self) -> None:
+        self.refusals = 3
+        self.reports: queue.Queue[str] = queue.Queue()
 
     def bind(self, port: Uid, host: HostName) -> Binding:
         if port == CURSED:
@@ -34,14 +39,20 @@ class Store:
 
     def unbind(self, port: Uid, host: HostName) -> None: ...
 
-    def put_report(self, host: HostName, report: str, stamp: int) -> None: ...
+    def put_report(self, host: HostName, report: str, stamp: int) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Invalid(Fault("database", "store-newer", "its schema is newer", "Upgrade this program."))
+        self.reports.put(report)
 
 
 @contextmanager
-def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Keeper, queue.Queue[Answered]]]:
+def running(
+    monkeypatch: pytest.MonkeyPatch, store: Store | None = None
+) -> Iterator[tuple[Keeper, queue.Queue[Answered]]]:
     monkeypatch.setattr(keeping, "_PAUSE", 0.01)
     answers: queue.Queue[Answered] = queue.Queue()
-    keeper = Keeper(Store(), HOST, answers.put)
+    keeper = Keeper(store or Store(), HOST, answers.put)
     keeper.start()
     try:
         yield keeper, answers
@@ -68,3 +79,14 @@ def test_a_refusal_that_stays_the_same_is_logged_once(monkeypatch: pytest.Monkey
     assert [r.getMessage() for r in caplog.records].count(
         "claim refused host=hv1 port=taken rule=bound-elsewhere"
     ) == 1
+
+
+def test_a_report_that_a_newer_store_refuses_is_tried_again_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    caplog.set_level(logging.WARNING)
+    store = Store()
+    with running(monkeypatch, store) as (keeper, _):
+        keeper.report(Report(HOST, 1, 1, State.IN_SYNC))
+        assert '"hv1"' in store.reports.get(timeout=SECONDS)
+    assert [r.levelname for r in caplog.records] == ["WARNING"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from controller.store import rows
 from controller.store.view import PARTS, View
-from model.ids import HostName
+from model.ids import HostName, Uid
 
 HOST = HostName("h1")
 
@@ -83,3 +83,18 @@ def test_steps_amount_to_the_whole(turns) -> None:
     assert told == whole
     assert {(p, k): v for p, k, v in view.everything().upserts} == whole
     assert view.scope() == fresh.scope()
+
+
+def test_what_came_and_went_leaves_nothing_behind() -> None:
+    """Or tenants that make and delete ports for long enough fill the agent's memory."""
+    view = View(HOST)
+    port = {"key": 1, "hosts": "hv1", "network": ["uuid", "n"], "tenant": ["uuid", "t"]}
+    for _ in range(2):
+        view.touch("Port", Uid("p"), port)
+        view.touch("Binding", Uid("b"), {"port": ["uuid", "p"], "host": "hv1"})
+        assert view._children
+        view.touch("Binding", Uid("b"), None)
+        view.touch("Port", Uid("p"), None)
+        view.settle()
+    assert not view._children
+    assert not view._rows
