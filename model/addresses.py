@@ -44,6 +44,11 @@ def router_mac(router_id: int) -> Mac:
     return Mac(_ROUTER | router_id)
 
 
+def is_router_mac(mac: int) -> bool:
+    """Whether it is of those that `router_mac` makes."""
+    return mac >> 32 == _ROUTER >> 32
+
+
 def gateway(subnet: Prefix) -> Address:
     """The first address of the range that hosts may use: the network's own.
 
