@@ -13,8 +13,16 @@ from typing import Final
 
 from bgp.codec import communities, nlri
 from bgp.lookup import Lookup
-from model.addresses import Address, format_mac, is_unicast, link_local
-from model.ids import Mac, NetworkKey, PortKey
+from model.addresses import (
+    GATEWAY_MAC,
+    Address,
+    format_mac,
+    is_router_mac,
+    is_unicast,
+    link_local,
+    router_mac,
+)
+from model.ids import Mac, NetworkKey, PortKey, Vni
 from model.intent import Hypervisor, Network, Port
 from model.route import MacRoute, MulticastRoute, Route
 from model.snapshot import Snapshot
@@ -24,9 +32,7 @@ _NO_SEGMENT: Final = bytes(10)
 
 @dataclass(frozen=True, slots=True)
 class MacClaim:
-    """An accepted RT-2. `bound`: the store binds the port to this VTEP now (external hosts have no
-    bindings).
-    """
+    """An accepted RT-2. `router_mac`: the VTEP routes to the address under it (see model.route.RemoteMac)."""
 
     network: NetworkKey
     mac: Mac
@@ -34,6 +40,7 @@ class MacClaim:
     address: Address | None
     sequence: int
     preference: int
+    router_mac: Mac | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,10 @@ class _Case:
 def _network(
     snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
 ) -> Network | Refused | NotImported:
-    """The one network that both route target and VNI name (RFC 8365 sections 5.1.2 and 5.1.3)."""
+    """The one network that both route target and VNI name (RFC 8365 sections 5.1.2 and 5.1.3).
+
+    The route target of its tenant's L3VNI names it too (RFC 9135 section 5.2), in an RT-2.
+    """
     asn = None if snapshot.cluster is None else snapshot.cluster.asn
     vni = body.vni if isinstance(body, MacRoute) else route.attributes.pmsi_vni
     labelled = None if vni is None else lookup.network(vni)
@@ -124,8 +134,11 @@ def _network(
             and target == communities.route_target(asn, snapshot.networks[found].vni)
         ):
             targeted.add(found)
-    if labelled is not None and labelled in targeted:
-        return snapshot.networks[labelled]
+    if labelled is not None:
+        found_network = snapshot.networks[labelled]
+        routed = isinstance(body, MacRoute) and _targets_tenant(snapshot, route, found_network)
+        if labelled in targeted or routed:
+            return found_network
     if not targeted and labelled is None:
         return NOT_IMPORTED
     shown = " ".join(communities.target_text(one) for one in route.attributes.route_targets) or "none"
@@ -147,6 +160,19 @@ def _network(
         f"VNI {vni} is not that of network {names}, whose route target {shown} the route bears; "
         "correct the sender's VNI, or look into who sends this",
     )
+
+
+def _l3vni(snapshot: Snapshot, network: Network) -> Vni:
+    """Of the network's tenant; 0 = none, or the tenant is not known yet."""
+    tenant = snapshot.tenants.get(network.tenant)
+    return Vni(0) if tenant is None else tenant.l3vni
+
+
+def _targets_tenant(snapshot: Snapshot, route: Route, network: Network) -> bool:
+    l3vni = _l3vni(snapshot, network)
+    if not l3vni or snapshot.cluster is None:
+        return False
+    return communities.route_target(snapshot.cluster.asn, l3vni) in route.attributes.route_targets
 
 
 def _host(
@@ -226,11 +252,57 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) 
             f"{case.who()} announces {body.address} for {mac} of port {port.name} in network {name}, "
             f"which has {', '.join(map(str, port.addresses)) or 'no address'}; add the address to the port",
         )
+    router = _judge_router(snapshot, case, body)
+    if isinstance(router, Refused):
+        return router
     hung = case.route.attributes
     address = body.address if body.address in port.addresses else None
+    usable = router if address is not None and case.network.routed else None
     return MacClaim(
-        case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference
+        case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference, usable
     )
+
+
+def _judge_router(snapshot: Snapshot, case: _Case, body: MacRoute) -> Mac | Refused | None:
+    """The MAC under which the VTEP routes to the address; None if it can only be bridged to (RFC 9135 section
+    5.2).
+    """
+    claimed, who, l3vni = case.route.attributes.router_mac, case.who(), _l3vni(snapshot, case.network)
+    if GATEWAY_MAC in (claimed, body.mac):
+        return Refused("gateway-mac", f"{who} claims {format_mac(GATEWAY_MAC)}: no host has it as its own")
+    if body.vni2 is None:
+        return None
+    name = _name(snapshot, case.network.key)
+    if body.vni2 != l3vni:
+        return Refused(
+            "l3vni-foreign",
+            f"{who} gives L3VNI {body.vni2} with a route of network {name}, whose tenant has "
+            f"{l3vni or 'none'}; correct the sender's, or look into who sends this",
+        )
+    if case.host.external:
+        return _judge_foreign_router(snapshot, case)
+    own = router_mac(case.host.router_id)
+    if claimed != own or not _targets_tenant(snapshot, case.route, case.network):
+        return Refused(
+            "router-mac",
+            f"{who} routes for network {name} under {'no MAC' if claimed is None else format_mac(claimed)}; "
+            f"with L3VNI {l3vni} it must send {format_mac(own)} and the L3VNI's route target: look into it",
+        )
+    return own
+
+
+def _judge_foreign_router(snapshot: Snapshot, case: _Case) -> Mac | Refused | None:
+    """Others choose their router MAC themselves; it must be nobody else's."""
+    claimed = case.route.attributes.router_mac
+    if claimed is None or not _targets_tenant(snapshot, case.route, case.network):
+        return None
+    if not is_unicast(claimed) or is_router_mac(claimed):
+        return Refused(
+            "router-mac",
+            f"{case.who()} routes under {format_mac(claimed)}, which is no unicast MAC or one of ours; "
+            "give it another router MAC",
+        )
+    return claimed
 
 
 def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:

@@ -27,9 +27,9 @@ from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Tabl
 from bgp.work import Work, finish, open_table
 from model.addresses import Address
 from model.change import Change
-from model.ids import NetworkKey
+from model.ids import NetworkKey, Vni
 from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Rejected, Route
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Rejected, RemoteMac, Route
 from model.snapshot import Snapshot
 
 _DEFAULTS: Final = Limits()
@@ -243,7 +243,9 @@ def _from_snapshot(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
         if shared is not None:
             network, rd, hung = shared
             hung = replace(hung, sequence=remote.sequence or None)
-            bodies = (MacRoute(rd, remote.mac, address, network.vni) for address in (None, *remote.addresses))
+            found.append(Route(MacRoute(rd, remote.mac, None, network.vni), hung))
+            l3vni, hung = _routing(snapshot, network, remote, hung)
+            bodies = (MacRoute(rd, remote.mac, address, network.vni, l3vni) for address in remote.addresses)
             found.extend(Route(body, hung) for body in bodies)
     for flood in snapshot.floods.values():
         shared = _shared(snapshot, lookup, flood.network, flood.vtep)
@@ -252,6 +254,18 @@ def _from_snapshot(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
             hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
             found.append(Route(MulticastRoute(rd, flood.vtep), hung))
     return found
+
+
+def _routing(
+    snapshot: Snapshot, network: Network, remote: RemoteMac, plain: Attributes
+) -> tuple[Vni | None, Attributes]:
+    """L3VNI and attributes of a remote's routes with addresses (see `bgp.originate`)."""
+    tenant = snapshot.tenants.get(network.tenant)
+    if remote.router_mac is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
+        return None, plain
+    target = communities.route_target(snapshot.cluster.asn, tenant.l3vni)
+    targets = tuple(sorted((*plain.route_targets, target)))
+    return tenant.l3vni, replace(plain, route_targets=targets, router_mac=remote.router_mac)
 
 
 def _shared(

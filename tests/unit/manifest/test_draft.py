@@ -110,7 +110,6 @@ def test_what_is_left_out_is_none_and_what_is_empty_is_empty() -> None:
         ("Port", "{network: n, mac: 'ff:ff:ff:ff:ff:ff'}", "mac-multicast"),
         ("Port", "{network: n, mac: '0a:00:52:f1:00:01'}", "mac-reserved"),
         ("Port", "{network: n, mac: '0e:52:c0:00:02:0b'}", "mac-reserved"),
-        ("Tenant", "{l3vni: 0}", "range"),
         ("Network", "{routed: 'no'}", "wrong-type"),
         ("Port", "{network: n, mac: 020000000001}", "wrong-type"),
         ("Port", "{network: n, mac: '02:00:00:00:00'}", "mac-syntax"),
