@@ -23,6 +23,7 @@ from tests.unit.bgp.world import (
     HOSTS,
     OUTSIDE,
     RED,
+    RED_L3,
     RED_VNI,
     ROAMING,
     THERE,
@@ -301,7 +302,7 @@ def test_a_network_that_becomes_known_asks_for_its_routes():
     assert outcome == learn.Outcome()
     assert table.counters["not-imported"] == 1
     table, outcome = change(table, world(), Change(Part.NETWORK, RED))
-    assert outcome.relearn == (communities.route_target(ASN, RED_VNI),)
+    assert outcome.relearn == tuple(communities.route_target(ASN, vni) for vni in (RED_VNI, RED_L3))
     table, outcome = hear(table, RR1, announced(mac_route("h2", THERE)))
     assert outcome.put_remotes == (remote("h2", THERE),)
 
