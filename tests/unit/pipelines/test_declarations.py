@@ -136,7 +136,7 @@ def test_a_register_has_one_meaning() -> None:
     ("odd", "rule"),
     [
         (Flow(LOCAL, 0, (1, 2)), "slot"),
-        (Flow(LOCAL, 0, (1 << 32, 2, 3)), "width"),
+        (Flow(LOCAL, 0, (1 << 32, 2, 3, 4)), "width"),
         (Flow(CLASS_DECLARED[0], 0, (108, 2, 0x0A000001, 0xFF000000)), "mask"),
         (Flow(CLASS_DECLARED[0], 0, (132, 2, 0x0A000001, 0xFFFFFFFF)), "mask"),
         (Flow(CLASS_DECLARED[0], 0, (100, 2, 0, 0)), "mask"),
