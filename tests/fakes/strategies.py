@@ -346,7 +346,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
     for name, vtep in VTEPS.items():
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))
-    for net in (1, 2):
+    for net in (1, 2, 3):
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
         forms += [replace(plain, subnets=(ip_network("10.1.0.0/16"),)), replace(plain, routed=False)]

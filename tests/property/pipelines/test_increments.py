@@ -18,6 +18,9 @@ from tests.fakes.world import Step, stepped
 
 Batches = list[list[Step]]
 _BATCHES = st.lists(st.lists(steps(), min_size=1, max_size=4), min_size=1, max_size=12)
+_STARTS = st.one_of(
+    clusters(), st.sampled_from([world.two_tenants(), world.routed(), Snapshot(host=world.HERE)])
+)
 _SETTINGS = settings(suppress_health_check=list(HealthCheck))
 
 
@@ -30,7 +33,7 @@ def _sent(switch: Switch, patch: Patch) -> None:
         switch.apply(put, drop)
 
 
-@given(st.one_of(clusters(), st.just(world.two_tenants()), st.just(Snapshot(host=world.HERE))), _BATCHES)
+@given(_STARTS, _BATCHES)
 @_SETTINGS
 def test_incremental_equals_recompute(start: Snapshot, batches: Batches) -> None:
     program, snapshot = compile(start), start

@@ -195,6 +195,42 @@ def test_cost_follows_the_change(step: Step, groups: int) -> None:
     assert program == compile(new)
 
 
+ROUTED_STEPS: list[tuple[Step, int]] = [
+    (Step(Part.REMOTE, (NetworkKey(3), Mac(3)), world.remote(3, 3, "192.0.2.2", ["10.0.3.8"], router=2)), 1),
+    (Step(Part.REMOTE, (NetworkKey(3), Mac(3)), world.remote(3, 3, "192.0.2.2", ["10.0.3.8"])), 0),
+    (Step(Part.REMOTE, (ONE, Mac(3)), world.remote(1, 3, "192.0.2.2", ["10.0.1.8"], router=2)), 2),
+    (Step(Part.REMOTE, (NetworkKey(5), Mac(3)), world.remote(5, 3, "192.0.2.2", ["10.0.1.8"], router=2)), 2),
+    (Step(Part.REMOTE, (NetworkKey(4), Mac(3)), world.remote(4, 3, "192.0.2.2", ["10.0.4.8"], router=2)), 1),
+    (Step(Part.PORT, 33, None), 1),  # the only one of the tenant that named hv3
+    (Step(Part.PORT, 32, None), 0),  # 12 still names hv2
+    (Step(Part.TENANT, 1, world.tenant(1, l3vni=0)), 6),  # ports 11, 21; hv2, hv3; routes to 12, 32
+    (Step(Part.BINDING, 21, None), 2),  # the port, and its network, of which it was the last here
+    (Step(Part.NETWORK, 3, None), 3),
+]
+
+
+@pytest.mark.parametrize(("step", "groups"), ROUTED_STEPS, ids=lambda value: str(value)[:60])
+def test_cost_of_routes_follows_the_change(step: Step, groups: int) -> None:
+    old = world.routed()
+    new = stepped(old, [step])
+    program, patch = recompile(compile(old), old, new, [step.change()])
+    assert program == compile(new)
+    assert len(patch.groups) == groups
+
+
+def test_a_tenant_comes_and_goes_with_its_first_port() -> None:
+    """All that is known of it elsewhere, networks without a port here among it."""
+    old = world.routed()
+    alone = stepped(old, [Step(Part.BINDING, key, None) for key in (11, 21)])
+    program, patch = recompile(compile(old), old, alone, [Change(Part.BINDING, key) for key in (11, 21)])
+    assert program == compile(alone)
+    gone = {flow.shape.name for _, drop in patch.groups for flow in drop}
+    assert {"route-remote4-over-vtep4", "classify-vrf4", "gateway-expired4"} <= gone
+    back, patch = recompile(program, alone, old, [Change(Part.BINDING, 21), Change(Part.BINDING, 11)])
+    assert back == compile(old)
+    assert {flow.shape.name for put, _ in patch.groups for flow in put} >= gone
+
+
 def test_the_tunnel_takes_a_port_number() -> None:
     """An interface that was a port's, and is the tunnel's with the next run of the switch."""
     old = two_tenants()

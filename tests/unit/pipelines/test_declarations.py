@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.flow import Field, Flow, Match, OutputField, SetField, Shape, Slot
+from model.flow import DecTtl, Field, Flow, Match, OutputField, SetField, Shape, Slot
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.check import Broken, check_declarations, check_filled, check_flows
@@ -43,6 +43,8 @@ def test_a_program_holds() -> None:
     [
         (replace(SHAPE, match=(Match(f.ETH_SRC, 1),)), "matches"),
         (replace(SHAPE, actions=(SetField(f.ETH_SRC, 1),)), "writes"),
+        (replace(SHAPE, actions=(DecTtl(),)), "writes"),
+        (shape("odd", t.ROUTE, 1, (), (), (DecTtl(),), t.CLASSES), "prerequisite"),
         (replace(SHAPE, goto=t.GUARD.number), "next"),
         (replace(SHAPE, goto=t.OUTPUT.number), "next"),
         (replace(SHAPE, table=99), "declared"),
