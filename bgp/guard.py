@@ -12,17 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from bgp.codec import communities, nlri
+from bgp.irb import judge_router
 from bgp.lookup import Lookup
-from model.addresses import (
-    GATEWAY_MAC,
-    Address,
-    format_mac,
-    is_router_mac,
-    is_unicast,
-    link_local,
-    router_mac,
-)
-from model.ids import Mac, NetworkKey, PortKey, Vni
+from bgp.verdict import Case, Refused, targets_tenant, title
+from model.addresses import Address, format_mac, is_unicast, link_local
+from model.ids import Mac, NetworkKey, PortKey
 from model.intent import Hypervisor, Network, Port
 from model.route import MacRoute, MulticastRoute, Route
 from model.snapshot import Snapshot
@@ -54,14 +48,6 @@ class FloodClaim:
 Claim = MacClaim | FloodClaim
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a route is not believed. `code` is stable; `text` names object, rule and remedy."""
-
-    code: str
-    text: str
-
-
 class NotImported:
     """The route concerns no network that this host knows, or is of a type that nothing uses yet."""
 
@@ -85,8 +71,8 @@ def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
     if not isinstance(host, Hypervisor):
         return host
     if isinstance(body, MacRoute):
-        return _judge_mac(snapshot, lookup, _Case(network, host, route), body)
-    return _judge_flood(snapshot, lookup, _Case(network, host, route))
+        return _judge_mac(snapshot, lookup, Case(network, host, route), body)
+    return _judge_flood(snapshot, lookup, Case(network, host, route))
 
 
 def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
@@ -102,16 +88,6 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
         keys = snapshot.by_network.get(claim.network, frozenset())
     bindings = (snapshot.bindings.get(key) for key in keys)
     return any(one is not None and one.active and one.host == name for one in bindings)
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    network: Network
-    host: Hypervisor
-    route: Route
-
-    def who(self) -> str:
-        return f"VTEP {self.host.vtep} (host {self.host.name})"
 
 
 def _network(
@@ -136,7 +112,7 @@ def _network(
             targeted.add(found)
     if labelled is not None:
         found_network = snapshot.networks[labelled]
-        routed = isinstance(body, MacRoute) and _targets_tenant(snapshot, route, found_network)
+        routed = isinstance(body, MacRoute) and targets_tenant(snapshot, route, found_network)
         if labelled in targeted or routed:
             return found_network
     if not targeted and labelled is None:
@@ -145,7 +121,7 @@ def _network(
     if not targeted:
         return Refused(
             "route-target-foreign",
-            f"VNI {vni} is that of network {_name(snapshot, labelled)}, but the route targets are {shown}; "
+            f"VNI {vni} is that of network {title(snapshot, labelled)}, but the route targets are {shown}; "
             f"announce that VNI with {asn}:{vni} only, or look into who sends this",
         )
     if vni is None:
@@ -154,25 +130,12 @@ def _network(
             f"RT-3 with route targets {shown} names no ingress replication tunnel (RFC 7432 section 11.2); "
             "set the sender to ingress replication",
         )
-    names = " ".join(_name(snapshot, key) for key in sorted(targeted))
+    names = " ".join(title(snapshot, key) for key in sorted(targeted))
     return Refused(
         "vni-foreign",
         f"VNI {vni} is not that of network {names}, whose route target {shown} the route bears; "
         "correct the sender's VNI, or look into who sends this",
     )
-
-
-def _l3vni(snapshot: Snapshot, network: Network) -> Vni:
-    """Of the network's tenant; 0 = none, or the tenant is not known yet."""
-    tenant = snapshot.tenants.get(network.tenant)
-    return Vni(0) if tenant is None else tenant.l3vni
-
-
-def _targets_tenant(snapshot: Snapshot, route: Route, network: Network) -> bool:
-    l3vni = _l3vni(snapshot, network)
-    if not l3vni or snapshot.cluster is None:
-        return False
-    return communities.route_target(snapshot.cluster.asn, l3vni) in route.attributes.route_targets
 
 
 def _host(
@@ -217,9 +180,9 @@ def _host(
     return host
 
 
-def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) -> Verdict:
+def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -> Verdict:
     mac = format_mac(body.mac)
-    name = _name(snapshot, case.network.key)
+    name = title(snapshot, case.network.key)
     if not is_unicast(body.mac):
         return Refused(
             "mac-martian", f"{case.who()} announces {mac}, which is no unicast MAC; look into who sends"
@@ -252,7 +215,7 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) 
             f"{case.who()} announces {body.address} for {mac} of port {port.name} in network {name}, "
             f"which has {', '.join(map(str, port.addresses)) or 'no address'}; add the address to the port",
         )
-    router = _judge_router(snapshot, case, body)
+    router = judge_router(snapshot, case, body)
     if isinstance(router, Refused):
         return router
     hung = case.route.attributes
@@ -263,51 +226,9 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) 
     )
 
 
-def _judge_router(snapshot: Snapshot, case: _Case, body: MacRoute) -> Mac | Refused | None:
-    """The MAC under which the VTEP routes to the address; None if it can only be bridged to (RFC 9135 section
-    5.2).
-    """
-    claimed, who, l3vni = case.route.attributes.router_mac, case.who(), _l3vni(snapshot, case.network)
-    if GATEWAY_MAC in (claimed, body.mac):
-        return Refused("gateway-mac", f"{who} claims {format_mac(GATEWAY_MAC)}: no host has it as its own")
-    if body.vni2 is None:
-        return None
-    name = _name(snapshot, case.network.key)
-    if body.vni2 != l3vni:
-        return Refused(
-            "l3vni-foreign",
-            f"{who} gives L3VNI {body.vni2} with a route of network {name}, whose tenant has "
-            f"{l3vni or 'none'}; correct the sender's, or look into who sends this",
-        )
-    if case.host.external:
-        return _judge_foreign_router(snapshot, case)
-    own = router_mac(case.host.router_id)
-    if claimed != own or not _targets_tenant(snapshot, case.route, case.network):
-        return Refused(
-            "router-mac",
-            f"{who} routes for network {name} under {'no MAC' if claimed is None else format_mac(claimed)}; "
-            f"with L3VNI {l3vni} it must send {format_mac(own)} and the L3VNI's route target: look into it",
-        )
-    return own
-
-
-def _judge_foreign_router(snapshot: Snapshot, case: _Case) -> Mac | Refused | None:
-    """Others choose their router MAC themselves; it must be nobody else's."""
-    claimed = case.route.attributes.router_mac
-    if claimed is None or not _targets_tenant(snapshot, case.route, case.network):
-        return None
-    if not is_unicast(claimed) or is_router_mac(claimed):
-        return Refused(
-            "router-mac",
-            f"{case.who()} routes under {format_mac(claimed)}, which is no unicast MAC or one of ours; "
-            "give it another router MAC",
-        )
-    return claimed
-
-
-def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:
+def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: Case) -> Verdict:
     hung = case.route.attributes
-    name = _name(snapshot, case.network.key)
+    name = title(snapshot, case.network.key)
     if hung.pmsi_endpoint != hung.next_hop:
         return Refused(
             "pmsi-endpoint",
@@ -325,11 +246,3 @@ def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:
 def _owns(port: Port, address: Address | None) -> bool:
     """A MAC alone, an address of the port, or the link-local one that its MAC makes."""
     return address is None or address in port.addresses or address == link_local(port.mac)
-
-
-def _name(snapshot: Snapshot, key: NetworkKey | None) -> str:
-    network = None if key is None else snapshot.networks.get(key)
-    if network is None:
-        return "unknown"
-    tenant = snapshot.tenants.get(network.tenant)
-    return f"{network.tenant if tenant is None else tenant.name}/{network.name}"

@@ -24,6 +24,7 @@ from bgp.codec.update import Update
 from bgp.guard import FloodClaim, MacClaim
 from bgp.lookup import Lookup, index, reindex
 from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
+from bgp.verdict import Refused
 from bgp.work import Work, finish, open_table
 from model.addresses import Address
 from model.change import Change
@@ -159,7 +160,7 @@ def _announce(work: Work, ref: Ref, route: Route) -> None:
         old = work.drop_live(ref)
         if not work.peers_of.get(key):
             work.hold(key, Held(old.route, old.claim, peer, None))
-    if isinstance(verdict, guard.Refused):
+    if isinstance(verdict, Refused):
         work.count("refused", 1)
         work.put_refused(ref, Rejected(route, peer, verdict.text, verdict.code))
     else:
@@ -222,7 +223,7 @@ def _rejudge(work: Work, ref: Ref) -> None:
             work.put_live(ref, live.route, verdict)
             return
         work.drop_live(ref)
-        if isinstance(verdict, guard.Refused):
+        if isinstance(verdict, Refused):
             work.count("refused", 1)
             work.put_refused(ref, Rejected(live.route, peer, verdict.text, verdict.code))
     elif refused is not None:
@@ -231,7 +232,7 @@ def _rejudge(work: Work, ref: Ref) -> None:
         if isinstance(verdict, MacClaim | FloodClaim):
             work.put_live(ref, refused.route, verdict)
             work.drop_held(key)
-        elif isinstance(verdict, guard.Refused):
+        elif isinstance(verdict, Refused):
             work.put_refused(ref, Rejected(refused.route, peer, verdict.text, verdict.code))
 
 

@@ -18,8 +18,8 @@ _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _GROUP_BIT: Final = 1 << 40
 BROADCAST: Final = Mac((1 << 48) - 1)
 GATEWAY_MAC: Final = Mac(0x0A0052F10001)
-"""Of every network's anycast gateway, the same on all hosts. Locally administered, and outside `02:`, from which
-ports get theirs."""
+"""Of every network's anycast gateway, the same on all hosts. Locally administered, and outside `02:`, from
+which ports get theirs."""
 _ROUTER: Final = 0x0E52 << 32
 
 
@@ -38,8 +38,8 @@ def format_mac(mac: int) -> str:
 
 
 def router_mac(router_id: int) -> Mac:
-    """The MAC under which a VTEP routes for its tenants (RFC 9135 section 4.1): made from its 32-bit router id,
-    so that it needs no allocation and survives everything.
+    """The MAC under which a VTEP routes for its tenants (RFC 9135 section 4.1): made from its 32-bit router
+    id, so that it needs no allocation and survives everything.
     """
     return Mac(_ROUTER | router_id)
 

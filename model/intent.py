@@ -6,9 +6,12 @@ Place: read from the store, input of every compiler. Must not hold anything obse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+
+_NO_VNI: Final = Vni(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Tenant:
     uid: Uid
     name: str
     key: TenantKey
-    l3vni: Vni = Vni(0)
+    l3vni: Vni = _NO_VNI
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class Network:
     """A layer 2 segment of a tenant: a MAC-VRF with an L2VNI (RFC 8365 section 5).
 
     At most one IPv4 and one IPv6 subnet, in that order. `replicate`: broadcast and multicast are sent
-    head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway answers
-    and routes between the routed networks of the tenant.
+    head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway
+    answers and routes between the routed networks of the tenant.
     """
 
     uid: Uid

@@ -114,8 +114,8 @@ class Route:
 class RemoteMac:
     """What the guard let through for (network, MAC): where it lives and which IPs are its own.
 
-    `router_mac`: the VTEP routes for it under this MAC and the tenant's L3VNI (symmetric IRB, RFC 9135 section
-    5); None = it can only be bridged to.
+    `router_mac`: the VTEP routes for it under this MAC and the tenant's L3VNI (symmetric IRB, RFC 9135
+    section 5); None = it can only be bridged to.
     """
 
     network: NetworkKey

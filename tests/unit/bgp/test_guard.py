@@ -8,8 +8,9 @@ from ipaddress import ip_address
 import pytest
 
 from bgp.codec import communities
-from bgp.guard import NOT_IMPORTED, FloodClaim, MacClaim, Refused, bound, judge
+from bgp.guard import NOT_IMPORTED, FloodClaim, MacClaim, bound, judge
 from bgp.lookup import index
+from bgp.verdict import Refused
 from model.addresses import GATEWAY_MAC, link_local, router_mac
 from model.ids import Mac, Vni
 from model.route import Attributes, MacRoute, MulticastRoute, OpaqueRoute, Route
