@@ -331,3 +331,37 @@ def test_routes_to_odd_addresses_are_none() -> None:
     assert len(list(compile(world.added(base, group)).flows())) == number
     good = world.remote(3, 0x020000000309, "192.0.2.2", ["10.0.3.9"], router=2)
     assert len(list(compile(world.added(base, good)).flows())) == number + 1
+
+
+def seen_by_hv2() -> Snapshot:
+    """The other side of `world.routed`: ports 12 and 32 are here, 11 and 21 on hv1."""
+    nets = (world.routed().networks[world.NetworkKey(n)] for n in (1, 2, 3, 4))
+    snapshot = replace(world.empty(), host=world.HostName("hv2"))
+    snapshot = world.added(snapshot, world.tenant(1), *nets, world.hypervisor("hv2", "192.0.2.2"))
+    for key in (11, 21):
+        one = world.routed_port(key, "hv1")
+        far = world.remote(one.network, one.mac, "192.0.2.1", map(str, one.addresses), router=1)
+        snapshot = world.added(snapshot, one, far)
+    for key in (12, 32):
+        snapshot = world.plugged(snapshot, world.routed_port(key, "hv2"), key, host="hv2")
+    return snapshot
+
+
+def crossed(sent: Sent, source: int) -> Packet:
+    """What comes out of the tunnel where it leads: neither registers nor the outer destination."""
+    inner = {k: v for k, v in sent.packet.items() if not k.startswith(("tun_", "reg"))}
+    return inner | {"in_port": TUNNEL, "tun_id": sent.has("tun_id"), "tun_src": source}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("key", [12, 32])
+def test_there_and_back(key: int, family: int) -> None:
+    """Port 21 and one on hv2, through both programs: two hops each way, the gateway's MAC at both ends."""
+    mine, yours = (to4(21, four(key)), four) if family == 4 else (to6(21, six(key)), six)
+    there = only(send(crossed(only(send(mine)), ip("192.0.2.1")), seen_by_hv2()))
+    assert there.port == key
+    assert fields(there, "eth_src", "eth_dst", "nw_ttl") == (GW, mac(key), 62)
+    answer = to4(key, yours(21)) if family == 4 else to6(key, yours(21))
+    back = only(send(crossed(only(send(answer, seen_by_hv2())), HV2)))
+    assert back.port == 21
+    assert fields(back, "eth_src", "eth_dst", "nw_ttl") == (GW, mac(21), 62)
