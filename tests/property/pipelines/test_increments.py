@@ -12,7 +12,8 @@ from model.flow import Flow, FlowKey
 from model.snapshot import Snapshot
 from pipelines.compile import Program, compile, install, recompile
 from tests.fakes import world
-from tests.fakes.strategies import clusters, steps
+from tests.fakes.steps import steps
+from tests.fakes.strategies import clusters
 from tests.fakes.switch import Switch
 from tests.fakes.world import Step, stepped
 
