@@ -84,6 +84,14 @@ class Expiry:
         self._host = Bucket(HOST_RATE, HOST_BURST, HOST_BURST, clock())
         self._ports: dict[PortKey, Bucket] = {}
         self.counts: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
+
+    def news(self) -> str:
+        """The counts as `name=number ...` if they have changed since the last call; else empty."""
+        if self.counts == self._told:
+            return ""
+        self._told = self.counts.copy()
+        return " ".join(f"{name}={self.counts[name]}" for name in sorted(self.counts))
 
     def answer(self, snapshot: Snapshot, expired: Expired) -> bytes | None:
         """The frame to send back to the port that it came from; None (and counted) if there is none."""

@@ -327,6 +327,8 @@ class Loop:
         self._due.heartbeat = now + self._pace.heartbeat
         around = replace(self._around, alarms=(*self._effects.meter.alarms(), *self._effects.switch.alarms()))
         stated = reporting.judge(self.core, around)
+        if news := self._expiry.news():
+            LOG.info("expired packets host=%s %s", self.core.effective.host, news)
         if stated != self._stated:
             LOG.info(
                 "state host=%s from=%s to=%s reason=%s",

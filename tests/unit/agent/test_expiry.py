@@ -72,6 +72,7 @@ def test_the_gateway_of_the_packets_family_answers_its_sender(expiry: Expiry) ->
         assert frame[:12] == SENDER.to_bytes(6, "big") + GATEWAY_MAC.to_bytes(6, "big")
         assert frame[start:].startswith(ip_address(gateway).packed)
     assert expiry.counts == {"answered": 2}
+    assert (expiry.news(), expiry.news()) == ("answered=2", "")
 
 
 UNROUTED = replace(snapshot().networks[NET], routed=False)
