@@ -93,7 +93,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Relearn:
-    """Ask the speaker for every received route again."""
+    """Ask the speaker again for the received routes with one of these route targets; None: for all.
+
+    By targets, since each new network of a tenant asks: not for what other tenants have.
+    """
+
+    targets: tuple[bytes, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

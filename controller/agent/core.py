@@ -161,18 +161,25 @@ def on_probe_failed(core: Core, vtep: Address) -> Result:
 def _learned(core: Core, steps: Iterable[Callable[[Table], tuple[Table, Outcome]]]) -> Result:
     """Run steps of the learner and commit what came of them at once."""
     table, snapshot, changes = core.table, core.effective, frozenset[Change]()
-    relearn = False
+    outcomes: list[Outcome] = []
     for step in steps:
         table, outcome = step(table)
         snapshot, more = outcome.apply(snapshot)
         changes |= more
-        relearn |= bool(outcome.relearn) or outcome.relearn_all
+        outcomes.append(outcome)
         for fault in outcome.faults:
             LOG.warning("route refused host=%s reason=%s", core.effective.host, fault)
     result = _commit(replace(core, table=table), snapshot, changes)
-    if relearn:
-        return Result(result.core, (*result.commands, commands.Relearn()))
-    return result
+    return Result(result.core, (*result.commands, *_relearn(outcomes)))
+
+
+def _relearn(outcomes: Iterable[Outcome]) -> tuple[commands.Command, ...]:
+    """What the learner asks for, as at most one command."""
+    told = tuple(outcomes)
+    if any(outcome.relearn_all for outcome in told):
+        return (commands.Relearn(None),)
+    targets = tuple(sorted({target for outcome in told for target in outcome.relearn}))
+    return (commands.Relearn(targets),) if targets else ()
 
 
 def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result:
@@ -269,8 +276,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.OpenLinks(_links(new, new, arriving)))
     if announce:
         orders.append(commands.Announce(announce))
-    if outcome.relearn or outcome.relearn_all:
-        orders.append(commands.Relearn())
+    orders += _relearn((outcome,))
     core, asked = _claim(core, binder.claims(new, binder.touched(new, changes)))
     return Result(core, (*orders, *asked, commands.Save()))
 

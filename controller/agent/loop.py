@@ -238,7 +238,7 @@ class Loop:
                 effects.prober.ask(command.vteps)
             case commands.Relearn():
                 if effects.speaker is not None:
-                    effects.speaker.replay()
+                    effects.speaker.replay(command.targets)
             case commands.Audit():
                 self._mend(command.sweep)
             case commands.Save():
