@@ -243,3 +243,21 @@ def test_the_foreign_host_stays_reachable(routing_lab: Routed) -> None:
     for here in (w for w in routing_lab.base.of("red") if w is not foreign):
         for address in foreign.addresses:
             assert ping(here.vm, address, 3).reached, (here.name, address)
+
+
+def test_routing_follows_what_the_network_says(routing_lab: Routed) -> None:
+    """Switched on and off again while everything runs, seen from its own host and from another."""
+    apart, control = routing_lab.extra["red", APART], routing_lab.base.control
+    outcome = control.run("get", "network", APART, "--tenant", "red", "-o", "json")
+    network = json.loads(outcome.stdout)
+    network.pop("status", None)
+    sources = [here for here, _, _ in pairs(routing_lab) if here.host.startswith("hv")]
+    for routed, reached in ((True, True), (False, False)):
+        control.apply([{**network, "spec": {**network["spec"], "routed": routed}}])
+        for here in sources:
+            for address in apart.addresses:
+                until(
+                    f"{here.name} reaches {apart.name} at {address}: {reached}",
+                    lambda h=here, a=address, r=reached: ping(h.vm, a, 1, wait=0.5).reached is r,
+                    60,
+                )
