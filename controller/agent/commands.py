@@ -85,18 +85,8 @@ class EnsureBridge:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """Ask the VTEPs for a sign of life; answers come back as events."""
-
-    vteps: tuple[Address, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Relearn:
-    """Ask the speaker again for the received routes with one of these route targets; None: for all.
-
-    By targets, since each new network of a tenant asks: not for what other tenants have.
-    """
+    """Ask the speaker for received routes again: those with one of these route targets, or all (None)."""
 
     targets: tuple[bytes, ...] | None
 
@@ -123,7 +113,6 @@ Command = (
     | Bind
     | Release
     | EnsureBridge
-    | Probe
     | Relearn
     | Audit
     | Save

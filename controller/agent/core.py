@@ -35,6 +35,9 @@ from pipelines import compile as pipeline
 
 LOG: Final = logging.getLogger(__name__)
 
+Learning = Callable[[Table], tuple[Table, Outcome]]
+"""A step of the learner (see `bgp.learn`)."""
+
 EPOCHS: Final = 1 << 12
 """Accounting epochs wrap here (12 bits of the cookie); 0 is never used."""
 
@@ -138,9 +141,11 @@ def on_session_lost(core: Core) -> Result:
 
 def on_updates(core: Core, updates: Iterable[tuple[str, Update]], now: float) -> Result:
     """Peers said something: (peer, decoded UPDATE) each, in the order of arrival."""
-    return _learned(
-        core, [lambda t, p=peer, u=update: learn.receive(t, p, u, now) for peer, update in updates]
-    )
+
+    def step(peer: str, update: Update) -> Learning:
+        return lambda table: learn.receive(table, peer, update, now)
+
+    return _learned(core, [step(peer, update) for peer, update in updates])
 
 
 def on_peer_up(core: Core, peer: str, now: float) -> Result:
@@ -158,28 +163,16 @@ def on_probe_failed(core: Core, vtep: Address) -> Result:
     return _learned(core, [lambda table: learn.probe_failed(table, vtep)])
 
 
-def _learned(core: Core, steps: Iterable[Callable[[Table], tuple[Table, Outcome]]]) -> Result:
+def _learned(core: Core, steps: Iterable[Learning]) -> Result:
     """Run steps of the learner and commit what came of them at once."""
     table, snapshot, changes = core.table, core.effective, frozenset[Change]()
-    outcomes: list[Outcome] = []
     for step in steps:
         table, outcome = step(table)
         snapshot, more = outcome.apply(snapshot)
         changes |= more
-        outcomes.append(outcome)
-        for fault in outcome.faults:
-            LOG.warning("route refused host=%s reason=%s", core.effective.host, fault)
-    result = _commit(replace(core, table=table), snapshot, changes)
-    return Result(result.core, (*result.commands, *_relearn(outcomes)))
-
-
-def _relearn(outcomes: Iterable[Outcome]) -> tuple[commands.Command, ...]:
-    """What the learner asks for, as at most one command."""
-    told = tuple(outcomes)
-    if any(outcome.relearn_all for outcome in told):
-        return (commands.Relearn(None),)
-    targets = tuple(sorted({target for outcome in told for target in outcome.relearn}))
-    return (commands.Relearn(targets),) if targets else ()
+        for fault in outcome.faults:  # no warning: a peer decides how many there are; the table counts them
+            LOG.debug("UPDATE not understood host=%s reason=%s", core.effective.host, fault)
+    return _commit(replace(core, table=table), snapshot, changes)
 
 
 def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result:
@@ -276,7 +269,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.OpenLinks(_links(new, new, arriving)))
     if announce:
         orders.append(commands.Announce(announce))
-    orders += _relearn((outcome,))
+    if outcome.relearn or outcome.relearn_all:
+        orders.append(commands.Relearn(None if outcome.relearn_all else outcome.relearn))
     core, asked = _claim(core, binder.claims(new, binder.touched(new, changes)))
     return Result(core, (*orders, *asked, commands.Save()))
 

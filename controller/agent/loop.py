@@ -234,8 +234,6 @@ class Loop:
                 effects.keeper.unbind(command.port, command.uid)
             case commands.EnsureBridge():
                 effects.switch.ensure(command.vtep)
-            case commands.Probe():
-                effects.prober.ask(command.vteps)
             case commands.Relearn():
                 if effects.speaker is not None:
                     effects.speaker.replay(command.targets)
