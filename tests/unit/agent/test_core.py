@@ -233,6 +233,8 @@ def test_an_answer_on_a_frozen_host_asks_for_nothing_more() -> None:
     answered = core.on_answer(now, PortKey(2), Binding(PortKey(2), HOST, 0, True))
     assert answered.commands == ()
     assert not answered.core.asked
+
+
 def test_a_network_of_a_tenant_elsewhere_is_asked_for_by_its_route_targets() -> None:
     """Not everything again: each new network of a tenant would cost as much as the whole cluster has."""
     now = running(1)
