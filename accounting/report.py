@@ -124,9 +124,7 @@ def _tenant_uids(connection: sa.Connection, tenant: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _sums(
-    connection: sa.Connection, query: Query, uids: tuple[str, ...]
-) -> tuple[tuple[Row, ...], int]:
+def _sums(connection: sa.Connection, query: Query, uids: tuple[str, ...]) -> tuple[tuple[Row, ...], int]:
     """Rows in order of their names, and the straddling bytes."""
     table = INTERVALS.c
     key, name = _columns(query.by)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from bgp.codec import communities
 from bgp.table import FloodEntity, Token
 from model.change import Change, Part
-from model.ids import HostName, NetworkKey, PortKey
+from model.ids import HostName, NetworkKey, PortKey, TenantKey
 from model.snapshot import Snapshot
 
 
@@ -38,7 +38,7 @@ def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
 
 
 def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tuple[bytes, ...]:
-    """Route targets of networks whose routes were not imported until now."""
+    """Route targets of networks and tenants whose routes were not imported until now."""
     asn = _asn(new)
     if asn is None:
         return ()
@@ -49,6 +49,9 @@ def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tupl
         network, before = new.networks.get(NetworkKey(key)), old.networks.get(NetworkKey(key))
         if network is not None and (everything or before is None or before.vni != network.vni):
             found.add(communities.route_target(asn, network.vni))
+            tenant = new.tenants.get(network.tenant)
+            if tenant is not None and tenant.l3vni:
+                found.add(communities.route_target(asn, tenant.l3vni))
     return tuple(sorted(found))
 
 
@@ -62,6 +65,10 @@ def _of(snapshot: Snapshot, change: Change) -> Iterable[Token]:
         network = snapshot.networks.get(NetworkKey(key))
         if network is not None:
             yield ("vni", network.vni)
+    elif part is Part.TENANT and isinstance(key, int):
+        tenant = snapshot.tenants.get(TenantKey(key))
+        if tenant is not None and tenant.l3vni:
+            yield ("vni", tenant.l3vni)
     elif part is Part.HYPERVISOR and isinstance(key, str):
         host = snapshot.hypervisors.get(HostName(key))
         if host is not None:

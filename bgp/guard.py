@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from bgp.codec import communities, nlri
+from bgp.irb import judge_router
 from bgp.lookup import Lookup
+from bgp.verdict import Case, Refused, targets_tenant, title
 from model.addresses import Address, format_mac, is_unicast, link_local
 from model.ids import Mac, NetworkKey, PortKey
 from model.intent import Hypervisor, Network, Port
@@ -24,9 +26,7 @@ _NO_SEGMENT: Final = bytes(10)
 
 @dataclass(frozen=True, slots=True)
 class MacClaim:
-    """An accepted RT-2. `bound`: the store binds the port to this VTEP now (external hosts have no
-    bindings).
-    """
+    """An accepted RT-2. `router_mac`: the VTEP routes to the address under it (see model.route.RemoteMac)."""
 
     network: NetworkKey
     mac: Mac
@@ -34,6 +34,7 @@ class MacClaim:
     address: Address | None
     sequence: int
     preference: int
+    router_mac: Mac | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,6 @@ class FloodClaim:
 
 
 Claim = MacClaim | FloodClaim
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a route is not believed. `code` is stable; `text` names object, rule and remedy."""
-
-    code: str
-    text: str
 
 
 class NotImported:
@@ -78,8 +71,8 @@ def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
     if not isinstance(host, Hypervisor):
         return host
     if isinstance(body, MacRoute):
-        return _judge_mac(snapshot, lookup, _Case(network, host, route), body)
-    return _judge_flood(snapshot, lookup, _Case(network, host, route))
+        return _judge_mac(snapshot, lookup, Case(network, host, route), body)
+    return _judge_flood(snapshot, lookup, Case(network, host, route))
 
 
 def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
@@ -97,20 +90,13 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
     return any(one is not None and one.active and one.host == name for one in bindings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    network: Network
-    host: Hypervisor
-    route: Route
-
-    def who(self) -> str:
-        return f"VTEP {self.host.vtep} (host {self.host.name})"
-
-
 def _network(
     snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
 ) -> Network | Refused | NotImported:
-    """The one network that both route target and VNI name (RFC 8365 sections 5.1.2 and 5.1.3)."""
+    """The one network that both route target and VNI name (RFC 8365 sections 5.1.2 and 5.1.3).
+
+    The route target of its tenant's L3VNI names it too (RFC 9135 section 5.2), in an RT-2.
+    """
     asn = None if snapshot.cluster is None else snapshot.cluster.asn
     vni = body.vni if isinstance(body, MacRoute) else route.attributes.pmsi_vni
     labelled = None if vni is None else lookup.network(vni)
@@ -124,15 +110,18 @@ def _network(
             and target == communities.route_target(asn, snapshot.networks[found].vni)
         ):
             targeted.add(found)
-    if labelled is not None and labelled in targeted:
-        return snapshot.networks[labelled]
+    if labelled is not None:
+        found_network = snapshot.networks[labelled]
+        routed = isinstance(body, MacRoute) and targets_tenant(snapshot, route, found_network)
+        if labelled in targeted or routed:
+            return found_network
     if not targeted and labelled is None:
         return NOT_IMPORTED
     shown = " ".join(communities.target_text(one) for one in route.attributes.route_targets) or "none"
     if not targeted:
         return Refused(
             "route-target-foreign",
-            f"VNI {vni} is that of network {_name(snapshot, labelled)}, but the route targets are {shown}; "
+            f"VNI {vni} is that of network {title(snapshot, labelled)}, but the route targets are {shown}; "
             f"announce that VNI with {asn}:{vni} only, or look into who sends this",
         )
     if vni is None:
@@ -141,7 +130,7 @@ def _network(
             f"RT-3 with route targets {shown} names no ingress replication tunnel (RFC 7432 section 11.2); "
             "set the sender to ingress replication",
         )
-    names = " ".join(_name(snapshot, key) for key in sorted(targeted))
+    names = " ".join(title(snapshot, key) for key in sorted(targeted))
     return Refused(
         "vni-foreign",
         f"VNI {vni} is not that of network {names}, whose route target {shown} the route bears; "
@@ -191,9 +180,9 @@ def _host(
     return host
 
 
-def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) -> Verdict:
+def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -> Verdict:
     mac = format_mac(body.mac)
-    name = _name(snapshot, case.network.key)
+    name = title(snapshot, case.network.key)
     if not is_unicast(body.mac):
         return Refused(
             "mac-martian", f"{case.who()} announces {mac}, which is no unicast MAC; look into who sends"
@@ -226,16 +215,20 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: _Case, body: MacRoute) 
             f"{case.who()} announces {body.address} for {mac} of port {port.name} in network {name}, "
             f"which has {', '.join(map(str, port.addresses)) or 'no address'}; add the address to the port",
         )
+    router = judge_router(snapshot, case, body)
+    if isinstance(router, Refused):
+        return router
     hung = case.route.attributes
     address = body.address if body.address in port.addresses else None
+    usable = router if address is not None and case.network.routed else None
     return MacClaim(
-        case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference
+        case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference, usable
     )
 
 
-def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:
+def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: Case) -> Verdict:
     hung = case.route.attributes
-    name = _name(snapshot, case.network.key)
+    name = title(snapshot, case.network.key)
     if hung.pmsi_endpoint != hung.next_hop:
         return Refused(
             "pmsi-endpoint",
@@ -253,11 +246,3 @@ def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: _Case) -> Verdict:
 def _owns(port: Port, address: Address | None) -> bool:
     """A MAC alone, an address of the port, or the link-local one that its MAC makes."""
     return address is None or address in port.addresses or address == link_local(port.mac)
-
-
-def _name(snapshot: Snapshot, key: NetworkKey | None) -> str:
-    network = None if key is None else snapshot.networks.get(key)
-    if network is None:
-        return "unknown"
-    tenant = snapshot.tenants.get(network.tenant)
-    return f"{network.tenant if tenant is None else tenant.name}/{network.name}"

@@ -24,12 +24,13 @@ from bgp.codec.update import Update
 from bgp.guard import FloodClaim, MacClaim
 from bgp.lookup import Lookup, index, reindex
 from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
+from bgp.verdict import Refused
 from bgp.work import Work, finish, open_table
 from model.addresses import Address
 from model.change import Change
-from model.ids import NetworkKey
+from model.ids import NetworkKey, Vni
 from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Rejected, Route
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Rejected, RemoteMac, Route
 from model.snapshot import Snapshot
 
 _DEFAULTS: Final = Limits()
@@ -165,7 +166,7 @@ def _announce(work: Work, ref: Ref, route: Route) -> None:
         old = work.drop_live(ref)
         if not work.peers_of.get(key):
             work.hold(key, Held(old.route, old.claim, peer, None))
-    if isinstance(verdict, guard.Refused):
+    if isinstance(verdict, Refused):
         work.count("refused", 1)
         work.put_refused(ref, Rejected(route, peer, verdict.text, verdict.code))
     else:
@@ -241,7 +242,7 @@ def _rejudge(work: Work, ref: Ref) -> None:
             work.put_live(ref, live.route, verdict)
             return
         work.drop_live(ref)
-        if isinstance(verdict, guard.Refused):
+        if isinstance(verdict, Refused):
             work.count("refused", 1)
             work.put_refused(ref, Rejected(live.route, peer, verdict.text, verdict.code))
     elif refused is not None:
@@ -250,7 +251,7 @@ def _rejudge(work: Work, ref: Ref) -> None:
         if isinstance(verdict, MacClaim | FloodClaim):
             work.put_live(ref, refused.route, verdict)
             work.drop_held(key)
-        elif isinstance(verdict, guard.Refused):
+        elif isinstance(verdict, Refused):
             work.put_refused(ref, Rejected(refused.route, peer, verdict.text, verdict.code))
 
 
@@ -262,7 +263,9 @@ def _from_snapshot(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
         if shared is not None:
             network, rd, hung = shared
             hung = replace(hung, sequence=remote.sequence or None)
-            bodies = (MacRoute(rd, remote.mac, address, network.vni) for address in (None, *remote.addresses))
+            found.append(Route(MacRoute(rd, remote.mac, None, network.vni), hung))
+            l3vni, hung = _routing(snapshot, network, remote, hung)
+            bodies = (MacRoute(rd, remote.mac, address, network.vni, l3vni) for address in remote.addresses)
             found.extend(Route(body, hung) for body in bodies)
     for flood in snapshot.floods.values():
         shared = _shared(snapshot, lookup, flood.network, flood.vtep)
@@ -271,6 +274,18 @@ def _from_snapshot(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
             hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
             found.append(Route(MulticastRoute(rd, flood.vtep), hung))
     return found
+
+
+def _routing(
+    snapshot: Snapshot, network: Network, remote: RemoteMac, plain: Attributes
+) -> tuple[Vni | None, Attributes]:
+    """L3VNI and attributes of a remote's routes with addresses (see `bgp.originate`)."""
+    tenant = snapshot.tenants.get(network.tenant)
+    if remote.router_mac is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
+        return None, plain
+    target = communities.route_target(snapshot.cluster.asn, tenant.l3vni)
+    targets = tuple(sorted((*plain.route_targets, target)))
+    return tenant.l3vni, replace(plain, route_targets=targets, router_mac=remote.router_mac)
 
 
 def _shared(

@@ -2,21 +2,23 @@
 
 Place: pure; the agent's loop hands the result to `bgp.client`. Must not know what peers said or what a switch
 holds. RT-2 per port bound here (MAC alone, and MAC with each address: RFC 7432 section 7.2), RT-3 per network
-with such a port (section 7.3), ingress replication (section 11.2). Cost follows the change: `reoriginate`
-touches the ports and networks that the changes name.
+with such a port (section 7.3), ingress replication (section 11.2). MAC with address of a routed network also
+carries the tenant's L3VNI, its route target and this host's router MAC (RFC 9135 section 5). Cost follows
+the change: `reoriginate` touches the ports and networks that the changes name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from immutables import Map
 
 from bgp.codec import communities, nlri
+from model.addresses import Address, router_mac
 from model.change import Change, Part
-from model.ids import NetworkKey, PortKey, Uid
+from model.ids import NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Cluster, Hypervisor, Network, Port
 from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Nlri, Route
 from model.snapshot import Snapshot
@@ -42,11 +44,12 @@ class Originated:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What every route of one network shares."""
+    """What every route of one network shares. `l3vni` None: nothing is routed to it."""
 
     network: Network
     host: Hypervisor
     cluster: Cluster
+    l3vni: Vni | None
 
     @property
     def rd(self) -> bytes:
@@ -61,6 +64,17 @@ class _Origin:
             sequence=sequence or None,
             encapsulations=(communities.VXLAN,),
         )
+
+    def routed(self, plain: Attributes) -> Attributes:
+        """With what lets others route to it (RFC 9135 section 5.1): the VRF's route target, our router MAC.
+
+        Without an L3VNI: as it is.
+        """
+        if self.l3vni is None:
+            return plain
+        target = communities.route_target(self.cluster.asn, self.l3vni)
+        targets = tuple(sorted((*plain.route_targets, target)))
+        return replace(plain, route_targets=targets, router_mac=router_mac(self.host.router_id))
 
 
 def originate(snapshot: Snapshot) -> Originated:
@@ -124,9 +138,18 @@ def _touched(
             networks.add(key)
             ports.update(previous.members.get(key, _NOBODY))
             ports.update(new.by_network.get(key, _NOBODY))
+        elif change.part is Part.TENANT and isinstance(change.key, int):
+            for key in _homes(previous, (old, new), TenantKey(change.key)):
+                ports.update(previous.members[key])
     for port in ports:
         networks.update(s.ports[port].network for s in (old, new) if port in s.ports)
     return ports, networks
+
+
+def _homes(previous: Originated, snapshots: Iterable[Snapshot], tenant: TenantKey) -> set[NetworkKey]:
+    """Networks with routes that are, or were, of the tenant."""
+    found = ((key, s.networks.get(key)) for s in snapshots for key in previous.members)
+    return {key for key, network in found if network is not None and network.tenant == tenant}
 
 
 def _keys(state: Originated, ports: Iterable[PortKey], networks: Iterable[NetworkKey]) -> set[bytes]:
@@ -171,7 +194,9 @@ def _origin(snapshot: Snapshot, network: NetworkKey) -> _Origin | None:
     found, host = snapshot.networks.get(network), snapshot.this()
     if found is None or host is None or snapshot.cluster is None:
         return None
-    return _Origin(found, host, snapshot.cluster)
+    tenant = snapshot.tenants.get(found.tenant)
+    l3vni = tenant.l3vni if tenant is not None and tenant.l3vni and found.routed else None
+    return _Origin(found, host, snapshot.cluster, l3vni)
 
 
 def _keyed(value: Nlri, attributes: Attributes) -> tuple[bytes, Route]:
@@ -186,10 +211,15 @@ def _port_routes(snapshot: Snapshot, key: PortKey) -> tuple[tuple[bytes, Route],
     origin = _origin(snapshot, port.network)
     if origin is None:
         return ()
-    attributes = origin.attributes(snapshot.bindings[key].sequence)
-    return tuple(
-        _keyed(MacRoute(origin.rd, port.mac, address, origin.network.vni), attributes)
-        for address in (None, *port.addresses)
+    plain = origin.attributes(snapshot.bindings[key].sequence)
+    routed = origin.routed(plain)
+
+    def body(address: Address | None, l3vni: Vni | None) -> MacRoute:
+        return MacRoute(origin.rd, port.mac, address, origin.network.vni, l3vni)
+
+    return (
+        _keyed(body(None, None), plain),
+        *(_keyed(body(address, origin.l3vni), routed) for address in port.addresses),
     )
 
 

@@ -16,7 +16,8 @@ def text(route: Route) -> str:
     if isinstance(body, MacRoute):
         address = f" ip {body.address}" if body.address is not None else ""
         moved = f" sequence {said.sequence}" if said.sequence is not None else ""
-        what = f"RT-2 mac {format_mac(body.mac)}{address} vni {body.vni}{moved}"
+        routed = f" l3vni {body.vni2}" if body.vni2 is not None else ""
+        what = f"RT-2 mac {format_mac(body.mac)}{address} vni {body.vni}{routed}{moved}"
     elif isinstance(body, MulticastRoute):
         vni = f" vni {said.pmsi_vni}" if said.pmsi_vni is not None else ""
         what = f"RT-3 originator {body.originator}{vni}"

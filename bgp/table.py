@@ -158,10 +158,12 @@ def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac 
     best = min(contest, key=lambda one: (-one.sequence, -one.preference, address_order(one.vtep)))
     kin = [one for one in (*live, *held) if one.vtep == best.vtep]
     addresses = {one.address for one in kin if one.address is not None}
+    routers = [one.router_mac for one in kin if one in contest and one.router_mac is not None]
     return RemoteMac(
         network=best.network,
         mac=best.mac,
         vtep=best.vtep,
         addresses=tuple(sorted(addresses, key=address_order)),
         sequence=max(one.sequence for one in kin),
+        router_mac=min(routers, default=None),
     )

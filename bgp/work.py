@@ -219,7 +219,7 @@ def _tokens(route: Route) -> tuple[Token, ...]:
     found: list[Token] = [("hop", route.attributes.next_hop)]
     body = route.nlri
     if isinstance(body, MacRoute):
-        vnis.add(body.vni)
+        vnis |= {body.vni, body.vni2}
         found.append(("mac", body.mac))
     elif isinstance(body, MulticastRoute):
         vnis.add(route.attributes.pmsi_vni)

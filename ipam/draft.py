@@ -195,7 +195,8 @@ class Draft:
         """What the object alone may hold."""
         match record:
             case TenantRecord(value):
-                return ((TENANT_KEY, value.key),)
+                routing = ((VNI, value.l3vni),) if value.l3vni else ()
+                return ((TENANT_KEY, value.key), *routing)
             case NetworkRecord(value):
                 return ((NETWORK_KEY, value.key), (VNI, value.vni))
             case PortRecord(value, tenant, network):

@@ -15,7 +15,7 @@ from model.addresses import Prefix
 from model.errors import Conflict, Invalid
 from model.ids import NetworkKey, Vni
 from model.intent import Network
-from model.wanted import Kind, Reference, WantedNetwork
+from model.wanted import Kind, Reference, WantedNetwork, refer
 
 
 def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
@@ -36,6 +36,16 @@ def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
             trial.settle(want, before, _merge(before, want))
 
 
+def reserve_vnis(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
+    """Claim what new networks ask for by value, before tenants are handed L3VNIs from the same numbers.
+
+    Says nothing of clashes: `plan_networks` does.
+    """
+    for want in wanted:
+        if want.vni is not None and (want.tenant, want.name) not in trial.draft.networks:
+            trial.draft.hold((VNI, want.vni), refer(want))
+
+
 def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
     pools = trial.draft.pools
     vni = want.vni
@@ -50,7 +60,7 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
     )
     if want.mtu is not None:
         value = replace(value, mtu=want.mtu)
-    value = replace(value, replicate=bool(want.replicate))
+    value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
     trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
 
 
@@ -62,6 +72,8 @@ def _merge(before: NetworkRecord, want: WantedNetwork) -> NetworkRecord:
         value = replace(value, mtu=want.mtu)
     if want.replicate is not None:
         value = replace(value, replicate=want.replicate)
+    if want.routed is not None:
+        value = replace(value, routed=want.routed)
     labels = before.labels if want.labels is None else want.labels
     return replace(before, value=value, labels=labels)
 

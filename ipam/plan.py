@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipam.contents import Contents
-from ipam.networks import plan_networks
+from ipam.networks import plan_networks, reserve_vnis
 from ipam.ports import plan_ports
 from ipam.roots import plan_classes, plan_hypervisors, plan_tenants
 from ipam.steps import Plan
@@ -47,9 +47,11 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
         )
     trial = Trial(contents, now, new_uid, frozenset(refer(want) for want in wanted))
     ordered = _once(trial, wanted)
+    networks = [w for w in ordered if isinstance(w, WantedNetwork)]
+    reserve_vnis(trial, networks)
     plan_hypervisors(trial, [w for w in ordered if isinstance(w, WantedHypervisor)])
     plan_tenants(trial, [w for w in ordered if isinstance(w, WantedTenant)])
-    plan_networks(trial, [w for w in ordered if isinstance(w, WantedNetwork)])
+    plan_networks(trial, networks)
     plan_classes(trial, [w for w in ordered if isinstance(w, WantedEgressClass)])
     plan_ports(trial, [w for w in ordered if isinstance(w, WantedPort)])
     return trial.finish()

@@ -53,8 +53,9 @@ SITES: Final = range(1 << 16)
 _LOCAL: Final = 0x02 << 40
 """First byte 02: locally administered, individual (IEEE 802 section 8.4)."""
 _SERIAL_BITS: Final = 24
-L2_VNIS: Final = range(10_000, VNIS.stop)
-"""Default range for the VNIs of networks; those below are left to the operator's static requests."""
+FREE_VNIS: Final = range(10_000, VNIS.stop)
+"""Default range for the VNIs of networks (L2) and tenants (L3), which share one number space; those below are
+left to the operator's static requests."""
 
 
 def mac_pool(site: int) -> Pool:
@@ -73,7 +74,7 @@ def defaults(site: int) -> tuple[Pool, ...]:
         Pool(NETWORK_KEY, PoolKind.KEY, NETWORK_KEYS.start, NETWORK_KEYS.stop - 1),
         Pool(PORT_KEY, PoolKind.KEY, PORT_KEYS.start, PORT_KEYS.stop - 1),
         Pool(TENANT_KEY, PoolKind.KEY, TENANT_KEYS.start, TENANT_KEYS.stop - 1),
-        Pool(VNI, PoolKind.VNI, L2_VNIS.start, L2_VNIS.stop - 1),
+        Pool(VNI, PoolKind.VNI, FREE_VNIS.start, FREE_VNIS.stop - 1),
     )
 
 

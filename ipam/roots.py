@@ -9,26 +9,61 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
-from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VTEP
+from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
 from model.errors import Conflict, Invalid
-from model.ids import ClassId, TenantKey
+from model.ids import ClassId, TenantKey, Vni
 from model.intent import EgressClass, Hypervisor, Tenant
 from model.wanted import WantedEgressClass, WantedHypervisor, WantedTenant, refer
 
 
 def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
-    """Key from the pool; labels may change."""
-    for want in wanted:
+    """Key and L3VNI from their pools; labels may change. L3VNIs that are written are claimed before any is
+    handed out. A tenant of an older store, which has none, is given one now.
+    """
+    admitted = [want for want in wanted if _check_l3vni(trial, want, trial.draft.tenants.get(want.name))]
+    for want in admitted:
         before = trial.draft.tenants.get(want.name)
+        l3vni = _l3vni(trial, want, before)
+        if l3vni is None:
+            continue
         if before is None:
             key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
             if key is not None:
-                value = Tenant(trial.new_uid(), want.name, TenantKey(key))
+                value = Tenant(trial.new_uid(), want.name, TenantKey(key), l3vni)
                 trial.settle(want, None, TenantRecord(value, want.labels or ()))
         else:
             labels = before.labels if want.labels is None else want.labels
-            trial.settle(want, before, replace(before, labels=labels))
+            value = replace(before.value, l3vni=l3vni)
+            trial.settle(want, before, replace(before, value=value, labels=labels))
+
+
+def _check_l3vni(trial: Trial, want: WantedTenant, before: TenantRecord | None) -> bool:
+    if want.l3vni is None:
+        return True
+    if before is None or not before.value.l3vni:
+        return trial.hold(want, (VNI, want.l3vni), f"VNI {want.l3vni}", "spec.l3vni")
+    if before.value.l3vni == want.l3vni:
+        return True
+    trial.refuse(
+        Conflict,
+        want,
+        "immutable",
+        f"its L3VNI is {before.value.l3vni} and can't become {want.l3vni}",
+        "Leave spec.l3vni out, or delete the tenant and make it again.",
+        "spec.l3vni",
+    )
+    return False
+
+
+def _l3vni(trial: Trial, want: WantedTenant, before: TenantRecord | None) -> Vni | None:
+    """What it has, what is written, or a free one; None (and a fault) if there is none."""
+    if before is not None and before.value.l3vni:
+        return before.value.l3vni
+    if want.l3vni is not None:
+        return want.l3vni
+    number = trial.allocate(want, trial.draft.pools[VNI], "pool vni", "spec.l3vni")
+    return None if number is None else Vni(number)
 
 
 def plan_classes(trial: Trial, wanted: Sequence[WantedEgressClass]) -> None:

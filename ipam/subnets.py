@@ -1,14 +1,13 @@
 """Subnets: which addresses of a subnet are the network's own, and which may be handed out.
 
-Place: the arithmetic under address pools; pipelines may ask it for the gateway too (through the store's
-values). Must not know networks, ports or what is in use.
+Place: the arithmetic under address pools. Must not know networks, ports or what is in use.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from model.addresses import Address, Prefix
+from model.addresses import Address, Prefix, gateway
 
 WINDOW: Final = 1 << 20
 """Addresses of a subnet, from its start, that are allocated by themselves: a /64 would need 2^54 words.
@@ -18,12 +17,6 @@ Static requests may lie anywhere in the subnet."""
 def size(subnet: Prefix) -> int:
     """Number of addresses, all counted."""
     return int(subnet.num_addresses)
-
-
-def gateway(subnet: Prefix) -> Address:
-    """The first address of the range that hosts may use."""
-    point_to_point = size(subnet) <= 2  # RFC 3021 (/31), RFC 6164 (/127): no network address of its own
-    return subnet.network_address if point_to_point else subnet.network_address + 1
 
 
 def usable(subnet: Prefix) -> range:

@@ -17,6 +17,10 @@ Prefix = IPv4Network | IPv6Network
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _GROUP_BIT: Final = 1 << 40
 BROADCAST: Final = Mac((1 << 48) - 1)
+GATEWAY_MAC: Final = Mac(0x0A0052F10001)
+"""Of every network's anycast gateway, the same on all hosts. Locally administered, and outside `02:`, from
+which ports get theirs."""
+_ROUTER: Final = 0x0E52 << 32
 
 
 def parse_mac(text: str) -> Mac:
@@ -31,6 +35,26 @@ def format_mac(mac: int) -> str:
     """The colon form in lower case."""
     raw = f"{mac:012x}"
     return ":".join(raw[i : i + 2] for i in range(0, 12, 2))
+
+
+def router_mac(router_id: int) -> Mac:
+    """The MAC under which a VTEP routes for its tenants (RFC 9135 section 4.1): made from its 32-bit router
+    id, so that it needs no allocation and survives everything.
+    """
+    return Mac(_ROUTER | router_id)
+
+
+def is_router_mac(mac: int) -> bool:
+    """Whether it is of those that `router_mac` makes."""
+    return mac >> 32 == _ROUTER >> 32
+
+
+def gateway(subnet: Prefix) -> Address:
+    """The first address of the range that hosts may use: the network's own.
+
+    RFC 3021 (/31), RFC 6164 (/127): such a subnet has no network address of its own.
+    """
+    return subnet.network_address if subnet.num_addresses <= 2 else subnet.network_address + 1
 
 
 def is_unicast(mac: int) -> bool:

@@ -70,6 +70,12 @@ class OutputField:
     field: Field
 
 
+@dataclass(frozen=True, slots=True)
+class DecTtl:
+    """Take one from the TTL or hop limit. OVS ends a packet that has only 0 or 1 left, so that a flow before
+    must have taken those away."""
+
+
 class Special(Enum):
     """Outputs that are no port number."""
 
@@ -77,7 +83,7 @@ class Special(Enum):
     CONTROLLER = "controller"
 
 
-Action = SetField | Move | Output | OutputField | Special
+Action = SetField | Move | Output | OutputField | DecTtl | Special
 
 
 @dataclass(frozen=True, slots=True)

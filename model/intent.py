@@ -6,9 +6,12 @@ Place: read from the store, input of every compiler. Must not hold anything obse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+
+_NO_VNI: Final = Vni(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,12 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """A VRF (RFC 9135). `l3vni` 0: none allocated yet (tenants of an older store): then nothing is routed."""
+
     uid: Uid
     name: str
     key: TenantKey
+    l3vni: Vni = _NO_VNI
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class Network:
     """A layer 2 segment of a tenant: a MAC-VRF with an L2VNI (RFC 8365 section 5).
 
     At most one IPv4 and one IPv6 subnet, in that order. `replicate`: broadcast and multicast are sent
-    head-end to the VTEPs of RT-3; otherwise they are dropped and counted.
+    head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway
+    answers and routes between the routed networks of the tenant.
     """
 
     uid: Uid
@@ -44,6 +51,7 @@ class Network:
     subnets: tuple[Prefix, ...] = ()
     mtu: int = 1450
     replicate: bool = False
+    routed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,13 +112,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RemoteMac:
-    """What the guard let through for (network, MAC): where it lives and which IPs are its own."""
+    """What the guard let through for (network, MAC): where it lives and which IPs are its own.
+
+    `router_mac`: the VTEP routes for it under this MAC and the tenant's L3VNI (symmetric IRB, RFC 9135
+    section 5); None = it can only be bridged to.
+    """
 
     network: NetworkKey
     mac: Mac
     vtep: Address
     addresses: tuple[Address, ...]
     sequence: int = 0
+    router_mac: Mac | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class WantedTenant:
     name: str
     labels: Labels | None = None
     where: Where = Where()
+    l3vni: Vni | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class WantedNetwork:
     replicate: bool | None = None
     labels: Labels | None = None
     where: Where = Where()
+    routed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

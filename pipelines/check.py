@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from model.errors import Fault, RingfenceError
-from model.flow import Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
-from pipelines.fields import FIELDS, REGISTERS, Register, prerequisites
+from model.flow import DecTtl, Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
+from pipelines.fields import FIELDS, NW_TTL, REGISTERS, Register, prerequisites
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES
 from pipelines.tables import TABLES, Table
@@ -163,6 +163,8 @@ def _written(action: object) -> Field | None:
     match action:
         case SetField(target, _) | Move(_, target):
             return target
+        case DecTtl():
+            return NW_TTL
         case _:
             return None
 

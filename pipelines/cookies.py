@@ -8,6 +8,8 @@ anything.
       network  network key 16 [15:0]
       port     port key 24 [23:0]
       remote   network key 16 [43:28] | low 28 bits of the MAC [27:0]
+      vrf      tenant key 16 [15:0]
+      expired  tenant key 16 [15:0], packets that the agent gets
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
 """
 
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from model.ids import COOKIE_MARK, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey
+from model.ids import COOKIE_MARK, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 
 MARK_MASK: Final = 0xFFFF << 48
 MARK: Final = COOKIE_MARK << 48
@@ -25,6 +27,7 @@ EPOCHS: Final = range(1 << 12)
 _BODY: Final = (1 << 44) - 1
 _NO_NETWORK: Final = NetworkKey(0)
 _NO_PORT: Final = PortKey(0)
+_NO_TENANT: Final = TenantKey(0)
 
 
 class Kind(IntEnum):
@@ -35,6 +38,8 @@ class Kind(IntEnum):
     PORT = 2
     REMOTE = 3
     ACCOUNT = 4
+    VRF = 5
+    EXPIRED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Cookie:
     cls: ClassId = SAME_NETWORK
     epoch: int = 0
     table: int = 0
+    tenant: TenantKey = _NO_TENANT
 
 
 def host(table: int = 0, cls: int = 0) -> int:
@@ -70,6 +76,16 @@ def remote(key: NetworkKey, mac: Mac) -> int:
     return MARK | Kind.REMOTE << 44 | key << 28 | mac & 0xFFFFFFF
 
 
+def vrf(key: TenantKey) -> int:
+    """A flow of a tenant's routing as a whole, or another host's right to send for it."""
+    return MARK | Kind.VRF << 44 | key
+
+
+def expired(key: TenantKey) -> int:
+    """A flow that hands packets with a used-up TTL to the agent: the packet-in bears this cookie."""
+    return MARK | Kind.EXPIRED << 44 | key
+
+
 def account(key: PortKey, cls: ClassId, epoch: int) -> int:
     """The counter of a port and class. ValueError if `epoch` does not fit into 12 bits."""
     if epoch not in EPOCHS:
@@ -80,7 +96,7 @@ def account(key: PortKey, cls: ClassId, epoch: int) -> int:
 def parse(cookie: int) -> Cookie | None:
     """What a cookie says; None if it is not ours."""
     body, kind = cookie & _BODY, cookie >> 44 & 0xF
-    if cookie >> 48 != COOKIE_MARK or kind > Kind.ACCOUNT:
+    if cookie >> 48 != COOKIE_MARK or kind > Kind.EXPIRED:
         return None
     if kind == Kind.HOST:
         return Cookie(Kind.HOST, cls=ClassId(body >> 8 & 0xFF), table=body & 0xFF)
@@ -90,4 +106,6 @@ def parse(cookie: int) -> Cookie | None:
         return Cookie(Kind.PORT, port=PortKey(body & 0xFFFFFF))
     if kind == Kind.REMOTE:
         return Cookie(Kind.REMOTE, network=NetworkKey(body >> 28), mac=body & 0xFFFFFFF)
+    if kind in (Kind.VRF, Kind.EXPIRED):
+        return Cookie(Kind(kind), tenant=TenantKey(body & 0xFFFF))
     return Cookie(Kind.ACCOUNT, port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)

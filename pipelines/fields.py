@@ -39,6 +39,8 @@ NW_TTL: Final = Field("nw_ttl", 8)
 UDP_SRC: Final = Field("udp_src", 16)
 UDP_DST: Final = Field("udp_dst", 16)
 
+ICMP_TYPE: Final = Field("icmp_type", 8)
+ICMP_CODE: Final = Field("icmp_code", 8)
 ICMPV6_TYPE: Final = Field("icmpv6_type", 8)
 ICMPV6_CODE: Final = Field("icmpv6_code", 8)
 ND_TARGET: Final = Field("nd_target", 128)
@@ -50,10 +52,15 @@ ND_OPTIONS_TYPE: Final = Field("nd_options_type", 8)
 IPV4: Final = 0x0800
 ARP: Final = 0x0806
 IPV6: Final = 0x86DD
+ICMP: Final = 1
 UDP: Final = 17
 ICMPV6: Final = 58
 ARP_REQUEST: Final = 1
 ARP_REPLY: Final = 2
+ECHO_REQUEST: Final = 8
+ECHO_REPLY: Final = 0
+ECHO_REQUEST6: Final = 128
+ECHO_REPLY6: Final = 129
 ROUTER_SOLICITATION: Final = 133
 ROUTER_ADVERTISEMENT: Final = 134
 NEIGHBOR_SOLICITATION: Final = 135
@@ -85,11 +92,19 @@ SOURCE: Final = Register(
     Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "account"
 )
 EXIT: Final = Register(
-    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "resolve", "output"
+    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "output"
 )
 CLASS: Final = Register(Field("reg3", 32), "class", "egress class of the destination", "class", "account")
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS)
+VRF: Final = Register(
+    Field("reg4", 32),
+    "vrf",
+    "key of the tenant whose routed networks the frame may go to, 0 = none",
+    "classify",
+    "arrival",
+)
+
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF)
 
 FIELDS: Final = (
     IN_PORT,
@@ -117,6 +132,8 @@ FIELDS: Final = (
     NW_TTL,
     UDP_SRC,
     UDP_DST,
+    ICMP_TYPE,
+    ICMP_CODE,
     ICMPV6_TYPE,
     ICMPV6_CODE,
     ND_TARGET,
@@ -140,6 +157,7 @@ _IS_IPV4 = (Need(ETH_TYPE, (IPV4,)),)
 _IS_IPV6 = (Need(ETH_TYPE, (IPV6,)),)
 _IS_IP = (Need(ETH_TYPE, (IPV4, IPV6)),)
 _IS_UDP = (*_IS_IP, Need(IP_PROTO, (UDP,)))
+_IS_ICMP = (*_IS_IPV4, Need(IP_PROTO, (ICMP,)))
 _IS_ICMPV6 = (*_IS_IPV6, Need(IP_PROTO, (ICMPV6,)))
 _IS_ND = (
     *_IS_ICMPV6,
@@ -153,6 +171,7 @@ PREREQUISITES: Final[tuple[tuple[Field, tuple[Need, ...]], ...]] = (
     *((f, _IS_IPV6) for f in (IPV6_SRC, IPV6_DST)),
     *((f, _IS_IP) for f in (IP_PROTO, IP_FRAG, NW_TTL)),
     *((f, _IS_UDP) for f in (UDP_SRC, UDP_DST)),
+    *((f, _IS_ICMP) for f in (ICMP_TYPE, ICMP_CODE)),
     *((f, _IS_ICMPV6) for f in (ICMPV6_TYPE, ICMPV6_CODE)),
     *((f, _IS_ND) for f in (ND_TARGET, ND_RESERVED, ND_OPTIONS_TYPE)),
     (ND_SLL, (*_IS_ICMPV6, Need(ICMPV6_TYPE, (NEIGHBOR_SOLICITATION,)), Need(ICMPV6_CODE, (0,)))),

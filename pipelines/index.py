@@ -14,13 +14,15 @@ from immutables import Map
 
 from model.addresses import Address
 from model.change import Change, Part
-from model.ids import HostName, Mac, NetworkKey, PortKey, Uid
+from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import Snapshot
 
+G = TypeVar("G")
 K = TypeVar("K")
 V = TypeVar("V")
 Groups = Map[NetworkKey, Map[K, V]]
+Tenants = Map[TenantKey, Map[K, V]]
 
 _NO_HOSTS: Final[Map[HostName, int]] = Map()
 
@@ -28,12 +30,16 @@ _NO_HOSTS: Final[Map[HostName, int]] = Map()
 @dataclass(frozen=True, slots=True)
 class Index:
     """By network: local ports that can be compiled; how many ports each other host may have there; remote
-    MACs; VTEPs that take replicated frames. A network without entries has no key."""
+    MACs; VTEPs that take replicated frames. By tenant: routed networks; those of them with a local port that
+    can be compiled; in how many of them each other host may have ports. What is empty has no key."""
 
     locals: Groups[PortKey, None] = Map()
     permits: Groups[HostName, int] = Map()
     remotes: Groups[Mac, None] = Map()
     floods: Groups[Address, None] = Map()
+    vrfs: Tenants[NetworkKey, None] = Map()
+    live: Tenants[NetworkKey, None] = Map()
+    senders: Tenants[HostName, int] = Map()
 
 
 def ready(snapshot: Snapshot) -> bool:
@@ -63,6 +69,8 @@ def build(snapshot: Snapshot) -> Index:
     made = Index(remotes=_collect(snapshot.remotes), floods=_collect(snapshot.floods))
     for key in sorted(snapshot.ports):
         made = _admit(made, snapshot, key)
+    for network in sorted(snapshot.networks):
+        made = _join(made, snapshot, network)
     return made
 
 
@@ -70,11 +78,68 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
     """The index of `new` from that of `old`; costs the changes. All plugged ports only if this host or its
     switch came or went."""
     changed = tuple(changes)
-    for key in sorted(ports_of(old, new, changed)):
-        index = _admit(_dismiss(index, old, key), new, key)
+    before, ports = index, sorted(ports_of(old, new, changed))
+    for port in ports:
+        index = _admit(_dismiss(index, old, port), new, port)
     for change in changed:
         index = _learn(index, new, change)
-    return index
+    moved = {
+        NetworkKey(change.key)
+        for change in changed
+        if change.part is Part.NETWORK and isinstance(change.key, int)
+    }
+    for network in sorted(moved):
+        index = _join(_leave(index, before, old, network), new, network)
+    seen = (s.ports[key] for key in ports for s in (old, new) if key in s.ports)
+    return _follow(index, before, new, [one for one in seen if one.network not in moved])
+
+
+def vrf_of(snapshot: Snapshot, network: NetworkKey) -> TenantKey | None:
+    """The tenant between whose networks a network is routed; None if it is not."""
+    found = snapshot.networks.get(network)
+    return found.tenant if found is not None and found.routed else None
+
+
+def _join(index: Index, snapshot: Snapshot, network: NetworkKey) -> Index:
+    """A network is routed from now on, with its ports and the hosts that may send there."""
+    vrf = vrf_of(snapshot, network)
+    if vrf is None:
+        return index
+    senders = index.senders
+    for host in sorted(index.permits.get(network, _NO_HOSTS)):
+        senders = _add(senders, vrf, host, 1)
+    live = _put(index.live, vrf, network, None) if network in index.locals else index.live
+    return replace(index, vrfs=_put(index.vrfs, vrf, network, None), live=live, senders=senders)
+
+
+def _leave(index: Index, before: Index, snapshot: Snapshot, network: NetworkKey) -> Index:
+    """The opposite, from what `before` knew."""
+    vrf = vrf_of(snapshot, network)
+    if vrf is None:
+        return index
+    senders = index.senders
+    for host in sorted(before.permits.get(network, _NO_HOSTS)):
+        senders = _add(senders, vrf, host, -1)
+    cut = _cut(index.vrfs, vrf, network)
+    return replace(index, vrfs=cut, live=_cut(index.live, vrf, network), senders=senders)
+
+
+def _follow(index: Index, before: Index, snapshot: Snapshot, ports: Iterable[Port]) -> Index:
+    """What the change of ports means to their tenants, where their networks stayed what they were."""
+    changed = tuple(ports)
+    live, senders = index.live, index.senders
+    for network in sorted({port.network for port in changed}):
+        vrf = vrf_of(snapshot, network)
+        if vrf is not None:
+            here = network in index.locals
+            live = _put(live, vrf, network, None) if here else _cut(live, vrf, network)
+    for network, host in sorted({(port.network, host) for port in changed for host in port.hosts}):
+        vrf = vrf_of(snapshot, network)
+        was = host in before.permits.get(network, _NO_HOSTS)
+        now = host in index.permits.get(network, _NO_HOSTS)
+        if vrf is not None and was != now:
+            senders = _add(senders, vrf, host, int(now) - int(was))
+    return replace(index, live=live, senders=senders)
 
 
 def ports_of(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[PortKey]:
@@ -145,16 +210,23 @@ def _learn(index: Index, new: Snapshot, change: Change) -> Index:
     return replace(index, floods=floods)
 
 
-def _put(groups: Groups[K, V], network: NetworkKey, item: K, value: V) -> Groups[K, V]:
-    return groups.set(network, groups.get(network, Map()).set(item, value))
+def _add(
+    senders: Tenants[HostName, int], vrf: TenantKey, host: HostName, step: int
+) -> Tenants[HostName, int]:
+    count = senders.get(vrf, _NO_HOSTS).get(host, 0) + step
+    return _put(senders, vrf, host, count) if count else _cut(senders, vrf, host)
 
 
-def _cut(groups: Groups[K, V], network: NetworkKey, item: K) -> Groups[K, V]:
-    group = groups.get(network, Map())
-    if item not in group:
+def _put(groups: Map[G, Map[K, V]], group: G, item: K, value: V) -> Map[G, Map[K, V]]:
+    return groups.set(group, groups.get(group, Map()).set(item, value))
+
+
+def _cut(groups: Map[G, Map[K, V]], group: G, item: K) -> Map[G, Map[K, V]]:
+    members = groups.get(group, Map())
+    if item not in members:
         return groups
-    left = group.delete(item)
-    return groups.set(network, left) if left else groups.delete(network)
+    left = members.delete(item)
+    return groups.set(group, left) if left else groups.delete(group)
 
 
 def _collect(pairs: Iterable[tuple[NetworkKey, K]]) -> Groups[K, None]:

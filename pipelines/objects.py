@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey
 
 
 class Kind(IntEnum):
@@ -21,13 +21,18 @@ class Kind(IntEnum):
     VTEP = 3
     PORT = 4
     REMOTE = 5
+    VRF = 6
+    SUBNETS = 7
+    SENDER = 8
+    ROUTE = 9
 
 
 class Object(NamedTuple):
     """An object by its keys; 0 and empty where a kind has none. A tuple, so that order and hash are cheap.
 
     CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host.
-    PORT: major = port key. REMOTE: major = network key, minor = MAC.
+    PORT: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant key.
+    SUBNETS: major = network key. SENDER: major = tenant key, name = host.
     """
 
     kind: Kind
@@ -62,3 +67,23 @@ def port(key: PortKey) -> Object:
 def remote(key: NetworkKey, mac: Mac) -> Object:
     """A MAC behind a tunnel."""
     return Object(Kind.REMOTE, key, mac)
+
+
+def vrf(key: TenantKey) -> Object:
+    """A tenant that routes on this host, as a whole."""
+    return Object(Kind.VRF, key)
+
+
+def subnets(key: NetworkKey) -> Object:
+    """The gateway addresses and connected prefixes of a network, for all networks of its tenant."""
+    return Object(Kind.SUBNETS, key)
+
+
+def sender(key: TenantKey, host: HostName) -> Object:
+    """The right of another host to send what it routed for a tenant."""
+    return Object(Kind.SENDER, key, 0, host)
+
+
+def route(key: NetworkKey, mac: Mac) -> Object:
+    """The host routes to a MAC behind a tunnel, whether or not its network lives here."""
+    return Object(Kind.ROUTE, key, mac)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from model.addresses import format_mac
-from model.flow import Action, Field, Flow, Move, Output, OutputField, SetField, Shape, Special, Value
+from model.flow import Action, DecTtl, Field, Flow, Move, Output, OutputField, SetField, Shape, Special, Value
 from pipelines import tables
 from pipelines.fields import IN_PORT, IP_FRAG
 
@@ -72,6 +72,8 @@ def _action(action: Action, show: Show) -> str:
             return f"output:{show(IN_PORT, port)}"
         case OutputField(field):
             return f"output:{field.name}"
+        case DecTtl():
+            return "dec_ttl"
         case Special():
             return action.name
 

@@ -30,15 +30,16 @@ _NET = f.NETWORK.field
 _SRC = f.SOURCE.field
 _EXIT = f.EXIT.field
 _CLS = f.CLASS.field
+_VRF = f.VRF.field
 
 CLASSIFY: Final = Table(
     number=0,
     name="classify",
     purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame"
-    " whose outer source is a VTEP that may send this VNI.",
+    " whose outer source is a VTEP that may send this VNI, be it a network's or a tenant's (L3VNI).",
     matches=(f.IN_PORT, f.TUN_ID, f.TUN_SRC, f.TUN_IPV6_SRC, f.VLAN_TCI),
-    writes=(_NET, _SRC),
-    next=("guard", "delivery"),
+    writes=(_NET, _SRC, _VRF),
+    next=("guard", "delivery", "arrival"),
     miss="drop: no port of ours",
 )
 GUARD: Final = Table(
@@ -93,8 +94,9 @@ NEIGHBOURS: Final = Table(
 SERVICES: Final = Table(
     number=3,
     name="services",
-    purpose="Answers ARP for every known address of the network, from the flow itself. Turns neighbour"
-    " solicitations into advertisements for the next table. Nobody is told of its own address.",
+    purpose="Answers ARP for every known address of the network and for its gateway, from the flow itself."
+    " Turns neighbour solicitations into advertisements for the next table. Nobody is told of its own"
+    " address.",
     matches=(
         _NET,
         _SRC,
@@ -120,7 +122,7 @@ SERVICES: Final = Table(
         f.ND_RESERVED,
         f.ND_OPTIONS_TYPE,
     ),
-    next=("advertise", "resolve"),
+    next=("advertise", "gateway", "resolve"),
     miss="drop: neither ARP nor IP",
 )
 ADVERTISE: Final = Table(
@@ -129,12 +131,57 @@ ADVERTISE: Final = Table(
     purpose="Fills in and returns the neighbour advertisement. A table of its own, because OVS allows nd_tll"
     " to be written only where the match says that the message is an advertisement.",
     matches=(_NET, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE, f.ICMPV6_CODE, f.ND_TARGET),
-    writes=(f.ETH_SRC, f.IPV6_SRC, f.ND_TLL),
+    writes=(f.ETH_SRC, f.IPV6_SRC, f.ND_TLL, f.ND_RESERVED),
     next=(),
     miss="drop: solicitation for an address that nobody has",
 )
-RESOLVE: Final = Table(
+GATEWAY: Final = Table(
     number=5,
+    name="gateway",
+    purpose="Takes what is sent to the gateway's MAC. Answers echo requests to any gateway address of the"
+    " tenant, drops what else is for one, hands packets whose TTL is used up to the agent, and has the rest"
+    " routed. Frames to any other MAC are bridged.",
+    matches=(
+        _VRF,
+        f.ETH_DST,
+        f.ETH_TYPE,
+        f.IP_SRC,
+        f.IP_DST,
+        f.IPV6_SRC,
+        f.IPV6_DST,
+        f.IP_PROTO,
+        f.NW_TTL,
+        f.ICMP_TYPE,
+        f.ICMP_CODE,
+        f.ICMPV6_TYPE,
+        f.ICMPV6_CODE,
+    ),
+    writes=(
+        f.ETH_SRC,
+        f.ETH_DST,
+        f.IP_SRC,
+        f.IP_DST,
+        f.IPV6_SRC,
+        f.IPV6_DST,
+        f.NW_TTL,
+        f.ICMP_TYPE,
+        f.ICMPV6_TYPE,
+    ),
+    next=("route", "resolve"),
+    miss="continue as a bridged frame",
+)
+ROUTE: Final = Table(
+    number=6,
+    name="route",
+    purpose="Finds the next hop within the tenant: a host route for each known address, whatever its network,"
+    " and below them the connected prefixes, where nobody else lives.",
+    matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("class",),
+    miss="drop: no route, there is no way out of the tenant",
+)
+RESOLVE: Final = Table(
+    number=7,
     name="resolve",
     purpose="Finds where the destination MAC of this network lives: a local port, or a VTEP.",
     matches=(_NET, _SRC, f.ETH_DST),
@@ -143,7 +190,7 @@ RESOLVE: Final = Table(
     miss="drop: unknown unicast",
 )
 CLASSES: Final = Table(
-    number=6,
+    number=8,
     name="class",
     purpose="Finds the egress class of the destination: the network's own subnets, then the declared"
     " prefixes, longest first: priority 500 or 100 and the length of the prefix.",
@@ -153,7 +200,7 @@ CLASSES: Final = Table(
     miss="continue as everything else",
 )
 ACCOUNT: Final = Table(
-    number=7,
+    number=9,
     name="account",
     purpose="Counts for the bill: one flow per port and class, which nothing else ever touches. From here on"
     " nothing drops.",
@@ -163,7 +210,7 @@ ACCOUNT: Final = Table(
     miss="drop: a class without a counter",
 )
 OUTPUT: Final = Table(
-    number=8,
+    number=10,
     name="output",
     purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
     " and to the VTEPs of the network.",
@@ -173,14 +220,35 @@ OUTPUT: Final = Table(
     miss="drop: never reached, resolve lets no group frame by that has no flow here",
 )
 DELIVERY: Final = Table(
-    number=9,
+    number=11,
     name="delivery",
     purpose="Hands frames of the tunnel to local ports of their network, and never back to a tunnel (split"
-    " horizon).",
-    matches=(_NET, f.ETH_DST),
+    " horizon). Nobody out there speaks as the gateway, which is on every host, or asks for it.",
+    matches=(
+        _NET,
+        f.ETH_SRC,
+        f.ETH_DST,
+        f.ETH_TYPE,
+        f.ARP_SPA,
+        f.ARP_TPA,
+        f.IP_PROTO,
+        f.ICMPV6_TYPE,
+        f.ICMPV6_CODE,
+        f.ND_TARGET,
+    ),
     writes=(),
     next=(),
     miss="drop: unknown unicast",
+)
+ARRIVAL: Final = Table(
+    number=12,
+    name="arrival",
+    purpose="Routes packets that another VTEP routed here (RFC 9135 section 5.2) to local ports of the"
+    " tenant, if they are sent to this host's router MAC, and never back to a tunnel.",
+    matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
+    writes=(f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=(),
+    miss="drop: no local port's address, or not for this router",
 )
 
 TABLES: Final = (
@@ -189,11 +257,14 @@ TABLES: Final = (
     NEIGHBOURS,
     SERVICES,
     ADVERTISE,
+    GATEWAY,
+    ROUTE,
     RESOLVE,
     CLASSES,
     ACCOUNT,
     OUTPUT,
     DELIVERY,
+    ARRIVAL,
 )
 
 

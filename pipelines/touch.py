@@ -12,11 +12,11 @@ from typing import Any
 from immutables import Map
 
 from model.change import Change, Part
-from model.ids import ClassId, HostName, NetworkKey
+from model.ids import ClassId, HostName, NetworkKey, TenantKey
 from model.intent import Port
 from model.snapshot import Snapshot
 from pipelines import objects as o
-from pipelines.index import Index, ports_of
+from pipelines.index import Index, ports_of, vrf_of
 
 
 def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
@@ -26,6 +26,8 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
     for network in index.locals:
         found |= _of_network(network, index)
         found.update(o.port(key) for key in index.locals[network])
+    for vrf in index.live:
+        found |= _of_vrf(vrf, index)
     return found
 
 
@@ -44,6 +46,7 @@ def touched(
         for port in (old.ports.get(key), new.ports.get(key)):
             if port is not None:
                 found |= _around(port, before, after)
+                found |= _around_vrf(port, old, new, before, after)
     return found
 
 
@@ -58,6 +61,19 @@ def _of_network(network: NetworkKey, index: Index) -> set[o.Object]:
     found.update(o.vtep(network, host) for host in index.permits.get(network, Map()))
     found.update(o.remote(network, mac) for mac in index.remotes.get(network, Map()))
     return found
+
+
+def _of_vrf(vrf: TenantKey, index: Index) -> set[o.Object]:
+    """What a tenant has on this host in order to route, but for its ports."""
+    found = {o.vrf(vrf)}
+    found.update(o.sender(vrf, host) for host in index.senders.get(vrf, Map()))
+    for network in index.vrfs.get(vrf, Map()):
+        found |= _routes_to(network, index)
+    return found
+
+
+def _routes_to(network: NetworkKey, index: Index) -> set[o.Object]:
+    return {o.subnets(network), *(o.route(network, mac) for mac in index.remotes.get(network, Map()))}
 
 
 def _around(port: Port, before: Index, after: Index) -> set[o.Object]:
@@ -75,23 +91,61 @@ def _around(port: Port, before: Index, after: Index) -> set[o.Object]:
     return {o.network(network), *(o.vtep(network, host) for host in port.hosts)}
 
 
+def _around_vrf(port: Port, old: Snapshot, new: Snapshot, before: Index, after: Index) -> set[o.Object]:
+    """The same for the port's tenant: the first local port of all its routed networks brings the others."""
+    found: set[o.Object] = set()
+    for vrf in _vrfs(port.network, old, new):
+        found |= _dawn(vrf, before, after)
+        if vrf in before.live or vrf in after.live:
+            found.update(o.sender(vrf, host) for host in port.hosts)
+    return found
+
+
+def _vrfs(network: NetworkKey, old: Snapshot, new: Snapshot) -> tuple[TenantKey, ...]:
+    found = {vrf for snapshot in (old, new) if (vrf := vrf_of(snapshot, network)) is not None}
+    return tuple(sorted(found))
+
+
+def _dawn(vrf: TenantKey, before: Index, after: Index) -> set[o.Object]:
+    """All that a tenant has here, if it comes or goes."""
+    if (vrf in before.live) == (vrf in after.live):
+        return set()
+    return _of_vrf(vrf, before) | _of_vrf(vrf, after)
+
+
 def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: Change) -> set[o.Object]:
     key: Any = change.key
     match change.part:
         case Part.NETWORK:  # its VNI is in the flows of every VTEP and remote MAC
-            return _of_network(key, before) | _of_network(key, after)
+            here = _of_network(key, before) | _of_network(key, after)
+            return here | _by_network(old, new, before, after, key)
+        case Part.TENANT:  # its L3VNI, without which nothing comes from afar, is in the same ones
+            ports = {o.port(port) for network in after.live.get(key, Map()) for port in after.locals[network]}
+            return _of_vrf(key, before) | _of_vrf(key, after) | ports
         case Part.CLASS:
             return _by_class(old, new, before, after, key)
         case Part.HYPERVISOR:
             return _by_host(key, before) | _by_host(key, after)
         case Part.REMOTE:
-            return {o.remote(*key)}
+            return {o.remote(*key), o.route(*key)}
         case Part.FLOOD:
             return {o.network(key[0])}
         case _:
             # PORT, BINDING, INTERFACE, EPOCH: see `ports_of`. SWITCH: see `_everywhere`. No flow holds
-            # anything of CLUSTER or TENANT.
+            # anything of CLUSTER.
             return set()
+
+
+def _by_network(
+    old: Snapshot, new: Snapshot, before: Index, after: Index, network: NetworkKey
+) -> set[o.Object]:
+    """Routed or not, and for whom: its host routes, and the hosts that may send because of it alone."""
+    found = _routes_to(network, before) | _routes_to(network, after)
+    for vrf in _vrfs(network, old, new):
+        found |= _dawn(vrf, before, after)
+        for index in (before, after):
+            found.update(o.sender(vrf, host) for host in index.permits.get(network, Map()))
+    return found
 
 
 def _by_class(old: Snapshot, new: Snapshot, before: Index, after: Index, key: ClassId) -> set[o.Object]:
@@ -105,4 +159,6 @@ def _by_class(old: Snapshot, new: Snapshot, before: Index, after: Index, key: Cl
 
 def _by_host(host: HostName, index: Index) -> set[o.Object]:
     """The networks of this hypervisor are few, however many the cluster has."""
-    return {o.vtep(n, host) for n in index.locals if host in index.permits.get(n, Map())}
+    found = {o.vtep(n, host) for n in index.locals if host in index.permits.get(n, Map())}
+    found.update(o.sender(vrf, host) for vrf in index.live if host in index.senders.get(vrf, Map()))
+    return found

@@ -176,7 +176,9 @@ def _decode(kind: Any, raw: Any) -> Any:
         return _decode(next(o for o in options if o is not type(None)), raw)
     if is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{f.name: _decode(hints[f.name], raw[f.name]) for f in fields(kind)})  # type: ignore[operator]
+        # A field that the writer did not know has its default: the file of an older version is still good.
+        known = (f.name for f in fields(kind) if f.name in raw)
+        return kind(**{name: _decode(hints[name], raw[name]) for name in known})  # type: ignore[operator]
     if not isinstance(raw, kind):
         raise TypeError(f"{raw!r} is no {kind.__name__}")
     return raw

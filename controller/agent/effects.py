@@ -13,6 +13,7 @@ from typing import Protocol
 from immutables import Map
 
 from controller.agent.commands import Sweep
+from controller.agent.expiry import Post
 from controller.agent.switching import Found
 from model.addresses import Address
 from model.change import Patch
@@ -77,3 +78,4 @@ class Effects:
     speaker: Speaker | None
     keeper: Keeper
     prober: Prober
+    post: Post

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bgp import client
+from controller.agent.expiry import Expired
 from controller.agent.state import Seen
 from controller.store.view import Batch
 from model.addresses import Address
@@ -53,4 +54,4 @@ class Stop:
     """End the loop."""
 
 
-Event = Batch | Inventory | SessionUp | SessionDown | Answered | Silent | Stop | client.Event
+Event = Batch | Inventory | SessionUp | SessionDown | Answered | Silent | Expired | Stop | client.Event

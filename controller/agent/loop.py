@@ -29,6 +29,7 @@ from controller.agent.events import (
     Silent,
     Stop,
 )
+from controller.agent.expiry import Expired, Expiry
 from controller.agent.switching import Found
 from controller.store.view import Batch
 from model.errors import RingfenceError
@@ -102,6 +103,7 @@ class Loop:
         self._stated: tuple[State, str] = (State.STARTING, "")
         self._since_ms = wall()
         self._stopping = False
+        self._expiry = Expiry(clock)
 
     def run(self) -> None:
         """Until a Stop event."""
@@ -157,6 +159,9 @@ class Loop:
                 self._become(core.on_answer(self.core, event.port, event.answer))
             case Silent():
                 self._become(core.on_probe_failed(self.core, event.vtep))
+            case Expired():
+                self._answer_expired(event)
+                return  # nothing of it is reported, or a workload could make reports
             case client.PeerUp():
                 self._peer(event.peer, "up")
                 self._become(core.on_peer_up(self.core, event.peer, self._clock()))
@@ -188,6 +193,11 @@ class Loop:
             self._events.put(SessionDown(str(error)))
             return
         self._become(core.on_session(self.core, epochs))
+
+    def _answer_expired(self, event: Expired) -> None:
+        frame = self._expiry.answer(self.core.effective, event)
+        if frame is not None:
+            self._effects.post.send(event.in_port, frame)
 
     def _peer(self, peer: str, now: str) -> None:
         LOG.info("BGP peer host=%s peer=%s state=%s", self.core.effective.host, peer, now)
@@ -335,6 +345,8 @@ class Loop:
         self._due.heartbeat = now + self._pace.heartbeat
         around = replace(self._around, alarms=(*self._effects.meter.alarms(), *self._effects.switch.alarms()))
         stated = reporting.judge(self.core, around)
+        if news := self._expiry.news():
+            LOG.info("expired packets host=%s %s", self.core.effective.host, news)
         if stated != self._stated:
             LOG.info(
                 "state host=%s from=%s to=%s reason=%s",

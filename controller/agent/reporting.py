@@ -112,18 +112,39 @@ def _evpn(core: Core, around: Circumstance) -> EvpnReport:
 
 
 def missing(snapshot: Snapshot) -> int:
-    """Routes that the store lets expect in networks that live here, and that have not come.
+    """Routes that the store lets expect here, and that have not come.
 
-    Of a port that one of our agents has: its MAC with all its addresses, and its host's RT-3. Of a port on an
-    external host: its MAC alone, since such a host says addresses only once it has learned them.
+    In networks that live here, of a port that one of our agents has: its MAC with all its addresses, and its
+    host's RT-3. Of a port on an external host: its MAC alone, since such a host says addresses only once it
+    has learned them. In other routed networks of the same tenants: the addresses alone, with a router MAC.
     """
-    return sum(_missing_in(snapshot, key) for key in snapshot.by_network)
+    local = {key for key in snapshot.by_network if _lives_in(snapshot, key)}
+    tenants = {snapshot.networks[key].tenant for key in local if key in snapshot.networks}
+    far = (k for k, n in snapshot.networks.items() if n.tenant in tenants and k not in local)
+    return sum(_missing_in(snapshot, key) for key in local) + sum(_missing_far(snapshot, key) for key in far)
+
+
+def _lives_in(snapshot: Snapshot, network: NetworkKey) -> bool:
+    return any(snapshot.bound_here(key) for key in snapshot.by_network[network])
+
+
+def _missing_far(snapshot: Snapshot, key: NetworkKey) -> int:
+    """Host routes (RFC 9135 section 5) to a network that has no port here."""
+    network = snapshot.networks[key]
+    tenant = snapshot.tenants.get(network.tenant)
+    if not network.routed or tenant is None or not tenant.l3vni:
+        return 0
+    count = 0
+    for port in snapshot.ports_of(key):
+        binding, remote = snapshot.bindings.get(port.key), snapshot.remotes.get((key, port.mac))
+        if binding is not None and binding.active and port.addresses:
+            reached = remote is not None and remote.router_mac is not None
+            count += not reached or not set(port.addresses) <= set(remote.addresses if remote else ())
+    return count
 
 
 def _missing_in(snapshot: Snapshot, network: NetworkKey) -> int:
     ports = snapshot.ports_of(network)
-    if not any(snapshot.bound_here(p.key) for p in ports):
-        return 0
     count, places = 0, set()
     for port in ports:
         binding, remote = snapshot.bindings.get(port.key), snapshot.remotes.get((network, port.mac))

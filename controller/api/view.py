@@ -51,9 +51,9 @@ def document(record: Record, contents: Contents, states: Mapping[tuple[str, str]
     match record:
         case TenantRecord(value, labels):
             networks = len(contents.networks_of.get(value.name, ()))
-            return _document(
-                Kind.TENANT, value.name, None, value.uid, labels, {}, {"key": value.key, "networks": networks}
-            )
+            routing: Document = {"l3vni": value.l3vni} if value.l3vni else {}
+            counts: Document = {"key": value.key, "networks": networks}
+            return _document(Kind.TENANT, value.name, None, value.uid, labels, routing, counts)
         case NetworkRecord():
             return _network(record, contents)
         case PortRecord():
@@ -91,6 +91,7 @@ def _network(record: NetworkRecord, contents: Contents) -> Document:
         "vni": value.vni,
         "mtu": value.mtu,
         "replicate": value.replicate,
+        "routed": value.routed,
     }
     status = {"key": value.key, "ports": len(contents.members.get((record.tenant, value.name), ()))}
     return _document(Kind.NETWORK, value.name, record.tenant, value.uid, record.labels, spec, status)

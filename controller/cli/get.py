@@ -51,7 +51,8 @@ def _print(session: Session, value: Value) -> None:
 
 
 def _tenant(item: Value) -> list[str]:
-    return [item["metadata"]["name"], str(item["status"]["networks"]), _labels(item)]
+    l3vni = item.get("spec", {}).get("l3vni", "-")
+    return [item["metadata"]["name"], str(l3vni), str(item["status"]["networks"]), _labels(item)]
 
 
 def _network(item: Value) -> list[str]:
@@ -62,6 +63,7 @@ def _network(item: Value) -> list[str]:
         str(spec["vni"]),
         _words(spec["subnets"]),
         str(spec["mtu"]),
+        "yes" if spec["routed"] else "no",
         str(item["status"]["ports"]),
     ]
 
@@ -106,8 +108,8 @@ def _words(values: list[str]) -> str:
 
 
 TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
-    "Tenant": (("name", "networks", "labels"), _tenant),
-    "Network": (("tenant", "name", "vni", "subnets", "mtu", "ports"), _network),
+    "Tenant": (("name", "l3vni", "networks", "labels"), _tenant),
+    "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),
     "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
     "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),

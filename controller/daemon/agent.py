@@ -25,6 +25,7 @@ from bgp.table import Limits
 from controller.agent import core, disk
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
+from controller.agent.expiry import Expired
 from controller.agent.keeper import Keeper
 from controller.agent.loop import Loop, Pace
 from controller.agent.meter import Meter, read_boot_id
@@ -193,9 +194,12 @@ class _Hands:
             on_up=lambda _: put(SessionUp()),
             on_down=lambda reason: put(SessionDown(reason)),
             on_port=lambda *_: None,  # the switch database says the same, with the iface-id
+            on_packet=lambda cookie, port, frame: put(Expired(cookie, port, frame)),
         )
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
-        self.effects = Effects(self._switching, self._metering, self._speaker, self._keeper, self._probing)
+        self.effects = Effects(
+            self._switching, self._metering, self._speaker, self._keeper, self._probing, self._session
+        )
 
     def __enter__(self) -> _Hands:
         return self

@@ -331,11 +331,19 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
     tenant = get("metadata.tenant")
     match draft.kind:
         case Kind.TENANT:
-            return WantedTenant(name, labels, where)
+            return WantedTenant(name, labels, where, get("spec.l3vni"))
         case Kind.NETWORK if tenant:
             subnets = get("spec.subnets")
             return WantedNetwork(
-                tenant, name, subnets, get("spec.vni"), get("spec.mtu"), get("spec.replicate"), labels, where
+                tenant,
+                name,
+                subnets,
+                get("spec.vni"),
+                get("spec.mtu"),
+                get("spec.replicate"),
+                labels,
+                where,
+                get("spec.routed"),
             )
         case Kind.PORT if tenant and get("spec.network"):
             return WantedPort(

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from controller.manifest.tree import Scalar, Sort, show
-from model.addresses import BROADCAST, Address, Prefix, is_unicast, parse_mac
+from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_mac, is_unicast, parse_mac
 from model.ids import VNIS, HostName, Mac, Vni
 
 MTUS: Final = range(576, 9217)
@@ -155,6 +155,8 @@ def read_mac(node: Scalar) -> Mac:
             f"{text} is a group or zero address",
             "The first octet must be even; use 02:... for your own.",
         )
+    if mac == GATEWAY_MAC or is_router_mac(mac):
+        raise Misfit("mac-reserved", f"{text} is that of a gateway or router", "Use 02:... for your own.")
     return mac
 
 

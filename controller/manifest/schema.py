@@ -85,7 +85,22 @@ _LABELS: Final = FieldRule(
 )
 
 TENANT: Final = KindRule(
-    Kind.TENANT, "tenants", ("t",), "A customer. Tenants never see each other.", (_NAME, _LABELS)
+    Kind.TENANT,
+    "tenants",
+    ("t",),
+    "A customer: a routing table of its own. Tenants never see each other.",
+    (
+        _NAME,
+        _LABELS,
+        FieldRule(
+            "spec",
+            "l3vni",
+            readers.read_vni,
+            "VXLAN network identifier of its routed traffic, 1 to 16777215, no network's; given a free one if"
+            " left out. Can't be changed.",
+            "6001",
+        ),
+    ),
 )
 NETWORK: Final = KindRule(
     Kind.NETWORK,
@@ -120,6 +135,13 @@ NETWORK: Final = KindRule(
             readers.read_flag,
             "Send broadcast and multicast to every host of the network (default false: dropped and counted).",
             "false",
+        ),
+        FieldRule(
+            "spec",
+            "routed",
+            readers.read_flag,
+            "The gateway answers and routes to the tenant's other routed networks (default true).",
+            "true",
         ),
     ),
 )

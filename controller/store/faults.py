@@ -17,6 +17,9 @@ _DUPLICATE: Final = re.compile(
     re.DOTALL,
 )
 
+_NAMING: Final = ("address", "name", "key", "vni", "value")
+"""Columns that tell people which row is meant, the best first."""
+
 
 class Raced(Conflict):
     """Another writer was faster: what this write was planned on is no longer so. Plan again and retry."""
@@ -58,7 +61,7 @@ def _translate(operation: dict[str, Any], error: str, details: str) -> Ringfence
         )
     if error == "duplicate uuid":
         row = operation.get("row", {})
-        named = str(row.get("address") or row.get("name") or row.get("key") or row.get("value") or "row")
+        named = next((str(row[column]) for column in _NAMING if row.get(column)), "row")
         message = f"another writer has made {table} {named} meanwhile"
         return Raced(Fault(f"{table} {named}", "changed-meanwhile", message, "Try again."))
     if error == "referential integrity violation":

@@ -21,7 +21,7 @@ from controller.store.records import (
     TenantRecord,
 )
 from ipam.steps import Plan, Step, Verb
-from model.ids import HostName, Uid
+from model.ids import HostName, Uid, Vni
 from model.intent import Network
 from model.wanted import Kind
 
@@ -177,6 +177,7 @@ def _needs_calm(step: Step) -> bool:
 
 def _insert(record: Record, parents: _Parents) -> Iterator[Operation]:
     yield insert(_table(record), _uid(record), _columns(record, parents))
+    yield from _claim_vni(_vni(record))
     if isinstance(record, PortRecord):
         yield from _addresses(record, parents, frozenset())
 
@@ -188,6 +189,9 @@ def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operat
     table, uid = _table(before), _uid(before)
     yield wait(table, by_uid(uid), changed, [{column: old[column] for column in changed}])
     yield update(table, uid, {column: new[column] for column in changed})
+    if _vni(before) != _vni(after):
+        yield from _release_vni(_vni(before))
+        yield from _claim_vni(_vni(after))
     if isinstance(before, PortRecord) and isinstance(after, PortRecord):
         yield from _addresses(before, parents, frozenset(after.value.addresses), gone=True)
         yield from _addresses(after, parents, frozenset(before.value.addresses))
@@ -197,7 +201,33 @@ def _delete(record: Record, parents: _Parents) -> Iterator[Operation]:
     if isinstance(record, PortRecord):
         yield from _addresses(record, parents, frozenset(), gone=True)
         yield delete("Binding", binding_uid(record.value.uid))
+    yield from _release_vni(_vni(record))
     yield delete(_table(record), _uid(record))
+
+
+def _vni(record: Record) -> Vni:
+    """What it claims of the number space that L2VNIs and L3VNIs share; 0 = nothing."""
+    match record:
+        case TenantRecord(value):
+            return value.l3vni
+        case NetworkRecord(value):
+            return value.vni
+        case _:
+            return Vni(0)
+
+
+def _claim_vni(vni: Vni) -> Iterator[Operation]:
+    """A row whose id follows from the VNI: of two writers that take it, as L2VNI or L3VNI, one is refused.
+
+    Networks of before 1.2.0 have none: every plan has seen them.
+    """
+    if vni:
+        yield insert("Vni_Claim", row_uid("Vni_Claim", str(vni)), {"vni": vni})
+
+
+def _release_vni(vni: Vni) -> Iterator[Operation]:
+    if vni:
+        yield delete("Vni_Claim", row_uid("Vni_Claim", str(vni)))
 
 
 def _addresses(

@@ -23,6 +23,7 @@ Row = Mapping[str, Any]
 Columns = dict[str, Any]
 
 _NO_TIME: Final = ""
+_ABSENT: Final = ["set", []]
 
 
 def texts(value: Any) -> tuple[str, ...]:
@@ -37,6 +38,15 @@ def texts(value: Any) -> tuple[str, ...]:
 def text_set(items: Iterable[str]) -> list[Any]:
     """A set of strings as OVSDB's JSON. Inverse of texts."""
     return ["set", list(items)]
+
+
+def optional(value: Any) -> Any:
+    """The value of an optional scalar; None if it is absent (`["set", []]`)."""
+    if isinstance(value, list):
+        if value != _ABSENT:
+            raise ValueError(f"{value!r} is no optional value")
+        return None
+    return value
 
 
 def reference(value: Any) -> Uid:
@@ -78,7 +88,7 @@ def hypervisor(row: Row) -> Hypervisor:
 
 def tenant(uid: Uid, row: Row) -> Tenant:
     """Table Tenant."""
-    return Tenant(uid, str(row["name"]), TenantKey(int(row["key"])))
+    return Tenant(uid, str(row["name"]), TenantKey(int(row["key"])), Vni(int(optional(row["l3vni"]) or 0)))
 
 
 def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
@@ -92,6 +102,7 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         subnets=tuple(sorted((ip_network(s) for s in texts(row["subnets"])), key=_rank)),
         mtu=int(row["mtu"]),
         replicate=bool(row["replicate"]),
+        routed=optional(row["routed"]) is not False,
     )
 
 
@@ -157,7 +168,8 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
 
 def tenant_columns(value: Tenant, tags: Labels) -> Columns:
     """Inverse of tenant."""
-    return {"name": value.name, "key": value.key, "labels": _map(tags)}
+    l3vni = value.l3vni or _ABSENT
+    return {"name": value.name, "key": value.key, "l3vni": l3vni, "labels": _map(tags)}
 
 
 def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
@@ -170,6 +182,8 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         "subnets": text_set(str(s) for s in value.subnets),
         "mtu": value.mtu,
         "replicate": value.replicate,
+        # Absent = true, as rows of before 1.2.0 have it: one value has one form, which `wait`s compare.
+        "routed": _ABSENT if value.routed else False,
         "labels": _map(tags),
     }
 

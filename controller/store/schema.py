@@ -16,8 +16,9 @@ from typing import Any, Final
 from controller.store.records import DATABASE, REPORTS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS
 
-VERSION: Final = "1.1.0"
-"""1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both."""
+VERSION: Final = "1.2.0"
+"""1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
+1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim."""
 REPORTS_VERSION: Final = "1.0.0"
 
 Column = dict[str, Any]
@@ -25,12 +26,17 @@ Column = dict[str, Any]
 _TEXT: Final[Column] = {"type": "string"}
 _WHOLE: Final[Column] = {"type": {"key": {"type": "integer", "minInteger": 0}}}
 _FLAG: Final[Column] = {"type": "boolean"}
+_MAYBE: Final[Column] = {"type": {"key": "boolean", "min": 0, "max": 1}}
 _TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 _LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 
 
 def _within(numbers: range) -> Column:
     return {"type": {"key": {"type": "integer", "minInteger": numbers[0], "maxInteger": numbers[-1]}}}
+
+
+def _optional(numbers: range) -> Column:
+    return {"type": {**_within(numbers)["type"], "min": 0, "max": 1}}
 
 
 def _one(table: str) -> Column:
@@ -63,7 +69,12 @@ _TABLES: Final[dict[str, Any]] = {
         ["vtep"],
         ["router_id"],
     ),
-    "Tenant": _table({"name": _TEXT, "key": _within(TENANT_KEYS), "labels": _LABELS}, ["name"], ["key"]),
+    # l3vni has no index: all rows of an older store lack it. Vni_Claim keeps it unique.
+    "Tenant": _table(
+        {"name": _TEXT, "key": _within(TENANT_KEYS), "l3vni": _optional(VNIS), "labels": _LABELS},
+        ["name"],
+        ["key"],
+    ),
     "Network": _table(
         {
             "tenant": _one("Tenant"),
@@ -73,12 +84,14 @@ _TABLES: Final[dict[str, Any]] = {
             "subnets": _TEXTS,
             "mtu": _WHOLE,
             "replicate": _FLAG,
+            "routed": _MAYBE,
             "labels": _LABELS,
         },
         ["tenant", "name"],
         ["key"],
         ["vni"],
     ),
+    "Vni_Claim": _table({"vni": _within(VNIS)}, ["vni"]),
     "Egress_Class": _table(
         {
             "name": _TEXT,

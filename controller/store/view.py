@@ -52,10 +52,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the host must know about: uids of the networks and tenants of the ports that it may bind."""
+    """What the host must know about: uids of the tenants whose ports it may bind, and of all their networks.
 
-    networks: frozenset[Uid] = frozenset()
+    All of a tenant, since its routed networks reach each other: this host routes for its own ports
+    (RFC 9135), so it needs the addresses of all others.
+    """
+
     tenants: frozenset[Uid] = frozenset()
+    networks: frozenset[Uid] = frozenset()
 
 
 class View:
@@ -68,6 +72,7 @@ class View:
         self._said: dict[Place, Upsert] = {}
         self._dirty: set[Place] = set()
         self._own: dict[Uid, tuple[Uid, Uid]] = {}
+        self._networks_of: dict[Uid, set[Uid]] = {}
 
     def clear(self) -> None:
         """Forget everything: a new session starts from nothing."""
@@ -76,6 +81,7 @@ class View:
         self._said.clear()
         self._dirty.clear()
         self._own.clear()
+        self._networks_of.clear()
 
     def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
         """A row as it is now; None if it is gone."""
@@ -88,13 +94,17 @@ class View:
             self._rows[place] = row
         if table == "Port":
             self._own_or_not(uid, row)
+        elif table == "Network":
+            self._belong(uid, old, row)
         self._dirty.add(place)
         if (old is None) != (row is None):
             self._spoil_children(place)
 
     def scope(self) -> Scope:
         """What the rows seen so far make this host interested in."""
-        return Scope(frozenset(n for n, _ in self._own.values()), frozenset(t for _, t in self._own.values()))
+        tenants = frozenset(tenant for _, tenant in self._own.values())
+        local = {network for network, _ in self._own.values()}
+        return Scope(tenants, frozenset(local.union(*(self._networks_of.get(t, ()) for t in tenants))))
 
     def everything(self) -> Batch:
         """All values; what `settle` would have said is covered."""
@@ -183,6 +193,13 @@ class View:
             waiting = [child for parent in waiting for child in self._children.get(parent, ())]
             self._dirty.update(waiting)
 
+    def _belong(self, uid: Uid, old: rows.Row | None, new: rows.Row | None) -> None:
+        before, now = _tenant(old), _tenant(new)
+        if before is not None:
+            self._networks_of[before].discard(uid)
+        if now is not None:
+            self._networks_of.setdefault(now, set()).add(uid)
+
     def _own_or_not(self, uid: Uid, row: Mapping[str, Any] | None) -> None:
         self._own.pop(uid, None)
         try:
@@ -190,6 +207,13 @@ class View:
                 self._own[uid] = (rows.reference(row["network"]), rows.reference(row["tenant"]))
         except (ValueError, KeyError):
             log.warning("port ignored uuid=%s: its hosts or parents can't be read", uid)
+
+
+def _tenant(row: rows.Row | None) -> Uid | None:
+    try:
+        return None if row is None else rows.reference(row["tenant"])
+    except (ValueError, KeyError):
+        return None
 
 
 def _parent(table: str, row: rows.Row) -> Place | None:

@@ -6,7 +6,8 @@ missed. Which cluster and generation it is, is in the batch: the agent decides w
 write.
 
 Conditions are set before connecting, so that the server never sends all rows: first ports whose hosts name
-this host and bindings of this host; then, with those known, ports and bindings of the same networks.
+this host and bindings of this host; then, with those known, networks and ports of the same tenants (this host
+routes to all of them), and with these networks their bindings.
 Hypervisors, classes and the cluster are small and come whole.
 """
 
@@ -186,12 +187,12 @@ class Watch:
 
 def _narrow(idl: _Idl, host: HostName, scope: Scope) -> None:
     """Set the conditions: clauses of one table are joined by or. An empty list matches no row."""
-    networks = sorted(scope.networks)
-    local = [["network", "==", ["uuid", uid]] for uid in networks]
-    idl.cond_change("Port", [["hosts", "includes", ["set", [host]]], *local])
-    idl.cond_change("Binding", [["host", "==", host], *local])
-    idl.cond_change("Network", [["_uuid", "==", ["uuid", uid]] for uid in networks])
-    idl.cond_change("Tenant", [["_uuid", "==", ["uuid", uid]] for uid in sorted(scope.tenants)])
+    tenants, networks = sorted(scope.tenants), sorted(scope.networks)
+    owned = [["tenant", "==", ["uuid", uid]] for uid in tenants]
+    idl.cond_change("Port", [["hosts", "includes", ["set", [host]]], *owned])
+    idl.cond_change("Binding", [["host", "==", host], *(["network", "==", ["uuid", n]] for n in networks)])
+    idl.cond_change("Network", owned)
+    idl.cond_change("Tenant", [["_uuid", "==", ["uuid", uid]] for uid in tenants])
 
 
 def _settled(idl: _Idl) -> bool:

@@ -13,14 +13,17 @@ from typing import Any, Final
 from model.flow import Flow
 from pipelines.features import (
     accounting,
+    arrival,
     classify,
     delivery,
     egress_class,
+    gateway,
     guard,
     misses,
     neighbours,
     output,
     resolve,
+    route,
     services,
 )
 from pipelines.objects import Kind
@@ -39,14 +42,22 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("misses", Kind.HOST, misses.host),
     Feature("classify", Kind.HOST, classify.host),
     Feature("classify", Kind.VTEP, classify.vtep),
+    Feature("classify", Kind.SENDER, classify.sender),
     Feature("classify", Kind.PORT, classify.port),
     Feature("guard", Kind.HOST, guard.host),
     Feature("guard", Kind.PORT, guard.port),
     Feature("neighbours", Kind.HOST, neighbours.host),
     Feature("neighbours", Kind.PORT, neighbours.port),
     Feature("services", Kind.HOST, services.host),
+    Feature("services", Kind.NETWORK, services.network),
     Feature("services", Kind.PORT, services.port),
     Feature("services", Kind.REMOTE, services.remote),
+    Feature("gateway", Kind.HOST, gateway.host),
+    Feature("gateway", Kind.VRF, gateway.vrf),
+    Feature("gateway", Kind.SUBNETS, gateway.subnets),
+    Feature("route", Kind.PORT, route.port),
+    Feature("route", Kind.ROUTE, route.route),
+    Feature("route", Kind.SUBNETS, route.subnets),
     Feature("resolve", Kind.HOST, resolve.host),
     Feature("resolve", Kind.NETWORK, resolve.network),
     Feature("resolve", Kind.PORT, resolve.port),
@@ -60,6 +71,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("delivery", Kind.HOST, delivery.host),
     Feature("delivery", Kind.NETWORK, delivery.network),
     Feature("delivery", Kind.PORT, delivery.port),
+    Feature("arrival", Kind.HOST, arrival.host),
+    Feature("arrival", Kind.PORT, arrival.port),
 )
 
 

@@ -1,6 +1,6 @@
 """Accounting: one counter per port and egress class.
 
-Place: table 7. Its match holds nothing that policy or routes could change, and its cookie says port, class
+Place: table 9. Its match holds nothing that policy or routes could change, and its cookie says port, class
 and epoch. Nothing behind it drops, nothing before it in this pass meters.
 """
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes.entry import CLASSIFY_REFUSED, LOCAL, TUNNEL4, TUNNEL6
-from pipelines.views import HostView, PortView, VtepView
+from pipelines.shapes.entry import CLASSIFY_REFUSED, LOCAL, TUNNEL4, TUNNEL6, TUNNEL_VRF4, TUNNEL_VRF6
+from pipelines.views import HostView, PortView, SenderView, VtepView
 
 
 def host(view: HostView) -> tuple[Flow, ...]:
@@ -23,10 +23,16 @@ def vtep(view: VtepView) -> tuple[Flow, ...]:
     return (Flow(shape, cookies.network(view.network), values),)
 
 
+def sender(view: SenderView) -> tuple[Flow, ...]:
+    """The pair of outer source and L3VNI that says for which tenant a packet was routed."""
+    shape = TUNNEL_VRF4 if view.vtep.version == 4 else TUNNEL_VRF6
+    return (Flow(shape, cookies.vrf(view.vrf), (view.tunnel, view.l3vni, int(view.vtep), view.vrf)),)
+
+
 def port(view: PortView) -> tuple[Flow, ...]:
     """Untagged frames of the port; tagged ones are counted and end here."""
     cookie = cookies.port(view.key)
     return (
-        Flow(LOCAL, cookie, (view.ofport, view.network, view.key)),
+        Flow(LOCAL, cookie, (view.ofport, view.network, view.key, view.vrf or 0)),
         Flow(CLASSIFY_REFUSED, cookie, (view.ofport,)),
     )

@@ -6,15 +6,17 @@ Place: tables 3 and 4. Never answers a port about its own addresses, which would
 
 from __future__ import annotations
 
-from model.addresses import Address
+from model.addresses import GATEWAY_MAC, Address
 from model.flow import Flow, Shape
 from pipelines import cookies
 from pipelines.shapes.answers import (
+    ARP_GATEWAY,
     ARP_LOCAL,
     ARP_OWN,
     ARP_REMOTE,
     ARP_REPLIES,
     ARP_UNKNOWN,
+    ND_GATEWAY,
     ND_LOCAL,
     ND_OWN,
     ND_PLAIN,
@@ -23,13 +25,26 @@ from pipelines.shapes.answers import (
     SERVICES_IPV4,
     SERVICES_IPV6,
 )
-from pipelines.views import HostView, PortView, RemoteView
+from pipelines.views import HostView, NetworkView, PortView, RemoteView
 
 
 def host(_: HostView) -> tuple[Flow, ...]:
     """What is the same for everybody."""
     shapes = (ARP_UNKNOWN, ARP_REPLIES, ND_PLAIN, ND_TURN, SERVICES_IPV4, SERVICES_IPV6)
     return tuple(Flow(shape, cookies.host()) for shape in shapes)
+
+
+def network(view: NetworkView) -> tuple[Flow, ...]:
+    """Answers for the network's gateway, the same on every host."""
+    key = view.network.key
+    return tuple(
+        Flow(
+            ARP_GATEWAY if address.version == 4 else ND_GATEWAY,
+            cookies.network(key),
+            (key, int(address), GATEWAY_MAC),
+        )
+        for address in view.gateways
+    )
 
 
 def port(view: PortView) -> tuple[Flow, ...]:

@@ -17,11 +17,13 @@ from model.ids import EVERYTHING_ELSE
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.shapes.answers import (
+    ARP_GATEWAY,
     ARP_LOCAL,
     ARP_OWN,
     ARP_REMOTE,
     ARP_REPLIES,
     ARP_UNKNOWN,
+    ND_GATEWAY,
     ND_LOCAL,
     ND_OWN,
     ND_PLAIN,
@@ -48,6 +50,8 @@ from pipelines.shapes.entry import (
     ND_SOLICIT,
     TUNNEL4,
     TUNNEL6,
+    TUNNEL_VRF4,
+    TUNNEL_VRF6,
 )
 from pipelines.shapes.paths import (
     CLASS_ARP,
@@ -57,8 +61,13 @@ from pipelines.shapes.paths import (
     CLASS_LINK6,
     CLASS_SUBNET,
     COUNTER,
+    DELIVERY_ADVERT,
+    DELIVERY_ARP_BY,
+    DELIVERY_ARP_FOR,
+    DELIVERY_FALSE_GATEWAY,
     DELIVERY_REFUSED,
     DELIVERY_SINGLE,
+    DELIVERY_SOLICIT,
     OUTPUT_SINGLE,
     RESOLVE_GROUP,
     RESOLVE_LOCAL,
@@ -69,6 +78,7 @@ from pipelines.shapes.paths import (
 )
 from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import output_group as output_group
+from pipelines.shapes.routes import ROUTING
 from pipelines.shapes.terms import shape
 
 
@@ -77,6 +87,8 @@ def _miss(table: t.Table) -> Shape:
     if table is t.CLASSES:
         other = (SetField(f.CLASS.field, EVERYTHING_ELSE),)
         return shape("miss", table, 0, (), (), other, t.ACCOUNT)
+    if table is t.GATEWAY:
+        return shape("miss", table, 0, (), goto=t.RESOLVE)
     return shape("miss", table, 0, ())
 
 
@@ -86,6 +98,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
     LOCAL,
     TUNNEL4,
     TUNNEL6,
+    TUNNEL_VRF4,
+    TUNNEL_VRF6,
     CLASSIFY_REFUSED,
     *DHCP,
     GUARD_ARP,
@@ -103,6 +117,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     ARP_OWN,
     ARP_LOCAL,
     ARP_REMOTE,
+    ARP_GATEWAY,
     ARP_UNKNOWN,
     ARP_REPLIES,
     ND_OWN,
@@ -112,6 +127,8 @@ SHAPES: Final[tuple[Shape, ...]] = (
     SERVICES_IPV6,
     ND_LOCAL,
     ND_REMOTE,
+    ND_GATEWAY,
+    *ROUTING,
     RESOLVE_SELF,
     RESOLVE_LOCAL,
     RESOLVE_REMOTE4,
@@ -127,6 +144,11 @@ SHAPES: Final[tuple[Shape, ...]] = (
     COUNTER,
     OUTPUT_SINGLE,
     DELIVERY_SINGLE,
+    DELIVERY_FALSE_GATEWAY,
+    DELIVERY_ARP_BY,
+    DELIVERY_ARP_FOR,
+    DELIVERY_SOLICIT,
+    DELIVERY_ADVERT,
     DELIVERY_REFUSED,
     *MISSES,
 )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.flow import Match, Move, SetField, Shape, Special
+from model.flow import Action, Match, Move, SetField, Shape, Special
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.shapes.terms import (
+    AT_GATEWAY,
     AT_GENERAL,
     AT_LAST,
     AT_LOCAL,
@@ -59,6 +60,7 @@ def _arp_answer(name: str, priority: int) -> Shape:
 
 ARP_LOCAL: Final = _arp_answer("arp-local", AT_LOCAL)
 ARP_REMOTE: Final = _arp_answer("arp-remote", AT_REMOTE)
+ARP_GATEWAY: Final = _arp_answer("arp-gateway", AT_GATEWAY)
 ARP_UNKNOWN: Final = shape("arp-unknown", t.SERVICES, AT_GENERAL, (IS_ARP, Match(f.ARP_OP, f.ARP_REQUEST)))
 ARP_REPLIES: Final = shape(
     "arp-reply", t.SERVICES, AT_GENERAL, (IS_ARP, Match(f.ARP_OP, f.ARP_REPLY)), goto=t.RESOLVE
@@ -72,6 +74,8 @@ ND_PLAIN: Final = shape(
 )
 SOLICITED_OVERRIDE: Final = 0x60000000
 """Flags of the answer: R 0, S 1, O 1 (RFC 4861 section 4.4)."""
+ROUTER: Final = 0x80000000
+"""The flag R, which a router's advertisements must bear (RFC 4861 section 7.2.4)."""
 TARGET_LINK_LAYER: Final = 2
 """Option type of the target's link-layer address (RFC 4861 section 4.6.1)."""
 ND_TURN: Final = shape(
@@ -89,13 +93,14 @@ ND_TURN: Final = shape(
     ),
     t.ADVERTISE,
 )
-SERVICES_IPV4: Final = shape("ipv4", t.SERVICES, AT_LAST, (IS_IPV4,), goto=t.RESOLVE)
-SERVICES_IPV6: Final = shape("ipv6", t.SERVICES, AT_LAST, (IS_IPV6,), goto=t.RESOLVE)
+SERVICES_IPV4: Final = shape("ipv4", t.SERVICES, AT_LAST, (IS_IPV4,), goto=t.GATEWAY)
+SERVICES_IPV6: Final = shape("ipv6", t.SERVICES, AT_LAST, (IS_IPV6,), goto=t.GATEWAY)
 
 
 # advertise
-def _nd_answer(name: str, priority: int) -> Shape:
+def _nd_answer(name: str, priority: int, *flags: Action) -> Shape:
     actions = (
+        *flags,
         SetField(f.ETH_SRC, MAC),
         SetField(f.IPV6_SRC, IP6),
         SetField(f.ND_TLL, MAC),
@@ -107,3 +112,4 @@ def _nd_answer(name: str, priority: int) -> Shape:
 
 ND_LOCAL: Final = _nd_answer("local", AT_LOCAL)
 ND_REMOTE: Final = _nd_answer("remote", AT_REMOTE)
+ND_GATEWAY: Final = _nd_answer("gateway", AT_GATEWAY, SetField(f.ND_RESERVED, ROUTER | SOLICITED_OVERRIDE))

@@ -30,6 +30,7 @@ from pipelines.shapes.terms import (
     PORT,
     SRC,
     VNI,
+    VRF,
     VTEP4,
     VTEP6,
     shape,
@@ -41,8 +42,8 @@ LOCAL: Final = shape(
     t.CLASSIFY,
     AT_GENERAL,
     (Match(f.IN_PORT, PORT), IS_UNTAGGED),
-    (PORT, NET, SRC),
-    (SetField(f.NETWORK.field, NET), SetField(f.SOURCE.field, SRC)),
+    (PORT, NET, SRC, VRF),
+    (SetField(f.NETWORK.field, NET), SetField(f.SOURCE.field, SRC), SetField(f.VRF.field, VRF)),
     t.GUARD,
 )
 TUNNEL4: Final = shape(
@@ -62,6 +63,24 @@ TUNNEL6: Final = shape(
     (PORT, VNI, VTEP6, NET),
     (SetField(f.NETWORK.field, NET),),
     t.DELIVERY,
+)
+TUNNEL_VRF4: Final = shape(
+    "vrf4",
+    t.CLASSIFY,
+    AT_GENERAL,
+    (Match(f.IN_PORT, PORT), Match(f.TUN_ID, VNI), Match(f.TUN_SRC, VTEP4), IS_UNTAGGED),
+    (PORT, VNI, VTEP4, VRF),
+    (SetField(f.VRF.field, VRF),),
+    t.ARRIVAL,
+)
+TUNNEL_VRF6: Final = shape(
+    "vrf6",
+    t.CLASSIFY,
+    AT_GENERAL,
+    (Match(f.IN_PORT, PORT), Match(f.TUN_ID, VNI), Match(f.TUN_IPV6_SRC, VTEP6), IS_UNTAGGED),
+    (PORT, VNI, VTEP6, VRF),
+    (SetField(f.VRF.field, VRF),),
+    t.ARRIVAL,
 )
 CLASSIFY_REFUSED: Final = shape("refused", t.CLASSIFY, AT_LAST, (Match(f.IN_PORT, PORT),), (PORT,))
 

@@ -1,12 +1,13 @@
 """Shapes of paths: resolve, class, account, output and delivery, which send the frame on and count it.
 
-Place: tables 5 to 9. See pipelines.shapes for the rules of all shapes.
+Place: tables 7 to 11. See pipelines.shapes for the rules of all shapes.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from model.addresses import GATEWAY_MAC
 from model.flow import Action, Match, Output, OutputField, SetField, Shape, Slot
 from model.ids import SAME_NETWORK
 from pipelines import fields as f
@@ -20,12 +21,15 @@ from pipelines.shapes.terms import (
     CLS,
     IP4,
     IP6,
+    IS_ADVERT,
     IS_ARP,
     IS_GROUP,
+    IS_ICMPV6,
     IS_IPV4,
     IS_IPV6,
     IS_NET,
     IS_SINGLE,
+    IS_SOLICIT,
     IS_SRC,
     MAC,
     MASK4,
@@ -147,6 +151,27 @@ COUNTER: Final = shape(
 OUTPUT_SINGLE: Final = shape("single", t.OUTPUT, AT_LAST, (IS_SINGLE,), (), (OutputField(f.EXIT.field),))
 DELIVERY_SINGLE: Final = shape(
     "single", t.DELIVERY, AT_REMOTE, (IS_NET, Match(f.ETH_DST, MAC)), (NET, MAC, PORT), (Output(PORT),)
+)
+DELIVERY_FALSE_GATEWAY: Final = shape("false-gateway", t.DELIVERY, 400, (Match(f.ETH_SRC, GATEWAY_MAC),))
+DELIVERY_ARP_BY: Final = shape(
+    "arp-by-gateway", t.DELIVERY, 390, (IS_NET, IS_ARP, Match(f.ARP_SPA, IP4)), (NET, IP4)
+)
+DELIVERY_ARP_FOR: Final = shape(
+    "arp-for-gateway", t.DELIVERY, 380, (IS_NET, IS_ARP, Match(f.ARP_TPA, IP4)), (NET, IP4)
+)
+DELIVERY_SOLICIT: Final = shape(
+    "solicit-gateway",
+    t.DELIVERY,
+    390,
+    (IS_NET, *IS_ICMPV6, *IS_SOLICIT, Match(f.ND_TARGET, IP6)),
+    (NET, IP6),
+)
+DELIVERY_ADVERT: Final = shape(
+    "advertise-gateway",
+    t.DELIVERY,
+    390,
+    (IS_NET, *IS_ICMPV6, *IS_ADVERT, Match(f.ND_TARGET, IP6)),
+    (NET, IP6),
 )
 DELIVERY_REFUSED: Final = shape("group-refused", t.DELIVERY, AT_LAST, (IS_GROUP,))
 

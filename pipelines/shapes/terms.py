@@ -14,6 +14,7 @@ from pipelines import tables as t
 NET: Final = Slot("network", 32)
 SRC: Final = Slot("source", 32)
 PORT: Final = Slot("port", 32)
+VRF: Final = Slot("vrf", 32)
 MAC: Final = Slot("mac", 48)
 LLA: Final = Slot("lla", 48)
 IP4: Final = Slot("ip4", 32)
@@ -27,6 +28,7 @@ CLS: Final = Slot("class", 32)
 PRIORITY: Final = Slot("priority", 16)
 
 IS_NET = Match(f.NETWORK.field, NET)
+IS_VRF = Match(f.VRF.field, VRF)
 IS_SRC = Match(f.SOURCE.field, SRC)
 IS_UNTAGGED = Match(f.VLAN_TCI, 0)
 IS_GROUP = Match(f.ETH_DST, f.GROUP, f.GROUP)
@@ -43,6 +45,8 @@ IS_ADVERT = (Match(f.ICMPV6_TYPE, f.NEIGHBOR_ADVERTISEMENT), Match(f.ICMPV6_CODE
 AT_OWN: Final = 300
 AT_LOCAL: Final = 210
 AT_REMOTE: Final = 200
+AT_GATEWAY: Final = 150
+"""Below all ports: should the store give a port the gateway's address, the port has it."""
 AT_GENERAL: Final = 100
 AT_LAST: Final = 50
 NETWORK_PREFIXES: Final = 500

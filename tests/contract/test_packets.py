@@ -40,7 +40,7 @@ IPV6S = tuple(int(ip_address(a)) for a in ("fd00::1", "fd00::2", "fd00::3", "fd0
 OTHER_IPV6S = tuple(int(ip_address(a)) for a in ("::", "fe80::1", "ff02::1", "2001:db8::1", "2001:4860::8"))
 EXAMPLES = max(300, settings.default.max_examples)
 """More with HYPOTHESIS_PROFILE=explore."""
-LAYER4 = ("icmpv6_type", "nd_target", "nd_tll")
+LAYER4 = ("icmp_type", "icmpv6_type", "nd_target", "nd_tll")
 VTEPS = tuple(int(ip_address(a)) for a in ("192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.66"))
 ME = int(ip_address("192.0.2.1"))
 
@@ -126,9 +126,10 @@ OVS_NAMES = {
     "eth_dst": "dl_dst",
     "ip_src": "nw_src",
     "ip_dst": "nw_dst",
-    "icmpv6_type": "icmp_type",
+    "nw_ttl": "nw_ttl",
     **{name: name for name in ("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha")},
-    **{name: name for name in ("ipv6_src", "ipv6_dst", "nd_target", "nd_tll", "reg0", "reg1", "reg2")},
+    **{name: name for name in ("ipv6_src", "ipv6_dst", "nd_target", "nd_tll")},
+    **{name: name for name in ("reg0", "reg1", "reg2", "reg4")},
 }
 
 
@@ -145,8 +146,10 @@ def agree(traced: Traced, verdict: Verdict) -> None:
     if verdict.sent:
         last = verdict.sent[-1]
         # a fragment's layer 4 is hidden from flows: the fake leaves it out, OVS shows what it was asked about
-        names = (n for n in OVS_NAMES if not (last.has("ip_frag") and n in LAYER4))
-        shown = {ours: OVS_NAMES[ours] for ours in names if OVS_NAMES[ours] in traced.final}
+        kind = {"icmp_type" if last.has("eth_type") == f.IPV4 else "icmpv6_type": "icmp_type"}
+        names = {**OVS_NAMES, **kind}
+        names = {n: theirs for n, theirs in names.items() if not (last.has("ip_frag") and n in LAYER4)}
+        shown = {ours: theirs for ours, theirs in names.items() if theirs in traced.final}
         final = {ours: traced.final[theirs] for ours, theirs in shown.items()}
         assert final == {ours: last.has(ours) for ours in shown}
 

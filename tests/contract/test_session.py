@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from os_ken.ofproto.ofproto_v1_4 import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_TABLE
 
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.session import TARGETS, Callbacks, Listener, PortChange, SessionRunner
 from controller.southbound.openflow.stream import VERSION
 from controller.southbound.ovsdb.database import SwitchDatabase
-from controller.southbound.ovsdb.layout import Layout
+from controller.southbound.ovsdb.layout import PACKETS, Layout
 from model.change import Patch
 from model.errors import Unavailable
-from model.flow import Flow, Shape
+from model.flow import Flow, Shape, Special
 from model.ids import COOKIE_MARK
 from tests.contract.ovs import PrivateOvs, eventually
 
@@ -40,6 +41,7 @@ class Heard:
             on_up=lambda datapath: self.events.put(("up", datapath)),
             on_down=lambda reason: self.events.put(("down", reason)),
             on_port=lambda change, number, name: self.events.put(("port", change, number, name)),
+            on_packet=lambda cookie, port, frame: self.events.put(("packet", cookie, port, frame)),
         )
 
     def until(self, *wanted: Any) -> tuple[Any, ...]:
@@ -90,6 +92,31 @@ def test_up_ports_and_down(own_ovs: PrivateOvs, database: SwitchDatabase) -> Non
         runner.stop()
     assert heard.until("down")
     assert not any((own_ovs.rundir / target.removeprefix("unix:")).exists() for target in TARGETS)
+
+
+def test_packets_come_up_whole_at_a_bounded_rate_and_go_out(
+    own_ovs: PrivateOvs, database: SwitchDatabase
+) -> None:
+    heard = Heard()
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    channel = Channel(own_ovs.management, Encoder())
+    cookie = COOKIE_MARK << 48 | 5
+    frame = bytes.fromhex("0a0052f1000102000000000188b5") + bytes(range(256)) * 5
+    runner.start()
+    try:
+        heard.until("up")
+        flow = Flow(Shape("up", 0, 7, (), (Special.CONTROLLER,)), cookie)
+        channel.send(Patch((((flow,), ()),)))
+        own_ovs.ofctl("packet-out", f"in_port=LOCAL packet={frame.hex()} actions=resubmit(,0)")
+        assert heard.until("packet") == ("packet", cookie, OFPP_LOCAL, frame)
+        limit = own_ovs.vsctl("--bare", "--columns=controller_rate_limit", "list", "Controller")
+        assert int(limit) == PACKETS
+        runner.send(OFPP_TABLE, frame)  # so that it comes back: sent from the controller's own port
+        assert heard.until("packet") == ("packet", cookie, OFPP_CONTROLLER, frame)
+    finally:
+        channel.close()
+        runner.stop()
+    runner.send(OFPP_TABLE, frame)  # without a session it is lost, and that is all
 
 
 def test_listens_on_no_tcp_port(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:

@@ -11,7 +11,7 @@ from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.fields import MATCH_ORDER
 from model.change import Patch
-from model.flow import Field, Flow, Match, Move, Output, OutputField, SetField, Shape, Slot, Special
+from model.flow import DecTtl, Field, Flow, Match, Move, Output, OutputField, SetField, Shape, Slot, Special
 from model.ids import COOKIE_MARK
 from pipelines.shapes import SHAPES, delivery_group, output_group
 
@@ -82,6 +82,8 @@ ACTIONS = (
     Shape("set-wide", 9, 6, IPV6, (SetField(Field("xxreg2", 128), IP6),), None, (IP6,)),
     Shape("clear-in-port", 9, 7, (), (SetField(Field("in_port", 16), 0), OutputField(Field("reg5", 32)))),
     Shape("to-controller", 9, 8, (), (Special.CONTROLLER, Special.IN_PORT, Output(0xFFFE))),
+    Shape("route", 9, 15, IPV4, (DecTtl(), OutputField(Field("reg5", 32)))),
+    Shape("route6", 9, 16, IPV6, (SetField(Field("eth_dst", 48), MAC), DecTtl()), 10, (MAC,)),
     Shape("from-local", 9, 9, (Match(Field("in_port", 16), 0xFFFE),), (Output(3),)),
     Shape(
         "set-many",

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from model.addresses import parse_mac
+from tests.fakes.switch import CONTROLLER
 
 _STEP = re.compile(r"^ *(\d+)\. (?:.*, )?priority (\d+)(?:, cookie (0x[0-9a-f]+))?$")
 _MISS = re.compile(r"^ *(\d+)\. No match\.$")
 _SET = re.compile(r"^ +set_field:(.+)->(\w+)$")
 _OUTPUT = re.compile(r"^ +output:(\d+)$")
+_CONTROLLER = re.compile(r"^ +CONTROLLER:\d+$")
 _TO_FIELD = re.compile(r"^ +-> output port is (\d+)$")
 _SKIPPED = ">> skipping output to input port"
 
@@ -55,6 +57,8 @@ def parse(text: str, came: int) -> Traced:
             written[found[2]] = number(found[1])
         elif found := (_OUTPUT.match(line) or _TO_FIELD.match(line)):
             sent.append((int(found[1]), dict(written)))
+        elif _CONTROLLER.match(line):
+            sent.append((CONTROLLER, dict(written)))
         elif line.strip() == "IN_PORT":
             sent.append((came, dict(written)))
         elif _SKIPPED in line:

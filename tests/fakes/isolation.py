@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.addresses import Address, link_local
+from model.addresses import GATEWAY_MAC, Address, link_local
 from model.ids import NetworkKey
 from model.intent import Port
 from model.snapshot import Snapshot
 from pipelines import fields as f
+from tests.fakes import routing
 from tests.fakes.packets import Packet, received
-from tests.fakes.switch import Sent, Verdict
+from tests.fakes.switch import CONTROLLER, Sent, Verdict
 
 
 def violations(snapshot: Snapshot, packet: Packet, verdict: Verdict) -> list[str]:
@@ -42,14 +43,19 @@ def _from_tunnel(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str
     if receiver is None:
         yield f"a frame of the tunnel left through {sent.port}, which is no local port"
         return
+    if packet.get("vlan_tci"):
+        yield f"a tagged frame reached {receiver.name}"
     network = snapshot.networks[receiver.network]
+    if sent.has("eth_src") == GATEWAY_MAC and packet.get("tun_id", 0) != network.vni:
+        yield from routing.arrived(snapshot, packet, sent, receiver)
+        return
+    if routing.impersonates(snapshot, receiver.network, packet):
+        yield f"a frame that speaks as the gateway, or asks for it, reached {receiver.name}"
     if packet.get("tun_id", 0) != network.vni:
         yield f"VNI {packet.get('tun_id', 0)} reached {receiver.name} of VNI {network.vni}"
     source = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
     if source not in {int(vtep) for vtep in _senders(snapshot, receiver.network)}:
         yield f"VTEP {source:#x} has no right to send to {receiver.name}"
-    if packet.get("vlan_tci"):
-        yield f"a tagged frame reached {receiver.name}"
 
 
 def _senders(snapshot: Snapshot, network: NetworkKey) -> Iterator[Address]:
@@ -62,18 +68,31 @@ def _senders(snapshot: Snapshot, network: NetworkKey) -> Iterator[Address]:
 
 def _from_port(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:
     assert snapshot.switch is not None
-    if sent.port == packet["in_port"]:
-        yield from _answer(snapshot, sender, sent)
-        return
     if packet.get("vlan_tci"):
         yield f"a tagged frame of {sender.name} got through"
-    yield from _honest(sender, sent)
+    if sent.port == packet["in_port"]:
+        if sent.has("icmp_type") or sent.has("icmpv6_type") == f.ECHO_REPLY6 or sent.has("ip_src"):
+            yield from _honest(sender, Sent(0, packet))
+            yield from routing.echoed(snapshot, sender, packet, sent)
+        else:
+            yield from _answer(snapshot, sender, sent)
+        return
+    if sent.port == CONTROLLER:
+        yield from _honest(sender, sent)
+        yield from routing.expired(snapshot, sender, packet, sent)
+        return
+    routed = packet.get("eth_dst") == GATEWAY_MAC
+    # a routed packet has its router's MAC as its source; all else must still be the sender's
+    yield from _honest(sender, Sent(0, sent.packet | {"eth_src": packet["eth_src"]}) if routed else sent)
     if sent.port == snapshot.switch.tunnel:
-        yield from _encapsulated(snapshot, sender, sent)
+        judge = routing.tunnelled(snapshot, sender, packet, sent) if routed else None
+        yield from _encapsulated(snapshot, sender, sent) if judge is None else judge
         return
     receiver = _local(snapshot, sent.port)
     if receiver is None:
         yield f"a frame of {sender.name} left through {sent.port}, which is nobody's"
+    elif routed:
+        yield from routing.forwarded(snapshot, sender, packet, sent, receiver)
     elif receiver.network != sender.network:
         yield f"{sender.name} of network {sender.network} reached {receiver.name} of {receiver.network}"
 
@@ -152,4 +171,6 @@ def _truth(snapshot: Snapshot, network: NetworkKey) -> set[tuple[int, int]]:
         if remote.network == network:
             pairs |= {(int(address), int(remote.mac)) for address in remote.addresses}
             pairs.add((int(link_local(remote.mac)), int(remote.mac)))
+    taken = {address for address, _ in pairs}
+    pairs |= {(a, int(GATEWAY_MAC)) for a in routing.gateways(snapshot.networks[network]) - taken}
     return pairs

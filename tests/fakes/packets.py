@@ -12,7 +12,17 @@ from pipelines.render import value
 Packet = dict[str, int]
 
 _BY_NAME = {field.name: field for field in f.FIELDS}
-_LAYER4 = ("udp_src", "udp_dst", "icmpv6_type", "icmpv6_code", "nd_target", "nd_sll", "nd_tll")
+_LAYER4 = (
+    "udp_src",
+    "udp_dst",
+    "icmp_type",
+    "icmp_code",
+    "icmpv6_type",
+    "icmpv6_code",
+    "nd_target",
+    "nd_sll",
+    "nd_tll",
+)
 _FRAGMENTS = {0: "no", 1: "first", 3: "later"}
 _ORDER = [field.name for field in f.FIELDS]
 
@@ -60,6 +70,13 @@ def ipv6(src_mac: int, dst_mac: int, src: int, dst: int, *, proto: int = 6, ttl:
 def udp(packet: Packet, src: int, dst: int) -> Packet:
     """The packet as UDP with ports."""
     return packet | {"ip_proto": f.UDP, "udp_src": src, "udp_dst": dst}
+
+
+def echo(packet: Packet) -> Packet:
+    """The packet as an ICMP or ICMPv6 echo request."""
+    if packet["eth_type"] == f.IPV4:
+        return packet | {"ip_proto": f.ICMP, "icmp_type": f.ECHO_REQUEST}
+    return packet | {"ip_proto": f.ICMPV6, "icmpv6_type": f.ECHO_REQUEST6}
 
 
 def solicitation(src_mac: int, src: int, target: int, *, option: int | None = None) -> Packet:

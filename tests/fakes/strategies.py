@@ -1,21 +1,17 @@
-"""Hypothesis strategies: clusters of tenants that share addresses, hostile packets, and chains of changes.
+"""Hypothesis strategies: clusters of tenants that share addresses, and hostile packets.
 
 Place: the inputs of the property tests. Small pools on purpose: addresses, MACs and VTEPs collide often.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from ipaddress import ip_address, ip_network
-from typing import Any
+from ipaddress import ip_address
 
 from hypothesis import strategies as st
 
-from model.addresses import link_local
-from model.change import Part
-from model.ids import HostName, NetworkKey, PortKey, Uid, Vni
-from model.intent import Binding, Port
-from model.inventory import Interface, Switch
+from model.addresses import GATEWAY_MAC, link_local, router_mac
+from model.ids import NetworkKey
+from model.intent import Port
 from model.route import FloodVtep
 from model.snapshot import Snapshot
 from pipelines import fields as f
@@ -26,7 +22,10 @@ from tests.fakes.packets import Packet
 VTEPS = {"hv2": "192.0.2.2", "hv3": "192.0.2.3", "hv4": "192.0.2.4"}
 FOREIGN_VTEP = int(ip_address("203.0.113.9"))
 OWNERS = {1: 1, 2: 1, 3: 2}
-"""Network -> tenant: two networks of one tenant and one of another, all with the same subnets."""
+"""Network -> tenant: two networks of one tenant, and one of another with the subnets of the first."""
+ROUTERS = {"hv2": 2, "hv3": 3}
+"""VTEPs that route; hv4 does not."""
+GATEWAYS = ("10.0.1.1", "10.0.2.1", "fd00:0:0:1::1", "fd00:0:0:2::1")
 
 
 def mac(net: int, last: int) -> int:
@@ -34,13 +33,37 @@ def mac(net: int, last: int) -> int:
     return 0x020000000000 | (net % 2) << 8 | last
 
 
+def block(net: int) -> int:
+    """The number in the subnets of a network: 1 and 3 share theirs."""
+    return 2 if net == 2 else 1
+
+
+def subnets(net: int) -> tuple[str, str]:
+    return f"10.0.{block(net)}.0/24", f"fd00:0:0:{block(net)}::/64"
+
+
+def own(net: int, last: int) -> list[str]:
+    """The addresses of a port. Port 4 has its gateway's, which the store should not give it."""
+    host = 1 if last == 4 else 10 + last
+    return [f"10.0.{block(net)}.{host}", f"fd00:0:0:{block(net)}::{host:x}"]
+
+
 @st.composite
 def clusters(draw: st.DrawFn) -> Snapshot:
     """A complete snapshot of hv1: up to nine ports, each here or behind a VTEP."""
     snapshot = world.added(
         world.empty(),
-        *(world.tenant(key) for key in (1, 2)),
-        *(world.network(n, owner=o, replicate=draw(st.booleans())) for n, o in OWNERS.items()),
+        *(world.tenant(key, l3vni=draw(st.sampled_from([None, None, 0]))) for key in (1, 2)),
+        *(
+            world.network(
+                n,
+                owner=o,
+                replicate=draw(st.booleans()),
+                routed=draw(st.sampled_from([True, True, True, False])),
+                subnets=subnets(n),
+            )
+            for n, o in OWNERS.items()
+        ),
         *(world.hypervisor(name, vtep) for name, vtep in VTEPS.items()),
         world.egress_class(2, ["10.9.0.0/16", "2001:db8::/32"]),
     )
@@ -49,27 +72,32 @@ def clusters(draw: st.DrawFn) -> Snapshot:
             place = draw(st.sampled_from([world.HERE, world.HERE, "hv2", "hv3", None]))
             if place is None:
                 continue
-            key, addresses = net * 10 + last, [f"10.0.0.{last}", f"fd00::{last}"]
+            key, addresses = net * 10 + last, own(net, last)
             chosen = draw(st.sampled_from([addresses, addresses, addresses[:1], addresses[1:]]))
             hosts = sorted({place, *draw(st.sets(st.sampled_from(sorted(VTEPS)), max_size=1))})
             one = world.port(key, net, mac(net, last), chosen, hosts)
             if place == world.HERE:
                 snapshot = world.plugged(snapshot, one, ofport=key)
                 continue
-            there = world.remote(net, one.mac, VTEPS[place], chosen)
+            router = draw(st.sampled_from([ROUTERS[place], ROUTERS[place], None]))
+            there = world.remote(net, one.mac, VTEPS[place], chosen, router=router)
             flood = FloodVtep(NetworkKey(net), ip_address(VTEPS[place]))
             snapshot = world.added(snapshot, one, there, flood)
     return snapshot
 
 
-MACS = st.sampled_from([mac(n, k) for n in (1, 2) for k in (1, 2, 3)] + [0x02DEADBEEF00])
+MACS = st.sampled_from([mac(n, k) for n in (1, 2) for k in (1, 2, 3)] + [0x02DEADBEEF00, int(GATEWAY_MAC)])
 GROUPS = st.sampled_from([(1 << 48) - 1, 0x01005E000001, 0x3333FF000001, 0x333300000001])
+_OWN = [int(ip_address(a)) for n in (1, 2) for k in (1, 2, 3) for a in own(n, k)]
 FOURS = st.sampled_from(
-    [int(ip_address(a)) for a in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.9.1.1", "0.0.0.0")]
+    _OWN[::2]
+    + [int(ip_address(a)) for a in (*GATEWAYS[:2], "10.9.1.1", "0.0.0.0", "169.254.0.1", "224.0.0.1")]
 )
 SIXES = st.sampled_from(
-    [int(ip_address(a)) for a in ("fd00::1", "fd00::2", "fd00::3", "::", "2001:db8::1", "ff02::1")]
+    _OWN[1::2]
+    + [int(ip_address(a)) for a in (*GATEWAYS[2:], "::", "2001:db8::1", "ff02::1")]
     + [int(link_local(mac(n, k))) for n in (1, 2) for k in (1, 2, 3)]
+    + [int(link_local(GATEWAY_MAC))]
 )
 
 
@@ -80,7 +108,8 @@ def packets(draw: st.DrawFn, snapshot: Snapshot) -> Packet:
     if not owners:
         return draw(_anything()) | {"in_port": draw(st.sampled_from([11, 12, 77, world.TUNNEL]))}
     one = draw(st.sampled_from(owners))
-    match draw(st.sampled_from(["honest", "honest", "nearly", "disguised", "tunnel", "forged", "stray"])):
+    kinds = ["honest", "honest", "nearly", "disguised", "tunnel", "forged", "stray", "routed", "arriving"]
+    match draw(st.sampled_from(kinds)):
         case "honest":
             packet = draw(_honest(snapshot, one))
         case "nearly":
@@ -91,6 +120,11 @@ def packets(draw: st.DrawFn, snapshot: Snapshot) -> Packet:
             vni, vtep = snapshot.networks[one.network].vni, draw(st.sampled_from(_vteps(snapshot, one)))
             packet = draw(_anything()) | {"tun_id": int(vni), "tun_src": vtep, "eth_dst": draw(_targets(one))}
             return packet | {"in_port": world.TUNNEL}
+        case "routed":
+            packet = draw(_routed(one))
+            packet = _bent(packet, draw) if draw(st.booleans()) else packet
+        case "arriving":
+            return draw(_arriving(snapshot, one))
         case "forged":
             return _forged(draw(_anything()), draw)
         case _:
@@ -117,33 +151,61 @@ def _forged(packet: Packet, draw: st.DrawFn) -> Packet:
     senders = [int(ip_address(v)) for v in VTEPS.values()] + [FOREIGN_VTEP, int(ip_address("192.0.2.1"))]
     return packet | {
         "in_port": world.TUNNEL,
-        "tun_id": draw(st.sampled_from([1001, 1002, 1003, 4242])),
+        "tun_id": draw(st.sampled_from([1001, 1002, 1003, 4242, 5001, 5002])),
         "tun_src": draw(st.sampled_from(senders)),
+    }
+
+
+@st.composite
+def _routed(draw: st.DrawFn, one: Port) -> Packet:
+    """What a VM sends to its gateway: to all that has an address, pings among it."""
+    address = draw(st.sampled_from(one.addresses))
+    make, pool = (packets_.ipv4, FOURS) if address.version == 4 else (packets_.ipv6, SIXES)
+    packet = make(int(one.mac), int(GATEWAY_MAC), int(address), draw(pool)) | {"nw_ttl": draw(_ttls())}
+    return packets_.echo(packet) if draw(st.booleans()) else packet
+
+
+@st.composite
+def _arriving(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
+    """What comes under an L3VNI: routed to this port by its tenant's hosts, or nearly so."""
+    address = draw(st.sampled_from(one.addresses))
+    make, pool = (packets_.ipv4, FOURS) if address.version == 4 else (packets_.ipv6, SIXES)
+    to = draw(st.one_of(st.just(int(address)), st.just(int(address)), pool))
+    router = draw(
+        st.sampled_from([router_mac(1), router_mac(1), router_mac(1), router_mac(2), GATEWAY_MAC, one.mac])
+    )
+    ids = [5001, 5002, 5000 + snapshot.networks[one.network].tenant]
+    vteps = [int(ip_address(v)) for v in VTEPS.values()]
+    return make(int(router_mac(2)), int(router), draw(pool), to) | {
+        "nw_ttl": draw(_ttls()),
+        "in_port": world.TUNNEL,
+        "tun_id": draw(st.sampled_from(ids)),
+        "tun_src": draw(st.sampled_from([*vteps, *_vteps(snapshot, one)])),
     }
 
 
 @st.composite
 def _honest(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
     """What a well-meaning VM sends: probes, questions, answers and traffic to its neighbours."""
-    lasts, to, own = st.sampled_from([1, 2, 3]), draw(_targets(one)), int(one.mac)
-    four, six = int(ip_address(f"10.0.0.{draw(lasts)}")), int(ip_address(f"fd00::{draw(lasts)}"))
+    lasts, to, me = st.sampled_from([1, 2, 3, 4]), draw(_targets(one)), int(one.mac)
+    four, six = (int(ip_address(a)) for a in own(one.network, draw(lasts)))
     far4, far6 = int(ip_address("10.9.1.1")), int(ip_address("2001:db8::9"))
-    made: list[Packet] = [packets_.ipv4(own, to, four, far4)]
+    made: list[Packet] = [packets_.ipv4(me, to, four, far4)]
     for address in map(int, (a for a in one.addresses if a.version == 4)):
         made += [
-            packets_.arp(1, own, address, four),
-            packets_.arp(1, own, 0, address),
-            packets_.arp(2, own, address, four, dst=to),
-            packets_.ipv4(own, to, address, draw(st.sampled_from([four, far4, 0xA9FEA9FE]))),
+            packets_.arp(1, me, address, four),
+            packets_.arp(1, me, 0, address),
+            packets_.arp(2, me, address, four, dst=to),
+            packets_.ipv4(me, to, address, draw(st.sampled_from([four, far4, 0xA9FEA9FE]))),
         ]
     for address in map(int, (a for a in one.addresses if a.version == 6)):
         local = int(link_local(mac(one.network, draw(lasts))))
         made += [
-            packets_.solicitation(own, address, draw(st.sampled_from([six, local]))),
-            packets_.solicitation(own, 0, address, option=0),
-            packets_.solicitation(own, address, six, option=0) | {"eth_dst": to},
-            packets_.advertisement(own, to, address, six, address, option=draw(st.sampled_from([own, 0]))),
-            packets_.ipv6(own, to, address, draw(st.sampled_from([six, far6, local]))),
+            packets_.solicitation(me, address, draw(st.sampled_from([six, local]))),
+            packets_.solicitation(me, 0, address, option=0),
+            packets_.solicitation(me, address, six, option=0) | {"eth_dst": to},
+            packets_.advertisement(me, to, address, six, address, option=draw(st.sampled_from([me, 0]))),
+            packets_.ipv6(me, to, address, draw(st.sampled_from([six, far6, local]))),
         ]
     return draw(st.sampled_from(made))
 
@@ -155,6 +217,7 @@ def _bent(packet: Packet, draw: st.DrawFn) -> Packet:
     pools |= dict.fromkeys(("ip_src", "ip_dst", "arp_spa", "arp_tpa"), FOURS)
     pools |= dict.fromkeys(("eth_src", "arp_sha", "arp_tha", "nd_sll", "nd_tll"), MACS)
     pools |= {"nw_ttl": _ttls(), "arp_op": st.sampled_from([0, 1, 2, 3])}
+    pools |= {"icmp_type": st.sampled_from([0, 3, 8])}
     return packet | {name: draw(pools[name])}
 
 
@@ -205,7 +268,10 @@ def _arps() -> st.SearchStrategy[Packet]:
 def _ipv4s() -> st.SearchStrategy[Packet]:
     common = {**_frames(), "eth_type": st.just(f.IPV4), "ip_src": FOURS, "ip_dst": FOURS, "nw_ttl": _ttls()}
     return st.one_of(
-        st.fixed_dictionaries({**common, "ip_proto": st.sampled_from([1, 6]), "ip_frag": _fragments()}),
+        st.fixed_dictionaries({**common, "ip_proto": st.just(6), "ip_frag": _fragments()}),
+        st.fixed_dictionaries(
+            {**common, "ip_proto": st.just(1), "icmp_type": st.sampled_from([0, 8]), "ip_frag": _fragments()}
+        ),
         st.fixed_dictionaries({**common, "ip_proto": st.just(f.UDP), **_udp(), "ip_frag": _fragments()}),
     )
 
@@ -252,67 +318,3 @@ def _fragments() -> st.SearchStrategy[int]:
 
 def _udp() -> dict[str, st.SearchStrategy[int]]:
     return {"udp_src": st.sampled_from([53, 67, 547]), "udp_dst": st.sampled_from([53, 68, 546])}
-
-
-def steps() -> st.SearchStrategy[world.Step]:
-    """One change of anything that a snapshot holds, out of a small universe."""
-    return st.one_of(*(_step(part, key, values) for part, key, values in _universe()))
-
-
-def _step(part: Part, key: Any, values: list[Any]) -> st.SearchStrategy[world.Step]:
-    return st.sampled_from([*values, *values, None]).map(lambda value: world.Step(part, key, value))
-
-
-def _universe() -> list[tuple[Part, Any, list[Any]]]:
-    made: list[tuple[Part, Any, list[Any]]] = [
-        (Part.SWITCH, None, [Switch("netdev", tunnel, run) for tunnel in (100, 101) for run in ("a", "b")]),
-        (Part.TENANT, 1, [world.tenant(1)]),
-        (
-            Part.HYPERVISOR,
-            world.HERE,
-            [world.hypervisor(world.HERE, v) for v in ("192.0.2.1", "192.0.2.9", "2001:db8::1")],
-        ),
-    ]
-    for name, vtep in VTEPS.items():
-        found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
-        made.append((Part.HYPERVISOR, HostName(name), found))
-    for net in (1, 2):
-        plain = world.network(net)
-        forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
-        forms.append(replace(plain, subnets=(ip_network("10.1.0.0/16"),)))
-        made.append((Part.NETWORK, NetworkKey(net), forms))
-        for last in (1, 2, 3):
-            remotes = [world.remote(net, mac(net, last), v, a) for v in _ends() for a in _addresses()]
-            made.append((Part.REMOTE, (NetworkKey(net), remotes[0].mac), remotes))
-        for end in map(ip_address, _ends()):
-            made.append((Part.FLOOD, (NetworkKey(net), end), [FloodVtep(NetworkKey(net), end)]))
-    for key, prefixes in ((2, ["10.9.0.0/16"]), (3, ["10.9.0.0/16", "0.0.0.0/0", "2001:db8::1/128"])):
-        made.append((Part.CLASS, key, [world.egress_class(key, prefixes[:n]) for n in (1, 2, 3)]))
-    return made + [each for key in (11, 12, 13, 21) for each in _of_port(PortKey(key))]
-
-
-def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
-    uid = Uid(f"port-{key}")
-    ports = [
-        world.port(key, net, mac(net, last), addresses, hosts)
-        for net in (1, 2)
-        for last in (1, 2)
-        for addresses in _addresses()
-        for hosts in ([world.HERE], [world.HERE, "hv2"], ["hv3"])
-    ]
-    bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
-    return [
-        (Part.PORT, key, ports),
-        (Part.BINDING, key, bindings),
-        (Part.BINDING, key, bindings),
-        (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 1, -1, 100)]),
-        (Part.EPOCH, key, [1, 2]),
-    ]
-
-
-def _ends() -> list[str]:
-    return ["192.0.2.2", "192.0.2.3", "2001:db8::2"]
-
-
-def _addresses() -> list[list[str]]:
-    return [["10.0.0.1", "fd00::1"], ["10.0.0.2"], ["fd00::3"], []]

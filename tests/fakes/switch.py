@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from model.flow import Flow, FlowKey, Match, Move, Output, OutputField, SetField, Special
+from model.flow import DecTtl, Flow, FlowKey, Match, Move, Output, OutputField, SetField, Special
 from tests.fakes.packets import Packet, received
 
 CONTROLLER = 0xFFFFFFFD
@@ -78,8 +78,7 @@ class Switch:
             if flow is None:
                 break
             self.counts[flow.key()] += 1
-            _execute(flow, state, sent)
-            table = flow.shape.goto
+            table = flow.shape.goto if _execute(flow, state, sent) else None
         return Verdict(tuple(sent), tuple(path))
 
     def _choose(self, table: int, state: Packet) -> Flow | None:
@@ -98,7 +97,8 @@ def matches(flow: Flow, match: Match, state: Packet) -> bool:
     return state.get(match.field.name, 0) & mask == flow.fill(match.value) & mask
 
 
-def _execute(flow: Flow, state: Packet, sent: list[Sent]) -> None:
+def _execute(flow: Flow, state: Packet, sent: list[Sent]) -> bool:
+    """Whether the packet goes on."""
     came = state.get("in_port", 0)
     for action in flow.shape.actions:
         match action:
@@ -106,6 +106,11 @@ def _execute(flow: Flow, state: Packet, sent: list[Sent]) -> None:
                 state[target.name] = flow.fill(number)
             case Move(source, target):
                 state[target.name] = state.get(source.name, 0)
+            case DecTtl():
+                if state.get("nw_ttl", 0) <= 1:
+                    sent.append(Sent(CONTROLLER, dict(state)))
+                    return False
+                state["nw_ttl"] -= 1
             case Output(number):
                 _send(flow.fill(number), came, state, sent)
             case OutputField(source):
@@ -114,6 +119,7 @@ def _execute(flow: Flow, state: Packet, sent: list[Sent]) -> None:
                 sent.append(Sent(came, dict(state)))
             case Special.CONTROLLER:
                 sent.append(Sent(CONTROLLER, dict(state)))
+    return True
 
 
 def _send(port: int, came: int, state: Packet, sent: list[Sent]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from immutables import Map
 
+from model.addresses import router_mac
 from model.change import Change, Part
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, EgressClass, Hypervisor, Network, Port, Tenant
@@ -24,8 +25,11 @@ TUNNEL = 100
 SUBNETS = ("10.0.0.0/24", "fd00::/64")
 
 
-def tenant(key: int) -> Tenant:
-    return Tenant(Uid(f"tenant-{key}"), f"t{key}", TenantKey(key))
+def tenant(key: int, *, l3vni: int | None = None) -> Tenant:
+    """L3VNI 5000 + key, unless given; 0 = none."""
+    return Tenant(
+        Uid(f"tenant-{key}"), f"t{key}", TenantKey(key), Vni(5000 + key if l3vni is None else l3vni)
+    )
 
 
 def network(
@@ -34,6 +38,7 @@ def network(
     owner: int = 1,
     subnets: Iterable[str] = ("10.0.0.0/24", "fd00::/64"),
     replicate: bool = False,
+    routed: bool = True,
 ) -> Network:
     nets = tuple(ip_network(s) for s in subnets)
     return Network(
@@ -44,6 +49,7 @@ def network(
         Vni(1000 + key),
         nets,
         replicate=replicate,
+        routed=routed,
     )
 
 
@@ -63,8 +69,13 @@ def hypervisor(name: str, vtep: str, *, external: bool = False) -> Hypervisor:
     return Hypervisor(HostName(name), ip_address(vtep), int(name.removeprefix("hv")), external)
 
 
-def remote(net: int, mac: int, vtep: str, addresses: Iterable[str] = ()) -> RemoteMac:
-    return RemoteMac(NetworkKey(net), Mac(mac), ip_address(vtep), tuple(ip_address(a) for a in addresses))
+def remote(
+    net: int, mac: int, vtep: str, addresses: Iterable[str] = (), *, router: int | None = None
+) -> RemoteMac:
+    """`router`: the router id of the VTEP; None = it does not route."""
+    found = tuple(ip_address(a) for a in addresses)
+    next_hop = None if router is None else router_mac(router)
+    return RemoteMac(NetworkKey(net), Mac(mac), ip_address(vtep), found, router_mac=next_hop)
 
 
 def egress_class(key: int, prefixes: Iterable[str]) -> EgressClass:
@@ -187,3 +198,40 @@ def two_tenants() -> Snapshot:
             snapshot, port(key, net, mac, [f"10.0.0.{last}", f"fd00::{last}"], [HERE, "hv2"]), ofport
         )
     return snapshot
+
+
+def routed(vtep: str = "192.0.2.1", far: tuple[str, str] = ("192.0.2.2", "192.0.2.3")) -> Snapshot:
+    """Tenant 1 with networks 1, 2, 3 (routed) and 4 (not); tenant 2 with network 5, which has 1's addresses.
+
+    Network n has 10.0.n.0/24 and fd00:0:0:n::/64. Port nk is n's with host part 10 + k: 11, 21, 41 and 51 are
+    here (OpenFlow port = key), 12 and 32 on hv2, 33 on hv3, an external host that does not route. Network 3
+    has no port here. hv4 has none of tenant 1's ports.
+    """
+    snapshot = added(
+        empty(vtep),
+        tenant(1),
+        tenant(2),
+        *(network(n, subnets=[f"10.0.{n}.0/24", f"fd00:0:0:{n}::/64"], routed=n != 4) for n in (1, 2, 3, 4)),
+        network(5, owner=2, subnets=["10.0.1.0/24", "fd00:0:0:1::/64"]),
+        hypervisor("hv2", far[0]),
+        hypervisor("hv3", far[1], external=True),
+        hypervisor("hv4", "192.0.2.4"),
+        egress_class(2, ["10.0.3.0/24"]),
+    )
+    for key, host in ((12, 2), (32, 2), (33, 3)):
+        one = routed_port(key, f"hv{host}")
+        there = remote(
+            one.network, one.mac, far[host - 2], map(str, one.addresses), router=2 if host == 2 else None
+        )
+        snapshot = added(snapshot, one, there)
+    for key in (11, 21, 41, 51):
+        snapshot = plugged(snapshot, routed_port(key, HERE), key)
+    return snapshot
+
+
+def routed_port(key: int, host: str) -> Port:
+    """A port of `routed`."""
+    net, last = divmod(key, 10)
+    block = 1 if net == 5 else net
+    addresses = [f"10.0.{block}.{10 + last}", f"fd00:0:0:{block}::{10 + last:x}"]
+    return port(key, net, 0x020000000000 | net << 8 | last, addresses, [host])

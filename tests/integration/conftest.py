@@ -16,7 +16,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Mininet still imports distutils.
     from topologies.fabrics import Plan, leaf_spine, two_hypervisors
     from topologies.lab import Lab, say_on_stderr
+    from topologies.scenarios import routed as routed_scenario
     from topologies.scenarios import two_tenants
+    from topologies.scenarios.routed import Routed
     from topologies.scenarios.two_tenants import TwoTenants
 
 _LABS: pytest.StashKey[list[Lab]] = pytest.StashKey()
@@ -81,6 +83,20 @@ def two_tenants_lab(_module_labs: _Labs) -> ScenarioMaker:
         return _module_labs.once(("two-tenants", hypervisors, frr_hosts, routed), build)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def routing_lab(_module_labs: _Labs) -> Routed:
+    """Two hypervisors and a FRR host, three networks each tenant; reachable, routes learned."""
+
+    def build(name: str) -> tuple[Lab, Routed]:
+        scenario = routed_scenario.build(name, Plan(2, 1), say_on_stderr)
+        return scenario.lab, scenario
+
+    made: Routed = _module_labs.once(("routed",), build)
+    made.base.await_reachability()
+    made.await_routes()
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from os_ken.ofproto.nicira_ext import ofs_nbits
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
-from model.flow import Action, Flow, Match, Move, Output, OutputField, SetField, Special
+from model.flow import Action, DecTtl, Flow, Match, Move, Output, OutputField, SetField, Special
 from model.ids import COOKIE_MARK
 
 VERSION: Final = ofproto_v1_4.OFP_VERSION
@@ -157,6 +157,8 @@ def _action(flow: Flow, action: Action) -> Any:
             return _parser.NXActionOutputReg(
                 ofs_nbits=bits, src=find(action.field.name).moved, max_len=WHOLE_PACKET
             )
+        case DecTtl():
+            return _parser.OFPActionDecNwTtl()
         case Special.IN_PORT:
             return _parser.OFPActionOutput(_of.OFPP_IN_PORT, 0)
         case Special.CONTROLLER:

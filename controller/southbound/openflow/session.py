@@ -41,17 +41,22 @@ class PortChange(Enum):
     MODIFIED = ofproto_v1_4.OFPPR_MODIFY
 
 
+def _ignore(cookie: int, in_port: int, frame: bytes) -> None:
+    """For those who put no flow that hands packets up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """Called from os-ken's thread: they must only enqueue.
 
-    `on_up(datapath_id)`, `on_down(reason)`, `on_port(change, number, name)`. Each up is followed by one down
-    before the next up.
+    `on_up(datapath_id)`, `on_down(reason)`, `on_port(change, number, name)`; `on_packet(cookie, in_port,
+    frame)`: a flow with that cookie handed the frame up. Each up is followed by one down before the next up.
     """
 
     on_up: Callable[[int], None]
     on_down: Callable[[str], None]
     on_port: Callable[[PortChange, int, str], None]
+    on_packet: Callable[[int, int, bytes], None] = _ignore
 
 
 class Negotiation(OFPHandler):
@@ -90,6 +95,22 @@ class Ringfence(OSKenApp):
         description = event.msg.desc
         name = description.name.decode("utf-8", "replace").rstrip("\0")
         self._callbacks.on_port(PortChange(event.msg.reason), description.port_no, name)
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def observe_packet(self, event: Any) -> None:
+        """A flow handed a packet up (OpenFlow 1.4.1 section 7.4.1)."""
+        message = event.msg
+        self._callbacks.on_packet(message.cookie, message.match.get("in_port", 0), bytes(message.data))
+
+    def send(self, port: int, frame: bytes) -> None:
+        """Send a frame out of a port (OpenFlow 1.4.1 section 7.3.7); lost if the switch is away."""
+        datapath = self._up
+        if datapath is not None:
+            parser, of = datapath.ofproto_parser, ofproto_v1_4
+            out = [parser.OFPActionOutput(port)]
+            datapath.send_msg(
+                parser.OFPPacketOut(datapath, of.OFP_NO_BUFFER, of.OFPP_CONTROLLER, out, data=frame)
+            )
 
     def finish(self) -> None:
         """Report the end of the session when the agent stops."""
@@ -142,6 +163,11 @@ class SessionRunner:
         self._manager.close()
         if self._application is not None:
             self._application.finish()
+
+    def send(self, port: int, frame: bytes) -> None:
+        """Send a frame out of an OpenFlow port; from any thread. Lost if the switch is away."""
+        if self._application is not None:
+            self._application.send(port, frame)
 
     def _note_up(self, on_up: Callable[[int], None]) -> Callable[[int], None]:
         def note(datapath: int) -> None:

@@ -25,6 +25,10 @@ BACKOFF: Final = 1000
 
 Open vSwitch 3.1 heeds it only after a first connection: until then its attempts lie up to 8 s apart.
 """
+PACKETS: Final = 100
+"""Packets a second that flows may hand up, the least that Open vSwitch takes; it shares them out among the
+ports. What workloads send must not keep the agent busy."""
+PACKET_BURST: Final = 25
 _MARK: Final = "true"
 
 Row = Any
@@ -109,6 +113,8 @@ def _adopt(layout: Layout, bridge: Row) -> None:
 def _hold_controller(layout: Layout, bridge: Row, insert: Insert) -> None:
     ours = [c for c in bridge.controller if marked(c)]
     right = next((c for c in ours if c.target in layout.controllers), None)
+    if right is not None:
+        _limit(right)
     if right is not None and len(ours) == 1:
         return
     if right is None:
@@ -120,7 +126,14 @@ def _create_controller(target: str, insert: Insert) -> Row:
     controller = insert("Controller")
     controller.target, controller.external_ids = target, {OWNER: _MARK}
     controller.connection_mode, controller.max_backoff = "out-of-band", BACKOFF
+    controller.controller_rate_limit, controller.controller_burst_limit = PACKETS, PACKET_BURST
     return controller
+
+
+def _limit(controller: Row) -> None:
+    """A row that a version without limits has made gets them."""
+    _set(controller, "controller_rate_limit", PACKETS, [PACKETS])
+    _set(controller, "controller_burst_limit", PACKET_BURST, [PACKET_BURST])
 
 
 def recall(bridge: Row, controllers: Sequence[str], insert: Insert) -> None:

@@ -29,7 +29,10 @@ COLUMNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Interface", ("name", "type", "options", "external_ids", "ofport")),
     (
         "Controller",
-        ("target", "connection_mode", "max_backoff", "external_ids"),
+        (
+            *("target", "connection_mode", "max_backoff", "external_ids"),
+            *("controller_rate_limit", "controller_burst_limit"),
+        ),
     ),
 )
 """Only these are monitored: statistics would wake the agent every few seconds."""

@@ -33,11 +33,25 @@ from scapy.layers.l2 import ARP, LLC, STP, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
+from pipelines.tables import number
 from topologies.scenarios.two_tenants import Workload
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 NOBODY = "02:de:ad:00:00:99"
-CLASSIFY, GUARD, NEIGHBOURS, SERVICES, ADVERTISE, RESOLVE = range(6)
+CLASSIFY, GUARD, NEIGHBOURS, SERVICES, ADVERTISE, GATEWAY, ROUTE, RESOLVE, DELIVERY = map(
+    number,
+    (
+        "classify",
+        "guard",
+        "neighbours",
+        "services",
+        "advertise",
+        "gateway",
+        "route",
+        "resolve",
+        "delivery",
+    ),
+)
 
 
 class Fate(Enum):
@@ -116,10 +130,11 @@ def _arp(field: Field) -> Iterator[Made]:
     def said(op: int, target: str, **more: str) -> ARP:
         return ARP(**{"op": op, "hwsrc": me.mac, "psrc": me.ipv4, "pdst": target} | more)
 
-    everything = [*(f"10.0.0.{i}" for i in range(180, 250)), "10.0.0.1", "10.0.0.255", "255.255.255.255",
+    everything = [*(f"10.0.0.{i}" for i in range(180, 250)), "10.0.0.255", "255.255.255.255",
                   "0.0.0.0", me.ipv4, *(v[0] for v in field.vteps)]  # fmt: skip
     yield "ARP for everything", Fate.REFUSED, SERVICES, [own / said(1, a) for a in everything]
     yield "ARP for a friend", Fate.ANSWERED, SERVICES, [own / said(1, friend.ipv4)] * 3
+    yield "ARP for the gateway", Fate.ANSWERED, SERVICES, [own / said(1, "10.0.0.1")] * 3
     asked = [Ether(src=me.mac, dst=w.mac) / said(1, "10.0.0.250") for w in _sides(field)]
     yield "ARP request to a MAC", Fate.REFUSED, SERVICES, asked
     yield "gratuitous ARP reply", Fate.GROUP, RESOLVE, [own / said(2, me.ipv4), own / said(2, friend.ipv4)]
@@ -152,11 +167,13 @@ def _around(me: Workload, source: str, body: Packet, target: str = "ff02::1", ho
 def _solicitations(field: Field) -> Iterator[Made]:
     me, friend = field.attacker, field.friend
     option, lie = ICMPv6NDOptSrcLLAddr(lladdr=me.mac), ICMPv6NDOptSrcLLAddr(lladdr=friend.mac)
-    unknown = ["fd00:10::99", "fd00:10::1", "2001:db8::1", "fe80::1"]
+    unknown = ["fd00:10::99", "2001:db8::1", "fe80::1"]
     asks = [_around(me, me.ipv6, ICMPv6ND_NS(tgt=a) / option) for a in unknown]
     yield "NS for everything", Fate.REFUSED, ADVERTISE, asks
     known = [_around(me, me.ipv6, ICMPv6ND_NS(tgt=friend.ipv6) / option)] * 3
     yield "NS for a friend", Fate.ANSWERED, SERVICES, known
+    gateway = [_around(me, me.ipv6, ICMPv6ND_NS(tgt="fd00:10::1") / option)] * 3
+    yield "NS for the gateway", Fate.ANSWERED, SERVICES, gateway
     foreign = [friend.ipv6, "fd00:10::99", "fe80::1", local(friend.mac), "::", "ff02::1"]
     lies = [_around(me, a, ICMPv6ND_NS(tgt=friend.ipv6) / option) for a in foreign]
     yield "NS of a foreign source", Fate.REFUSED, GUARD, lies

@@ -22,6 +22,7 @@ from scapy.packet import Packet, Raw
 from tests.integration.product.attacks import (
     BROADCAST,
     CLASSIFY,
+    DELIVERY,
     GUARD,
     NOBODY,
     Attack,
@@ -37,7 +38,6 @@ from topologies.traffic.frames import Forgery, forge, inject
 
 pytestmark = pytest.mark.integration
 
-DELIVERY = 9
 _UNUSED_VNI = 0xABCDE
 
 

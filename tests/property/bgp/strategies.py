@@ -9,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from bgp.codec import communities
+from model.addresses import GATEWAY_MAC, router_mac
 from model.change import Change, Part
-from model.ids import HostName, Mac, NetworkKey, PortKey, Uid, Vni
-from model.intent import Binding, Cluster, Hypervisor, Network, Port
+from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
 from model.inventory import Interface
 from model.route import (
     Attributes,
@@ -79,7 +80,9 @@ ROUTE = st.builds(Route, NLRI, attribute_sets())
 HOST_NAMES = tuple(HostName(f"h{n}") for n in range(4))
 NETWORK_KEYS = tuple(NetworkKey(n) for n in (1, 2))
 PORT_KEYS = tuple(PortKey(n) for n in range(1, 5))
+TENANTS = tuple(TenantKey(n) for n in (1, 2))
 VNIS = (Vni(100), Vni(200), Vni(300))
+L3VNIS = (Vni(900), Vni(901))
 MACS = tuple(Mac(0x020000000000 + n) for n in range(3))
 ADDRESSES = (*(IPv4Address(0x0A000000 + n) for n in range(3)), IPv6Address("fd00::1"))
 VTEPS = (*(IPv4Address(0xC0000200 + n) for n in range(3)), IPv6Address("fd99::1"))
@@ -97,7 +100,10 @@ def edits(draw):
     """(change, function of a snapshot that makes it)."""
     part = draw(
         st.sampled_from(
-            (Part.PORT, Part.BINDING, Part.INTERFACE, Part.NETWORK, Part.HYPERVISOR, Part.CLUSTER)
+            (
+                *(Part.PORT, Part.BINDING, Part.INTERFACE, Part.NETWORK, Part.TENANT),
+                *(Part.HYPERVISOR, Part.CLUSTER),
+            )
         )
     )
     absent = draw(st.integers(0, 4)) == 0
@@ -119,8 +125,14 @@ def edits(draw):
         return Change(part, uid), lambda s: _set(s, "interfaces", uid, None if absent else interface)
     if part is Part.NETWORK:
         key = draw(st.sampled_from(NETWORK_KEYS))
-        network = Network(Uid(f"n{key}"), 1, f"n{key}", key, draw(st.sampled_from(VNIS)))
+        owner, routed = draw(st.sampled_from((*TENANTS, TENANTS[0]))), draw(st.integers(0, 3)) > 0
+        vni = draw(st.sampled_from(VNIS))
+        network = Network(Uid(f"n{key}"), owner, f"n{key}", key, vni, routed=routed)
         return Change(part, key), lambda s: _set(s, "networks", key, None if absent else network)
+    if part is Part.TENANT:
+        key = draw(st.sampled_from(TENANTS))
+        tenant = Tenant(Uid(f"t{key}"), f"t{key}", key, draw(st.sampled_from((Vni(0), *L3VNIS))))
+        return Change(part, key), lambda s: _set(s, "tenants", key, None if absent else tenant)
     if part is Part.HYPERVISOR:
         name = draw(st.sampled_from(HOST_NAMES))
         host = Hypervisor(name, draw(st.sampled_from(VTEPS)), draw(st.integers(0, 3)), draw(st.booleans()))
@@ -146,6 +158,7 @@ def start():
     made = Snapshot(HOST_NAMES[0], Cluster(Uid("c"), 1, 65000))
     for n, name in enumerate(HOST_NAMES):
         made = _set(made, "hypervisors", name, Hypervisor(name, VTEPS[n], n, external=n == 3))
+    made = _set(made, "tenants", TENANTS[0], Tenant(Uid("t1"), "t1", TENANTS[0], L3VNIS[0]))
     for key, vni in zip(NETWORK_KEYS, VNIS, strict=False):
         made = _set(made, "networks", key, Network(Uid(f"n{key}"), 1, f"n{key}", key, vni))
     for n, key in enumerate(PORT_KEYS):
@@ -169,7 +182,11 @@ def honest_routes(draw):
         return Route(MulticastRoute(rd, hop), Attributes(hop, target, pmsi_vni=vni, pmsi_endpoint=hop))
     address = draw(st.sampled_from((None, *ADDRESSES[:2])))
     sequence = draw(st.none() | st.integers(1, 3))
-    return Route(MacRoute(rd, MACS[n % 3], address, vni), Attributes(hop, target, sequence))
+    if address is None or draw(st.booleans()):
+        return Route(MacRoute(rd, MACS[n % 3], address, vni), Attributes(hop, target, sequence))
+    both = tuple(sorted((*target, communities.route_target(65000, L3VNIS[0]))))
+    said = Attributes(hop, both, sequence, router_mac=router_mac(host))
+    return Route(MacRoute(rd, MACS[n % 3], address, vni, L3VNIS[0]), said)
 
 
 @st.composite
@@ -186,8 +203,13 @@ def small_routes(draw):
             MulticastRoute(rd, hop), Attributes(hop, (target,), None, pmsi_vni=vni, pmsi_endpoint=hop)
         )
     address = draw(st.none() | st.sampled_from(ADDRESSES))
+    l3vni = draw(st.sampled_from((None, *L3VNIS)))
+    routing = communities.route_target(65000, draw(st.sampled_from(L3VNIS)))
+    targets = draw(st.sampled_from(((target,), (routing,), tuple(sorted((target, routing))))))
+    router = draw(st.sampled_from((None, router_mac(host), Mac(0x001122334455), GATEWAY_MAC)))
     return Route(
-        MacRoute(rd, draw(st.sampled_from(MACS)), address, vni), Attributes(hop, (target,), sequence)
+        MacRoute(rd, draw(st.sampled_from(MACS)), address, vni, l3vni),
+        Attributes(hop, targets, sequence, router_mac=router),
     )
 
 

@@ -157,7 +157,7 @@ def test_the_worlds_are_not_barren():
     """Positive control: in a good part of what is generated routes are announced, learned and refused."""
     tally: Counter[str] = Counter()
 
-    @settings(max_examples=100, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
+    @settings(max_examples=300, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
     @given(EDITS, EVENTS)
     def count(first, events):
         snapshot, _ = edited(start(), first)
@@ -165,10 +165,12 @@ def test_the_worlds_are_not_barren():
         tally.update(
             announced=bool(originate(snapshot).routes),
             remotes=bool(table.remotes),
+            routers=any(remote.router_mac is not None for remote in table.remotes.values()),
             floods=bool(table.floods),
             refused=bool(table.refused),
             held=bool(table.held),
         )
 
     count()
-    assert all(tally[name] >= 5 for name in ("announced", "remotes", "floods", "refused", "held")), tally
+    wanted = ("announced", "remotes", "routers", "floods", "refused", "held")
+    assert all(tally[name] >= 5 for name in wanted), tally

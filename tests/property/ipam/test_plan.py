@@ -127,7 +127,7 @@ def check_unique(contents: Contents) -> None:
         [p.mac for p in ports],
         [(p.network, a) for p in ports for a in p.addresses],
         [n.key for n in networks],
-        [n.vni for n in networks],
+        [n.vni for n in networks] + [r.value.l3vni for r in contents.tenants.values()],
     ):
         assert len(values) == len(set(values))
 

@@ -12,12 +12,16 @@ from model.flow import Flow, FlowKey
 from model.snapshot import Snapshot
 from pipelines.compile import Program, compile, install, recompile
 from tests.fakes import world
-from tests.fakes.strategies import clusters, steps
+from tests.fakes.steps import steps
+from tests.fakes.strategies import clusters
 from tests.fakes.switch import Switch
 from tests.fakes.world import Step, stepped
 
 Batches = list[list[Step]]
 _BATCHES = st.lists(st.lists(steps(), min_size=1, max_size=4), min_size=1, max_size=12)
+_STARTS = st.one_of(
+    clusters(), st.sampled_from([world.two_tenants(), world.routed(), Snapshot(host=world.HERE)])
+)
 _SETTINGS = settings(suppress_health_check=list(HealthCheck))
 
 
@@ -30,7 +34,7 @@ def _sent(switch: Switch, patch: Patch) -> None:
         switch.apply(put, drop)
 
 
-@given(st.one_of(clusters(), st.just(world.two_tenants()), st.just(Snapshot(host=world.HERE))), _BATCHES)
+@given(_STARTS, _BATCHES)
 @_SETTINGS
 def test_incremental_equals_recompute(start: Snapshot, batches: Batches) -> None:
     program, snapshot = compile(start), start

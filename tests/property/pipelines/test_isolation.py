@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from model.snapshot import Snapshot
 from pipelines.check import check_flows
 from pipelines.compile import compile
+from pipelines.tables import ACCOUNT, OUTPUT
+from tests.fakes import world
 from tests.fakes.isolation import violations
 from tests.fakes.mutants import MUTANTS, Mutant
 from tests.fakes.packets import Packet
 from tests.fakes.strategies import clusters, packets
-from tests.fakes.switch import Switch
+from tests.fakes.switch import CONTROLLER, Switch
 
 Sample = tuple[Snapshot, list[Packet]]
 
@@ -33,6 +35,23 @@ def test_nobody_gets_what_is_not_for_him(sample: Sample) -> None:
     switch = Switch.of(flows)
     for frame in frames:
         assert violations(snapshot, frame, switch.receive(frame)) == []
+
+
+@given(samples())
+@settings(suppress_health_check=list(HealthCheck))
+def test_what_leaves_a_port_is_counted_last_and_nothing_else_is(sample: Sample) -> None:
+    """Bridged or routed: `account`, `output`, and out. Answers and what comes from afar are not billed."""
+    snapshot, frames = sample
+    switch = Switch.of(compile(snapshot).flows())
+    for frame in frames:
+        verdict = switch.receive(frame)
+        tables = [number for number, _ in verdict.path]
+        left = [port for port in verdict.ports if port not in (frame["in_port"], CONTROLLER)]
+        if left and frame["in_port"] != world.TUNNEL:
+            assert tables[-2:] == [ACCOUNT.number, OUTPUT.number]
+            assert all(flow is not None and flow.shape.priority for _, flow in verdict.path[-2:])
+        else:
+            assert ACCOUNT.number not in tables
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)

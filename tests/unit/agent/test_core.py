@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from immutables import Map
 
+from bgp.codec import communities
 from bgp.table import Limits
 from controller.agent import commands, core, state
 from model.change import Part
@@ -232,3 +233,16 @@ def test_an_answer_on_a_frozen_host_asks_for_nothing_more() -> None:
     answered = core.on_answer(now, PortKey(2), Binding(PortKey(2), HOST, 0, True))
     assert answered.commands == ()
     assert not answered.core.asked
+
+
+def test_a_network_of_a_tenant_elsewhere_is_asked_for_by_its_route_targets() -> None:
+    """Not everything again: each new network of a tenant would cost as much as the whole cluster has."""
+    now = running(1)
+    tenant = Tenant(Uid("t1"), "acme", TenantKey(1), Vni(900))
+    far = Network(Uid("n2"), TenantKey(1), "far", NetworkKey(2), Vni(5002))
+    batch = ((Part.TENANT, TenantKey(1), tenant), (Part.NETWORK, NetworkKey(2), far))
+    result = core.on_store(now, batch, (), state.Whole.NO)
+    asked = [c for c in result.commands if isinstance(c, commands.Relearn)]
+    targets = tuple(communities.route_target(65000, vni) for vni in (Vni(900), Vni(5002)))
+    assert asked == [commands.Relearn(targets)]
+    assert core.on_store(result.core, batch, (), state.Whole.NO).commands == ()

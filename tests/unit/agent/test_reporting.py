@@ -68,6 +68,31 @@ def test_missing_counts_macs_addresses_and_rt3() -> None:
     assert reporting.missing(unbound) == 0
 
 
+def test_missing_counts_host_routes_to_routed_networks_without_a_local_port() -> None:
+    far, away = NetworkKey(2), (ip_address("10.1.0.9"),)
+    subnets = (ip_network("10.1.0.0/24"),)
+    network = Network(Uid("n2"), TenantKey(1), "far", far, Vni(6), subnets)
+    other = replace(port(9, THERE), network=far, addresses=away)
+    items: list[state.Item] = [
+        (Part.TENANT, TenantKey(1), Tenant(Uid("t"), "acme", TenantKey(1), Vni(77))),
+        (Part.NETWORK, far, network),
+        (Part.PORT, PortKey(9), other),
+        (Part.BINDING, PortKey(9), Binding(PortKey(9), THERE, 0, True)),
+    ]
+    here = snapshot()
+    base = state.upsert(here, items).snapshot
+    assert reporting.missing(base) == reporting.missing(here) + 1  # and no RT-3 of it
+    route = RemoteMac(far, Mac(9), FAR, away, 0, Mac(0x0E5200000002))
+    assert reporting.missing(with_routes(base, route, flood=0)) == reporting.missing(here)
+    for less in (replace(route, router_mac=None), replace(route, addresses=())):
+        assert reporting.missing(with_routes(base, less, flood=0)) == reporting.missing(here) + 1
+    unrouted = state.upsert(base, [(Part.NETWORK, far, replace(network, routed=False))]).snapshot
+    older = state.upsert(base, [(Part.TENANT, TenantKey(1), Tenant(Uid("t"), "acme", TenantKey(1)))]).snapshot
+    stranger = state.upsert(base, [(Part.NETWORK, far, replace(network, tenant=TenantKey(2)))]).snapshot
+    for one in (unrouted, older, stranger):
+        assert reporting.missing(one) == reporting.missing(here)
+
+
 def running() -> core.Core:
     return replace(core.start(HERE, None, Limits()), effective=snapshot(), session=True)
 

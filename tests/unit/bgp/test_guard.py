@@ -8,19 +8,22 @@ from ipaddress import ip_address
 import pytest
 
 from bgp.codec import communities
-from bgp.guard import NOT_IMPORTED, FloodClaim, MacClaim, Refused, bound, judge
+from bgp.guard import NOT_IMPORTED, FloodClaim, MacClaim, bound, judge
 from bgp.lookup import index
-from model.addresses import link_local
+from bgp.verdict import Refused
+from model.addresses import GATEWAY_MAC, link_local, router_mac
 from model.ids import Mac, Vni
 from model.route import Attributes, MacRoute, MulticastRoute, OpaqueRoute, Route
 from tests.unit.bgp.world import (
     ASN,
+    BLUE_L3,
     BLUE_VNI,
     FOREIGN,
     HERE,
     HOSTS,
     OUTSIDE,
     RED,
+    RED_L3,
     RED_VNI,
     ROAMING,
     THERE,
@@ -32,8 +35,11 @@ from tests.unit.bgp.world import (
     mac,
     mac_route,
     rd,
+    routed_route,
     world,
 )
+
+OUTSIDE_V4 = ip_address(f"10.0.0.{OUTSIDE}")
 
 
 def verdict(route, snapshot=None):
@@ -68,6 +74,26 @@ def said(route, **fields):
         (
             mac_route("ext", OUTSIDE, encapsulations=()),
             MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, None, 0, 100),
+        ),
+        (
+            routed_route("h2", THERE, V4),
+            MacClaim(RED, mac(THERE), HOSTS["h2"].vtep, V4, 0, 100, router_mac(HOSTS["h2"].router_id)),
+        ),
+        (
+            said(routed_route("h2", THERE, V4), route_targets=(communities.route_target(ASN, RED_L3),)),
+            MacClaim(RED, mac(THERE), HOSTS["h2"].vtep, V4, 0, 100, router_mac(HOSTS["h2"].router_id)),
+        ),
+        (
+            routed_route("ext", OUTSIDE, OUTSIDE_V4, router_mac=Mac(0x0011223344AA)),
+            MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, OUTSIDE_V4, 0, 100, Mac(0x0011223344AA)),
+        ),
+        (  # bridged only: without a router MAC, or without the VRF's route target
+            routed_route("ext", OUTSIDE, OUTSIDE_V4, router_mac=None),
+            MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, OUTSIDE_V4, 0, 100),
+        ),
+        (
+            said(mac_route("ext", OUTSIDE, OUTSIDE_V4), router_mac=Mac(0x0011223344AA)),
+            MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, OUTSIDE_V4, 0, 100),
         ),
         (flood_route("h2"), FloodClaim(RED, HOSTS["h2"].vtep)),
         (flood_route("h3"), FloodClaim(RED, HOSTS["h3"].vtep)),
@@ -113,6 +139,27 @@ BOTH = tuple(sorted((communities.route_target(ASN, RED_VNI), communities.route_t
         (mac_route("h2", THERE, ip_address("10.0.0.3")), "address-foreign"),
         (mac_route("h2", THERE, ip_address("fe80::1")), "address-foreign"),
         (said(flood_route("h2"), pmsi_endpoint=HOSTS["h3"].vtep), "pmsi-endpoint"),
+        (
+            said(flood_route("h2"), route_targets=(communities.route_target(ASN, RED_L3),)),
+            "route-target-foreign",
+        ),
+        (body(routed_route("h2", THERE, V4), vni2=BLUE_L3), "l3vni-foreign"),
+        (body(routed_route("h2", THERE, V4), vni2=RED_VNI), "l3vni-foreign"),
+        (body(routed_route("ext", OUTSIDE, OUTSIDE_V4), vni2=BLUE_L3), "l3vni-foreign"),
+        (routed_route("h2", THERE, V4, router_mac=None), "router-mac"),
+        (routed_route("h2", THERE, V4, router_mac=router_mac(HOSTS["h3"].router_id)), "router-mac"),
+        (routed_route("h2", THERE, V4, router_mac=Mac(0x0011223344AA)), "router-mac"),
+        (
+            said(routed_route("h2", THERE, V4), route_targets=(communities.route_target(ASN, RED_VNI),)),
+            "router-mac",
+        ),
+        (
+            routed_route("ext", OUTSIDE, OUTSIDE_V4, router_mac=router_mac(HOSTS["h2"].router_id)),
+            "router-mac",
+        ),
+        (routed_route("ext", OUTSIDE, OUTSIDE_V4, router_mac=Mac(0x01005E000001)), "router-mac"),
+        (routed_route("ext", OUTSIDE, OUTSIDE_V4, router_mac=GATEWAY_MAC), "gateway-mac"),
+        (said(mac_route("h2", THERE), router_mac=GATEWAY_MAC), "gateway-mac"),
     ],
 )
 def test_what_it_does_not_is_refused_with_code_and_remedy(route, code):
@@ -158,6 +205,14 @@ def test_two_route_targets_go_by_the_vni():
 )
 def test_what_concerns_nobody_here_is_passed_over(route):
     assert verdict(route) is NOT_IMPORTED
+
+
+def test_what_is_not_routed_here_is_bridged_only():
+    snapshot = world()
+    network = replace(snapshot.networks[RED], routed=False)
+    snapshot = replace(snapshot, networks=snapshot.networks.set(RED, network))
+    claim = verdict(routed_route("h2", THERE, V4), snapshot)
+    assert isinstance(claim, MacClaim) and claim.router_mac is None
 
 
 def test_bound_is_said_of_active_bindings_only():

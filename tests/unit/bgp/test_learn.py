@@ -11,6 +11,7 @@ from bgp import learn
 from bgp.codec import communities
 from bgp.codec.update import Update
 from bgp.table import Limits
+from model.addresses import router_mac
 from model.change import Change, Part
 from model.ids import HostName, PortKey
 from model.intent import Hypervisor
@@ -22,6 +23,7 @@ from tests.unit.bgp.world import (
     HOSTS,
     OUTSIDE,
     RED,
+    RED_L3,
     RED_VNI,
     ROAMING,
     THERE,
@@ -33,6 +35,7 @@ from tests.unit.bgp.world import (
     mac,
     mac_route,
     port,
+    routed_route,
     world,
 )
 
@@ -262,6 +265,31 @@ def test_a_restored_snapshot_is_held_until_a_peer_has_replayed():
     assert learn.tick(table, 180.0)[1].drop_floods == ((RED, HOSTS["h2"].vtep),)
 
 
+def test_router_macs_are_learned_kept_and_restored():
+    table, outcome = learn.receive(up(), RR1, announced(mac_route("h2", THERE)), 1.0)
+    assert outcome.put_remotes[0].router_mac is None
+    table, _ = learn.receive(table, RR1, announced(routed_route("h2", THERE, V4)), 1.0)
+    expected = RemoteMac(RED, mac(THERE), HOSTS["h2"].vtep, (V4,), 0, router_mac(HOSTS["h2"].router_id))
+    assert table.remotes[SPOT] == expected
+    restored = learn.restore(replace(world(), remotes=table.remotes))
+    assert restored.remotes[SPOT] == expected
+
+
+def test_a_route_that_comes_before_the_tenants_l3vni_is_judged_again():
+    tenants = world().tenants
+    early = replace(world(), tenants=tenants.set(1, replace(tenants[1], l3vni=0)))
+    table = up(snapshot=early)
+    table, _ = learn.receive(
+        table, RR1, announced(mac_route("h2", THERE), routed_route("h2", THERE, V4)), 1.0
+    )
+    assert [one.code for one in learn.rejected(table)] == ["l3vni-foreign"]
+    assert table.remotes[SPOT].addresses == ()  # bridged to meanwhile
+    table, outcome = learn.consider(table, world(), frozenset({Change(Part.TENANT, 1)}))
+    assert outcome.put_remotes[0].router_mac == router_mac(HOSTS["h2"].router_id)
+    table, outcome = learn.consider(table, early, frozenset({Change(Part.TENANT, 1)}))
+    assert outcome.put_remotes[0].router_mac is None
+
+
 def test_what_the_store_no_longer_knows_is_not_restored():
     _, outcome = hear(up(), RR1, announced(mac_route("h2", THERE)))
     snapshot, _ = outcome.apply(world())
@@ -274,7 +302,7 @@ def test_a_network_that_becomes_known_asks_for_its_routes():
     assert outcome == learn.Outcome()
     assert table.counters["not-imported"] == 1
     table, outcome = change(table, world(), Change(Part.NETWORK, RED))
-    assert outcome.relearn == (communities.route_target(ASN, RED_VNI),)
+    assert outcome.relearn == tuple(communities.route_target(ASN, vni) for vni in (RED_VNI, RED_L3))
     table, outcome = hear(table, RR1, announced(mac_route("h2", THERE)))
     assert outcome.put_remotes == (remote("h2", THERE),)
 

@@ -25,6 +25,7 @@ from tests.unit.bgp.world import (
     plug,
     port,
     rd,
+    routed_route,
     world,
 )
 
@@ -34,15 +35,41 @@ def test_a_bound_port_gives_its_mac_its_addresses_and_its_networks_flood_route()
     addresses = port(HERE, RED, ("h1",)).addresses
     assert routes == {
         mac_route("h1", HERE),
-        mac_route("h1", HERE, addresses[0]),
-        mac_route("h1", HERE, addresses[1]),
+        routed_route("h1", HERE, addresses[0]),
+        routed_route("h1", HERE, addresses[1]),
         flood_route("h1"),
     }
 
 
+@pytest.mark.parametrize(
+    ("change", "edit"),
+    [
+        (
+            Change(Part.NETWORK, RED),
+            lambda s: replace(s, networks=s.networks.set(RED, replace(s.networks[RED], routed=False))),
+        ),
+        (
+            Change(Part.TENANT, 1),
+            lambda s: replace(s, tenants=s.tenants.set(1, replace(s.tenants[1], l3vni=0))),
+        ),
+    ],
+)
+def test_what_is_not_routed_is_said_as_before(change, edit):
+    old, new = world(), edit(world())
+    first, second = port(HERE, RED, ("h1",)).addresses
+    plain = {mac_route("h1", HERE, first), mac_route("h1", HERE, second)}
+    assert set(originate(new).ordered()) == plain | {mac_route("h1", HERE), flood_route("h1")}
+    now, announce, withdraw = reoriginate(originate(old), old, new, frozenset({change}))
+    assert now == originate(new)
+    assert set(announce) == plain  # the key of a route lacks its labels (RFC 7432 section 7.2): replaced
+    assert withdraw == ()
+    _, back, _ = reoriginate(originate(new), new, old, frozenset({change}))
+    assert set(back) == {routed_route("h1", HERE, first), routed_route("h1", HERE, second)}
+
+
 def test_attributes_are_those_of_the_network_and_this_host():
     for route in originate(world()).ordered():
-        assert route.attributes.route_targets == (communities.route_target(ASN, RED_VNI),)
+        assert communities.route_target(ASN, RED_VNI) in route.attributes.route_targets
         assert route.attributes.next_hop == HOSTS["h1"].vtep
         assert isinstance(route.nlri, MacRoute | MulticastRoute)
         assert route.nlri.rd == rd("h1")

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from immutables import Map
 
 from bgp.codec import communities, nlri
-from model.addresses import Address
+from model.addresses import Address, router_mac
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
 from model.inventory import Interface
@@ -20,6 +20,7 @@ from model.snapshot import Snapshot, with_port
 ASN = 65000
 RED, BLUE = NetworkKey(1), NetworkKey(2)
 RED_VNI, BLUE_VNI = Vni(10100), Vni(10200)
+RED_L3, BLUE_L3 = Vni(10901), Vni(10902)
 HOSTS = {
     name: Hypervisor(HostName(name), ip_address(f"192.0.2.{n}"), 0x0A000000 + n, external=name == "ext")
     for n, name in enumerate(("h1", "h2", "h3", "ext"), 1)
@@ -59,7 +60,12 @@ def world() -> Snapshot:
     made = Snapshot(
         host=HostName("h1"),
         cluster=Cluster(Uid("cluster"), 1, ASN),
-        tenants=Map({TenantKey(n): Tenant(Uid(f"t{n}"), f"t{n}", TenantKey(n)) for n in (1, 2)}),
+        tenants=Map(
+            {
+                TenantKey(n): Tenant(Uid(f"t{n}"), f"t{n}", TenantKey(n), l3vni)
+                for n, l3vni in ((1, RED_L3), (2, BLUE_L3))
+            }
+        ),
         networks=Map({one.key: one for one in NETWORKS}),
         hypervisors=Map({one.name: one for one in HOSTS.values()}),
     )
@@ -84,6 +90,13 @@ def rd(host: str, network: int = RED) -> bytes:
 def mac_route(host: str, number: int, address: Address | None = None, **fields: object) -> Route:
     """RT-2 in the red network."""
     return Route(MacRoute(rd(host), mac(number), address, RED_VNI), hung(host, **fields))
+
+
+def routed_route(host: str, number: int, address: Address, **fields: object) -> Route:
+    """RT-2 in the red network with what lets others route to it (RFC 9135 section 5)."""
+    targets = tuple(sorted(communities.route_target(ASN, vni) for vni in (RED_VNI, RED_L3)))
+    more = {"route_targets": targets, "router_mac": router_mac(HOSTS[host].router_id), **fields}
+    return Route(MacRoute(rd(host), mac(number), address, RED_VNI, RED_L3), hung(host, **more))
 
 
 def flood_route(host: str, **fields: object) -> Route:

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from ipam.contents import Contents
+from ipam.draft import Draft
 from ipam.plan import plan
 from ipam.steps import Verb
 from ipam.trial import COOL_DOWN_MS
@@ -88,6 +89,40 @@ def test_hosts_labels_and_addresses_may_change(bench) -> None:
     }
 
 
+def test_l2vnis_and_l3vnis_are_of_one_number_space(bench) -> None:
+    """What is written anywhere in a manifest is claimed before a tenant or network is handed anything."""
+    bench.apply(
+        WantedTenant("aa"),
+        WantedTenant("ab", l3vni=Vni(10_006)),
+        WantedNetwork("aa", "one", vni=Vni(10_004)),
+        WantedNetwork("ab", "two"),
+    )
+    tenants, networks = bench.contents.tenants, bench.contents.networks
+    assert (tenants["aa"].value.l3vni, tenants["ab"].value.l3vni) == (10_005, 10_006)
+    assert (networks["aa", "one"].value.vni, networks["ab", "two"].value.vni) == (10_004, 10_007)
+    assert bench.apply(WantedTenant("aa"), WantedTenant("ab", l3vni=Vni(10_006))).of(Verb.CHANGE) == ()
+
+
+def test_a_tenant_of_an_older_store_gets_its_l3vni_when_it_is_named(bench) -> None:
+    draft = Draft(bench.contents)
+    old = bench.contents.tenants["acme"]
+    draft.put(replace(old, value=replace(old.value, l3vni=Vni(0))))
+    bench.contents = draft.contents()
+    bench.apply(WantedNetwork("acme", "more"))  # names the network alone
+    assert bench.contents.tenants["acme"].value.l3vni == 0
+    plan = bench.apply(WantedTenant("acme"))
+    assert [step.verb for step in plan.steps] == [Verb.CHANGE]
+    taken = {record.value.vni for record in bench.contents.networks.values()}
+    assert bench.contents.tenants["acme"].value.l3vni not in taken | {0}
+
+
+def test_routed_is_the_default_and_stays_if_not_written(bench) -> None:
+    assert bench.contents.networks["acme", "prod"].value.routed
+    bench.apply(WantedNetwork("acme", "prod", routed=False))
+    bench.apply(WantedNetwork("acme", "prod"))
+    assert not bench.contents.networks["acme", "prod"].value.routed
+
+
 def test_two_ports_may_swap_their_addresses(bench) -> None:
     one, two = ip_address("10.0.0.10"), ip_address("10.0.0.11")
     bench.apply(port("a", addresses=(one,)), port("b", addresses=(two,)))
@@ -118,7 +153,11 @@ BAD: tuple[tuple[Wanted, type[RingfenceError], str, str], ...] = (
     ),
     (WantedNetwork("nobody", "x"), Conflict, "unknown-tenant", "metadata.tenant"),
     (WantedNetwork("acme", "x", vni=Vni(10_000)), Conflict, "already-taken", "spec.vni"),
+    (WantedNetwork("acme", "x", vni=Vni(10_002)), Conflict, "already-taken", "spec.vni"),
     (WantedNetwork("acme", "prod", vni=Vni(5)), Conflict, "immutable", "spec.vni"),
+    (WantedTenant("acme", l3vni=Vni(5)), Conflict, "immutable", "spec.l3vni"),
+    (WantedTenant("new", l3vni=Vni(10_000)), Conflict, "already-taken", "spec.l3vni"),
+    (WantedTenant("new", l3vni=Vni(10_002)), Conflict, "already-taken", "spec.l3vni"),
     (WantedNetwork("acme", "prod", (ip_network("10.1.0.0/24"),)), Conflict, "subnet-in-use", "spec.subnets"),
     (
         WantedNetwork("acme", "x", (ip_network("10.1.0.0/24"), ip_network("10.2.0.0/24"))),

@@ -7,7 +7,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from ipam.pools import address_pool, capacity, defaults, mac_pool, parse_range, pool_of_scope, render_range
-from ipam.subnets import WINDOW, gateway, reservation, usable
+from ipam.subnets import WINDOW, reservation, usable
+from model.addresses import gateway
 from model.ids import NetworkKey
 
 

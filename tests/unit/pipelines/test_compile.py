@@ -114,10 +114,10 @@ def test_a_local_mac_wins_over_a_remote_one() -> None:
         (("table=resolve", "reg0=1,", "eth_dst=02:00:00:00:00:01"), "set_field:1->reg2"),
         (("table=services", "reg0=1,", "arp_tpa=10.0.0.1 "), "IN_PORT"),
     ):
-        local, far = sorted(lines(double, *parts), key=lambda line: "priority=200" in line)
-        assert "priority=210" in local
-        assert wins in local
-        assert "priority=200" in far
+        by_height = {line.partition("priority=")[2][:3]: line for line in lines(double, *parts)}
+        assert max(by_height) == "210"
+        assert wins in by_height["210"]
+        assert "200" in by_height
 
 
 def test_of_two_claims_the_first_wins_until_it_withdraws() -> None:
@@ -177,12 +177,12 @@ STEPS: list[tuple[Step, int]] = [
     (Step(Part.EPOCH, 11, 2), 1),
     (Step(Part.BINDING, 11, None), 2),  # the port, and its network's replication
     (Step(Part.CLUSTER, None, None), 0),
-    (Step(Part.TENANT, 1, None), 0),
+    (Step(Part.TENANT, 1, None), 4),  # no L3VNI: nothing from afar to ports 11 and 12, nor from hv2 and hv3
     (Step(Part.FLOOD, (ONE, ip_address("192.0.2.3")), None), 1),
     (Step(Part.CLASS, 2, world.egress_class(2, ["10.8.0.0/16"])), 1),
     (Step(Part.CLASS, 2, None), 5),  # the class, and a counter of each of four ports
     (Step(Part.PORT, 13, None), 0),  # ports 11 and 12 still name hv2
-    (Step(Part.PORT, 14, None), 1),  # the only one that named hv3
+    (Step(Part.PORT, 14, None), 2),  # the only one that named hv3, which may send the L2VNI and the L3VNI
 ]
 
 
@@ -193,6 +193,42 @@ def test_cost_follows_the_change(step: Step, groups: int) -> None:
     program, patch = recompile(compile(old), old, new, [step.change()])
     assert len(patch.groups) == groups
     assert program == compile(new)
+
+
+ROUTED_STEPS: list[tuple[Step, int]] = [
+    (Step(Part.REMOTE, (NetworkKey(3), Mac(3)), world.remote(3, 3, "192.0.2.2", ["10.0.3.8"], router=2)), 1),
+    (Step(Part.REMOTE, (NetworkKey(3), Mac(3)), world.remote(3, 3, "192.0.2.2", ["10.0.3.8"])), 0),
+    (Step(Part.REMOTE, (ONE, Mac(3)), world.remote(1, 3, "192.0.2.2", ["10.0.1.8"], router=2)), 2),
+    (Step(Part.REMOTE, (NetworkKey(5), Mac(3)), world.remote(5, 3, "192.0.2.2", ["10.0.1.8"], router=2)), 2),
+    (Step(Part.REMOTE, (NetworkKey(4), Mac(3)), world.remote(4, 3, "192.0.2.2", ["10.0.4.8"], router=2)), 1),
+    (Step(Part.PORT, 33, None), 1),  # the only one of the tenant that named hv3
+    (Step(Part.PORT, 32, None), 0),  # 12 still names hv2
+    (Step(Part.TENANT, 1, world.tenant(1, l3vni=0)), 6),  # ports 11, 21; hv2, hv3; routes to 12, 32
+    (Step(Part.BINDING, 21, None), 2),  # the port, and its network, of which it was the last here
+    (Step(Part.NETWORK, 3, None), 3),
+]
+
+
+@pytest.mark.parametrize(("step", "groups"), ROUTED_STEPS, ids=lambda value: str(value)[:60])
+def test_cost_of_routes_follows_the_change(step: Step, groups: int) -> None:
+    old = world.routed()
+    new = stepped(old, [step])
+    program, patch = recompile(compile(old), old, new, [step.change()])
+    assert program == compile(new)
+    assert len(patch.groups) == groups
+
+
+def test_a_tenant_comes_and_goes_with_its_first_port() -> None:
+    """All that is known of it elsewhere, networks without a port here among it."""
+    old = world.routed()
+    alone = stepped(old, [Step(Part.BINDING, key, None) for key in (11, 21)])
+    program, patch = recompile(compile(old), old, alone, [Change(Part.BINDING, key) for key in (11, 21)])
+    assert program == compile(alone)
+    gone = {flow.shape.name for _, drop in patch.groups for flow in drop}
+    assert {"route-remote4-over-vtep4", "classify-vrf4", "gateway-expired4"} <= gone
+    back, patch = recompile(program, alone, old, [Change(Part.BINDING, 21), Change(Part.BINDING, 11)])
+    assert back == compile(old)
+    assert {flow.shape.name for put, _ in patch.groups for flow in put} >= gone
 
 
 def test_the_tunnel_takes_a_port_number() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.ids import COOKIE_MARK, ClassId, Mac, NetworkKey, PortKey
+from model.ids import COOKIE_MARK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 from pipelines import cookies
 from pipelines.cookies import Cookie, Kind
 
@@ -17,6 +17,8 @@ def test_layout() -> None:
     assert cookies.network(NetworkKey(0xABCD)) == 0x52F1_1_0000000ABCD
     assert cookies.port(PortKey(0xABCDEF)) == 0x52F1_2_00000ABCDEF
     assert cookies.remote(NetworkKey(0xABCD), Mac(0x02FFF1234567)) == 0x52F1_3_ABCD1234567
+    assert cookies.vrf(TenantKey(0xABCD)) == 0x52F1_5_0000000ABCD
+    assert cookies.expired(TenantKey(0xABCD)) == 0x52F1_6_0000000ABCD
     assert cookies.account(PortKey(0xABCDEF), ClassId(0x12), 0x345) == 0x52F1_4_ABCDEF12345
 
 
@@ -30,11 +32,13 @@ def test_the_others_are_read_back() -> None:
     assert cookies.parse(cookies.host(table=7)) == Cookie(Kind.HOST, table=7)
     assert cookies.parse(cookies.network(NetworkKey(5))) == Cookie(Kind.NETWORK, network=NetworkKey(5))
     assert cookies.parse(cookies.port(PortKey(6))) == Cookie(Kind.PORT, port=PortKey(6))
+    assert cookies.parse(cookies.vrf(TenantKey(5))) == Cookie(Kind.VRF, tenant=TenantKey(5))
+    assert cookies.parse(cookies.expired(TenantKey(5))) == Cookie(Kind.EXPIRED, tenant=TenantKey(5))
     remote = cookies.parse(cookies.remote(NetworkKey(5), Mac(0x020000000007)))
     assert remote == Cookie(Kind.REMOTE, network=NetworkKey(5), mac=7)
 
 
-@pytest.mark.parametrize("alien", [0, 1, (COOKIE_MARK ^ 1) << 48, COOKIE_MARK << 48 | 5 << 44])
+@pytest.mark.parametrize("alien", [0, 1, (COOKIE_MARK ^ 1) << 48, COOKIE_MARK << 48 | 7 << 44])
 def test_what_is_not_ours_is_none(alien: int) -> None:
     assert cookies.parse(alien) is None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.flow import Field, Flow, Match, OutputField, SetField, Shape, Slot
+from model.flow import DecTtl, Field, Flow, Match, OutputField, SetField, Shape, Slot
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.check import Broken, check_declarations, check_filled, check_flows
@@ -43,6 +43,8 @@ def test_a_program_holds() -> None:
     [
         (replace(SHAPE, match=(Match(f.ETH_SRC, 1),)), "matches"),
         (replace(SHAPE, actions=(SetField(f.ETH_SRC, 1),)), "writes"),
+        (replace(SHAPE, actions=(DecTtl(),)), "writes"),
+        (shape("odd", t.ROUTE, 1, (), (), (DecTtl(),), t.CLASSES), "prerequisite"),
         (replace(SHAPE, goto=t.GUARD.number), "next"),
         (replace(SHAPE, goto=t.OUTPUT.number), "next"),
         (replace(SHAPE, table=99), "declared"),
@@ -136,7 +138,7 @@ def test_a_register_has_one_meaning() -> None:
     ("odd", "rule"),
     [
         (Flow(LOCAL, 0, (1, 2)), "slot"),
-        (Flow(LOCAL, 0, (1 << 32, 2, 3)), "width"),
+        (Flow(LOCAL, 0, (1 << 32, 2, 3, 4)), "width"),
         (Flow(CLASS_DECLARED[0], 0, (108, 2, 0x0A000001, 0xFF000000)), "mask"),
         (Flow(CLASS_DECLARED[0], 0, (132, 2, 0x0A000001, 0xFFFFFFFF)), "mask"),
         (Flow(CLASS_DECLARED[0], 0, (100, 2, 0, 0)), "mask"),

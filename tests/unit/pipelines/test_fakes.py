@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from model.flow import Flow, Match, Output, OutputField, SetField, Special
+from model.addresses import GATEWAY_MAC, router_mac
+from model.flow import DecTtl, Flow, Match, Output, OutputField, SetField, Special
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.compile import compile
 from pipelines.shapes.terms import shape
 from tests.fakes import packets, world
 from tests.fakes.isolation import violations
-from tests.fakes.switch import Sent, Switch, Verdict
+from tests.fakes.switch import CONTROLLER, Sent, Switch, Verdict
 
 
 def test_no_frame_returns_but_through_in_port() -> None:
     outputs = (Output(1), Output(2), SetField(f.EXIT.field, 1), OutputField(f.EXIT.field), Special.IN_PORT)
     flow = Flow(shape("x", t.CLASSIFY, 1, (), (), outputs), 0)
     assert Switch.of([flow]).receive({"in_port": 1}).ports == (2, 1)
+
+
+@pytest.mark.parametrize(("ttl", "ports", "left"), [(64, (7,), 63), (2, (7,), 1), (1, (CONTROLLER,), 1)])
+def test_a_hop_is_counted_and_the_last_one_ends(ttl: int, ports: tuple[int, ...], left: int) -> None:
+    flow = Flow(shape("x", t.ARRIVAL, 1, (), (), (DecTtl(), Output(7))), 0)
+    into = Flow(shape("in", t.CLASSIFY, 1, (), (), (), t.ARRIVAL), 0)
+    verdict = Switch.of([into, flow]).receive({"in_port": 1, "nw_ttl": ttl})
+    assert verdict.ports == ports
+    assert verdict.sent[0].has("nw_ttl") == left
 
 
 def test_priority_and_masks() -> None:
@@ -84,6 +94,49 @@ def test_the_invariant_sees_breaches() -> None:
     assert violations(snapshot, forged | {"tun_id": 1002}, _sent(1)) != []
     assert violations(snapshot, forged | {"tun_src": 0xC0000204}, _sent(1)) != []
     assert violations(snapshot, frame | {"in_port": 77}, _sent(1)) != []
+
+
+def test_the_invariant_sees_breaches_of_routing() -> None:
+    snapshot, gateway, here, there = world.routed(), int(GATEWAY_MAC), int(router_mac(1)), int(router_mac(2))
+    one, two = world.routed_port(11, "hv1"), world.routed_port(21, "hv1")
+    four = [int(a) for a in (one.addresses[0], two.addresses[0])]
+    frame = packets.ipv4(int(one.mac), gateway, *four) | {"in_port": 11}
+    good = frame | {"eth_src": gateway, "eth_dst": int(two.mac), "nw_ttl": 63}
+    assert violations(snapshot, frame, _sent(21, **good)) == []
+    far = {"eth_src": here, "eth_dst": there, "nw_ttl": 63, "tun_id": 5001, "tun_dst": 0xC0000202}
+    to = world.routed_port(32, "hv2").addresses[0]
+    away = frame | {"ip_dst": int(to)}
+    assert violations(snapshot, away, _sent(100, **(away | far))) == []
+    wrong = {
+        "TTL": (frame, 21, good | {"nw_ttl": 64}),
+        "got a routed packet as": (frame, 21, good | {"eth_src": int(one.mac)}),
+        "of tenant 1 was routed to p51": (frame, 51, good),
+        "network that is not": (frame, 41, good),
+        "got what was for": (frame | {"ip_dst": 5}, 21, good),
+        "was routed under VNI": (away, 100, away | far | {"tun_id": 1001}),
+        "was routed under MAC": (away, 100, away | far | {"eth_src": gateway}),
+        "where it is not": (away, 100, away | far | {"tun_dst": 0xC0000203}),
+        "went to the agent": (frame, CONTROLLER, frame | {"reg0": 1, "reg1": 11, "reg4": 1}),
+        "which is no gateway": (frame, 11, frame),
+        "spoke as": (frame | {"ip_src": four[1]}, 21, good | {"ip_src": four[1]}),
+    }
+    for text, (packet, port, sent) in wrong.items():
+        assert any(text in found for found in violations(snapshot, packet, _sent(port, **sent))), text
+    came = packets.ipv4(there, here, int(to), four[1]) | {
+        "in_port": 100,
+        "tun_id": 5001,
+        "tun_src": 0xC0000202,
+    }
+    done = came | {"eth_src": gateway, "eth_dst": int(two.mac), "nw_ttl": 63}
+    assert violations(snapshot, came, _sent(21, **done)) == []
+    for odd in (
+        {"tun_src": 0xC0000204},
+        {"tun_id": 5002},
+        {"eth_dst": there},
+        {"ip_dst": four[0]},
+        {"nw_ttl": 1},
+    ):
+        assert violations(snapshot, came | odd, _sent(21, **done)) != [], odd
 
 
 def test_the_worlds_are_complete() -> None:

@@ -29,7 +29,15 @@ SUBJECTS = {
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
     o.Kind.REMOTE: [o.remote(NetworkKey(1), world.Mac(0x020000000003))],
+    o.Kind.VRF: [o.vrf(world.TenantKey(1))],
+    o.Kind.SUBNETS: [o.subnets(NetworkKey(n)) for n in (2, 3, 4)],
+    o.Kind.SENDER: [o.sender(world.TenantKey(1), world.HostName(f"hv{n}")) for n in (2, 3, 4)],
+    o.Kind.ROUTE: [
+        o.route(NetworkKey(n), world.Mac(0x020000000000 | n << 8 | last)) for n, last in ((3, 2), (3, 3))
+    ],
 }
+
+ROUTING = ("gateway", "route", "arrival")
 
 
 def over_ipv6() -> Snapshot:
@@ -46,10 +54,17 @@ def over_ipv6() -> Snapshot:
     return world.plugged(snapshot, world.port(11, 1, 0x020000000001, ["fd00::1"]), 1)
 
 
+def routed_over_ipv6() -> Snapshot:
+    """The routed world over an IPv6 underlay."""
+    return world.routed("2001:db8::1", ("2001:db8::2", "2001:db8::3"))
+
+
 def made(feature: Feature) -> str:
     """The flows of a feature for its subjects, of a cluster over IPv4 and of one over IPv6."""
     parts = []
-    for title, snapshot in (("IPv4", world.two_tenants()), ("IPv6", over_ipv6())):
+    routes = feature.name in ROUTING or feature.kind not in (*o.Kind,)[:6]
+    worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
+    for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
         index = build(snapshot)
         for subject in SUBJECTS[feature.kind]:
             shown = view(snapshot, index, subject)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from controller.store.server import Server
 from controller.store.wire import Connection
 from controller.store.writer import Store
 from model.errors import Invalid, RingfenceError, Unavailable
+from model.ids import Vni
+from model.wanted import WantedNetwork, WantedTenant
 from tests.unit.store.house import OLD, apply, base, poll, port, serving
 
 
@@ -147,6 +150,48 @@ def test_a_database_of_version_1_0_0_is_upgraded_with_its_rows(directory: Path) 
     assert tool("db-version", str(file) + ".1.0.0") == "1.0.0"
 
 
+def test_a_database_of_version_1_1_0_is_upgraded_and_its_tenants_get_an_l3vni(directory: Path) -> None:
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(OLD.with_name("ringfence-1.1.0.ovsschema")))
+    tenant = "11111111-1111-4111-8111-111111111111"
+    network = {"name": "prod", "tenant": ["uuid", tenant], "key": 8, "subnets": "10.0.0.0/24", "mtu": 1450}
+    keys = ("network-key", "port-key", "tenant-key")
+    pools = [{"name": n, "kind": "key", "first": "1", "last": "99"} for n in keys]
+    rows = [
+        ("Cluster", {"generation": 41, "asn": 65001}),
+        ("Tenant", {"name": "umbra", "key": 6}),
+        ("Pool", {"name": "vni", "kind": "vni", "first": "10000", "last": "10009"}),
+        *(("Pool", pool) for pool in pools),
+    ]
+    operations = [{"op": "insert", "table": table, "row": row} for table, row in rows]
+    operations += [
+        {"op": "insert", "table": "Tenant", "uuid": tenant, "row": {"name": "acme", "key": 7}},
+        {"op": "insert", "table": "Network", "row": network | {"vni": 10000}},
+    ]
+    answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", *operations])))
+    assert not [r for r in answer if "error" in r]
+    server = Server(directory / "db")
+    server.start()
+    store = Store(server.remote)
+    try:
+        before = store.contents()
+        assert [before.tenants[n].value.l3vni for n in ("acme", "umbra")] == [0, 0]
+        assert before.networks["acme", "prod"].value.routed
+        apply(store, WantedTenant("acme"), WantedNetwork("acme", "prod", routed=False))
+        after = store.contents()
+        assert [after.tenants[n].value.l3vni for n in ("acme", "umbra")] == [10001, 0]
+        assert not after.networks["acme", "prod"].value.routed
+        apply(store, WantedNetwork("acme", "prod", routed=True), WantedTenant("umbra", l3vni=Vni(77)))
+        assert store.contents().networks["acme", "prod"].value.routed
+        assert store.contents() == replace(store.read_all(), taken=store.contents().taken)
+        assert store.contents().tenants["umbra"].value.l3vni == 77
+    finally:
+        store.close()
+        server.stop()
+    assert tool("db-version", str(file)) == VERSION
+
+
 def newer(directory: Path) -> Path:
     schema = intent_schema() | {"version": "9.0.0"}
     (directory / "newer.ovsschema").write_text(json.dumps(schema))
@@ -207,6 +252,7 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Pool": [["name"]],
         "Request": [["key"]],
         "Tombstone": [["scope", "value"]],
+        "Vni_Claim": [["vni"]],
     }
     assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected
     assert columns("Request") == ("key", "digest", "result", "created")

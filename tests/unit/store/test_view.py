@@ -20,7 +20,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
     parent = index % 2
     match table:
         case "Tenant":
-            return {"name": f"t{index}", "key": index + 1}
+            return {"name": f"t{index}", "key": index + 1, "l3vni": 90 + index if variant else ["set", []]}
         case "Network":
             return {
                 "tenant": ["uuid", uid("Tenant", parent)],
@@ -30,6 +30,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "subnets": ["set", ["10.0.0.0/24"]],
                 "mtu": 1400 + variant,
                 "replicate": False,
+                "routed": ["set", []] if variant % 2 else False,
             }
         case "Port":
             return {

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import signal
+from ipaddress import ip_network
 from pathlib import Path
 
 from controller.store.server import Server
 from controller.store.watch import Watch
 from controller.store.writer import Store
 from model.change import Part
-from model.wanted import Kind, Reference, WantedPort, WantedTenant
+from model.wanted import Kind, Reference, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import (
     HOSTS,
     OLD,
@@ -57,6 +58,29 @@ def test_a_host_sees_all_ports_of_its_networks_and_no_other_tenant(server: Serve
     with watching(server.remote, "h3") as seen:
         assert set(seen.part(Part.HYPERVISOR)) == set(HOSTS)
         assert not seen.part(Part.PORT) and not seen.part(Part.TENANT) and not seen.part(Part.NETWORK)
+
+
+def test_a_host_sees_networks_of_its_tenants_that_it_has_no_port_in(server: Server, store: Store) -> None:
+    """It routes to them: their addresses, and where each lives, must be known (RFC 9135 section 5)."""
+    other = WantedNetwork("acme", "far", (ip_network("10.1.0.0/24"),))
+    apply(store, *base(), other, port("a", "h1"), WantedPort("acme", "b", "far", hosts=HOSTS[1:2]))
+    store.bind(uid_of(store, "b"), HOSTS[1])
+    with watching(server.remote, "h1") as seen:
+        assert seen.batches[0].complete
+        assert seen.values == expected(store)
+        assert seen.names(Part.NETWORK) == {"prod", "far"}
+        assert len(seen.part(Part.BINDING)) == 1
+        apply(
+            store,
+            WantedNetwork("acme", "later", (ip_network("10.2.0.0/24"),), routed=False),
+            WantedPort("acme", "c", "later", hosts=HOSTS[1:2]),
+        )
+        store.bind(uid_of(store, "c"), HOSTS[1])
+        seen.wait(lambda: len(seen.part(Part.BINDING)) == 2)
+        assert seen.values == expected(store)
+        apply(store, port("a", "h2"))
+        seen.wait(lambda: not seen.part(Part.TENANT) and not seen.part(Part.NETWORK))
+        seen.wait(lambda: not seen.part(Part.PORT) and not seen.part(Part.BINDING))
 
 
 def test_changes_come_one_by_one_with_what_they_touch_only(server: Server, store: Store) -> None:

@@ -16,6 +16,7 @@ from controller.store.writer import Store, clock, random_uid
 from ipam.plan import plan
 from ipam.trial import COOL_DOWN_MS
 from model.errors import Conflict, Invalid, RingfenceError, Unavailable
+from model.ids import Vni
 from model.wanted import Kind, Reference, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import (
     HOSTS,
@@ -178,6 +179,24 @@ def test_the_store_itself_refuses_duplicates_by_name(store: Store, server: Serve
     assert fault.rule == rule
     assert fault.object.startswith(table)
     assert fault.remedy
+
+
+def test_one_vni_is_never_an_l2vni_and_an_l3vni(store: Store, server: Server) -> None:
+    """Two writers that plan on the same contents: no index spans the two tables, the claim's row does."""
+    apply(store, *base())
+    old = store.contents()
+    routing = plan(old, [WantedTenant("late", l3vni=Vni(4321))], clock(), random_uid)
+    bridging = plan(old, [WantedNetwork("acme", "late", vni=Vni(4321))], clock(), random_uid)
+    store.apply(old, bridging, "", "d", "")
+    with pytest.raises(Raced) as caught:
+        store.apply(old, routing, "", "d", "")
+    assert "4321" in caught.value.faults[0].message
+    with pytest.raises(Conflict) as clash:
+        apply(store, WantedTenant("late", l3vni=Vni(4321)))
+    assert clash.value.faults[0].rule == "already-taken"
+    delete(store, Reference(Kind.NETWORK, "late", "acme"))
+    apply(store, WantedTenant("late", l3vni=Vni(4321)))  # a written number need not have cooled down
+    assert store.contents().tenants["late"].value.l3vni == 4321
 
 
 def test_an_address_and_a_mac_belong_to_one_port(store: Store, server: Server) -> None:

@@ -1,0 +1,58 @@
+"""What a judgement is about and how it may end: shared by `bgp.guard` and `bgp.irb`.
+
+Place: pure. Must not judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bgp.codec import communities
+from model.ids import NetworkKey, Vni
+from model.intent import Hypervisor, Network
+from model.route import Route
+from model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a route is not believed. `code` is stable; `text` names object, rule and remedy."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A route, the network that it is of, and the declared host that its next hop stands for."""
+
+    network: Network
+    host: Hypervisor
+    route: Route
+
+    def who(self) -> str:
+        """The host, for people."""
+        return f"VTEP {self.host.vtep} (host {self.host.name})"
+
+
+def l3vni_of(snapshot: Snapshot, network: Network) -> Vni:
+    """Of the network's tenant; 0 = none, or the tenant is not known yet."""
+    tenant = snapshot.tenants.get(network.tenant)
+    return Vni(0) if tenant is None else tenant.l3vni
+
+
+def targets_tenant(snapshot: Snapshot, route: Route, network: Network) -> bool:
+    """Whether the route bears the route target of the network's tenant (RFC 9135 section 5)."""
+    l3vni = l3vni_of(snapshot, network)
+    if not l3vni or snapshot.cluster is None:
+        return False
+    return communities.route_target(snapshot.cluster.asn, l3vni) in route.attributes.route_targets
+
+
+def title(snapshot: Snapshot, key: NetworkKey | None) -> str:
+    """`tenant/network`, for people."""
+    network = None if key is None else snapshot.networks.get(key)
+    if network is None:
+        return "unknown"
+    tenant = snapshot.tenants.get(network.tenant)
+    return f"{network.tenant if tenant is None else tenant.name}/{network.name}"

@@ -1,0 +1,32 @@
+"""Arrival: packets that another VTEP has routed for a tenant reach its local ports, and nothing else.
+
+Place: table 12, the end for packets under an L3VNI. Never into a tunnel again; not accounted, since the
+sender's host did. A packet whose TTL ends here is dropped and counted: its sender lives elsewhere.
+"""
+
+from __future__ import annotations
+
+from model.flow import Flow
+from pipelines import cookies
+from pipelines.shapes.routes import ARRIVAL_EXPIRED, ARRIVAL_LOCAL, EXPIRED_TTLS
+from pipelines.views import HostView, PortView
+
+
+def host(_: HostView) -> tuple[Flow, ...]:
+    """The second router on the way may not forward it either."""
+    return tuple(Flow(shape, cookies.host(), (ttl,)) for shape in ARRIVAL_EXPIRED for ttl in EXPIRED_TTLS)
+
+
+def port(view: PortView) -> tuple[Flow, ...]:
+    """Packets for the port's addresses that are sent to this host's router MAC."""
+    if view.vrf is None or view.router is None:
+        return ()
+    cookie = cookies.port(view.key)
+    return tuple(
+        Flow(
+            ARRIVAL_LOCAL[address.version == 6],
+            cookie,
+            (view.vrf, int(address), view.router, view.mac, view.ofport),
+        )
+        for address in view.routes
+    )

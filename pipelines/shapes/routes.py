@@ -1,0 +1,263 @@
+"""Shapes of routes: gateway, route and arrival, which make a router of the host for each tenant.
+
+Place: tables 5, 6 and 12. See pipelines.shapes for the rules of all shapes. What decrements the TTL
+stands behind flows that have taken the TTLs 0 and 1 away.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from model.addresses import GATEWAY_MAC
+from model.flow import Action, DecTtl, Field, Match, Move, Output, SetField, Shape, Slot, Special
+from pipelines import fields as f
+from pipelines import tables as t
+from pipelines.shapes.terms import (
+    AT_GENERAL,
+    AT_LOCAL,
+    AT_OWN,
+    AT_REMOTE,
+    IP4,
+    IP6,
+    IS_ICMPV6,
+    IS_IPV4,
+    IS_IPV6,
+    IS_SRC,
+    IS_VRF,
+    MAC,
+    MASK4,
+    MASK6,
+    PORT,
+    PRIORITY,
+    SRC,
+    VNI,
+    VRF,
+    VTEP4,
+    VTEP6,
+    shape,
+)
+
+ROUTER: Final = Slot("router", 48)
+"""This host's router MAC."""
+NEXT: Final = Slot("next", 48)
+"""The router MAC of the next hop."""
+TTL: Final = Slot("ttl", 8)
+EXPIRED_TTLS: Final = (0, 1)
+"""A router that gets these may not forward (RFC 1812 section 5.3.1, RFC 8200 section 3)."""
+ANSWER_TTL: Final = 64
+
+# gateway
+_TO_GATEWAY = Match(f.ETH_DST, GATEWAY_MAC)
+_AT_ECHO = 400
+_AT_NEVER_TO = 290
+_AT_NEVER_FROM = 280
+_AT_EXPIRED = 200
+# OVS corrects the ICMP checksum when it writes type or code; an address that is swapped changes no sum.
+ECHO4: Final = shape(
+    "echo4",
+    t.GATEWAY,
+    _AT_ECHO,
+    (
+        IS_VRF,
+        _TO_GATEWAY,
+        IS_IPV4,
+        Match(f.IP_DST, IP4),
+        Match(f.IP_PROTO, f.ICMP),
+        Match(f.ICMP_TYPE, f.ECHO_REQUEST),
+        Match(f.ICMP_CODE, 0),
+    ),
+    (VRF, IP4),
+    (
+        Move(f.ETH_SRC, f.ETH_DST),
+        SetField(f.ETH_SRC, GATEWAY_MAC),
+        Move(f.IP_SRC, f.IP_DST),
+        SetField(f.IP_SRC, IP4),
+        SetField(f.NW_TTL, ANSWER_TTL),
+        SetField(f.ICMP_TYPE, f.ECHO_REPLY),
+        Special.IN_PORT,
+    ),
+)
+ECHO6: Final = shape(
+    "echo6",
+    t.GATEWAY,
+    _AT_ECHO,
+    (
+        IS_VRF,
+        _TO_GATEWAY,
+        *IS_ICMPV6,
+        Match(f.IPV6_DST, IP6),
+        Match(f.ICMPV6_TYPE, f.ECHO_REQUEST6),
+        Match(f.ICMPV6_CODE, 0),
+    ),
+    (VRF, IP6),
+    (
+        Move(f.ETH_SRC, f.ETH_DST),
+        SetField(f.ETH_SRC, GATEWAY_MAC),
+        Move(f.IPV6_SRC, f.IPV6_DST),
+        SetField(f.IPV6_SRC, IP6),
+        SetField(f.NW_TTL, ANSWER_TTL),
+        SetField(f.ICMPV6_TYPE, f.ECHO_REPLY6),
+        Special.IN_PORT,
+    ),
+)
+OWN4: Final = shape(
+    "own4", t.GATEWAY, AT_OWN, (IS_VRF, _TO_GATEWAY, IS_IPV4, Match(f.IP_DST, IP4)), (VRF, IP4)
+)
+OWN6: Final = shape(
+    "own6", t.GATEWAY, AT_OWN, (IS_VRF, _TO_GATEWAY, IS_IPV6, Match(f.IPV6_DST, IP6)), (VRF, IP6)
+)
+
+
+def _never(name: str, priority: int, kind: Match, field: Field, value: int, mask: int) -> Shape:
+    return shape(name, t.GATEWAY, priority, (_TO_GATEWAY, kind, Match(field, value, mask)))
+
+
+_BYTE4 = 0xFF << 24
+_BYTE6 = 0xFF << 120
+NEVER_ROUTED: Final = (
+    # RFC 1812 section 5.3.7 (this network, loopback), RFC 3927 section 7; groups in unicast frames
+    _never("never-this", _AT_NEVER_TO, IS_IPV4, f.IP_DST, 0, _BYTE4),
+    _never("never-loopback4", _AT_NEVER_TO, IS_IPV4, f.IP_DST, 0x7F << 24, _BYTE4),
+    _never("never-link4", _AT_NEVER_TO, IS_IPV4, f.IP_DST, 0xA9FE0000, 0xFFFF0000),
+    _never("never-group4", _AT_NEVER_TO, IS_IPV4, f.IP_DST, 0xE0 << 24, 0xE0 << 24),
+    _never("never-from-link4", _AT_NEVER_FROM, IS_IPV4, f.IP_SRC, 0xA9FE0000, 0xFFFF0000),
+    # RFC 4291 sections 2.5.2, 2.5.3 (:: and ::1), 2.5.6 and 2.7
+    _never("never-loopback6", _AT_NEVER_TO, IS_IPV6, f.IPV6_DST, 0, (1 << 128) - 2),
+    _never("never-link6", _AT_NEVER_TO, IS_IPV6, f.IPV6_DST, 0xFE80 << 112, 0xFFC0 << 112),
+    _never("never-group6", _AT_NEVER_TO, IS_IPV6, f.IPV6_DST, _BYTE6, _BYTE6),
+    _never("never-from-link6", _AT_NEVER_FROM, IS_IPV6, f.IPV6_SRC, 0xFE80 << 112, 0xFFC0 << 112),
+)
+EXPIRED4: Final = shape(
+    "expired4",
+    t.GATEWAY,
+    _AT_EXPIRED,
+    (IS_VRF, _TO_GATEWAY, IS_IPV4, Match(f.NW_TTL, TTL)),
+    (VRF, TTL),
+    (Special.CONTROLLER,),
+)
+EXPIRED6: Final = shape(
+    "expired6",
+    t.GATEWAY,
+    _AT_EXPIRED,
+    (IS_VRF, _TO_GATEWAY, IS_IPV6, Match(f.NW_TTL, TTL)),
+    (VRF, TTL),
+    (Special.CONTROLLER,),
+)
+ROUTED4: Final = shape("routed4", t.GATEWAY, AT_GENERAL, (IS_VRF, _TO_GATEWAY, IS_IPV4), (VRF,), goto=t.ROUTE)
+ROUTED6: Final = shape("routed6", t.GATEWAY, AT_GENERAL, (IS_VRF, _TO_GATEWAY, IS_IPV6), (VRF,), goto=t.ROUTE)
+
+# route
+CONNECTED_PREFIXES: Final = 10
+"""Added to the length of a connected prefix: all stand below the host routes."""
+_FAMILIES = (("4", IS_IPV4, f.IP_DST, IP4, MASK4), ("6", IS_IPV6, f.IPV6_DST, IP6, MASK6))
+
+
+def _by_family(
+    name: str, table: t.Table, priority: int, terms: tuple[Match, ...], slots: tuple[Slot, ...]
+) -> tuple[tuple[str, t.Table, int, tuple[Match, ...], tuple[Slot, ...]], ...]:
+    """The head of a shape for one address, for IPv4 and for IPv6."""
+    return tuple(
+        (f"{name}{family}", table, priority, (*terms, kind, Match(field, ip)), (*slots, ip))
+        for family, kind, field, ip, _ in _FAMILIES
+    )
+
+
+def _rewritten(source: int | Slot, target: Slot) -> tuple[Action, ...]:
+    return (SetField(f.ETH_SRC, source), SetField(f.ETH_DST, target), DecTtl())
+
+
+# OVS sends nothing back through the port it came from: counted, it would be billed unsent.
+ROUTE_SELF: Final = tuple(
+    shape(*head) for head in _by_family("self", t.ROUTE, AT_OWN, (IS_VRF, IS_SRC), (VRF, SRC))
+)
+ROUTE_LOCAL: Final = tuple(
+    shape(
+        name,
+        table,
+        priority,
+        match,
+        (*slots, MAC, PORT),
+        (*_rewritten(GATEWAY_MAC, MAC), SetField(f.EXIT.field, PORT)),
+        t.CLASSES,
+    )
+    for name, table, priority, match, slots in _by_family("local", t.ROUTE, AT_LOCAL, (IS_VRF,), (VRF,))
+)
+
+
+def _remote(vtep: Slot, field: Field) -> tuple[Shape, ...]:
+    """IPv4, IPv6 inside; `vtep` decides the outer version."""
+    return tuple(
+        shape(
+            f"{name}-over-{vtep.name}",
+            table,
+            priority,
+            match,
+            (*slots, ROUTER, NEXT, VNI, vtep, PORT),
+            (
+                *_rewritten(ROUTER, NEXT),
+                SetField(f.TUN_ID, VNI),
+                SetField(field, vtep),
+                SetField(f.EXIT.field, PORT),
+            ),
+            t.CLASSES,
+        )
+        for name, table, priority, match, slots in _by_family("remote", t.ROUTE, AT_REMOTE, (IS_VRF,), (VRF,))
+    )
+
+
+ROUTE_REMOTE4: Final = _remote(VTEP4, f.TUN_DST)
+ROUTE_REMOTE6: Final = _remote(VTEP6, f.TUN_IPV6_DST)
+
+
+def _connected() -> tuple[Shape, ...]:
+    """(masked, exact, any) of IPv4, then of IPv6: nobody known lives there, so it ends."""
+    made = []
+    for family, kind, field, ip, mask in _FAMILIES:
+        for form, terms, more in (
+            ("masked", (Match(field, ip, mask),), (ip, mask)),
+            ("exact", (Match(field, ip),), (ip,)),
+            ("any", (), ()),
+        ):
+            name, slots = f"connected{family}-{form}", (PRIORITY, VRF, *more)
+            made.append(shape(name, t.ROUTE, PRIORITY, (IS_VRF, kind, *terms), slots))
+    return tuple(made)
+
+
+CONNECTED: Final = _connected()
+
+# arrival
+ARRIVAL_EXPIRED: Final = tuple(
+    shape(f"expired{family}", t.ARRIVAL, AT_OWN, (kind, Match(f.NW_TTL, TTL)), (TTL,))
+    for family, kind in (("4", IS_IPV4), ("6", IS_IPV6))
+)
+ARRIVAL_LOCAL: Final = tuple(
+    shape(
+        name,
+        table,
+        priority,
+        (*match, Match(f.ETH_DST, ROUTER)),
+        (*slots, ROUTER, MAC, PORT),
+        (*_rewritten(GATEWAY_MAC, MAC), Output(PORT)),
+    )
+    for name, table, priority, match, slots in _by_family("local", t.ARRIVAL, AT_LOCAL, (IS_VRF,), (VRF,))
+)
+
+ROUTING: Final = (
+    ECHO4,
+    ECHO6,
+    OWN4,
+    OWN6,
+    *NEVER_ROUTED,
+    EXPIRED4,
+    EXPIRED6,
+    ROUTED4,
+    ROUTED6,
+    *ROUTE_SELF,
+    *ROUTE_LOCAL,
+    *ROUTE_REMOTE4,
+    *ROUTE_REMOTE6,
+    *CONNECTED,
+    *ARRIVAL_EXPIRED,
+    *ARRIVAL_LOCAL,
+)
+"""All shapes of this file."""

@@ -1,0 +1,91 @@
+"""Hypothesis strategies: chains of changes of anything that a snapshot holds, out of a small universe.
+
+Place: the inputs of the property of increments. Keys collide on purpose, and change their meaning: a port its
+network, a network its tenant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from hypothesis import strategies as st
+
+from model.change import Part
+from model.ids import HostName, NetworkKey, PortKey, Uid, Vni
+from model.intent import Binding
+from model.inventory import Interface, Switch
+from model.route import FloodVtep
+from tests.fakes import world
+from tests.fakes.strategies import VTEPS, mac, subnets
+
+
+def steps() -> st.SearchStrategy[world.Step]:
+    """One change of anything that a snapshot holds, out of a small universe."""
+    return st.one_of(*(_step(part, key, values) for part, key, values in _universe()))
+
+
+def _step(part: Part, key: Any, values: list[Any]) -> st.SearchStrategy[world.Step]:
+    return st.sampled_from([*values, *values, None]).map(lambda value: world.Step(part, key, value))
+
+
+def _universe() -> list[tuple[Part, Any, list[Any]]]:
+    made: list[tuple[Part, Any, list[Any]]] = [
+        (Part.SWITCH, None, [Switch("netdev", tunnel, run) for tunnel in (100, 101) for run in ("a", "b")]),
+        *((Part.TENANT, key, [world.tenant(key), world.tenant(key, l3vni=0)]) for key in (1, 2)),
+        (
+            Part.HYPERVISOR,
+            world.HERE,
+            [world.hypervisor(world.HERE, v) for v in ("192.0.2.1", "192.0.2.9", "2001:db8::1")],
+        ),
+    ]
+    for name, vtep in VTEPS.items():
+        found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
+        made.append((Part.HYPERVISOR, HostName(name), found))
+    for net in (1, 2, 3):
+        plain = world.network(net)
+        forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
+        forms += [replace(plain, subnets=(ip_network("10.1.0.0/16"),)), replace(plain, routed=False)]
+        forms.append(world.network(net, owner=2, subnets=subnets(net)))
+        made.append((Part.NETWORK, NetworkKey(net), forms))
+        for last in (1, 2, 3):
+            remotes = [
+                world.remote(net, mac(net, last), v, a, router=r)
+                for v in _ends()
+                for a in _addresses()
+                for r in (None, 2)
+            ]
+            made.append((Part.REMOTE, (NetworkKey(net), remotes[0].mac), remotes))
+        for end in map(ip_address, _ends()):
+            made.append((Part.FLOOD, (NetworkKey(net), end), [FloodVtep(NetworkKey(net), end)]))
+    for key, prefixes in ((2, ["10.9.0.0/16"]), (3, ["10.9.0.0/16", "0.0.0.0/0", "2001:db8::1/128"])):
+        made.append((Part.CLASS, key, [world.egress_class(key, prefixes[:n]) for n in (1, 2, 3)]))
+    return made + [each for key in (11, 12, 13, 21) for each in _of_port(PortKey(key))]
+
+
+def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
+    uid = Uid(f"port-{key}")
+    ports = [
+        world.port(key, net, mac(net, last), addresses, hosts)
+        for net in (1, 2)
+        for last in (1, 2)
+        for addresses in _addresses()
+        for hosts in ([world.HERE], [world.HERE, "hv2"], ["hv3"])
+    ]
+    bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
+    return [
+        (Part.PORT, key, ports),
+        (Part.BINDING, key, bindings),
+        (Part.BINDING, key, bindings),
+        (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 1, -1, 100)]),
+        (Part.EPOCH, key, [1, 2]),
+    ]
+
+
+def _ends() -> list[str]:
+    return ["192.0.2.2", "192.0.2.3", "2001:db8::2"]
+
+
+def _addresses() -> list[list[str]]:
+    return [["10.0.0.1", "fd00::1"], ["10.0.0.2"], ["fd00::3"], []]

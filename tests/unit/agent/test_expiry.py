@@ -1,0 +1,130 @@
+"""Answers to packets that lived too long: to whom, from whom, how many; and what is counted instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.agent import state
+from controller.agent.expiry import HOST_BURST, PORT_BURST, PORT_RATE, Expired, Expiry
+from model.addresses import GATEWAY_MAC
+from model.change import Part
+from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, Cluster, Network, Port, Tenant
+from model.inventory import Interface, Switch
+from model.snapshot import Snapshot
+from pipelines import cookies
+from tests.unit.agent.test_icmp import SENDER, V4, V6, framed, packet4, packet6
+
+HOST = HostName("hv1")
+NET = NetworkKey(1)
+RED = TenantKey(1)
+OURS = cookies.expired(RED)
+
+
+def snapshot() -> Snapshot:
+    subnets = (ip_network("10.0.0.0/24"), ip_network("fd00:10::/64"))
+    items: list[state.Item] = [
+        (Part.CLUSTER, None, Cluster(Uid("c"), 3, 65000)),
+        (Part.TENANT, RED, Tenant(Uid("t"), "red", RED, Vni(9))),
+        (Part.NETWORK, NET, Network(Uid("n"), RED, "net", NET, Vni(5), subnets)),
+    ]
+    for n in range(40):
+        mac = Mac(SENDER + n)
+        addresses = (V4, V6) if n == 0 else ()
+        port = Port(Uid(f"u{n}"), NET, f"p{n}", PortKey(n + 1), mac, addresses, (HOST,))
+        items += [(Part.PORT, port.key, port), (Part.BINDING, port.key, Binding(port.key, HOST, 0, True))]
+    step = state.upsert(Snapshot(HOST), items)
+    seen = {Uid(f"u{n}"): Interface(f"tap{n}", Uid(f"u{n}"), 7 + n) for n in range(40)}
+    switched = state.observe_switch(step.snapshot, Switch("netdev", 1, "run")).snapshot
+    return state.observe_interfaces(switched, seen).snapshot
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def expiry(clock: Clock) -> Expiry:
+    return Expiry(clock)
+
+
+FOUR = Expired(OURS, 7, framed(0x0800, packet4()))
+SIX = Expired(OURS, 7, framed(0x86DD, packet6()))
+
+
+def test_the_gateway_of_the_packets_family_answers_its_sender(expiry: Expiry) -> None:
+    for expired, gateway, start in ((FOUR, "10.0.0.1", 26), (SIX, "fd00:10::1", 22)):
+        frame = expiry.answer(snapshot(), expired)
+        assert frame is not None
+        assert frame[:12] == SENDER.to_bytes(6, "big") + GATEWAY_MAC.to_bytes(6, "big")
+        assert frame[start:].startswith(ip_address(gateway).packed)
+    assert expiry.counts == {"answered": 2}
+    assert (expiry.news(), expiry.news()) == ("answered=2", "")
+
+
+UNROUTED = replace(snapshot().networks[NET], routed=False)
+
+
+@pytest.mark.parametrize(
+    ("expired", "world", "reason"),
+    [
+        (replace(FOUR, cookie=0), snapshot(), "alien"),
+        (replace(FOUR, cookie=cookies.network(NET)), snapshot(), "alien"),
+        (replace(FOUR, cookie=cookies.expired(TenantKey(2))), snapshot(), "stranger"),
+        (replace(FOUR, in_port=99), snapshot(), "stranger"),
+        (replace(FOUR, in_port=8), snapshot(), "stranger"),  # another port's MAC and addresses
+        (replace(FOUR, frame=framed(0x0800, packet4(source=ip_address("10.0.0.9")))), snapshot(), "stranger"),
+        (FOUR, state.upsert(snapshot(), [(Part.NETWORK, NET, UNROUTED)]).snapshot, "stranger"),
+        (FOUR, Snapshot(HOST), "stranger"),
+        (replace(FOUR, frame=b"short"), snapshot(), "malformed"),
+        (replace(FOUR, frame=framed(0x0800, packet4(b"\x0b\x00" + bytes(6), 1))), snapshot(), "forbidden"),
+    ],
+)
+def test_everybody_else_gets_silence_that_is_counted(
+    expiry: Expiry, expired: Expired, world: Snapshot, reason: str
+) -> None:
+    assert expiry.answer(world, expired) is None
+    assert expiry.counts == {reason: 1}
+
+
+def test_a_port_gets_so_many_answers_and_others_still_theirs(expiry: Expiry, clock: Clock) -> None:
+    world = snapshot()
+    answers = [expiry.answer(world, FOUR) for _ in range(100)]
+    assert sum(a is not None for a in answers) == PORT_BURST
+    assert expiry.counts["rate"] == 100 - PORT_BURST
+    clock.now += 1.0
+    assert sum(expiry.answer(world, FOUR) is not None for _ in range(100)) == PORT_RATE
+    expiry.answer(world, replace(FOUR, in_port=8))
+    assert expiry.counts["stranger"] == 1  # its own bucket, not the busy port's
+
+
+def test_all_ports_together_get_so_many(expiry: Expiry) -> None:
+    world = snapshot()
+    for ofport in range(7, 47):
+        for _ in range(20):
+            expiry.answer(world, replace(FOUR, in_port=ofport))
+    assert expiry.counts["rate"] == 40 * 20 - HOST_BURST
+    assert expiry.counts["answered"] == PORT_BURST
+
+
+@given(
+    st.lists(st.tuples(st.integers(5, 10), st.sampled_from((OURS, 0)), st.binary(max_size=80)), max_size=30)
+)
+def test_nothing_raises_and_everything_is_counted(sent) -> None:
+    expiry, world = Expiry(Clock()), snapshot()
+    for in_port, cookie, frame in sent:
+        expiry.answer(world, Expired(cookie, in_port, frame))
+    assert expiry.counts.total() == len(sent)
