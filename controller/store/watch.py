@@ -94,7 +94,8 @@ class Watch:
         """End the thread; no event comes after this returns."""
         self._stopping.set()
         self._mouth.send(b"\0")
-        self._thread.join(_JOIN)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN)
         self._ear.close()
         self._mouth.close()
 

@@ -258,3 +258,18 @@ def test_a_second_agent_is_refused_and_takes_nothing_from_the_first(tmp_path: Pa
         first.stop()
     second.start()
     second.stop()
+
+
+def test_a_second_runner_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """What stays would keep a process alive that has nothing to do."""
+    holder = Listener((tmp_path / TARGETS[0].removeprefix("unix:"),))
+    holder.start()
+    before = threading.active_count()
+    runner = SessionRunner(tmp_path, Heard().callbacks)
+    try:
+        with pytest.raises(Unavailable):
+            runner.start()
+        runner.stop()
+        eventually(lambda: threading.active_count() <= before, "threads stay after the refusal")
+    finally:
+        holder.stop()

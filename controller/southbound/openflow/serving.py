@@ -104,9 +104,14 @@ class Listener:
         self._stopping = threading.Event()
         self._lock: int | None = None
 
+    def claim(self) -> None:
+        """Be the only agent of this switch; Unavailable beside another."""
+        if self._lock is None:
+            self._lock = _hold(self._paths[0].with_suffix(".lock"))
+
     def start(self) -> None:
-        """Listen. A file that is left from an earlier life is replaced; Unavailable beside another agent."""
-        self._lock = _hold(self._paths[0].with_suffix(".lock"))
+        """Listen, after `claim`. A file that is left from an earlier life is replaced."""
+        self.claim()
         for path in self._paths:
             server = _listen(path)
             self._accepting.append((server, hub.spawn(self._accept, server, path)))

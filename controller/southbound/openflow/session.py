@@ -144,6 +144,7 @@ class SessionRunner:
 
     def start(self) -> None:
         """Listen for the switch; returns at once."""
+        self._listener.claim()  # while nothing runs yet that would have to be ended
         # os-ken's parts are instances of this manager alone: nothing is loaded by name, nothing listens
         negotiation = self._manager.instantiate(Negotiation)
         self._application = self._manager.instantiate(Ringfence, self._callbacks)
