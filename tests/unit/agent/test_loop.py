@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_what_peers_said_is_reported_before_the_next_heartbeat(tmp_path: Path) -
     hands, now = Hands(), [100.0]
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     start = core.start(HostName("hv1"), None, Limits())
-    effects: Any = Effects(*[hands] * 5)
+    effects: Any = Effects(*[hands] * len(fields(Effects)))
     loop = Loop(start, effects, events, tmp_path, Pace(heartbeat=50.0), lambda: now[0], lambda: 0)
     loop._periodic()
     assert len(hands.reports) == 1
