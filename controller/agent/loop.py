@@ -98,6 +98,7 @@ class Loop:
         self._unsaved = False
         self._unsaid = True
         self._audit_due = False
+        self._adoption_due = False
         self._speaker_synced = effects.speaker is None
         self._completed = False
         self._stated: tuple[State, str] = (State.STARTING, "")
@@ -122,19 +123,19 @@ class Loop:
         except queue.Empty:
             return
         updates: list[client.Received] = []
-        for _ in range(1_000):
+        for left in reversed(range(1_000)):
             if isinstance(event, client.Received):
                 updates.append(event)
             else:
                 self._hear(updates)
                 updates = []
                 self._handle(event)
+            if not left:
+                break  # before another is taken: put back, it would come behind what is newer
             try:
                 event = self._events.get_nowait()
             except queue.Empty:
                 break
-        else:
-            self._events.put(event)
         self._hear(updates)
 
     def _hear(self, updates: list[client.Received]) -> None:
@@ -154,6 +155,7 @@ class Loop:
                 self._session_up()
             case SessionDown():
                 LOG.warning("switch lost host=%s reason=%s", self.core.effective.host, event.reason)
+                self._adoption_due = False
                 self._become(core.on_session_lost(self.core))
             case Answered():
                 self._become(core.on_answer(self.core, event.port, event.answer))
@@ -184,13 +186,15 @@ class Loop:
         self._unsaid = True
 
     def _session_up(self) -> None:
+        self._adoption_due = False
         try:
             # what runs already is adopted before anything is changed
             self._effects.meter.read(self.core.effective)
             epochs = self._effects.switch.epochs()
         except RingfenceError as error:
             LOG.warning("counters not read host=%s reason=%s", self.core.effective.host, error)
-            self._events.put(SessionDown(str(error)))
+            self._adoption_due = True  # the session is there all the same, and nobody will announce it again
+            self._become(core.on_session_lost(self.core))
             return
         self._become(core.on_session(self.core, epochs))
 
@@ -295,6 +299,8 @@ class Loop:
         self._count(now)
         if now >= self._due.tick:
             self._due.tick = now + self._pace.tick
+            if self._adoption_due:
+                self._session_up()
             self._become(core.on_tick(self.core, self._synced(), now))
             self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
         if self.core.session and self.core.effective.cluster is not None:
