@@ -6,7 +6,7 @@ Place: effects, called by the loop's thread. Must not count: that is `accounting
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from controller.agent.vantage import Vantage
 from controller.southbound import unixctl
 from model.ids import PortKey
 from model.snapshot import Snapshot
+from pipelines import cookies
 
 LOG: Final = logging.getLogger(__name__)
 SETTLE: Final = 40
@@ -120,7 +121,11 @@ class Metering:
         self._vantage.leave(pulled)
         closing = tuple(port for port in ports if port not in sending)
         self._outcome = self._meter.close_ports(
-            closing, run, snapshot, self._purge, lambda: self._told_of(pulled)
+            closing,
+            run,
+            snapshot,
+            lambda: self._purge(lambda cookie: _port(cookie) in closing),
+            lambda: self._told_of(pulled),
         )
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
@@ -130,7 +135,9 @@ class Metering:
         """The last reading of counters with these cookies; nothing may reach them any more."""
         run = run_of(snapshot, self._boot_id)
         if run is not None and doomed:
-            self._outcome = self._meter.close_flows(doomed, run, snapshot, self._purge)
+            self._outcome = self._meter.close_flows(
+                doomed, run, snapshot, lambda: self._purge(lambda cookie: cookie in doomed)
+            )
 
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
@@ -154,15 +161,23 @@ class Metering:
         self._told = {port: told[port] for port in told if port in ports}
         return self._told
 
-    def _purge(self) -> None:
+    def _purge(self, closing: Callable[[int], bool]) -> None:
+        """Purge until the counters that close stand still: what other ports send must not keep us here."""
         last: list[int] | None = None
         for _ in range(SETTLE):
             unixctl.revalidate_purge(self._rundir)
-            now = self._switching.counters().packets.tolist()
+            found = self._switching.counters()
+            pairs = zip(found.cookie.tolist(), found.packets.tolist(), strict=True)
+            now = [packets for cookie, packets in pairs if closing(cookie)]
             if now == last:
                 return
             last = now
-        LOG.warning("egress counters still move after %d purges: other ports send", SETTLE)
+        LOG.warning("egress counters still move after %d purges", SETTLE)
+
+
+def _port(cookie: int) -> PortKey | None:
+    parsed = cookies.parse(cookie)
+    return None if parsed is None else parsed.port
 
 
 def read_wires(vantage: Vantage) -> Mapping[PortKey, Wire]:
