@@ -16,6 +16,8 @@ MAX_ITEMS: Final = 100_000
 """Longest list that a report may hold."""
 MAX_TEXT: Final = 2_000
 """Longest text that a report may hold in one field."""
+MAX_RECEIPTS: Final = 50
+"""Receipts of drift that a report may hold: the last ones."""
 
 
 class State(Enum):
@@ -57,6 +59,38 @@ class Drift:
     orphans: int = 0
     alien: int = 0
     audits: int = 0
+
+
+class Finding(Enum):
+    """What an audit found. WRONG: other actions, cookie or timeouts; ORPHAN: our mark, wanted by nobody."""
+
+    MISSING = "missing"
+    WRONG = "wrong"
+    ORPHAN = "orphan"
+
+
+class Mending(Enum):
+    """What was done about it. REFUSED: the switch did not take the flow; its reason is in the agent's log."""
+
+    PUT = "put"
+    DELETED = "deleted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReceipt:
+    """A flow that somebody else had changed, and what was done. `at_ms`: Unix time in milliseconds.
+
+    `flow`: in words, with the names of its table and of what its cookie stands for. `packets`, `octets`:
+    what the wrong or orphan flow had counted when it was found; 0 for a missing one, which can't be asked.
+    """
+
+    at_ms: int
+    finding: Finding
+    action: Mending
+    flow: str
+    packets: int = 0
+    octets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +150,7 @@ class Report:
     `generation`: the newest cluster generation whose flows the switch has acknowledged.
     `stop`: while FROZEN by a brake, the token that the operator's confirmation must quote; else empty.
     `confirm`: the last confirmation token of the operator that the agent has acted on.
+    `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all.
     """
 
     host: str
@@ -132,6 +167,7 @@ class Report:
     version: str = ""
     stop: str = ""
     confirm: str = ""
+    receipts: tuple[DriftReceipt, ...] = ()
 
 
 def render(report: Report) -> str:
@@ -173,6 +209,18 @@ def parse(text: str) -> Report:
         version=_text(plain, "version"),
         stop=_text(plain, "stop"),
         confirm=_text(plain, "confirm"),
+        receipts=tuple(_receipt(r) for r in _items(plain, "receipts")[-MAX_RECEIPTS:]),
+    )
+
+
+def _receipt(plain: Mapping[str, Any]) -> DriftReceipt:
+    return DriftReceipt(
+        at_ms=_number(plain, "at_ms"),
+        finding=Finding(_text(plain, "finding", required=True)),
+        action=Mending(_text(plain, "action", required=True)),
+        flow=_text(plain, "flow"),
+        packets=_number(plain, "packets"),
+        octets=_number(plain, "octets"),
     )
 
 

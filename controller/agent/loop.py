@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bgp import client, learn
-from controller.agent import commands, core, disk, reporting, state
+from controller.agent import commands, core, disk, receipts, reporting, state
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
 from controller.agent.events import (
@@ -33,7 +33,7 @@ from controller.agent.expiry import Expired, Expiry
 from controller.agent.switching import Found
 from controller.store.view import Batch
 from model.errors import RingfenceError
-from model.report import State
+from model.report import DriftReceipt, State
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ class Pace:
     sight: float = 0.5
     read: float = 10.0
     audit: float = 60.0
+    again: float = 2.0
+    """From an audit that found something to the one that shows that it was mended; then as usual."""
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class Loop:
         self._unsaved = False
         self._unsaid = True
         self._audit_due = False
+        self._mended = False
         self._adoption_due = False
         self._speaker_synced = effects.speaker is None
         self._completed = False
@@ -260,7 +263,8 @@ class Loop:
         )
 
     def _audit(self) -> None:
-        """The periodic look: what it finds, somebody else did."""
+        """The periodic look: what it finds, somebody else did; no receipt if a command had failed."""
+        amiss = self._audit_due
         found = self._mend(commands.Sweep.ORPHANS if self.core.swept else commands.Sweep.KEEP)
         drift = self._around.drift
         self._around = replace(
@@ -273,7 +277,24 @@ class Loop:
                 alien=found.alien,
                 audits=drift.audits + 1,
             ),
+            receipts=self._receipts(() if amiss else found.mended),
         )
+        self._look_again(found)
+
+    def _receipts(self, mended: tuple[receipts.Mended, ...]) -> tuple[DriftReceipt, ...]:
+        now, snapshot = self._wall(), self.core.effective
+        made = (receipts.receipt(item, snapshot, now) for item in mended)
+        return receipts.keep(self._around.receipts, made)
+
+    def _look_again(self, found: Found) -> None:
+        """Once after a finding, soon: to see that it is mended, not to fight for the flow at that pace."""
+        before, self._mended = self._mended, bool(found.missing or found.wrong or found.orphans)
+        if self._mended:
+            self._unsaid = True
+            if not before:
+                self._due.audit = min(self._due.audit, self._clock() + self._pace.again)
+        elif before:
+            LOG.info("switch in order again host=%s", self.core.effective.host)
 
     def _complete_routes(self) -> None:
         """Tell the speaker, once, that our routes are complete: it withdraws what an earlier life had.
@@ -349,7 +370,12 @@ class Loop:
         self._unsaid = False
         self._due.report = now + self._pace.report
         self._due.heartbeat = now + self._pace.heartbeat
-        around = replace(self._around, alarms=(*self._effects.meter.alarms(), *self._effects.switch.alarms()))
+        alarms = (
+            *self._effects.meter.alarms(),
+            *self._effects.switch.alarms(),
+            *receipts.alarms(self._around.receipts, self._wall()),
+        )
+        around = replace(self._around, alarms=alarms)
         stated = reporting.judge(self.core, around)
         if news := self._expiry.news():
             LOG.info("expired packets host=%s %s", self.core.effective.host, news)

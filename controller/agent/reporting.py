@@ -16,6 +16,7 @@ from model.addresses import format_mac
 from model.ids import HostName, Mac, NetworkKey
 from model.report import (
     Drift,
+    DriftReceipt,
     EvpnReport,
     LearnedReport,
     PeerReport,
@@ -40,6 +41,7 @@ class Circumstance:
     peers: Mapping[str, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
     drift: Drift = _NO_DRIFT
+    receipts: tuple[DriftReceipt, ...] = ()
     store: str = ""
     """Why the store is not followed; empty if it is."""
     speaker: str = ""
@@ -65,6 +67,7 @@ def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Re
         version=VERSION,
         stop=core.stop.token if core.stop is not None else "",
         confirm=core.confirmed,
+        receipts=around.receipts,
     )
 
 

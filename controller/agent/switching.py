@@ -8,12 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from immutables import Map
 
+from controller.agent import receipts
 from controller.agent.commands import Sweep
+from controller.agent.receipts import Mended
 from controller.southbound.netlink.links import Link, set_link
 from controller.southbound.openflow import audit
 from controller.southbound.openflow.channel import Channel
@@ -25,7 +28,9 @@ from controller.southbound.ovsdb.layout import Layout
 from model.addresses import Address
 from model.change import Patch
 from model.errors import Unavailable
+from model.flow import Flow
 from model.ids import PortKey
+from model.report import MAX_RECEIPTS
 from pipelines import cookies
 from pipelines.accounts import ACCOUNT_TABLE
 from pipelines.compile import Program
@@ -41,6 +46,8 @@ class Found:
     wrong: int
     orphans: int
     alien: int
+    mended: tuple[Mended, ...] = ()
+    """What was done about the first of them, as many as a report has room for."""
 
 
 class Switching:
@@ -66,12 +73,13 @@ class Switching:
         """Bridge, tunnel port and controller are there; writes nothing if they are already."""
         self._database.ensure(Layout(self._bridge, self._datapath, vtep, TARGETS))
 
-    def program(self, patch: Patch) -> None:
-        """Send and wait for every acknowledgement; refused groups are logged, counted and left out."""
+    def program(self, patch: Patch) -> tuple[Flow, ...]:
+        """Send and wait for every acknowledgement; refused groups are logged, counted, left out, returned."""
         outcome = self._channel.send(patch)
         self._refused = len(outcome.refused)
         for refused in outcome.refused:
             LOG.error("flow refused: %s: %s", refused.fault.object, refused.fault.message)
+        return tuple(refused.flow for refused in outcome.refused)
 
     def audit(self, program: Program, sweep: Sweep, closing: Callable[[tuple[int, ...]], None]) -> Found:
         """Compare every table with the program, mend what differs, sweep orphans if told so.
@@ -82,9 +90,8 @@ class Switching:
         dumps = [self._channel.dump(table) for table in self._channel.active_tables()]
         findings = audit.compare(self._encoder, program.flows(), dumps)
         put = (*findings.missing, *findings.wrong)
-        if put:
-            # a group each: a flow that the switch refuses must not keep the others out
-            self.program(Patch(tuple(((flow,), ()) for flow in put)))
+        # a group each: a flow that the switch refuses must not keep the others out
+        refused = self.program(Patch(tuple(((flow,), ()) for flow in put))) if put else ()
         orphans = 0
         if sweep is Sweep.ORPHANS and findings.orphans:
             counters = [o for o in findings.orphans if o.table == ACCOUNT_TABLE]
@@ -103,7 +110,9 @@ class Switching:
                 findings.alien,
                 (self._clock() - began) * 1e3,
             )
-        return Found(len(findings.missing), len(findings.wrong), orphans, findings.alien)
+        swept = findings.orphans if orphans else ()
+        mended = islice(receipts.mended(findings, frozenset(refused), swept), MAX_RECEIPTS)
+        return Found(len(findings.missing), len(findings.wrong), orphans, findings.alien, tuple(mended))
 
     def counters(self) -> Counters:
         """The accounting table as arrays."""

@@ -1,4 +1,4 @@
-"""Routes of hosts: health, status, wait, freeze, confirm, what EVPN refused and learned.
+"""Routes of hosts: health, status, wait, freeze, confirm, what EVPN refused and learned, what audits mended.
 
 Place: thin: entrance -> service -> JSON. Must not decide anything.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +18,7 @@ from controller.api.envelope import Applied, Waited
 from controller.api.objects import REFUSALS
 from controller.api.service import Service
 from model.errors import Fault, NotFound
-from model.report import Report
+from model.report import DriftReceipt, Report
 
 LONGEST_WAIT: Final = 30.0
 """Seconds that one request to /v1/wait may take; clients ask again."""
@@ -34,6 +34,7 @@ def hosts(service: Service) -> APIRouter:
     _add_wait(routes, service)
     _add_brakes(routes, service)
     _add_evpn(routes, service)
+    _add_drift(routes, service)
     return routes
 
 
@@ -120,6 +121,28 @@ def _add_evpn(routes: APIRouter, service: Service) -> None:
             for route in report.evpn.learned_routes
         ]
         return JSONResponse({"kind": "List", "items": items})
+
+
+def _add_drift(routes: APIRouter, service: Service) -> None:
+    @routes.get("/drift", response_model=None)
+    def drift(host: str | None = None) -> JSONResponse:
+        """What the hosts' audits found and mended: the last receipts, oldest first, and counts of all."""
+        chosen = _chosen(service, host)
+        items = [_receipt(name, receipt) for name, report in chosen for receipt in report.receipts]
+        counts = [{"host": name} | asdict(report.drift) for name, report in chosen]
+        return JSONResponse({"kind": "List", "items": items, "counts": counts})
+
+
+def _receipt(host: str, receipt: DriftReceipt) -> dict[str, Any]:
+    return {
+        "host": host,
+        "atMs": receipt.at_ms,
+        "finding": receipt.finding.value,
+        "action": receipt.action.value,
+        "flow": receipt.flow,
+        "packets": receipt.packets,
+        "octets": receipt.octets,
+    }
 
 
 def _chosen(service: Service, host: str | None) -> list[tuple[str, Report]]:

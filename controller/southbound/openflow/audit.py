@@ -21,7 +21,8 @@ _Place = tuple[int, int, tuple[bytes, ...]]
 class Findings:
     """`wrong`: there, but with other actions, cookie or timeouts; `orphans`: ours by mark, wanted by nobody.
 
-    `right` and `alien` are counts; alien flows bear no mark of ours.
+    `right` and `alien` are counts; alien flows bear no mark of ours. `stood`: what the switch has in
+    the place of each of `wrong`, in the same order.
     """
 
     missing: tuple[Flow, ...]
@@ -29,6 +30,7 @@ class Findings:
     orphans: tuple[Observed, ...]
     right: int
     alien: int
+    stood: tuple[Observed, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.missing or self.wrong or self.orphans)
@@ -57,6 +59,7 @@ def _judge(absent: dict[bytes, Flow], rest: list[tuple[bytes, Observed]], right:
     for row, flow in absent.items():
         places.setdefault(_place(row), []).append((row, flow))
     wrong: list[Flow] = []
+    stood: list[Observed] = []
     orphans: list[Observed] = []
     alien = 0
     occupied: set[_Place] = set()
@@ -74,8 +77,9 @@ def _judge(absent: dict[bytes, Flow], rest: list[tuple[bytes, Observed]], right:
             right += 1
         else:
             wrong.append(candidates[-1][1])
+            stood.append(observed)
     missing = tuple(f for place, found in places.items() if place not in occupied for _, f in found)
-    return Findings(missing, tuple(wrong), tuple(orphans), right, alien)
+    return Findings(missing, tuple(wrong), tuple(orphans), right, alien, tuple(stood))
 
 
 def _place(row: bytes) -> _Place:

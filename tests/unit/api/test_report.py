@@ -8,8 +8,11 @@ import pytest
 
 from model.report import (
     Drift,
+    DriftReceipt,
     EvpnReport,
+    Finding,
     LearnedReport,
+    Mending,
     PeerReport,
     PortReport,
     PortState,
@@ -43,6 +46,7 @@ FULL = Report(
     "0.1.0",
     "stop-1",
     "confirm-1",
+    (DriftReceipt(1, Finding.WRONG, Mending.PUT, "port a/p: x", 5, 500),),
 )
 
 
@@ -55,6 +59,12 @@ def test_keys_of_newer_agents_are_ignored_and_those_of_older_ones_default() -> N
     assert parse(json.dumps(plain)) == FULL
     least = parse('{"host": "h", "state": "starting"}')
     assert least == Report("h", 0, 0, State.STARTING)
+
+
+def test_only_the_last_receipts_are_read() -> None:
+    one = {"finding": "orphan", "action": "deleted"}
+    plain = {"host": "h", "state": "starting", "receipts": [one | {"at_ms": n} for n in range(60)]}
+    assert [r.at_ms for r in parse(json.dumps(plain)).receipts] == list(range(10, 60))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +80,9 @@ def test_keys_of_newer_agents_are_ignored_and_those_of_older_ones_default() -> N
         {"ports": [1]},
         {"ports": [{"uid": "u", "state": "odd"}]},
         {"evpn": []},
+        {"receipts": [{"finding": "odd", "action": "put"}]},
+        {"receipts": [{"finding": "wrong"}]},
+        {"receipts": [{"finding": "wrong", "action": "put", "packets": -1}]},
         {"evpn": {"learned_routes": [{"addresses": [1]}]}},
     ],
 )

@@ -26,7 +26,7 @@ from controller.cli.commands import (
 )
 from controller.store.writer import clock
 from model.ids import HostName, Uid
-from model.report import Report, State, render
+from model.report import Drift, DriftReceipt, Finding, Mending, Report, State, render
 
 ROOT = Path(__file__).parents[3]
 TENANT = "apiVersion: ringfence/v1\nkind: Tenant\nmetadata: {name: %s}\n"
@@ -225,6 +225,34 @@ def test_status_and_brakes(house) -> None:
     for arguments in (["freeze", "cb1"], ["unfreeze", "cb1"], ["confirm", "cb1"], ["evpn", "rejected"]):
         assert ringfence(house, *arguments).returncode == OK
     assert ringfence(house, "freeze", "nobody").returncode == REFUSED
+
+
+def test_drift_lists_receipts_and_counts(house) -> None:
+    receipt = DriftReceipt(1_767_225_600_007, Finding.ORPHAN, Mending.DELETED, "port a/p: \x1b[2Jx", 5, 500)
+    report = Report("cd1", clock(), 1, State.IN_SYNC, drift=Drift(1, 2, 3, 4, 5), receipts=(receipt,))
+    house.store.put_report(HostName("cd1"), render(report), clock())
+    done = ringfence(house, "drift", "--host", "cd1")
+    assert done.returncode == OK, done.stderr
+    counts, _, receipts = done.stdout.partition("\n\n")
+    assert counts.splitlines()[-1].split() == ["cd1", "5", "1", "2", "3", "4"]
+    row = receipts.splitlines()[-1]
+    assert row.split()[:6] == ["2026-01-01", "00:00:00.007", "cd1", "orphan", "deleted", "5"]
+    assert row.endswith("port a/p: \\x1b[2Jx"), "nothing may steer the terminal"
+    value = json.loads(ringfence(house, "drift", "--host", "cd1", "-o", "json").stdout)
+    (item,) = value["items"]
+    assert (item["packets"], item["octets"], item["atMs"]) == (5, 500, receipt.at_ms)
+    assert value["counts"][0]["alien"] == 4
+    (document,) = yaml.safe_load_all(ringfence(house, "drift", "--host", "cd1", "-o", "yaml").stdout)
+    assert document == item
+    nobody = ringfence(house, "drift", "--host", "cd-none")
+    assert nobody.returncode == REFUSED and "never reported" in nobody.stderr
+
+
+def test_drift_without_receipts_says_so(house) -> None:
+    report = Report("cd2", clock(), 1, State.IN_SYNC)
+    house.store.put_report(HostName("cd2"), render(report), clock())
+    done = ringfence(house, "drift", "--host", "cd2")
+    assert done.returncode == OK and "no receipts" in done.stderr
 
 
 def test_a_reader_that_goes_away_is_no_error(house) -> None:
