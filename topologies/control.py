@@ -88,6 +88,12 @@ class Control:
             if not daemon.running:
                 daemon.start()
 
+    def audit_every(self, host: Hypervisor, seconds: int) -> None:
+        """Restart the agent of a host as one that looks at its switch that often (default: each minute)."""
+        self.agents[host.name].stop()
+        self.agents[host.name] = self._agent(host, "--audit-every", str(seconds))
+        self.agents[host.name].start()
+
     def run(self, *arguments: str, stdin: str = "", timeout: float = _CLI_TIMEOUT) -> Outcome:
         """Run `ringfence ARGUMENTS` and return how it ended."""
         command = ["env", *(f"{k}={v}" for k, v in self.environment.items()), *ringfence(*arguments)]
@@ -136,11 +142,11 @@ class Control:
                              "--dir", str(host.directory / SPEAKER))  # fmt: skip
         return self._daemon(host, SPEAKER, command, path.exists)
 
-    def _agent(self, host: Hypervisor) -> Daemon:
+    def _agent(self, host: Hypervisor, *more: str) -> Daemon:
         command = ringfenced(AGENT, "--store", f"unix:{self.store_socket}", "--ovs-rundir", OVS_RUN_DIRECTORY,
                              "--speaker", f"unix:{self.speaker_socket(host.name)}",
                              "--api", f"unix:{self.api_socket}", "--state", str(host.directory / AGENT),
-                             "--datapath", "netdev", "--read-every", READ_EVERY)  # fmt: skip
+                             "--datapath", "netdev", "--read-every", READ_EVERY, *more)  # fmt: skip
         return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
 
     def _daemon(self, node: LabNode, name: str, command: list[str], ready: Callable[[], object]) -> Daemon:
