@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,15 @@ from controller.agent import core
 from controller.agent.effects import Effects
 from controller.agent.events import Event, SessionDown, SessionUp
 from controller.agent.loop import Loop, Pace
+from controller.agent.receipts import Mended
+from controller.agent.switching import Found
 from model.errors import Fault, Unavailable
 from model.ids import HostName
-from model.report import Report
+from model.report import Finding, Mending, Report
+from pipelines import compile as pipeline
+from tests.unit.agent.test_reporting import snapshot
+
+FLOW = next(iter(pipeline.compile(snapshot()).flows()))
 
 
 class Hands:
@@ -108,3 +114,64 @@ def test_a_session_whose_counters_could_not_be_read_is_adopted_later(tmp_path: P
     now[0] += 1.0
     loop._periodic()
     assert not loop.core.session, "a session that has ended is not taken up again"
+
+
+class TamperedSwitch(Hands):
+    """Each look at it finds what is next in `finds`, and nothing after that."""
+
+    def __init__(self, finds: list[Found]) -> None:
+        super().__init__()
+        self.finds = finds
+        self.looks: list[float] = []
+        self.now = [100.0]
+
+    def epochs(self) -> Map[Any, int]:
+        return Map()
+
+    def audit(self, *_: Any) -> Found:
+        self.looks.append(self.now[0])
+        return self.finds.pop(0) if self.finds else Found(0, 0, 0, 0)
+
+
+def watch(hands: TamperedSwitch, path: Path) -> Loop:
+    """A loop with session and cluster whose start lies behind it: looks from now on are periodic ones."""
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    effects: Any = Effects(*[hands] * len(fields(Effects)))
+    bare = core.start(HostName("hv1"), None, Limits())
+    known = replace(bare, session=True, effective=snapshot())
+    pace = Pace(audit=60.0, again=2.0, tick=1e9)
+    loop = Loop(known, effects, events, path, pace, lambda: hands.now[0], lambda: 7)
+    loop._due.tick = 1e9
+    return loop
+
+
+def found() -> Found:
+    return Found(0, 1, 0, 0, (Mended(Finding.MISSING, Mending.PUT, FLOW),))
+
+
+def test_a_finding_is_looked_after_once_and_soon(tmp_path: Path) -> None:
+    hands = TamperedSwitch([found(), found()])
+    loop = watch(hands, tmp_path)
+    for _ in range(130):
+        loop._periodic()
+        hands.now[0] += 0.5
+    assert hands.looks == [100.0, 102.0, 162.0], "not at that pace for ever"
+    assert [r.finding for r in hands.reports[-1].receipts] == [Finding.MISSING] * 2
+
+
+def test_what_a_failed_command_left_behind_makes_no_receipt(tmp_path: Path) -> None:
+    hands = TamperedSwitch([found()])
+    loop = watch(hands, tmp_path)
+    loop._audit_due = True
+    loop._periodic()
+    assert hands.looks == [100.0] and hands.reports[-1].receipts == ()
+    assert hands.reports[-1].drift.wrong == 1
+
+
+def test_a_flow_changed_again_and_again_degrades_the_host(tmp_path: Path) -> None:
+    hands = TamperedSwitch([found() for _ in range(3)])
+    loop = watch(hands, tmp_path)
+    for _ in range(130):
+        loop._periodic()
+        hands.now[0] += 0.5
+    assert "changed by somebody else 3 times" in hands.reports[-1].reason

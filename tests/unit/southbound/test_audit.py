@@ -46,6 +46,7 @@ def test_each_kind_of_finding() -> None:
     findings = compare(Encoder(), [flow(0), flow(1), flow(2)], [seen])
     assert findings.missing == (flow(0),)
     assert findings.wrong == (flow(2),)
+    assert [o.cookie for o in findings.stood] == [OURS | 8]
     assert [o.match for o in findings.orphans] == [seen.entry(2).match]
     assert (findings.right, findings.alien) == (1, 1)
 
