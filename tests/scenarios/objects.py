@@ -12,9 +12,10 @@ from __future__ import annotations
 from tests.fakes.world import HERE, egress_class, hypervisor, network, port, tenant
 
 T1, T2 = tenant(1), tenant(2)
-N1, N2 = network(1, owner=1), network(2, owner=2)
-N1_REPLICATING = network(1, owner=1, replicate=True)
-N4, N6 = network(4, subnets=["10.4.0.0/24"]), network(6, subnets=["fd06::/64"])
+# Bridged only. What routing adds is told where it is the subject: tests of the pipeline and of EVPN routes.
+N1, N2 = network(1, owner=1, routed=False), network(2, owner=2, routed=False)
+N1_REPLICATING = network(1, owner=1, routed=False, replicate=True)
+N4, N6 = network(4, routed=False, subnets=["10.4.0.0/24"]), network(6, routed=False, subnets=["fd06::/64"])
 HV1 = hypervisor("hv1", "192.0.2.1")
 HV2 = hypervisor("hv2", "192.0.2.2")
 HV3 = hypervisor("hv3", "192.0.2.3", external=True)
@@ -38,7 +39,7 @@ M21, M41, M61 = "02:00:00:00:10:01", "02:00:00:00:40:01", "02:00:00:00:60:01"
 def local(net: int, key: int, mac: str, ofport: int, *classes: int) -> tuple[str, ...]:
     """Flows of a port that lives here; a counter for each class, the built-in 0 and 1 among them."""
     return (
-        f"classify in_port={ofport} untagged | reg0:={net} reg1:={key} >guard",
+        f"classify in_port={ofport} untagged | reg0:={net} reg1:={key} reg4:=0 >guard",
         f"classify in_port={ofport} | drop",
         f"resolve reg1={key},eth_dst={mac} | drop",
         f"resolve reg0={net},eth_dst={mac} | reg2:={ofport} >class",
