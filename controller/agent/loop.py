@@ -1,9 +1,8 @@
 """Loop: the one thread that owns the agent's state; takes events, runs the core, carries its commands out.
 
 Place: the agent's heart. Every callback of a watch or session only enqueues here. Must not decide what the
-core can.
-A command that fails leaves the state as it is and an audit due: the switch is compared with the program
-again.
+core can. A command that fails leaves the state as it is and an audit due: the switch is compared with the
+program again.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,45 +29,13 @@ from controller.agent.events import (
     Stop,
 )
 from controller.agent.expiry import Expired, Expiry
+from controller.agent.pace import Due, Pace
 from controller.agent.switching import Found
 from controller.store.view import Batch
 from model.errors import RingfenceError
 from model.report import DriftReceipt, State
 
 LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds. `tick`: holds, claims and sweeps; `save`: least time between snapshots on disk; `report`:
-    least
-    time between reports; `heartbeat`: most time; `sight`: between looks at interfaces' own counters, which
-    bounds what
-    a port loses that is pulled out; `read`: between readings of counters; `audit`: of the switch.
-    """
-
-    tick: float = 1.0
-    save: float = 1.0
-    report: float = 0.2
-    heartbeat: float = 5.0
-    sight: float = 0.5
-    read: float = 10.0
-    audit: float = 60.0
-    again: float = 2.0
-    """From an audit that found something to the one that shows that it was mended; then as usual."""
-
-
-@dataclass(slots=True)
-class _Due:
-    """When each periodic work is next due, on the monotonic clock."""
-
-    tick: float = 0.0
-    save: float = 0.0
-    report: float = 0.0
-    heartbeat: float = 0.0
-    sight: float = 0.0
-    read: float = 0.0
-    audit: float = 0.0
 
 
 class Loop:
@@ -92,7 +59,7 @@ class Loop:
         self._pace = pace
         self._clock = clock
         self._wall = wall
-        self._due = _Due()
+        self._due = Due()
         self._around = reporting.Circumstance(
             store="the store has not been read yet",
             speaker="" if effects.speaker is None else "the speaker is not attached",
@@ -245,7 +212,7 @@ class Loop:
             case commands.Release():
                 effects.keeper.unbind(command.port, command.uid)
             case commands.EnsureBridge():
-                effects.switch.ensure(command.vtep)
+                self._ensure_bridge(command)
             case commands.Relearn():
                 if effects.speaker is not None:
                     effects.speaker.replay(command.targets)
@@ -353,6 +320,18 @@ class Loop:
             work()
         except RingfenceError as error:
             LOG.warning("periodic work failed host=%s: %s", self.core.effective.host, error)
+
+    def _ensure_bridge(self, command: commands.EnsureBridge) -> None:
+        """Tried each second while there is no session: said once, and in the report as long as it fails."""
+        fault = ""
+        try:
+            self._effects.switch.ensure(command.vtep)
+        except RingfenceError as error:
+            fault = "; ".join(f"{f.object} {f.message}: {f.remedy}" for f in error.faults)
+        if fault != self._around.bridge:
+            LOG.warning("bridge host=%s state=%s", self.core.effective.host, fault or "as wanted")
+            self._around = replace(self._around, bridge=fault)
+            self._unsaid = True
 
     def _synced(self) -> Synced:
         ended = all(peer.ended for peer in self.core.table.peers.values())

@@ -44,6 +44,8 @@ class Circumstance:
     receipts: tuple[DriftReceipt, ...] = ()
     store: str = ""
     """Why the store is not followed; empty if it is."""
+    bridge: str = ""
+    """Why bridge, tunnel port and controller could not be made; empty if they were."""
     speaker: str = ""
     """Why the speaker is not attached; empty if it is, or if there is none."""
 
@@ -83,7 +85,7 @@ def judge(core: Core, around: Circumstance) -> tuple[State, str]:
         host = core.effective.host
         return State.WAITING, f"no Hypervisor {host!r} is declared: apply one, with its VTEP"
     if core.effective.switch is None or not core.session:
-        return State.DEGRADED, "no session with Open vSwitch: is ovs-vswitchd running?"
+        return State.DEGRADED, around.bridge or "no session with Open vSwitch: is ovs-vswitchd running?"
     reasons = [reason for reason in (around.store, around.speaker) if reason]
     reasons += [
         f"BGP peer {peer} is {state}" for peer, state in sorted(around.peers.items()) if state != "up"

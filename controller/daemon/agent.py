@@ -27,13 +27,15 @@ from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
 from controller.agent.expiry import Expired
 from controller.agent.keeper import Keeper
-from controller.agent.loop import Loop, Pace
+from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
-from controller.agent.metering import Metering, Vantage, read_wires
+from controller.agent.metering import Metering, read_wires
+from controller.agent.pace import Pace
 from controller.agent.probing import Probing
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.upload import UnixPost, Uploader
+from controller.agent.vantage import Vantage
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.reading import Local

@@ -15,7 +15,8 @@ from bgp.table import Limits
 from controller.agent import core
 from controller.agent.effects import Effects
 from controller.agent.events import Event, SessionDown, SessionUp
-from controller.agent.loop import Loop, Pace
+from controller.agent.loop import Loop
+from controller.agent.pace import Pace
 from controller.agent.receipts import Mended
 from controller.agent.switching import Found
 from model.errors import Fault, Unavailable

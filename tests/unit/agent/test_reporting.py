@@ -113,3 +113,10 @@ def test_a_report_survives_its_text() -> None:
     report = reporting.report(running(), reporting.Circumstance(), 1_000, 900)
     assert parse(render(report)) == report
     assert report.generation == 3 and report.ports[0].uid == "u1"
+
+
+def test_a_bridge_that_could_not_be_made_is_said_instead_of_a_guess() -> None:
+    now = replace(running(), session=False)
+    assert "is ovs-vswitchd running?" in reporting.judge(now, reporting.Circumstance())[1]
+    taken = reporting.Circumstance(bridge="bridge br-int bears no mark of Ringfence: hand it over")
+    assert reporting.judge(now, taken) == (State.DEGRADED, taken.bridge)
