@@ -44,9 +44,20 @@ def served(path: Path, talk: Callable[[socket.socket], None]) -> Iterator[Path]:
 
 
 def whole(connection: socket.socket) -> bytes:
-    """One message."""
-    head = connection.recv(8, socket.MSG_WAITALL)
-    return head + connection.recv(HEADER.unpack(head)[2] - 8, socket.MSG_WAITALL)
+    """One message; b"" if the other side has hung up."""
+    head = exactly(connection, 8)
+    return head + exactly(connection, HEADER.unpack(head)[2] - 8) if head else b""
+
+
+def exactly(connection: socket.socket, size: int) -> bytes:
+    """So many octets. MSG_WAITALL does not wait on a socket with a timeout: Python makes it non-blocking."""
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            return b""
+        data += part
+    return data
 
 
 def clock() -> Callable[[], float]:
