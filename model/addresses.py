@@ -66,8 +66,3 @@ def link_local(mac: int) -> IPv6Address:
     """The link-local address made from a MAC by modified EUI-64 (RFC 4291 appendix A)."""
     high, low = mac >> 24, mac & 0xFFFFFF
     return IPv6Address((0xFE80 << 112) | ((high ^ 0x020000) << 40) | (0xFFFE << 24) | low)
-
-
-def solicited_node(address: IPv6Address) -> IPv6Address:
-    """The solicited-node multicast address (RFC 4291 section 2.7.1)."""
-    return IPv6Address((0xFF02 << 112) | (0x1FF << 24) | (int(address) & 0xFFFFFF))

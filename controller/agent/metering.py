@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from accounting.bounds import Departure, Wire
+from accounting.bounds import Departure
 from accounting.journal import Journal
 from controller.agent.meter import Meter, Outcome, Presence, run_of
 from controller.agent.switching import Switching
@@ -178,8 +178,3 @@ class Metering:
 def _port(cookie: int) -> PortKey | None:
     parsed = cookies.parse(cookie)
     return None if parsed is None else parsed.port
-
-
-def read_wires(vantage: Vantage) -> Mapping[PortKey, Wire]:
-    """What came in from the ports that live here, by the kernel's counters of their interfaces."""
-    return vantage.wires()

@@ -151,18 +151,6 @@ def join(first: Step, then: Callable[[Snapshot], Step]) -> Step:
     return Step(second.snapshot, first.changes | second.changes)
 
 
-def stored_changes(old: Snapshot, new: Snapshot) -> frozenset[Change]:
-    """All stored parts in which two snapshots differ; walks everything: for start, thaw and tests only."""
-    changes = {Change(Part.CLUSTER, None)} if old.cluster != new.cluster else set()
-    for part in (*STORED, Part.REMOTE, Part.FLOOD, Part.INTERFACE, Part.EPOCH):
-        before, after = getattr(old, part.value), getattr(new, part.value)
-        changes |= {Change(part, k) for k, v in after.items() if before.get(k) != v}
-        changes |= {Change(part, k) for k in before if k not in after}
-    if old.switch != new.switch:
-        changes.add(Change(Part.SWITCH, None))
-    return frozenset(changes)
-
-
 def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
     match part:
         case Part.TENANT:

@@ -29,7 +29,7 @@ from controller.agent.expiry import Expired
 from controller.agent.keeper import Keeper
 from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
-from controller.agent.metering import Metering, read_wires
+from controller.agent.metering import Metering
 from controller.agent.pace import Pace
 from controller.agent.probing import Probing
 from controller.agent.state import Seen
@@ -181,7 +181,7 @@ class _Hands:
             journal,
             self._switching.counters,
             lambda: time.time_ns() // 1_000_000,
-            read_wires=lambda: read_wires(vantage),
+            read_wires=vantage.wires,
             on_written=self._uploader.wake,
         )
         self._metering = Metering(

@@ -6,7 +6,6 @@ without any change of flows. Must not touch interfaces by guess: names come from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from pyroute2 import IPRoute
@@ -20,30 +19,6 @@ class Link(Enum):
 
     UP = "up"
     DOWN = "down"
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Layer-2 bytes that a link received since it was made; `index` is new when it is made anew."""
-
-    name: str
-    index: int
-    received: int
-
-
-def traffic() -> tuple[Traffic, ...]:
-    """All links of this network namespace, with IFLA_STATS64 (rtnetlink(7))."""
-    try:
-        with IPRoute() as netlink:
-            links = list(netlink.get_links())
-    except (NetlinkError, OSError) as error:
-        raise _unavailable("*", str(error)) from error
-    found = []
-    for link in links:
-        counted = link.get_attr("IFLA_STATS64")
-        if counted is not None:
-            found.append(Traffic(link.get_attr("IFLA_IFNAME"), link["index"], counted["rx_bytes"]))
-    return tuple(found)
 
 
 def set_link(name: str, state: Link) -> None:

@@ -21,7 +21,7 @@ from accounting.journal import Recovery, Written
 from accounting.records import Gap, Interval
 from controller.agent import metering
 from controller.agent.meter import Meter
-from controller.agent.metering import Metering, read_wires
+from controller.agent.metering import Metering
 from controller.agent.vantage import Vantage
 from controller.southbound.netlink.counters import Count, Look
 from model.ids import EVERYTHING_ELSE, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
@@ -198,7 +198,7 @@ class Agent:
     def restart(self) -> None:
         world, vantage = self.world, Vantage(self.world, lambda: self.world.now / 1e3)
         world.left = {}  # what the kernel told nobody
-        meter = Meter(self.journal, world.counters, lambda: world.now, read_wires=lambda: read_wires(vantage))
+        meter = Meter(self.journal, world.counters, lambda: world.now, read_wires=vantage.wires)
         self.metering = Metering(meter, vantage, world, None, self.journal, Path("."), "boot")
         self.snapshot = replace(self.snapshot, switch=None)
         self.metering.notice(self.snapshot)
