@@ -221,7 +221,9 @@ def on_tick(core: Core, synced: Synced, now: float) -> Result:
     own = core.effective.this()
     if own is not None and not core.session:
         orders = (*orders, commands.EnsureBridge(own.vtep))
-    ready = core.session and core.store_complete and core.stop is None and core.effective.cluster is not None
+    seen = core.effective.cluster is not None and core.effective.switch is not None
+    # without the inventory the program is empty, and every flow that serves somebody would pass for an orphan
+    ready = core.session and core.store_complete and core.stop is None and seen
     if ready and not core.swept and synced is Synced.YES:
         core = replace(core, swept=True, adopted=frozenset())
         orders = (*orders, commands.Audit(commands.Sweep.ORPHANS))

@@ -294,7 +294,8 @@ class Loop:
         if self.core.session and self.core.effective.cluster is not None:
             if now >= self._due.audit or self._audit_due:
                 self._due.audit = now + self._pace.audit
-                self._guarded(self._audit)
+                if not self._guarded(self._audit):
+                    self._due.audit = min(self._due.audit, now + self._pace.again)
         elif now >= self._due.audit:
             self._due.audit = now + self._pace.audit
         if self._unsaved and now >= self._due.save:
@@ -315,11 +316,14 @@ class Loop:
             if self.core.session:
                 self._guarded(lambda: self._effects.meter.read(self.core.effective))
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        """Whether it was done; what failed is logged and comes again."""
         try:
             work()
         except RingfenceError as error:
             LOG.warning("periodic work failed host=%s: %s", self.core.effective.host, error)
+            return False
+        return True
 
     def _ensure_bridge(self, command: commands.EnsureBridge) -> None:
         """Tried each second while there is no session: said once, and in the report as long as it fails."""

@@ -167,6 +167,11 @@ def system_id(rundir: Path) -> str:
     return str(name)
 
 
+def router_id(vtep: Address) -> str:
+    """32 bits in dotted form: the VTEP itself, or the low bits of an IPv6 one."""
+    return str(ip_address(int(vtep) & 0xFFFFFFFF))
+
+
 def processes(settings: Settings) -> list[_Child]:
     """In the order of their start."""
     store, api = settings.run / "store.sock", settings.run / "api.sock"
@@ -188,7 +193,7 @@ def processes(settings: Settings) -> list[_Child]:
         ),
     ]  # fmt: skip
     if settings.reflectors:
-        words = ["--router-id", str(settings.vtep), "--local-address", str(settings.vtep)]
+        words = ["--router-id", router_id(settings.vtep), "--local-address", str(settings.vtep)]
         words += [
             "--asn",
             str(settings.asn),
@@ -231,9 +236,7 @@ def _await(child: _Child) -> None:
 
 def _declare(settings: Settings, name: str) -> None:
     """As an operator would: a Hypervisor of this name and VTEP. Unchanged if it is there already."""
-    spec = {"vtep": str(settings.vtep)}
-    if settings.vtep.version == 6:
-        spec["routerId"] = str(ip_address(int(settings.vtep) & 0xFFFFFFFF))
+    spec = {"vtep": str(settings.vtep), "routerId": router_id(settings.vtep)}
     document = {"apiVersion": "ringfence/v1", "kind": "Hypervisor", "metadata": {"name": name}, "spec": spec}
     done = subprocess.run(
         [sys.executable, "-m", "controller.cli.main", "apply", "-f", "-"],

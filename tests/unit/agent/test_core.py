@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from immutables import Map
@@ -204,6 +205,20 @@ def test_orphans_are_swept_once_and_only_when_all_are_in_sync() -> None:
     swept = core.on_tick(now, core.Synced.YES, 1.0)
     assert swept.commands == (commands.Audit(commands.Sweep.ORPHANS),)
     assert core.on_tick(swept.core, core.Synced.YES, 1.0).commands == ()
+
+
+def test_nothing_is_swept_before_the_inventory_is_there() -> None:
+    """A restart whose store and speaker are quicker than the switch database: the program is still empty."""
+    saved = running(1).effective
+    now = core.start(HOST, replace(saved, switch=None), Limits())
+    now = core.on_session(now, Map({PortKey(1): 1})).core
+    stored = (*items(port(1), port(2)), *stored_bindings(running(1)))
+    now = core.on_store(now, stored, (), state.Whole.YES).core
+    early = core.on_tick(now, core.Synced.YES, 1.0)
+    assert commands.Audit(commands.Sweep.ORPHANS) not in early.commands
+    seen_now = core.on_inventory(early.core, seen(1)).core
+    later = core.on_tick(seen_now, core.Synced.YES, 2.0)
+    assert commands.Audit(commands.Sweep.ORPHANS) in later.commands
 
 
 def test_a_cold_agent_without_a_store_audits_nothing() -> None:
