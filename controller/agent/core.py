@@ -279,7 +279,10 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.Withdraw(withdraw))
     if core.session and leaving:
         orders.append(commands.CloseAccounts(leaving, _links(old, new, leaving)))
-    if core.session:
+    if core.session and patch and old.switch is None:
+        # seen for the first time in this life: it may hold all of it already, and what is right is left alone
+        orders.append(commands.Audit(commands.Sweep.KEEP))
+    elif core.session:
         orders += _programming(patch, leaving)
     arriving = _leaving(new, old, changes)
     if arriving:

@@ -216,8 +216,10 @@ def test_nothing_is_swept_before_the_inventory_is_there() -> None:
     now = core.on_store(now, stored, (), state.Whole.YES).core
     early = core.on_tick(now, core.Synced.YES, 1.0)
     assert commands.Audit(commands.Sweep.ORPHANS) not in early.commands
-    seen_now = core.on_inventory(early.core, seen(1)).core
-    later = core.on_tick(seen_now, core.Synced.YES, 2.0)
+    sight = core.on_inventory(early.core, seen(1))
+    assert commands.Audit(commands.Sweep.KEEP) in sight.commands, "what is right must not be put again"
+    assert commands.Program not in kinds(sight)
+    later = core.on_tick(sight.core, core.Synced.YES, 2.0)
     assert commands.Audit(commands.Sweep.ORPHANS) in later.commands
 
 
