@@ -28,6 +28,14 @@ class Part(Enum):
     REMOTE = "remotes"
     FLOOD = "floods"
     EPOCH = "epochs"
+    STATIC_ROUTE = "static_routes"
+    PEERING = "peerings"
+    EXTERNAL = "externals"
+    FLOATING = "floating"
+    PREFIX = "prefixes"
+    SIGHTING = "sightings"
+    DOWN = "down"
+    ZONE = "zones"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ Place: read from the store, input of every compiler. Must not hold anything obse
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 
 _NO_VNI: Final = Vni(0)
+_NO_VRF: Final = TenantKey(0)
+_NOWHERE: Final = HostName("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +27,31 @@ class Cluster:
     reflectors: tuple[Address, ...] = ()
 
 
+class Egress(Enum):
+    """A tenant's way out. NONE: there is none. FABRIC: what borders announce in its VRF. SNAT: behind an
+    address of its own, on a gateway host."""
+
+    NONE = "none"
+    FABRIC = "fabric"
+    SNAT = "snat"
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A VRF (RFC 9135). `l3vni` 0: none allocated yet (tenants of an older store): then nothing is routed."""
+    """A VRF (RFC 9135). `l3vni` 0: none allocated yet (tenants of an older store): then nothing is routed.
+
+    With SNAT: `external` is the key of the external network that `egress_addresses` belong to, at most one
+    of each family, IPv4 first; `gateways` translate: the first of them that works, the others stand by.
+    """
 
     uid: Uid
     name: str
     key: TenantKey
     l3vni: Vni = _NO_VNI
+    egress: Egress = Egress.NONE
+    external: TenantKey = _NO_VRF
+    egress_addresses: tuple[Address, ...] = ()
+    gateways: tuple[HostName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +60,8 @@ class Network:
 
     At most one IPv4 and one IPv6 subnet, in that order. `replicate`: broadcast and multicast are sent
     head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway
-    answers and routes between the routed networks of the tenant.
+    answers and routes between the routed networks of the tenant. `dscp`: what all packets of its ports are
+    marked with (RFC 2474 section 3), None = they keep theirs.
     """
 
     uid: Uid
@@ -52,11 +73,25 @@ class Network:
     mtu: int = 1450
     replicate: bool = False
     routed: bool = True
+    dscp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Addresses that a port may use besides its own (VRRP, containers in a VM); `mac` None = with its own."""
+
+    prefix: Prefix
+    mac: Mac | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A workload's interface. `hosts`: where it may be bound, none = nowhere. Addresses sorted, v4 first."""
+    """A workload's interface. `hosts`: where it may be bound, none = nowhere. Addresses sorted, v4 first.
+
+    `rate_out`, `rate_in`: limits in kbit/s of what the workload sends and gets, 0 = none. `enabled` False:
+    the port passes nothing. `migration`: the host that it is moving to; there it may be plugged in beside
+    the host that it is bound to.
+    """
 
     uid: Uid
     network: NetworkKey
@@ -65,6 +100,68 @@ class Port:
     mac: Mac
     addresses: tuple[Address, ...]
     hosts: tuple[HostName, ...]
+    allowed: tuple[Pair, ...] = ()
+    rate_out: int = 0
+    rate_in: int = 0
+    enabled: bool = True
+    migration: HostName = _NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRoute:
+    """A prefix of a tenant behind addresses of its own ports; several share the load (ECMP). All of one IP
+    version, `next_hops` in order."""
+
+    uid: Uid
+    tenant: TenantKey
+    name: str
+    prefix: Prefix
+    next_hops: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one tenant of a peering lets the other reach."""
+
+    tenant: TenantKey
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """Two tenants that both declared it, the one with the lower key first: a VRF of its own, in which only
+    the prefixes of both sides are."""
+
+    key: TenantKey
+    l3vni: Vni
+    sides: tuple[Side, Side]
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A network outside, reached through borders: a VRF whose addresses of ours lie in `pools`."""
+
+    uid: Uid
+    name: str
+    key: TenantKey
+    l3vni: Vni
+    pools: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingIp:
+    """An address of an external network that stands for `target`, an address of `port`, one to one.
+
+    `port` 0: it is reserved and stands for nobody.
+    """
+
+    uid: Uid
+    tenant: TenantKey
+    name: str
+    external: TenantKey
+    address: Address
+    port: PortKey
+    target: Address | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +178,7 @@ class EgressClass:
 class Hypervisor:
     """A declared host. `external`: no agent of ours runs there (FRR, SONiC); its ports come by manifest.
 
+    `border`: an external host that leads out of the cluster. `gateway`: one that may translate for tenants.
     `frozen`: the operator froze its agent. `confirm`: the token of the stop that the operator let pass.
     """
 
@@ -90,6 +188,8 @@ class Hypervisor:
     external: bool = False
     frozen: bool = False
     confirm: str = ""
+    border: bool = False
+    gateway: bool = False
 
 
 @dataclass(frozen=True, slots=True)

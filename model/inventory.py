@@ -12,11 +12,16 @@ from model.ids import Uid
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """An OVS Interface with an iface-id. `ofport`: its OpenFlow port, 1..65279; 0 = OVS could not make it."""
+    """An OVS Interface with an iface-id. `ofport`: its OpenFlow port, 1..65279; 0 = OVS could not make it.
+
+    `mtu`: of the device, in bytes of layer 3, 0 = not known. `up`: its administrative and link state.
+    """
 
     name: str
     iface_id: Uid
     ofport: int
+    mtu: int = 0
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model.addresses import Address, Prefix
-from model.ids import Mac, NetworkKey, Vni
+from model.ids import Mac, NetworkKey, PortKey, TenantKey, Vni
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,38 @@ class FloodVtep:
 
     network: NetworkKey
     vtep: Address
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """Where a prefix of a VRF leads (RFC 9136 section 4.4.1): a VTEP, its router MAC, the VRF's own VNI."""
+
+    vtep: Address
+    router_mac: Mac
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePrefix:
+    """What the guard let through for a prefix of a VRF: the best next hops, all equally good, sorted."""
+
+    vrf: TenantKey
+    prefix: Prefix
+    hops: tuple[NextHop, ...]
+    preference: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An address of an allowed pair, where it was seen last: this host's `port` spoke for it.
+
+    `sequence`: rises with each move (RFC 7432 section 7.7), so that the newest speaker wins everywhere.
+    """
+
+    network: NetworkKey
+    address: Address
+    mac: Mac
+    port: PortKey
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

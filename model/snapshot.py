@@ -12,14 +12,31 @@ from typing import Final
 
 from immutables import Map
 
-from model.addresses import Address
+from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
-from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.intent import (
+    Binding,
+    Cluster,
+    EgressClass,
+    External,
+    FloatingIp,
+    Hypervisor,
+    Network,
+    Peering,
+    Port,
+    StaticRoute,
+    Tenant,
+)
 from model.inventory import Interface, Switch
-from model.route import FloodVtep, RemoteMac
+from model.route import FloodVtep, RemoteMac, RemotePrefix, Sighting
 
 RemoteKey = tuple[NetworkKey, Mac]
 FloodKey = tuple[NetworkKey, Address]
+PrefixKey = tuple[TenantKey, Prefix]
+"""A VRF (of a tenant, an external network or a peering) and a prefix in it."""
+SightingKey = tuple[NetworkKey, Address]
+ZoneKey = tuple[str, int]
+"""What a conntrack zone of this host is for: `port` or `tenant`, and its key."""
 
 _NONE: Final[frozenset[PortKey]] = frozenset()
 
@@ -40,6 +57,16 @@ class Snapshot:
     interfaces: Map[Uid, Interface] = Map()
     remotes: Map[RemoteKey, RemoteMac] = Map()
     floods: Map[FloodKey, FloodVtep] = Map()
+    static_routes: Map[Uid, StaticRoute] = Map()
+    peerings: Map[TenantKey, Peering] = Map()
+    externals: Map[TenantKey, External] = Map()
+    floating: Map[Uid, FloatingIp] = Map()
+    prefixes: Map[PrefixKey, RemotePrefix] = Map()
+    sightings: Map[SightingKey, Sighting] = Map()
+    down: Map[Address, None] = Map()
+    """VTEPs that this host's path probes do not reach."""
+    zones: Map[ZoneKey, int] = Map()
+    """Conntrack zones that this host gave out, 1..65535."""
     epochs: Map[PortKey, int] = Map()
     """Accounting epoch of each port bound here: rises with each new binding (12 bits, see cookies)."""
     by_uid: Map[Uid, PortKey] = Map()

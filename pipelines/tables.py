@@ -1,6 +1,7 @@
 """The tables of the pipeline, a declaration each, in the order in which a frame meets them.
 
-Place: numbers stand here once; shapes, features, check and docs/pipeline.md read them. Must not hold flows.
+Place: numbers stand here once, with room between them; shapes, features, check and docs/pipeline.md read
+them. Must not hold flows.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ CLASSIFY: Final = Table(
     miss="drop: no port of ours",
 )
 GUARD: Final = Table(
-    number=1,
+    number=4,
     name="guard",
     purpose="Lets through what carries the port's own MAC and IP as its source, in Ethernet, ARP, IPv4 and"
     " IPv6. Answers of DHCP servers never pass.",
@@ -71,7 +72,7 @@ GUARD: Final = Table(
     miss="drop: no port's own",
 )
 NEIGHBOURS: Final = Table(
-    number=2,
+    number=8,
     name="neighbours",
     purpose="Looks into ICMPv6: solicitations and advertisements only with the port's own MAC, targets and"
     " hop limit 255; nothing that only a router says; no fragment that could hide one of these.",
@@ -92,7 +93,7 @@ NEIGHBOURS: Final = Table(
     miss="drop: never reached, IPv6 only comes here",
 )
 SERVICES: Final = Table(
-    number=3,
+    number=12,
     name="services",
     purpose="Answers ARP for every known address of the network and for its gateway, from the flow itself."
     " Turns neighbour solicitations into advertisements for the next table. Nobody is told of its own"
@@ -126,7 +127,7 @@ SERVICES: Final = Table(
     miss="drop: neither ARP nor IP",
 )
 ADVERTISE: Final = Table(
-    number=4,
+    number=16,
     name="advertise",
     purpose="Fills in and returns the neighbour advertisement. A table of its own, because OVS allows nd_tll"
     " to be written only where the match says that the message is an advertisement.",
@@ -136,7 +137,7 @@ ADVERTISE: Final = Table(
     miss="drop: solicitation for an address that nobody has",
 )
 GATEWAY: Final = Table(
-    number=5,
+    number=20,
     name="gateway",
     purpose="Takes what is sent to the gateway's MAC. Answers echo requests to any gateway address of the"
     " tenant, drops what else is for one, hands packets whose TTL is used up to the agent, and has the rest"
@@ -171,7 +172,7 @@ GATEWAY: Final = Table(
     miss="continue as a bridged frame",
 )
 ROUTE: Final = Table(
-    number=6,
+    number=24,
     name="route",
     purpose="Finds the next hop within the tenant: a host route for each known address, whatever its network,"
     " and below them the connected prefixes, where nobody else lives.",
@@ -181,7 +182,7 @@ ROUTE: Final = Table(
     miss="drop: no route, there is no way out of the tenant",
 )
 RESOLVE: Final = Table(
-    number=7,
+    number=40,
     name="resolve",
     purpose="Finds where the destination MAC of this network lives: a local port, or a VTEP.",
     matches=(_NET, _SRC, f.ETH_DST),
@@ -190,7 +191,7 @@ RESOLVE: Final = Table(
     miss="drop: unknown unicast",
 )
 CLASSES: Final = Table(
-    number=8,
+    number=56,
     name="class",
     purpose="Finds the egress class of the destination: the network's own subnets, then the declared"
     " prefixes, longest first: priority 500 or 100 and the length of the prefix.",
@@ -200,7 +201,7 @@ CLASSES: Final = Table(
     miss="continue as everything else",
 )
 ACCOUNT: Final = Table(
-    number=9,
+    number=60,
     name="account",
     purpose="Counts for the bill: one flow per port and class, which nothing else ever touches. From here on"
     " nothing drops.",
@@ -210,7 +211,7 @@ ACCOUNT: Final = Table(
     miss="drop: a class without a counter",
 )
 OUTPUT: Final = Table(
-    number=10,
+    number=64,
     name="output",
     purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
     " and to the VTEPs of the network.",
@@ -220,7 +221,7 @@ OUTPUT: Final = Table(
     miss="drop: never reached, resolve lets no group frame by that has no flow here",
 )
 DELIVERY: Final = Table(
-    number=11,
+    number=68,
     name="delivery",
     purpose="Hands frames of the tunnel to local ports of their network, and never back to a tunnel (split"
     " horizon). Nobody out there speaks as the gateway, which is on every host, or asks for it.",
@@ -241,7 +242,7 @@ DELIVERY: Final = Table(
     miss="drop: unknown unicast",
 )
 ARRIVAL: Final = Table(
-    number=12,
+    number=72,
     name="arrival",
     purpose="Routes packets that another VTEP routed here (RFC 9135 section 5.2) to local ports of the"
     " tenant, if they are sent to this host's router MAC, and never back to a tunnel.",

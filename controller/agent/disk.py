@@ -13,6 +13,7 @@ import types
 import typing
 import zlib
 from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -26,9 +27,21 @@ from typing import Any, Final
 
 from immutables import Map
 
-from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.intent import (
+    Binding,
+    Cluster,
+    EgressClass,
+    External,
+    FloatingIp,
+    Hypervisor,
+    Network,
+    Peering,
+    Port,
+    StaticRoute,
+    Tenant,
+)
 from model.inventory import Interface
-from model.route import FloodVtep, RemoteMac
+from model.route import FloodVtep, RemoteMac, RemotePrefix, Sighting
 from model.snapshot import Snapshot, with_port
 
 FORMAT: Final = 1
@@ -42,6 +55,12 @@ _MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("interfaces", Interface),
     ("remotes", RemoteMac),
     ("floods", FloodVtep),
+    ("static_routes", StaticRoute),
+    ("peerings", Peering),
+    ("externals", External),
+    ("floating", FloatingIp),
+    ("prefixes", RemotePrefix),
+    ("sightings", Sighting),
 )
 _ADDRESSES: Final = (IPv4Address, IPv6Address)
 _PREFIXES: Final = (IPv4Network, IPv6Network)
@@ -81,6 +100,7 @@ class Shelf:
             "host": snapshot.host,
             "cluster": None if snapshot.cluster is None else _encode(snapshot.cluster),
             "epochs": sorted(snapshot.epochs.items()),
+            "zones": sorted((*key, zone) for key, zone in snapshot.zones.items()),
         }
         members = [f"{_text(name)}:{_text(value)}" for name, value in facts.items()]
         for name, _ in _MAPS:
@@ -137,6 +157,13 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
         interfaces=Map({v.iface_id: v for v in _each(raw, "interfaces", Interface)}),
         remotes=Map({(v.network, v.mac): v for v in _each(raw, "remotes", RemoteMac)}),
         floods=Map({(v.network, v.vtep): v for v in _each(raw, "floods", FloodVtep)}),
+        static_routes=Map({v.uid: v for v in _each(raw, "static_routes", StaticRoute)}),
+        peerings=Map({v.key: v for v in _each(raw, "peerings", Peering)}),
+        externals=Map({v.key: v for v in _each(raw, "externals", External)}),
+        floating=Map({v.uid: v for v in _each(raw, "floating", FloatingIp)}),
+        prefixes=Map({(v.vrf, v.prefix): v for v in _each(raw, "prefixes", RemotePrefix)}),
+        sightings=Map({(v.network, v.address): v for v in _each(raw, "sightings", Sighting)}),
+        zones=Map({(str(kind), int(key)): int(zone) for kind, key, zone in raw.get("zones", ())}),
     )
     for port in _each(raw, "ports", Port):
         snapshot = with_port(snapshot, port)
@@ -144,12 +171,15 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
 
 
 def _each(raw: dict[str, Any], name: str, kind: type) -> list[Any]:
-    return [_decode(kind, item) for item in raw[name]]
+    """The values of a map; none in the file of an older version, which did not know it."""
+    return [_decode(kind, item) for item in raw.get(name, ())]
 
 
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
         return {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, tuple):
         return [_encode(v) for v in value]
     if isinstance(value, _ADDRESSES + _PREFIXES):
@@ -163,8 +193,10 @@ def _decode(kind: Any, raw: Any) -> Any:
     kind = getattr(kind, "__supertype__", kind)
     origin = typing.get_origin(kind)
     if origin is tuple:
-        item = typing.get_args(kind)[0]
-        return tuple(_decode(item, v) for v in raw)
+        items = typing.get_args(kind)
+        if items[-1] is Ellipsis:
+            return tuple(_decode(items[0], v) for v in raw)
+        return tuple(_decode(item, v) for item, v in zip(items, raw, strict=True))
     if origin in (types.UnionType, typing.Union):
         options = typing.get_args(kind)
         if raw is None:
@@ -179,6 +211,8 @@ def _decode(kind: Any, raw: Any) -> Any:
         # A field that the writer did not know has its default: the file of an older version is still good.
         known = (f.name for f in fields(kind) if f.name in raw)
         return kind(**{name: _decode(hints[name], raw[name]) for name in known})  # type: ignore[operator]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(raw)
     if not isinstance(raw, kind):
         raise TypeError(f"{raw!r} is no {kind.__name__}")
     return raw

@@ -53,6 +53,10 @@ STORED: tuple[Part, ...] = (
     Part.CLASS,
     Part.HYPERVISOR,
     Part.BINDING,
+    Part.STATIC_ROUTE,
+    Part.PEERING,
+    Part.EXTERNAL,
+    Part.FLOATING,
 )
 """The maps that the store fills (the cluster row apart)."""
 
@@ -125,6 +129,10 @@ def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
         classes=source.classes,
         hypervisors=source.hypervisors,
         bindings=source.bindings,
+        static_routes=source.static_routes,
+        peerings=source.peerings,
+        externals=source.externals,
+        floating=source.floating,
         by_uid=source.by_uid,
         by_network=source.by_network,
     )
@@ -171,5 +179,21 @@ def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
             return replace(snapshot, floods=value)
         case Part.EPOCH:
             return replace(snapshot, epochs=value)
+        case Part.STATIC_ROUTE:
+            return replace(snapshot, static_routes=value)
+        case Part.PEERING:
+            return replace(snapshot, peerings=value)
+        case Part.EXTERNAL:
+            return replace(snapshot, externals=value)
+        case Part.FLOATING:
+            return replace(snapshot, floating=value)
+        case Part.PREFIX:
+            return replace(snapshot, prefixes=value)
+        case Part.SIGHTING:
+            return replace(snapshot, sightings=value)
+        case Part.DOWN:
+            return replace(snapshot, down=value)
+        case Part.ZONE:
+            return replace(snapshot, zones=value)
         case _:
             raise ValueError(f"{part} has no plain map")

@@ -1,7 +1,7 @@
 """Accounting: one counter per port and egress class.
 
-Place: table 9. Its match holds nothing that policy or routes could change, and its cookie says port, class
-and epoch. Nothing behind it drops, nothing before it in this pass meters.
+Place: table account. Its match holds nothing that policy or routes could change, and its cookie says port,
+class and epoch. Nothing behind it drops, nothing before it in this pass meters.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Arrival: packets that another VTEP has routed for a tenant reach its local ports, and nothing else.
 
-Place: table 12, the end for packets under an L3VNI. Never into a tunnel again; not accounted, since the
+Place: table arrival, the end for packets under an L3VNI. Never into a tunnel again; not accounted, since the
 sender's host did. A packet whose TTL ends here is dropped and counted: its sender lives elsewhere.
 """
 

@@ -1,6 +1,6 @@
 """Classify: whose frame is this? A bound port's, or that of a VTEP with the right to send this VNI.
 
-Place: table 0. Both must be proven here, since all that follows trusts the network register.
+Place: table classify. Both must be proven here, since all that follows trusts the network register.
 """
 
 from __future__ import annotations

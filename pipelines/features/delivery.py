@@ -1,7 +1,7 @@
 """Delivery: frames of the tunnel go to local ports of their network, and to nothing else.
 
-Place: table 11, the end for frames of the tunnel. Never back into a tunnel (split horizon); not accounted,
-since the sender's host did.
+Place: table delivery, the end for frames of the tunnel. Never back into a tunnel (split horizon); not
+accounted, since the sender's host did.
 """
 
 from __future__ import annotations

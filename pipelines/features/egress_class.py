@@ -1,6 +1,6 @@
 """Egress class: for which destination is this frame billed?
 
-Place: table 8. The network's own subnets come first, whatever is declared: such traffic never leaves it.
+Place: table class. The network's own subnets come first, whatever is declared: such traffic never leaves it.
 Group frames, ARP and link-local destinations never leave it either.
 """
 

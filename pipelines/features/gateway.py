@@ -1,8 +1,9 @@
 """Gateway: every host is the router of its ports' networks, under one MAC and the same addresses.
 
-Place: table 5. Echo requests are answered from the flow, for every gateway address of the tenant; a packet
-whose TTL is used up goes to the agent, which may tell its sender, at a rate of its own (docs/packet-walks.md
-has the contract); what is to be routed goes on. Must not route to or from a group or link-local address.
+Place: table gateway. Echo requests are answered from the flow, for every gateway address of the tenant; a
+packet whose TTL is used up goes to the agent, which may tell its sender, at a rate of its own (docs/packet-
+walks.md has the contract); what is to be routed goes on. Must not route to or from a group or link-local
+address.
 """
 
 from __future__ import annotations

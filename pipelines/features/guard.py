@@ -1,7 +1,7 @@
 """Guard: a port speaks only as itself: own MAC, own addresses, in Ethernet, ARP, IPv4 and IPv6.
 
-Place: table 1, frames of local ports only. What it refuses is counted per port. A port may ask whether its
-own address is free (RFC 5227 probes, RFC 4862 duplicate address detection), and no other.
+Place: table guard, frames of local ports only. What it refuses is counted per port. A port may ask whether
+its own address is free (RFC 5227 probes, RFC 4862 duplicate address detection), and no other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Neighbours: the body of neighbour discovery must tell the same story as the frame's header.
 
-Place: table 2, IPv6 frames that passed the guard. RFC 4861 section 7.1 gives the checks; a workload never
-speaks as a router.
+Place: table neighbours, IPv6 frames that passed the guard. RFC 4861 section 7.1 gives the checks; a
+workload never speaks as a router.
 """
 
 from __future__ import annotations

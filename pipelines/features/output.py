@@ -1,7 +1,7 @@
 """Output: out through the port that resolve chose, or copies to everybody.
 
-Place: table 10, the end for frames of local ports. Replication stands here, after accounting: a group frame
-is billed once.
+Place: table output, the end for frames of local ports. Replication stands here, after accounting: a group
+frame is billed once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Resolve: where does the destination MAC live? Every MAC is known; what is not, is counted and dropped.
 
-Place: table 7. Group frames pass only in networks that replicate and where someone would get them.
+Place: table resolve. Group frames pass only in networks that replicate and where someone would get them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Route: the next hop of a packet within its tenant.
 
-Place: table 6. A host route for each known address: local ones leave with the gateway's MAC, those behind
+Place: table route. A host route for each known address: local ones leave with the gateway's MAC, those behind
 a tunnel with this host's router MAC under the L3VNI (symmetric IRB, RFC 9135 section 5). Must not hold a way
 out of the tenant.
 """

@@ -1,7 +1,7 @@
 """Services: ARP and neighbour discovery are answered from flows for every known address of the network.
 
-Place: tables 3 and 4. Never answers a port about its own addresses, which would look like a duplicate
-(RFC 5227 section 2.1.1, RFC 4862 section 5.4). Unknown targets are counted and dropped.
+Place: tables services and advertise. Never answers a port about its own addresses, which would look like a
+duplicate (RFC 5227 section 2.1.1, RFC 4862 section 5.4). Unknown targets are counted and dropped.
 """
 
 from __future__ import annotations

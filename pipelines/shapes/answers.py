@@ -1,6 +1,6 @@
 """Shapes of answers: services and advertise, which answer ARP and neighbour discovery from the flow itself.
 
-Place: tables 3 and 4. See pipelines.shapes for the rules of all shapes.
+Place: tables services and advertise. See pipelines.shapes for the rules of all shapes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Shapes of entry: classify, guard and neighbours, which say whose frame it is and whether it is honest.
 
-Place: tables 0 to 2. See pipelines.shapes for the rules of all shapes.
+Place: tables classify to neighbours. See pipelines.shapes for the rules of all shapes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Shapes of paths: resolve, class, account, output and delivery, which send the frame on and count it.
 
-Place: tables 7 to 11. See pipelines.shapes for the rules of all shapes.
+Place: tables resolve to delivery. See pipelines.shapes for the rules of all shapes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Shapes of routes: gateway, route and arrival, which make a router of the host for each tenant.
 
-Place: tables 5, 6 and 12. See pipelines.shapes for the rules of all shapes. What decrements the TTL
-stands behind flows that have taken the TTLs 0 and 1 away.
+Place: tables gateway, route and arrival. See pipelines.shapes for the rules of all shapes. What decrements
+the TTL stands behind flows that have taken the TTLs 0 and 1 away.
 """
 
 from __future__ import annotations

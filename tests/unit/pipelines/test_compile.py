@@ -24,6 +24,7 @@ from pipelines.accounts import ACCOUNT_TABLE, is_counter, split
 from pipelines.compile import Program, compile, install, key, recompile
 from pipelines.cookies import Kind
 from pipelines.render import named
+from pipelines.tables import GUARD
 from tests.fakes import world
 from tests.fakes.world import Step, plugged, port, stepped, two_tenants
 
@@ -167,7 +168,7 @@ def test_every_class_has_a_counter_at_every_port() -> None:
 def test_reserved_addresses_give_no_identity() -> None:
     odd = port(15, 1, 0x020000000015, ["0.0.0.0", "::", "224.0.0.1", "ff02::1"])
     snapshot = plugged(two_tenants(), odd, 15)
-    assert {flow.shape.name for flow in of_port(snapshot, odd.key) if flow.shape.table == 1} == {
+    assert {flow.shape.name for flow in of_port(snapshot, odd.key) if flow.shape.table == GUARD.number} == {
         "guard-refused"
     }
 

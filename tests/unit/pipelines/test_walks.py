@@ -14,6 +14,7 @@ from model.addresses import BROADCAST, link_local
 from pipelines import cookies
 from pipelines import fields as f
 from pipelines.compile import compile
+from pipelines.tables import RESOLVE
 from tests.fakes import packets, world
 from tests.fakes.isolation import violations
 from tests.fakes.packets import Packet
@@ -245,7 +246,7 @@ def test_a_group_frame_is_replicated_once_billed() -> None:
     verdict = switch.receive(packets.ipv4(M1, BROADCAST, A1, ip("10.0.0.255")) | {"in_port": 1})
     assert [(s.port, s.has("tun_dst")) for s in verdict.sent] == [(2, 0), (100, HV2), (100, HV3)]
     assert {s.has("tun_id") for s in verdict.sent if s.port == 100} == {1001}
-    counted = {key: n for key, n in switch.counts.items() if key[0] == 7}
+    counted = {key: n for key, n in switch.counts.items() if key[0] == RESOLVE.number}
     assert list(counted.values()) == [1]
 
 
