@@ -1,7 +1,9 @@
 """A switch that executes flows on packets, as OVS would, as far as this pipeline uses it.
 
-Place: under the property tests; a contract test compares its verdicts with those of a real OVS. It reads
-flows, never the pipeline's declarations, so that it can execute a broken program as well.
+Place: under the property tests; a contract test compares its verdicts with those of a real OVS. What a flow
+does is the product's own `pipelines.walk` (a new action goes there); which flow it is, is found here, by
+looking at all of them. It reads flows, never the pipeline's declarations, so that it can execute a broken
+program as well.
 """
 
 from __future__ import annotations
@@ -10,21 +12,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from model.flow import DecTtl, Flow, FlowKey, Match, Move, Output, OutputField, SetField, Special
+from model.flow import Flow, FlowKey
+from pipelines.walk import CONTROLLER, Sent, matches, walk
+from pipelines.walk import Packet as Seen
 from tests.fakes.packets import Packet, received
 
-CONTROLLER = 0xFFFFFFFD
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A packet that left through an OpenFlow port, as it was then."""
-
-    port: int
-    packet: Packet
-
-    def has(self, name: str) -> int:
-        return self.packet.get(name, 0)
+__all__ = ["CONTROLLER", "Sent", "Switch", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -66,63 +59,16 @@ class Switch:
 
     def receive(self, packet: Packet) -> Verdict:
         """Run a packet from table 0. `in_port` says where it came in; a fragment hides its layer 4."""
-        state = received(packet)
-        sent: list[Sent] = []
-        path: list[tuple[int, Flow | None]] = []
-        table: int | None = 0
-        while table is not None:
-            if path and table <= path[-1][0]:
-                raise ValueError(f"goto from table {path[-1][0]} to {table}")
-            flow = self._choose(table, state)
-            path.append((table, flow))
-            if flow is None:
-                break
-            self.counts[flow.key()] += 1
-            table = flow.shape.goto if _execute(flow, state, sent) else None
-        return Verdict(tuple(sent), tuple(path))
+        done = walk(self, received(packet))
+        self.counts.update(step.flow.key() for step in done.steps if step.flow is not None)
+        return Verdict(done.sent, tuple((step.table, step.flow) for step in done.steps))
 
-    def _choose(self, table: int, state: Packet) -> Flow | None:
+    def choose(self, table: int, packet: Seen) -> Flow | None:
+        """The flow of highest priority that matches."""
         best: Flow | None = None
         for flow in self.flows.values():
-            if flow.shape.table != table or not all(matches(flow, m, state) for m in flow.shape.match):
+            if flow.shape.table != table or not matches(flow, packet):
                 continue
             if best is None or flow.fill(flow.shape.priority) > best.fill(best.shape.priority):
                 best = flow
         return best
-
-
-def matches(flow: Flow, match: Match, state: Packet) -> bool:
-    """Whether one term of a flow's match holds for a packet."""
-    mask = -1 if match.mask is None else flow.fill(match.mask)
-    return state.get(match.field.name, 0) & mask == flow.fill(match.value) & mask
-
-
-def _execute(flow: Flow, state: Packet, sent: list[Sent]) -> bool:
-    """Whether the packet goes on."""
-    came = state.get("in_port", 0)
-    for action in flow.shape.actions:
-        match action:
-            case SetField(target, number):
-                state[target.name] = flow.fill(number)
-            case Move(source, target):
-                state[target.name] = state.get(source.name, 0)
-            case DecTtl():
-                if state.get("nw_ttl", 0) <= 1:
-                    sent.append(Sent(CONTROLLER, dict(state)))
-                    return False
-                state["nw_ttl"] -= 1
-            case Output(number):
-                _send(flow.fill(number), came, state, sent)
-            case OutputField(source):
-                _send(state.get(source.name, 0), came, state, sent)
-            case Special.IN_PORT:
-                sent.append(Sent(came, dict(state)))
-            case Special.CONTROLLER:
-                sent.append(Sent(CONTROLLER, dict(state)))
-    return True
-
-
-def _send(port: int, came: int, state: Packet, sent: list[Sent]) -> None:
-    """OpenFlow never sends back through the port of arrival, but for the reserved IN_PORT."""
-    if port not in (came, 0):
-        sent.append(Sent(port, dict(state)))

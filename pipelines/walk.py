@@ -1,0 +1,187 @@
+"""Walk: executes flows on a packet as Open vSwitch would, step by step, and says what each flow did.
+
+Place: under `ringfence trace`, and under the fake switch of the tests: there is one executor, and a contract
+test compares it with ofproto/trace. Reads flows, never the pipeline's declarations, so that it can execute a
+broken program as well. Must not send anything.
+
+To teach it a new action: one function `_name(action, flow, run)`, and its case in `_execute`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, assert_never
+
+from model.flow import Action, DecTtl, Field, Flow, Match, Move, Output, OutputField, SetField, Special
+
+CONTROLLER: Final = 0xFFFFFFFD
+"""OFPP_CONTROLLER (OpenFlow 1.4.1 section 7.2.1)."""
+
+Packet = Mapping[str, int]
+"""Names of OVS fields to their values; a field that a packet does not have is 0, as OVS sees it."""
+
+
+class Tables(Protocol):
+    """Where a walk finds its flows; see `pipelines.lookup`."""
+
+    def choose(self, table: int, packet: Packet) -> Flow | None:
+        """The flow of highest priority that matches; None if there is none, not even a miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A packet that left through an OpenFlow port, as it was then."""
+
+    port: int
+    packet: Packet
+
+    def has(self, name: str) -> int:
+        return self.packet.get(name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A field got a value."""
+
+    field: Field
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What else happened, in words."""
+
+    text: str
+
+
+Effect = Wrote | Sent | Remark
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One table: the flow that won (None: there was none) and what its actions did, in order."""
+
+    table: int
+    flow: Flow | None
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """`packet`: as it was at the very end."""
+
+    steps: tuple[Step, ...]
+    sent: tuple[Sent, ...]
+    packet: Packet
+
+
+@dataclass(slots=True)
+class _Open:
+    """A step under way."""
+
+    table: int
+    flow: Flow | None
+    effects: list[Effect] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A walk under way. `ended`: nothing more is done to this packet."""
+
+    tables: Tables
+    packet: dict[str, int]
+    steps: list[_Open] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    ended: bool = False
+
+    def note(self, effect: Effect) -> None:
+        self.steps[-1].effects.append(effect)
+
+    def write(self, target: Field, value: int) -> None:
+        self.packet[target.name] = value
+        self.note(Wrote(target, value))
+
+    def send(self, port: int) -> None:
+        sent = Sent(port, dict(self.packet))
+        self.sent.append(sent)
+        self.note(sent)
+
+
+def walk(tables: Tables, packet: Packet) -> Walk:
+    """From table 0 to the end; `in_port` says where the packet came in.
+
+    Raises ValueError for a goto that does not go forward, which no switch would take (OpenFlow 1.4.1 section
+    5.9).
+    """
+    run = _Run(tables, dict(packet))
+    _pass(0, run)
+    steps = tuple(Step(o.table, o.flow, tuple(o.effects)) for o in run.steps)
+    return Walk(steps, tuple(run.sent), run.packet)
+
+
+def matches(flow: Flow, packet: Packet) -> bool:
+    """Whether all terms of a flow's match hold for a packet."""
+    return all(_holds(flow, term, packet) for term in flow.shape.match)
+
+
+def _holds(flow: Flow, term: Match, packet: Packet) -> bool:
+    mask = -1 if term.mask is None else flow.fill(term.mask)
+    return packet.get(term.field.name, 0) & mask == flow.fill(term.value) & mask
+
+
+def _pass(first: int, run: _Run) -> None:
+    """The tables from `first` on, as far as the flows go."""
+    table: int | None = first
+    while table is not None and not run.ended:
+        flow = run.tables.choose(table, run.packet)
+        run.steps.append(_Open(table, flow))
+        if flow is None:
+            return
+        for action in flow.shape.actions:
+            if not run.ended:
+                _execute(action, flow, run)
+        if flow.shape.goto is not None and flow.shape.goto <= table:
+            raise ValueError(f"goto from table {table} to {flow.shape.goto}")
+        table = flow.shape.goto
+
+
+def _execute(action: Action, flow: Flow, run: _Run) -> None:
+    match action:
+        case SetField():
+            run.write(action.field, flow.fill(action.value))
+        case Move():
+            run.write(action.target, run.packet.get(action.source.name, 0))
+        case DecTtl():
+            _dec_ttl(run)
+        case Output():
+            _output(flow.fill(action.port), run)
+        case OutputField():
+            _output(run.packet.get(action.field.name, 0), run)
+        case Special.IN_PORT:
+            run.send(run.packet.get("in_port", 0))
+        case Special.CONTROLLER:
+            run.send(CONTROLLER)
+        case _:
+            assert_never(action)  # a new kind of action needs its case here
+
+
+def _dec_ttl(run: _Run) -> None:
+    """OVS hands a packet that has no hop left to the controller, and ends it."""
+    left = run.packet.get("nw_ttl", 0)
+    if left <= 1:
+        run.send(CONTROLLER)
+        run.ended = True
+        return
+    run.write(_TTL, left - 1)
+
+
+def _output(port: int, run: _Run) -> None:
+    """OpenFlow never sends back through the port of arrival, but for the reserved IN_PORT."""
+    if port == run.packet.get("in_port", 0):
+        run.note(Remark("nothing is sent back through the port of arrival"))
+    elif port:
+        run.send(port)
+
+
+_TTL: Final = Field("nw_ttl", 8)
