@@ -19,7 +19,8 @@ from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VN
 VERSION: Final = "1.2.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim."""
-REPORTS_VERSION: Final = "1.0.0"
+REPORTS_VERSION: Final = "1.1.0"
+"""1.0.0: first. 1.1.0: Question."""
 
 Column = dict[str, Any]
 
@@ -145,8 +146,13 @@ def intent_schema() -> dict[str, Any]:
 
 
 def reports_schema() -> dict[str, Any]:
-    """The schema of the database of reports: one row a host, rewritten, never synced to disk by force."""
-    tables = {"Host_Report": _table({"host": _TEXT, "report": _TEXT, "stamp": _WHOLE}, ["host"])}
+    """The schema of the database of reports and questions: rewritten, never synced to disk by force."""
+    tables = {
+        "Host_Report": _table({"host": _TEXT, "report": _TEXT, "stamp": _WHOLE}, ["host"]),
+        "Question": _table(
+            {"host": _TEXT, "kind": _TEXT, "text": _TEXT, "asked": _WHOLE, "answer": _TEXT},
+        ),
+    }
     return {"name": REPORTS, "version": REPORTS_VERSION, "tables": tables}
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.store.faults import Lost
-from controller.store.records import DATABASE
+from controller.store.records import DATABASE, REPORTS
 from controller.store.schema import VERSION, intent_schema, parse_version, reports_schema
 from controller.store.wire import Connection, check_version
 from model.errors import Fault, Invalid, RingfenceError, Unavailable
@@ -210,8 +210,17 @@ def convert(remote: str) -> None:
             else:
                 found.append(VERSION)
         check_version(found[-1])
+        _convert_reports(connection)
     finally:
         connection.close()
+
+
+def _convert_reports(connection: Connection) -> None:
+    if REPORTS not in connection.call("list_dbs", []):
+        return
+    ours, theirs = reports_schema(), connection.call("get_schema", [REPORTS])
+    if parse_version(str(theirs["version"])) < parse_version(ours["version"]):
+        connection.call("convert", [REPORTS, ours], _TOOL_TIMEOUT)
 
 
 def _tool(name: str) -> str:

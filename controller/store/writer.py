@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from controller.store import bindings, rows
+from controller.store import bindings, questions, rows
 from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.cache import Cache
 from controller.store.faults import Lost, Raced
@@ -230,6 +230,15 @@ class Store:
         """(host, what changes with each report), by host: who polls need not read the same reports again."""
         (found,) = self._connection.read(REPORTS, [select("Host_Report", [], ("host", "_version"))])
         return tuple(sorted((HostName(r["host"]), rows.reference(r["_version"])) for r in found["rows"]))
+
+    def ask(self, host: HostName, kind: str, text: str, patience: float) -> str:
+        """See questions.ask. On a connection of its own: others need not wait for who waits."""
+        connection = self._connect(self._remote)
+        try:
+            question = questions.Question(self._new_uid(), host, kind, text)
+            return questions.ask(connection, question, self._now(), patience)
+        finally:
+            connection.close()
 
     def generation(self) -> int:
         """The cluster's generation now; 0 if there is no cluster."""
