@@ -18,6 +18,9 @@ from model.flow import Action, DecTtl, Field, Flow, Match, Move, Output, OutputF
 CONTROLLER: Final = 0xFFFFFFFD
 """OFPP_CONTROLLER (OpenFlow 1.4.1 section 7.2.1)."""
 
+SIZE: Final = "packet_len"
+"""Octets of the frame: no field, but a flow may ask for it."""
+
 Packet = Mapping[str, int]
 """Names of OVS fields to their values; a field that a packet does not have is 0, as OVS sees it."""
 

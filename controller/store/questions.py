@@ -2,8 +2,8 @@
 deletes.
 
 Place: `ask` under the API's Store; `Questions` in a thread of each agent. Both ways the text is foreign:
-bounded here, parsed by who reads it. A question outlives nobody: the asker deletes it, and what a dead API left
-behind goes with a later question. Must not know what is asked.
+bounded here, parsed by who reads it. A question outlives nobody: the asker deletes it, and what a dead API
+left behind goes with a later question. Must not know what is asked.
 """
 
 from __future__ import annotations

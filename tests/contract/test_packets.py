@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.tracing import Traced, parse, question
 from pipelines import fields as f
 from pipelines.compile import Program, compile, install
 from tests.contract.ovs import PrivateOvs
-from tests.contract.tracing import Traced, parse
 from tests.fakes import packets, world
 from tests.fakes.packets import Packet
 from tests.fakes.switch import Switch, Verdict
@@ -139,7 +139,7 @@ def agree(traced: Traced, verdict: Verdict) -> None:
         (table, None, 0) if flow is None else (table, flow.fill(flow.shape.priority), flow.cookie)
         for table, flow in verdict.path
     ]
-    assert list(traced.path) == path
+    assert [(met.table, met.priority, met.cookie) for met in traced.path] == path
     assert [port for port, _ in traced.sent] == list(verdict.ports)
     for (_, written), sent in zip(traced.sent, verdict.sent, strict=True):
         assert {name: sent.has(name) for name in written} == written
@@ -157,14 +157,14 @@ def agree(traced: Traced, verdict: Verdict) -> None:
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(packet=received())
 def test_same_verdict_as_a_real_switch(programmed: PrivateOvs, fake: Switch, packet: Packet) -> None:
-    text = unixctl.trace(programmed.rundir, "br-int", packets.trace_text(packet))
+    text = unixctl.trace(programmed.rundir, "br-int", question(packet))
     agree(parse(text, packet["in_port"]), fake.receive(packet))
 
 
 def test_a_lying_fake_is_caught(programmed: PrivateOvs, program: Program) -> None:
     """The control: with one flow changed in the fake alone, the comparison fails."""
     packet = packets.arp(1, MACS[0], IPV4S[0], IPV4S[1]) | {"in_port": 1}
-    text = unixctl.trace(programmed.rundir, "br-int", packets.trace_text(packet))
+    text = unixctl.trace(programmed.rundir, "br-int", question(packet))
     honest = Switch.of(program.flows())
     agree(parse(text, 1), honest.receive(packet))
     answer = honest.receive(packet).last

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.tracing import parse, question
 from model.addresses import GATEWAY_MAC, link_local, router_mac
 from pipelines import fields as f
 from pipelines.compile import Program, compile, install
 from tests.contract.ovs import PrivateOvs
 from tests.contract.test_packets import EXAMPLES, ME, agree, fragments
-from tests.contract.tracing import parse
 from tests.fakes import packets, world
 from tests.fakes.isolation import violations
 from tests.fakes.packets import Packet
@@ -112,7 +112,7 @@ def programmed(shared_ovs: PrivateOvs, program: Program) -> Iterator[PrivateOvs]
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(packet=received())
 def test_same_verdict_as_a_real_switch(programmed: PrivateOvs, program: Program, packet: Packet) -> None:
-    text = unixctl.trace(programmed.rundir, "br-int", packets.trace_text(packet))
+    text = unixctl.trace(programmed.rundir, "br-int", question(packet))
     verdict = Switch.of(program.flows()).receive(packet)
     agree(parse(text, packet["in_port"]), verdict)
     assert violations(world.routed(), packet, verdict) == []
@@ -132,5 +132,5 @@ def test_each_way_out_is_taken(programmed: PrivateOvs, to: str, ttl: int, port: 
     one = HERE[11]
     packet = packets.ipv4(int(one.mac), int(GATEWAY_MAC), int(one.addresses[0]), int(ip_address(to)))
     packet = packets.echo(packet) | {"nw_ttl": ttl, "in_port": 11}
-    traced = parse(unixctl.trace(programmed.rundir, "br-int", packets.trace_text(packet)), 11)
+    traced = parse(unixctl.trace(programmed.rundir, "br-int", question(packet)), 11)
     assert [number for number, _ in traced.sent] == [port]

@@ -1,17 +1,16 @@
-"""Packets as dicts of OVS field names to integers, and the text in which `ofproto/trace` takes them.
+"""Packets as dicts of OVS field names to integers.
 
-Place: fed to the fake switch and, as text, to a real one, so that both can be asked the same question. A
-field that is absent is 0, as OVS sees a field that a packet does not have. Must not know flows.
+Place: fed to the fake switch and, as text (`controller.southbound.tracing`), to a real one, so that both can
+be asked the same question. A field that is absent is 0, as OVS sees a field that a packet does not have.
+Must not know flows.
 """
 
 from __future__ import annotations
 
 from pipelines import fields as f
-from pipelines.render import value
 
 Packet = dict[str, int]
 
-_BY_NAME = {field.name: field for field in f.FIELDS}
 _LAYER4 = (
     "udp_src",
     "udp_dst",
@@ -23,8 +22,6 @@ _LAYER4 = (
     "nd_sll",
     "nd_tll",
 )
-_FRAGMENTS = {0: "no", 1: "first", 3: "later"}
-_ORDER = [field.name for field in f.FIELDS]
 
 
 def arp(op: int, sha: int, spa: int, tpa: int, *, tha: int = 0, dst: int = (1 << 48) - 1) -> Packet:
@@ -108,17 +105,3 @@ def received(packet: Packet) -> Packet:
     hidden = _LAYER4 if packet.get("ip_frag", 0) & f.ANY_FRAGMENT else ()
     registers = {register.field.name for register in f.REGISTERS}
     return {k: v for k, v in packet.items() if v and k not in hidden and k not in registers}
-
-
-def trace_text(packet: Packet) -> str:
-    """The packet as `ovs-appctl ofproto/trace BRIDGE` takes it, prerequisites first."""
-    shown = []
-    later = packet.get("ip_frag") == 3
-    for name in sorted(packet, key=_ORDER.index):
-        if name in ("nd_reserved", "nd_options_type") or (later and name in _LAYER4):
-            continue  # ofproto/trace has no words for the first, and nothing behind a first fragment
-        if name == "ip_frag":
-            shown.append(f"ip_frag={_FRAGMENTS[packet[name]]}")
-        elif packet[name] or name in ("eth_type", "in_port", "eth_src", "eth_dst"):
-            shown.append(f"{name}={value(_BY_NAME[name], packet[name])}")
-    return ",".join(shown)

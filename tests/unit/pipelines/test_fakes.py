@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controller.southbound.tracing import question
 from model.addresses import GATEWAY_MAC, router_mac
 from model.flow import DecTtl, Flow, Match, Output, OutputField, SetField, Special
 from pipelines import fields as f
@@ -57,14 +58,14 @@ def test_a_backward_goto_is_an_error() -> None:
 
 
 def test_trace_text() -> None:
-    text = packets.trace_text(packets.solicitation(0x020000000001, 1, 2) | {"in_port": 3})
+    text = question(packets.solicitation(0x020000000001, 1, 2) | {"in_port": 3})
     assert text == (
         "in_port=3,eth_src=02:00:00:00:00:01,eth_dst=33:33:ff:00:00:02,eth_type=0x86dd,ipv6_src=::1,"
         "ipv6_dst=ff02::1:ff00:2,ip_proto=58,nw_ttl=255,icmpv6_type=135,nd_target=::2,"
         "nd_sll=02:00:00:00:00:01"
     )
     fragment = packets.ipv4(1, 2, 3, 4) | {"ip_frag": 3, "in_port": 1}
-    assert "ip_frag=later" in packets.trace_text(fragment)
+    assert "ip_frag=later" in question(fragment)
 
 
 def _sent(port: int, **packet: int) -> Verdict:
