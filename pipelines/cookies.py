@@ -10,6 +10,7 @@ anything.
       remote   network key 16 [43:28] | low 28 bits of the MAC [27:0]
       vrf      tenant key 16 [15:0]
       expired  tenant key 16 [15:0], packets that the agent gets
+      announce port key 24 [23:0], announcements that the agent gets
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
 """
 
@@ -40,6 +41,10 @@ class Kind(IntEnum):
     ACCOUNT = 4
     VRF = 5
     EXPIRED = 6
+    ANNOUNCE = 10
+
+
+_KINDS: Final = frozenset(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,11 @@ def expired(key: TenantKey) -> int:
     return MARK | Kind.EXPIRED << 44 | key
 
 
+def announced(key: PortKey) -> int:
+    """A flow that hands the agent what a port announces: the packet-in bears this cookie."""
+    return MARK | Kind.ANNOUNCE << 44 | key
+
+
 def account(key: PortKey, cls: ClassId, epoch: int) -> int:
     """The counter of a port and class. ValueError if `epoch` does not fit into 12 bits."""
     if epoch not in EPOCHS:
@@ -96,14 +106,14 @@ def account(key: PortKey, cls: ClassId, epoch: int) -> int:
 def parse(cookie: int) -> Cookie | None:
     """What a cookie says; None if it is not ours."""
     body, kind = cookie & _BODY, cookie >> 44 & 0xF
-    if cookie >> 48 != COOKIE_MARK or kind > Kind.EXPIRED:
+    if cookie >> 48 != COOKIE_MARK or kind not in _KINDS:
         return None
     if kind == Kind.HOST:
         return Cookie(Kind.HOST, cls=ClassId(body >> 8 & 0xFF), table=body & 0xFF)
     if kind == Kind.NETWORK:
         return Cookie(Kind.NETWORK, network=NetworkKey(body & 0xFFFF))
-    if kind == Kind.PORT:
-        return Cookie(Kind.PORT, port=PortKey(body & 0xFFFFFF))
+    if kind in (Kind.PORT, Kind.ANNOUNCE):
+        return Cookie(Kind(kind), port=PortKey(body & 0xFFFFFF))
     if kind == Kind.REMOTE:
         return Cookie(Kind.REMOTE, network=NetworkKey(body >> 28), mac=body & 0xFFFFFFF)
     if kind in (Kind.VRF, Kind.EXPIRED):

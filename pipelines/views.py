@@ -6,11 +6,13 @@ here and nowhere else. Must not make flows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from immutables import Map
 
-from model.addresses import GATEWAY_MAC, Address, gateway, is_unicast, link_local, router_mac
+from model.addresses import GATEWAY_MAC, Address, Prefix, gateway, is_unicast, link_local, router_mac
 from model.ids import (
     EVERYTHING_ELSE,
     SAME_NETWORK,
@@ -73,6 +75,7 @@ class PortView:
 
     `vrf`: the tenant whose routed networks it may reach, None = none; `routes`: those of its addresses that
     can be routed to; `router`: this host's router MAC, None = nobody can send it routed packets from afar.
+    `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC.
     """
 
     key: PortKey
@@ -85,6 +88,7 @@ class PortView:
     vrf: TenantKey | None
     routes: tuple[Address, ...]
     router: Mac | None
+    pairs: tuple[tuple[Mac, Prefix], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,26 @@ def owned(mac: Mac, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     return tuple(sorted(own, key=lambda a: (a.version, int(a))))
 
 
+def _pairs(port: Port) -> tuple[tuple[Mac, Prefix], ...]:
+    """Its allowed pairs in order; those of one MAC that touch or contain each other as one."""
+    found: dict[tuple[Mac, int], list[Prefix]] = {}
+    for pair in port.allowed:
+        mac = port.mac if pair.mac is None else pair.mac
+        found.setdefault((mac, pair.prefix.version), []).append(pair.prefix)
+    every = ((mac, one) for mac, version in sorted(found) for one in collapsed(found[mac, version]))
+    # of everything, its halves: a mask of no bits would be another match
+    return tuple(
+        (mac, half) for mac, one in every for half in (one.subnets() if not one.prefixlen else (one,))
+    )
+
+
+def collapsed(prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
+    """The same addresses as disjoint prefixes, IPv4 first."""
+    fours = collapse_addresses(p for p in prefixes if isinstance(p, IPv4Network))
+    sixes = collapse_addresses(p for p in prefixes if isinstance(p, IPv6Network))
+    return (*fours, *sixes)
+
+
 def routable(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     """Those to which packets may be routed, in order: no group, loopback or link-local address."""
     barred = (a for a in addresses if a.is_multicast or a.is_unspecified or a.is_loopback or a.is_link_local)
@@ -262,6 +286,7 @@ def _port(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None:
         vrf=vrf,
         routes=() if vrf is None else routable(port.addresses),
         router=router_mac(this.router_id) if this is not None and afar else None,
+        pairs=_pairs(port),
     )
 
 

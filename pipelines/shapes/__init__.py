@@ -53,6 +53,7 @@ from pipelines.shapes.entry import (
     TUNNEL_VRF4,
     TUNNEL_VRF6,
 )
+from pipelines.shapes.pairs import PAIRS
 from pipelines.shapes.paths import (
     CLASS_ARP,
     CLASS_DECLARED,
@@ -108,6 +109,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     GUARD_IPV6,
     GUARD_DAD,
     GUARD_REFUSED,
+    *PAIRS,
     ND_FRAGMENT,
     ND_GARBLED,
     ND_SOLICIT,

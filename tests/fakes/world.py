@@ -15,7 +15,7 @@ from immutables import Map
 from model.addresses import router_mac
 from model.change import Change, Part
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, EgressClass, Hypervisor, Network, Port, Tenant
+from model.intent import Binding, EgressClass, Hypervisor, Network, Pair, Port, Tenant
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteMac
 from model.snapshot import Snapshot, with_port, without_port
@@ -155,6 +155,23 @@ class Step:
 
     def change(self) -> Change:
         return Change(self.part, self.key)
+
+
+VIRTUAL_MAC = 0x00005E000107
+"""Of a virtual router (RFC 5798 section 7.3), id 7."""
+PAIRS = (
+    Pair(ip_network("10.0.0.100/32")),
+    Pair(ip_network("10.0.0.101/32"), Mac(VIRTUAL_MAC)),
+    Pair(ip_network("10.0.0.128/26")),
+    Pair(ip_network("fd00::100/128")),
+    Pair(ip_network("fd00:0:0:0:1::/80")),
+)
+
+
+def allowing(snapshot: Snapshot, key: int, pairs: tuple[Pair, ...] = PAIRS) -> Snapshot:
+    """The port may use these pairs besides its own addresses."""
+    one = snapshot.ports[PortKey(key)]
+    return with_port(snapshot, replace(one, allowed=pairs))
 
 
 def stepped(snapshot: Snapshot, steps: Iterable[Step]) -> Snapshot:

@@ -64,6 +64,8 @@ def made(feature: Feature) -> str:
     parts = []
     routes = feature.name in ROUTING or feature.kind not in (*o.Kind,)[:6]
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
+    if feature.name == "pairs":
+        worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
         index = build(snapshot)
         for subject in SUBJECTS[feature.kind]:
