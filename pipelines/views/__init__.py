@@ -1,0 +1,91 @@
+"""Views: all that the features may see of one object, gathered from snapshot and index.
+
+Place: between index and features; a file for each family of objects. A view is None where the object has no
+flows now; the conditions stand in this folder and nowhere else. Must not make flows.
+"""
+
+from __future__ import annotations
+
+from model.addresses import GATEWAY_MAC, link_local
+from model.ids import ClassId, NetworkKey, PortKey, TenantKey
+from model.snapshot import Snapshot
+from pipelines.index import Index, ready
+from pipelines.objects import Kind, Object
+from pipelines.views.bridged import (
+    ClassView,
+    HostView,
+    NetworkView,
+    RemoteView,
+    VtepView,
+    network_view,
+    remote_view,
+    vtep_view,
+)
+from pipelines.views.ports import PortView, port_view
+from pipelines.views.routed import (
+    RouteView,
+    SenderView,
+    SubnetsView,
+    VrfView,
+    route_view,
+    sender_view,
+    subnets_view,
+)
+
+__all__ = [
+    "ClassView",
+    "HostView",
+    "NetworkView",
+    "PortView",
+    "RemoteView",
+    "RouteView",
+    "SenderView",
+    "SubnetsView",
+    "View",
+    "VrfView",
+    "VtepView",
+    "view",
+]
+
+View = (
+    HostView
+    | ClassView
+    | NetworkView
+    | VtepView
+    | PortView
+    | RemoteView
+    | VrfView
+    | SubnetsView
+    | SenderView
+    | RouteView
+)
+
+
+def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
+    """What an object shows in this snapshot; None if it has no flows."""
+    switch = snapshot.switch
+    if switch is None or not ready(snapshot):
+        return None
+    match subject.kind:
+        case Kind.HOST:
+            return HostView(switch.tunnel)
+        case Kind.CLASS:
+            egress = snapshot.classes.get(ClassId(subject.major))
+            return None if egress is None else ClassView(egress)
+        case Kind.NETWORK:
+            return network_view(snapshot, index, switch, NetworkKey(subject.major))
+        case Kind.VTEP:
+            return vtep_view(snapshot, index, switch, subject)
+        case Kind.PORT:
+            return port_view(snapshot, index, PortKey(subject.major))
+        case Kind.REMOTE:
+            return remote_view(snapshot, index, switch, subject)
+        case Kind.VRF:
+            vrf = TenantKey(subject.major)
+            return VrfView(vrf, link_local(GATEWAY_MAC)) if vrf in index.live else None
+        case Kind.SUBNETS:
+            return subnets_view(snapshot, index, NetworkKey(subject.major))
+        case Kind.SENDER:
+            return sender_view(snapshot, index, switch, subject)
+        case Kind.ROUTE:
+            return route_view(snapshot, index, switch, subject)

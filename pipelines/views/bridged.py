@@ -1,0 +1,105 @@
+"""Views of what is bridged: the host, egress classes, networks, MACs and VTEPs behind tunnels.
+
+Place: dispatched by pipelines.views. Must not make flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from immutables import Map
+
+from model.addresses import Address
+from model.ids import HostName, Mac, NetworkKey, Vni
+from model.intent import EgressClass, Network
+from model.inventory import Switch
+from model.snapshot import Snapshot
+from pipelines.index import Index
+from pipelines.objects import Object
+from pipelines.views.terms import gateways_of, owned, reachable
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """`tunnel`: OpenFlow port of the VXLAN interface."""
+
+    tunnel: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassView:
+    egress: EgressClass
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """A network with a local port. `ofports` and `vteps` in order; VTEPs of this host's IP version only.
+
+    `gateways`: the addresses for which its gateway answers, IPv4 first, with the link-local one if it speaks
+    IPv6; none if it is not routed.
+    """
+
+    network: Network
+    tunnel: int
+    ofports: tuple[int, ...]
+    vteps: tuple[Address, ...]
+    gateways: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VtepView:
+    """A VTEP that may send frames of a network to this host."""
+
+    network: NetworkKey
+    vni: Vni
+    vtep: Address
+    tunnel: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteView:
+    """A MAC of a network with a local port, behind `vtep`."""
+
+    network: NetworkKey
+    vni: Vni
+    mac: Mac
+    addresses: tuple[Address, ...]
+    vtep: Address
+    tunnel: int
+
+
+def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkKey) -> NetworkView | None:
+    network = snapshot.networks.get(key)
+    here = index.locals.get(key)
+    if network is None or not here:
+        return None
+    floods = index.floods.get(key, Map())
+    return NetworkView(
+        network=network,
+        tunnel=switch.tunnel,
+        ofports=tuple(sorted({snapshot.interfaces[snapshot.ports[p].uid].ofport for p in here})),
+        vteps=tuple(sorted((v for v in floods if reachable(snapshot, v)), key=int)),
+        gateways=gateways_of(network),
+    )
+
+
+def vtep_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> VtepView | None:
+    key = NetworkKey(subject.major)
+    network = snapshot.networks.get(key)
+    if network is None or not index.locals.get(key):
+        return None
+    host = HostName(subject.name)
+    sender = snapshot.hypervisors.get(host)
+    if sender is None or host not in index.permits.get(key, Map()) or not reachable(snapshot, sender.vtep):
+        return None
+    return VtepView(key, network.vni, sender.vtep, switch.tunnel)
+
+
+def remote_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RemoteView | None:
+    key, mac = NetworkKey(subject.major), Mac(subject.minor)
+    network, found = snapshot.networks.get(key), snapshot.remotes.get((key, mac))
+    if network is None or found is None or not index.locals.get(key):
+        return None
+    if not reachable(snapshot, found.vtep):
+        return None
+    return RemoteView(key, network.vni, mac, owned(mac, found.addresses), found.vtep, switch.tunnel)

@@ -1,0 +1,83 @@
+"""Views of local ports.
+
+Place: dispatched by pipelines.views. Must not make flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+
+from immutables import Map
+
+from model.addresses import Address, Prefix, router_mac
+from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
+from model.intent import Port
+from model.snapshot import Snapshot
+from pipelines.cookies import EPOCHS
+from pipelines.index import Index, vrf_of
+from pipelines.views.terms import l3vni_of, owned, routable
+
+
+@dataclass(frozen=True, slots=True)
+class PortView:
+    """A local port. `addresses`: its own, with the link-local one if it speaks IPv6. `classes` in order.
+
+    `vrf`: the tenant whose routed networks it may reach, None = none; `routes`: those of its addresses that
+    can be routed to; `router`: this host's router MAC, None = nobody can send it routed packets from afar.
+    `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC.
+    """
+
+    key: PortKey
+    network: NetworkKey
+    mac: Mac
+    addresses: tuple[Address, ...]
+    ofport: int
+    epoch: int
+    classes: tuple[ClassId, ...]
+    vrf: TenantKey | None
+    routes: tuple[Address, ...]
+    router: Mac | None
+    pairs: tuple[tuple[Mac, Prefix], ...] = ()
+
+
+def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None:
+    port: Port | None = snapshot.ports.get(key)
+    if port is None or key not in index.locals.get(port.network, Map()):
+        return None
+    this, vrf = snapshot.this(), vrf_of(snapshot, port.network)
+    afar = this is not None and vrf is not None and l3vni_of(snapshot, vrf) > 0
+    return PortView(
+        key=key,
+        network=port.network,
+        mac=port.mac,
+        addresses=owned(port.mac, port.addresses),
+        ofport=snapshot.interfaces[port.uid].ofport,
+        epoch=snapshot.epochs[key] % len(EPOCHS),
+        classes=tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes})),
+        vrf=vrf,
+        routes=() if vrf is None else routable(port.addresses),
+        router=router_mac(this.router_id) if this is not None and afar else None,
+        pairs=_pairs(port),
+    )
+
+
+def _pairs(port: Port) -> tuple[tuple[Mac, Prefix], ...]:
+    """Its allowed pairs in order; those of one MAC that touch or contain each other as one."""
+    found: dict[tuple[Mac, int], list[Prefix]] = {}
+    for pair in port.allowed:
+        mac = port.mac if pair.mac is None else pair.mac
+        found.setdefault((mac, pair.prefix.version), []).append(pair.prefix)
+    every = ((mac, one) for mac, version in sorted(found) for one in collapsed(found[mac, version]))
+    # of everything, its halves: a mask of no bits would be another match
+    return tuple(
+        (mac, half) for mac, one in every for half in (one.subnets() if not one.prefixlen else (one,))
+    )
+
+
+def collapsed(prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
+    """The same addresses as disjoint prefixes, IPv4 first."""
+    fours = collapse_addresses(p for p in prefixes if isinstance(p, IPv4Network))
+    sixes = collapse_addresses(p for p in prefixes if isinstance(p, IPv6Network))
+    return (*fours, *sixes)

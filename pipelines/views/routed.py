@@ -1,0 +1,90 @@
+"""Views of what is routed: tenants, their subnets, and what other hosts route to and from this one.
+
+Place: dispatched by pipelines.views. Must not make flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from immutables import Map
+
+from model.addresses import Address, is_unicast, router_mac
+from model.ids import HostName, Mac, NetworkKey, TenantKey, Vni
+from model.intent import Network
+from model.inventory import Switch
+from model.snapshot import Snapshot
+from pipelines.index import Index, vrf_of
+from pipelines.objects import Object
+from pipelines.views.terms import gateways_of, l3vni_of, reachable, routable
+
+
+@dataclass(frozen=True, slots=True)
+class VrfView:
+    """A tenant with a local port in a routed network. `link`: the gateway's link-local address."""
+
+    vrf: TenantKey
+    link: Address
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetsView:
+    """A routed network of such a tenant, wherever its ports are. `gateways`: routable addresses only."""
+
+    vrf: TenantKey
+    network: Network
+    gateways: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SenderView:
+    """A VTEP that may send what it routed for a tenant."""
+
+    vrf: TenantKey
+    l3vni: Vni
+    vtep: Address
+    tunnel: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """Addresses behind another router of the tenant. `router`: this host's MAC as one; `next_hop`: its."""
+
+    vrf: TenantKey
+    l3vni: Vni
+    network: NetworkKey
+    mac: Mac
+    routes: tuple[Address, ...]
+    router: Mac
+    next_hop: Mac
+    vtep: Address
+    tunnel: int
+
+
+def subnets_view(snapshot: Snapshot, index: Index, key: NetworkKey) -> SubnetsView | None:
+    network, vrf = snapshot.networks.get(key), vrf_of(snapshot, key)
+    if network is None or vrf is None or vrf not in index.live:
+        return None
+    return SubnetsView(vrf, network, routable(gateways_of(network)))
+
+
+def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> SenderView | None:
+    vrf, host = TenantKey(subject.major), HostName(subject.name)
+    l3vni, sender = l3vni_of(snapshot, vrf), snapshot.hypervisors.get(host)
+    if vrf not in index.live or host not in index.senders.get(vrf, Map()) or not l3vni:
+        return None
+    if sender is None or not reachable(snapshot, sender.vtep):
+        return None
+    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel)
+
+
+def route_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RouteView | None:
+    key, mac = NetworkKey(subject.major), Mac(subject.minor)
+    found, vrf, this = snapshot.remotes.get((key, mac)), vrf_of(snapshot, key), snapshot.this()
+    if found is None or vrf is None or this is None or vrf not in index.live:
+        return None
+    l3vni, next_hop = l3vni_of(snapshot, vrf), found.router_mac
+    if not l3vni or next_hop is None or not is_unicast(next_hop) or not reachable(snapshot, found.vtep):
+        return None
+    own, routes = router_mac(this.router_id), routable(found.addresses)
+    return RouteView(vrf, l3vni, key, mac, routes, own, next_hop, found.vtep, switch.tunnel)

@@ -1,0 +1,44 @@
+"""Terms: questions that several views ask of a snapshot.
+
+Place: used by the other files of this folder. Must not make a view.
+"""
+
+from __future__ import annotations
+
+from model.addresses import GATEWAY_MAC, Address, gateway, link_local
+from model.ids import Mac, TenantKey, Vni
+from model.intent import Network
+from model.snapshot import Snapshot
+
+
+def owned(mac: Mac, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """The addresses that a MAC answers for, IPv4 first: those given, and with IPv6 the link-local one."""
+    own = {a for a in addresses if not a.is_multicast and not a.is_unspecified}
+    if any(a.version == 6 for a in own):
+        own.add(link_local(mac))
+    return tuple(sorted(own, key=lambda a: (a.version, int(a))))
+
+
+def routable(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """Those to which packets may be routed, in order: no group, loopback or link-local address."""
+    barred = (a for a in addresses if a.is_multicast or a.is_unspecified or a.is_loopback or a.is_link_local)
+    return tuple(sorted({*addresses} - {*barred}, key=lambda a: (a.version, int(a))))
+
+
+def gateways_of(network: Network) -> tuple[Address, ...]:
+    """The gateway's addresses in a network, as `NetworkView` has them."""
+    if not network.routed:
+        return ()
+    return owned(GATEWAY_MAC, tuple(gateway(subnet) for subnet in network.subnets))
+
+
+def l3vni_of(snapshot: Snapshot, vrf: TenantKey) -> Vni:
+    """0 = the tenant cannot be routed between hosts."""
+    tenant = snapshot.tenants.get(vrf)
+    return Vni(0) if tenant is None else tenant.l3vni
+
+
+def reachable(snapshot: Snapshot, vtep: Address) -> bool:
+    """Another host's VTEP of the IP version that this host's tunnel speaks."""
+    this = snapshot.this()
+    return this is not None and vtep.version == this.vtep.version and vtep != this.vtep
