@@ -90,7 +90,8 @@ class Port:
 
     `rate_out`, `rate_in`: limits in kbit/s of what the workload sends and gets, 0 = none. `enabled` False:
     the port passes nothing. `migration`: the host that it is moving to; there it may be plugged in beside
-    the host that it is bound to.
+    the host that it is bound to, and takes over when its workload announces itself there, or, with
+    `activate`, at once.
     """
 
     uid: Uid
@@ -105,6 +106,7 @@ class Port:
     rate_in: int = 0
     enabled: bool = True
     migration: HostName = _NOWHERE
+    activate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

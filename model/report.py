@@ -31,13 +31,15 @@ class State(Enum):
 
 
 class PortState(Enum):
-    """A port on this host. REFUSED: bound elsewhere or not allowed here; ERROR: OVS gave it no ofport."""
+    """A port on this host. REFUSED: bound elsewhere or not allowed here; ERROR: OVS gave it no ofport;
+    MOVING: it lives elsewhere still, and will live here."""
 
     ACTIVE = "active"
     PENDING = "pending"
     REFUSED = "refused"
     ERROR = "error"
     UNKNOWN = "unknown"
+    MOVING = "moving"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ ND_OPTIONS_TYPE: Final = Field("nd_options_type", 8)
 
 IPV4: Final = 0x0800
 ARP: Final = 0x0806
+RARP: Final = 0x8035
 IPV6: Final = 0x86DD
 ICMP: Final = 1
 UDP: Final = 17

@@ -64,6 +64,16 @@ def compilable(snapshot: Snapshot, key: PortKey) -> bool:
     )
 
 
+def waits(snapshot: Snapshot, key: PortKey) -> bool:
+    """Whether a port is plugged in here because it is moving here, and still lives elsewhere."""
+    port, switch = snapshot.ports.get(key), snapshot.switch
+    if port is None or switch is None or not ready(snapshot) or port.migration != snapshot.host:
+        return False
+    interface, binding = snapshot.interfaces.get(port.uid), snapshot.bindings.get(key)
+    plugged_in = interface is not None and interface.ofport > 0 and interface.ofport != switch.tunnel
+    return plugged_in and binding is not None and binding.active and binding.host != snapshot.host
+
+
 def build(snapshot: Snapshot) -> Index:
     """The index of a snapshot from nothing; costs its size."""
     made = Index(remotes=_collect(snapshot.remotes), floods=_collect(snapshot.floods))

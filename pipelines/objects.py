@@ -25,14 +25,15 @@ class Kind(IntEnum):
     SUBNETS = 7
     SENDER = 8
     ROUTE = 9
+    WAITING = 15
 
 
 class Object(NamedTuple):
     """An object by its keys; 0 and empty where a kind has none. A tuple, so that order and hash are cheap.
 
     CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host.
-    PORT: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant key.
-    SUBNETS: major = network key. SENDER: major = tenant key, name = host.
+    PORT and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major =
+    tenant key. SUBNETS: major = network key. SENDER: major = tenant key, name = host.
     """
 
     kind: Kind
@@ -62,6 +63,11 @@ def vtep(key: NetworkKey, host: HostName) -> Object:
 def port(key: PortKey) -> Object:
     """A local port."""
     return Object(Kind.PORT, key)
+
+
+def waiting(key: PortKey) -> Object:
+    """A port that is moving here and lives elsewhere still."""
+    return Object(Kind.WAITING, key)
 
 
 def remote(key: NetworkKey, mac: Mac) -> Object:

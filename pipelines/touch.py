@@ -16,7 +16,7 @@ from model.ids import ClassId, HostName, NetworkKey, TenantKey
 from model.intent import Port
 from model.snapshot import Snapshot
 from pipelines import objects as o
-from pipelines.index import Index, ports_of, vrf_of
+from pipelines.index import Index, ports_of, vrf_of, waits
 
 
 def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
@@ -28,6 +28,10 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
         found.update(o.port(key) for key in index.locals[network])
     for vrf in index.live:
         found |= _of_vrf(vrf, index)
+    for uid in snapshot.interfaces:
+        key = snapshot.by_uid.get(uid)
+        if key is not None and waits(snapshot, key):
+            found.add(o.waiting(key))
     return found
 
 
@@ -42,7 +46,7 @@ def touched(
     for change in changed:
         found |= _by_part(old, new, before, after, change)
     for key in ports_of(old, new, changed):
-        found.add(o.port(key))
+        found |= {o.port(key), o.waiting(key)}
         for port in (old.ports.get(key), new.ports.get(key)):
             if port is not None:
                 found |= _around(port, before, after)

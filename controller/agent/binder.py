@@ -14,6 +14,7 @@ from model.change import Change, Part
 from model.ids import PortKey, Uid
 from model.report import PortReport, PortState
 from model.snapshot import Snapshot
+from pipelines.index import waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,14 @@ class Claims:
     release: tuple[PortKey, ...]
 
 
-def claims(snapshot: Snapshot, ports: Iterable[PortKey]) -> Claims:
-    """What follows for `ports` (those that a change touched); needs a known switch and own declaration."""
+def claims(
+    snapshot: Snapshot, ports: Iterable[PortKey], announced: frozenset[PortKey] = frozenset()
+) -> Claims:
+    """What follows for `ports` (those that a change touched); needs a known switch and own declaration.
+
+    A port that is moving here is claimed once its workload has announced itself (`announced`), or the
+    operator said so.
+    """
     if snapshot.switch is None or snapshot.this() is None:
         return Claims((), ())
     bind, release = [], []
@@ -36,7 +43,8 @@ def claims(snapshot: Snapshot, ports: Iterable[PortKey]) -> Claims:
             continue
         here = plugged(snapshot, port.uid)
         if here and snapshot.host in port.hosts and not snapshot.bound_here(key):
-            bind.append(key)
+            if port.activate or key in announced or not waits(snapshot, key):
+                bind.append(key)
         elif not here and snapshot.bound_here(key):
             release.append(key)
     return Claims(tuple(bind), tuple(release))
@@ -91,6 +99,14 @@ def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> Po
             uid,
             PortState.REFUSED,
             f"{interface.name}: hosts of the port do not name {snapshot.host}: add it, or unplug it here",
+            interface.ofport,
+        )
+    if waits(snapshot, key):
+        return PortReport(
+            uid,
+            PortState.MOVING,
+            f"{interface.name}: moving here from {snapshot.bindings[key].host}, waits for the workload's "
+            "announcement (RARP, gratuitous ARP), or for `ringfence migrate --activate`",
             interface.ofport,
         )
     if key in refusals:

@@ -25,6 +25,7 @@ from bgp import learn, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
 from controller.agent import binder, brake, commands, state
+from controller.agent.announcements import Announced
 from model.addresses import Address
 from model.change import Change, Part, Patch
 from model.ids import HostName, PortKey
@@ -32,6 +33,7 @@ from model.intent import Binding
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
 from pipelines import compile as pipeline
+from pipelines.index import waits
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ class Core:
     asked: frozenset[PortKey] = frozenset()
     adopted: frozenset[PortKey] = frozenset()
     """Ports for which the switch has counters of an earlier life, and which do not live here yet."""
+    announced: frozenset[PortKey] = frozenset()
+    """Ports that are moving here and whose workload has said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,18 @@ def _learned(core: Core, steps: Iterable[Learning]) -> Result:
     return _commit(replace(core, table=table), snapshot, changes)
 
 
+def on_announced(core: Core, heard: Announced) -> Result:
+    """A workload said that it is here: a port that was moving here is claimed now."""
+    if heard.port in core.announced or not waits(core.effective, heard.port):
+        return Result(core)
+    LOG.info("workload announced itself host=%s port=%d", core.effective.host, heard.port)
+    core = replace(core, announced=core.announced | {heard.port})
+    if core.stop is not None:
+        return Result(core)
+    core, asked = _claim(core, binder.claims(core.effective, (heard.port,), core.announced))
+    return Result(core, asked)
+
+
 def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result:
     """The store answered: the binding after a claim, None after a release, or why a claim was refused."""
     core = replace(core, asked=core.asked - {port})
@@ -205,7 +221,9 @@ def _reconsider(answered: Result, port: PortKey) -> Result:
     """
     if answered.core.stop is not None:
         return answered
-    core, asked = _claim(answered.core, binder.claims(answered.core.effective, (port,)))
+    core, asked = _claim(
+        answered.core, binder.claims(answered.core.effective, (port,), answered.core.announced)
+    )
     return Result(core, (*answered.commands, *asked))
 
 
@@ -214,7 +232,9 @@ def on_tick(core: Core, synced: Synced, now: float) -> Result:
     learned = _learned(core, [lambda table: learn.tick(table, now)])
     core = learned.core
     retry = (
-        binder.claims(core.effective, sorted(core.refusals)) if core.stop is None else binder.Claims((), ())
+        binder.claims(core.effective, sorted(core.refusals), core.announced)
+        if core.stop is None
+        else binder.Claims((), ())
     )
     core, asked = _claim(core, retry)
     orders = (*learned.commands, *asked)
@@ -270,7 +290,9 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)
     leaving = _leaving(old, new, changes)
     alive = frozenset(k for k in core.adopted if not lives_here(new, k))
+    moving = frozenset(k for k in core.announced if waits(new, k))
     core = replace(core, effective=new, table=table, program=program, routes=routes, adopted=alive)
+    core = replace(core, announced=moving)
     orders: list[commands.Command] = []
     own, before = new.this(), old.this()
     if own is not None and (before is None or before.vtep != own.vtep):
@@ -291,7 +313,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.Announce(announce))
     if outcome.relearn or outcome.relearn_all:
         orders.append(commands.Relearn(None if outcome.relearn_all else outcome.relearn))
-    core, asked = _claim(core, binder.claims(new, binder.touched(new, changes)))
+    core, asked = _claim(core, binder.claims(new, binder.touched(new, changes), core.announced))
     return Result(core, (*orders, *asked, commands.Save()))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bgp import client
+from controller.agent.announcements import Announced
 from controller.agent.expiry import Expired
 from controller.agent.state import Seen
 from controller.store.view import Batch
@@ -54,4 +55,15 @@ class Stop:
     """End the loop."""
 
 
-Event = Batch | Inventory | SessionUp | SessionDown | Answered | Silent | Expired | Stop | client.Event
+Event = (
+    Batch
+    | Inventory
+    | SessionUp
+    | SessionDown
+    | Answered
+    | Silent
+    | Expired
+    | Announced
+    | Stop
+    | client.Event
+)

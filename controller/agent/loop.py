@@ -17,6 +17,7 @@ from typing import Final
 
 from bgp import client, learn
 from controller.agent import commands, core, disk, receipts, reporting, state
+from controller.agent.announcements import Announced
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
 from controller.agent.events import (
@@ -131,6 +132,9 @@ class Loop:
                 self._become(core.on_answer(self.core, event.port, event.answer))
             case Silent():
                 self._become(core.on_probe_failed(self.core, event.vtep))
+            case Announced():
+                self._become(core.on_announced(self.core, event))
+                return
             case Expired():
                 self._answer_expired(event)
                 return  # nothing of it is reported, or a workload could make reports

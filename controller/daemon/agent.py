@@ -22,7 +22,7 @@ from typing import Any, Final
 from accounting.journal import Journal
 from bgp.client import Client
 from bgp.table import Limits
-from controller.agent import core, disk
+from controller.agent import announcements, core, disk
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
 from controller.agent.expiry import Expired
@@ -196,7 +196,9 @@ class _Hands:
             on_up=lambda _: put(SessionUp()),
             on_down=lambda reason: put(SessionDown(reason)),
             on_port=lambda *_: None,  # the switch database says the same, with the iface-id
-            on_packet=lambda cookie, port, frame: put(Expired(cookie, port, frame)),
+            on_packet=lambda cookie, port, frame: put(
+                announcements.read(cookie, frame) or Expired(cookie, port, frame)
+            ),
         )
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
         self.effects = Effects(

@@ -26,6 +26,7 @@ from pipelines.features import (
     resolve,
     route,
     services,
+    waiting,
 )
 from pipelines.objects import Kind
 
@@ -45,6 +46,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("classify", Kind.VTEP, classify.vtep),
     Feature("classify", Kind.SENDER, classify.sender),
     Feature("classify", Kind.PORT, classify.port),
+    Feature("waiting", Kind.WAITING, waiting.waiting),
     Feature("guard", Kind.HOST, guard.host),
     Feature("guard", Kind.PORT, guard.port),
     Feature("neighbours", Kind.HOST, neighbours.host),

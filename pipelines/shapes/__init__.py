@@ -81,6 +81,7 @@ from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import output_group as output_group
 from pipelines.shapes.routes import ROUTING
 from pipelines.shapes.terms import shape
+from pipelines.shapes.waiting import WAITING
 
 
 def _miss(table: t.Table) -> Shape:
@@ -102,6 +103,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     TUNNEL_VRF4,
     TUNNEL_VRF6,
     CLASSIFY_REFUSED,
+    *WAITING,
     *DHCP,
     GUARD_ARP,
     GUARD_PROBE,

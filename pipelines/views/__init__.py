@@ -21,7 +21,7 @@ from pipelines.views.bridged import (
     remote_view,
     vtep_view,
 )
-from pipelines.views.ports import PortView, port_view
+from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.routed import (
     RouteView,
     SenderView,
@@ -44,6 +44,7 @@ __all__ = [
     "View",
     "VrfView",
     "VtepView",
+    "WaitingView",
     "view",
 ]
 
@@ -53,6 +54,7 @@ View = (
     | NetworkView
     | VtepView
     | PortView
+    | WaitingView
     | RemoteView
     | VrfView
     | SubnetsView
@@ -78,6 +80,8 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return vtep_view(snapshot, index, switch, subject)
         case Kind.PORT:
             return port_view(snapshot, index, PortKey(subject.major))
+        case Kind.WAITING:
+            return waiting_view(snapshot, PortKey(subject.major))
         case Kind.REMOTE:
             return remote_view(snapshot, index, switch, subject)
         case Kind.VRF:

@@ -16,7 +16,7 @@ from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, Mac, NetworkKey, P
 from model.intent import Port
 from model.snapshot import Snapshot
 from pipelines.cookies import EPOCHS
-from pipelines.index import Index, vrf_of
+from pipelines.index import Index, vrf_of, waits
 from pipelines.views.terms import l3vni_of, owned, routable
 
 
@@ -42,6 +42,16 @@ class PortView:
     pairs: tuple[tuple[Mac, Prefix], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingView:
+    """A port that is moving here. `addresses`: for which its workload may announce itself."""
+
+    key: PortKey
+    mac: Mac
+    addresses: tuple[Address, ...]
+    ofport: int
+
+
 def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None:
     port: Port | None = snapshot.ports.get(key)
     if port is None or key not in index.locals.get(port.network, Map()):
@@ -61,6 +71,14 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         router=router_mac(this.router_id) if this is not None and afar else None,
         pairs=_pairs(port),
     )
+
+
+def waiting_view(snapshot: Snapshot, key: PortKey) -> WaitingView | None:
+    if not waits(snapshot, key):
+        return None
+    port = snapshot.ports[key]
+    ofport = snapshot.interfaces[port.uid].ofport
+    return WaitingView(key, port.mac, owned(port.mac, port.addresses), ofport)
 
 
 def _pairs(port: Port) -> tuple[tuple[Mac, Prefix], ...]:

@@ -73,6 +73,8 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
         for addresses in _addresses()
         for hosts in ([world.HERE], [world.HERE, "hv2"], ["hv3"])
     ]
+    ports += [replace(one, migration=world.HERE) for one in ports[::5]]
+    ports += [replace(one, allowed=world.PAIRS) for one in ports[::7]]
     bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
     return [
         (Part.PORT, key, ports),

@@ -174,6 +174,13 @@ def allowing(snapshot: Snapshot, key: int, pairs: tuple[Pair, ...] = PAIRS) -> S
     return with_port(snapshot, replace(one, allowed=pairs))
 
 
+def moving(snapshot: Snapshot, key: int, ofport: int) -> Snapshot:
+    """The port lives on hv2, is plugged in here too, and moves here."""
+    one = replace(snapshot.ports[PortKey(key)], migration=HERE)
+    snapshot = plugged(snapshot, one, ofport, host="hv2")
+    return with_part(snapshot, Part.EPOCH, key, None)
+
+
 def stepped(snapshot: Snapshot, steps: Iterable[Step]) -> Snapshot:
     for step in steps:
         snapshot = with_part(snapshot, step.part, step.key, step.value)

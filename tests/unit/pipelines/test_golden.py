@@ -28,6 +28,7 @@ SUBJECTS = {
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
+    o.Kind.WAITING: [o.waiting(world.PortKey(13))],
     o.Kind.REMOTE: [o.remote(NetworkKey(1), world.Mac(0x020000000003))],
     o.Kind.VRF: [o.vrf(world.TenantKey(1))],
     o.Kind.SUBNETS: [o.subnets(NetworkKey(n)) for n in (2, 3, 4)],
@@ -66,6 +67,8 @@ def made(feature: Feature) -> str:
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
     if feature.name == "pairs":
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
+    if feature.kind is o.Kind.WAITING:
+        worlds = (world.moving(world.two_tenants(), 13, 7), world.moving(over_ipv6(), 13, 7))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
         index = build(snapshot)
         for subject in SUBJECTS[feature.kind]:
