@@ -76,6 +76,36 @@ class DecTtl:
     must have taken those away."""
 
 
+class End(Enum):
+    """Which end of a new connection network address translation replaces."""
+
+    SOURCE = "src"
+    DESTINATION = "dst"
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """A new connection gets `address` (32 or 128 bits) as its `end`; packets of a known one get what that one
+    got, whatever stands here."""
+
+    end: End
+    address: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Ct:
+    """Look the packet up among the connections of `zone` (16 bits), and begin again in `table` with
+    `ct_state` and `ct_zone` set; registers stay. The last action of its flow; it alone may lead backward.
+
+    With `commit` a new connection is remembered and translated as it says. None: the packet is only looked
+    up: translated as its connection is if it has one, and not remembered if it has none.
+    """
+
+    zone: Value
+    table: int
+    commit: Nat | None = None
+
+
 class Special(Enum):
     """Outputs that are no port number."""
 
@@ -83,7 +113,7 @@ class Special(Enum):
     CONTROLLER = "controller"
 
 
-Action = SetField | Move | Output | OutputField | DecTtl | Special
+Action = SetField | Move | Output | OutputField | DecTtl | Ct | Special
 
 
 @dataclass(frozen=True, slots=True)

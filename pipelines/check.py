@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from model.errors import Fault, RingfenceError
-from model.flow import DecTtl, Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
-from pipelines.fields import FIELDS, NW_TTL, REGISTERS, Register, prerequisites
+from model.flow import Ct, DecTtl, Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
+from pipelines.fields import CT_ZONE, FIELDS, NW_TTL, REGISTERS, Register, prerequisites
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES
 from pipelines.tables import TABLES, Table
@@ -77,15 +77,25 @@ def _tables(tables: tuple[Table, ...]) -> Iterator[Fault]:
         if one.number >= two.number:
             yield _fault(two.name, "order", f"does not stand behind {one.name}", "renumber the tables")
     for table in tables:
+        for name in table.again:
+            if name not in numbers:
+                yield _fault(table.name, "declared", f"starts again in {name}", "declare that table")
         for name in table.next:
             if numbers.get(name, -1) <= table.number:
                 yield _fault(table.name, "forward", f"may go to {name}, which is not behind it", "go forward")
-    reached = {tables[0].name}
     for table in tables:
-        if table.name in reached:
-            reached.update(table.next)
-        else:
+        if table.name not in _reached(tables):
             yield _fault(table.name, "reachable", "no table leads to it", "add it to the next of another")
+
+
+def _reached(tables: tuple[Table, ...]) -> set[str]:
+    """All that a frame can get to, forward or by connection tracking, which may lead back."""
+    reached, more = {tables[0].name}, True
+    while more:
+        ways = {name for table in tables if table.name in reached for name in (*table.next, *table.again)}
+        more = not ways <= reached
+        reached |= ways
+    return reached
 
 
 def _filled(tables: tuple[Table, ...], shapes: tuple[Shape, ...]) -> Iterator[Fault]:
@@ -146,6 +156,7 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
             yield _fault(
                 shape.name, "matches", f"matches {term.field.name} in {table.name}", "declare the match"
             )
+    yield from _tracked(tables, table, shape)
     for action in shape.actions:
         target = _written(action)
         if target is not None and target not in table.writes:
@@ -157,6 +168,19 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
         yield _fault(shape.name, "next", f"goes from {table.name} to {shape.goto}", "declare it as next")
     yield from _prerequisites(shape)
     yield from _slots(shape)
+
+
+def _tracked(tables: tuple[Table, ...], table: Table, shape: Shape) -> Iterator[Fault]:
+    """A packet that connection tracking has taken is gone from here: what followed would be for a copy."""
+    named = {t.number for t in tables if t.name in table.again}
+    for at, action in enumerate(shape.actions):
+        if not isinstance(action, Ct):
+            continue
+        if action.table not in named:
+            message = f"starts again in {action.table} from {table.name}"
+            yield _fault(shape.name, "again", message, "declare it in the table's again")
+        if at + 1 < len(shape.actions) or shape.goto is not None:
+            yield _fault(shape.name, "again", "does something after tracking", "track last")
 
 
 def _written(action: object) -> Field | None:
@@ -213,6 +237,10 @@ def _slots(shape: Shape) -> Iterator[Fault]:
     for action in shape.actions:
         if isinstance(action, SetField):
             used.append((action.value, action.field.bits))
+        if isinstance(action, Ct):
+            used.append((action.zone, CT_ZONE.bits))
+            if action.commit is not None and isinstance(action.commit.address, Slot):
+                used.append((action.commit.address, 128 if action.commit.address.bits > 32 else 32))
     for value, bits in used:
         if isinstance(value, Slot) and (value not in shape.slots or value.bits != bits):
             yield _fault(shape.name, "slot", f"{value.name} is no slot of {bits} bits", "declare the slot")

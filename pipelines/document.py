@@ -78,6 +78,8 @@ def _table(each: Table) -> Iterator[str]:
     yield f"- matches: {_fields(each.matches)}"
     yield f"- writes: {_fields(each.writes)}"
     yield f"- goes to: {', '.join(each.next) or 'nowhere, frames leave or end here'}"
+    if each.again:
+        yield f"- connection tracking starts again in: {', '.join(each.again)}"
     yield f"- a miss: {each.miss}\n"
     yield "| shape | priority | match | actions |\n|---|---|---|---|"
     samples = (*SHAPES, output_group(2, 2, 4), delivery_group(2))

@@ -49,6 +49,25 @@ ND_TLL: Final = Field("nd_tll", 48)
 ND_RESERVED: Final = Field("nd_reserved", 32)
 ND_OPTIONS_TYPE: Final = Field("nd_options_type", 8)
 
+CT_STATE: Final = Field("ct_state", 32)
+CT_ZONE: Final = Field("ct_zone", 16)
+
+CT_NEW: Final = 0x01
+CT_ESTABLISHED: Final = 0x02
+CT_RELATED: Final = 0x04
+CT_REPLY: Final = 0x08
+CT_INVALID: Final = 0x10
+CT_TRACKED: Final = 0x20
+CT_FLAGS: Final = (
+    (CT_NEW, "new"),
+    (CT_ESTABLISHED, "est"),
+    (CT_RELATED, "rel"),
+    (CT_REPLY, "rpl"),
+    (CT_INVALID, "inv"),
+    (CT_TRACKED, "trk"),
+)
+"""The bits of `ct_state` with their names in ovs-fields(7)."""
+
 IPV4: Final = 0x0800
 ARP: Final = 0x0806
 RARP: Final = 0x8035
@@ -142,6 +161,8 @@ FIELDS: Final = (
     ND_TLL,
     ND_RESERVED,
     ND_OPTIONS_TYPE,
+    CT_STATE,
+    CT_ZONE,
 )
 
 

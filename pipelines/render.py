@@ -9,9 +9,24 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from model.addresses import format_mac
-from model.flow import Action, DecTtl, Field, Flow, Move, Output, OutputField, SetField, Shape, Special, Value
+from model.flow import (
+    Action,
+    Ct,
+    DecTtl,
+    Field,
+    Flow,
+    Match,
+    Move,
+    Output,
+    OutputField,
+    SetField,
+    Shape,
+    Slot,
+    Special,
+    Value,
+)
 from pipelines import tables
-from pipelines.fields import IN_PORT, IP_FRAG
+from pipelines.fields import CT_FLAGS, CT_STATE, CT_ZONE, IN_PORT, IP_DST, IP_FRAG, IPV6_DST
 
 Show = Callable[[Field, Value], str]
 
@@ -49,6 +64,9 @@ def terms(shape: Shape, show: Show) -> tuple[str, ...]:
         if m.field == IP_FRAG:
             made.append("ip_frag=yes")  # a word of its own, which stands for value and mask
             continue
+        if m.field == CT_STATE:
+            made.append(f"ct_state={_flags(m)}")
+            continue
         mask = "" if m.mask is None else "/" + show(m.field, m.mask)
         made.append(f"{m.field.name}={show(m.field, m.value)}{mask}")
     return tuple(made)
@@ -56,13 +74,20 @@ def terms(shape: Shape, show: Show) -> tuple[str, ...]:
 
 def actions(shape: Shape, show: Show, table: Callable[[int], str]) -> tuple[str, ...]:
     """The actions of a shape, with where it goes; `table` gives the text of a table's number."""
-    made = [_action(action, show) for action in shape.actions]
+    made = [_action(action, show, table) for action in shape.actions]
     if shape.goto is not None:
         made.append(f"goto_table:{table(shape.goto)}")
     return tuple(made) or ("drop",)
 
 
-def _action(action: Action, show: Show) -> str:
+def _flags(term: Match) -> str:
+    """The flags of a masked ct_state, each with its sign; masks are constants of shapes."""
+    assert isinstance(term.value, int) and isinstance(term.mask, int)
+    looked = ((bit, name) for bit, name in CT_FLAGS if term.mask & bit)
+    return "".join(f"{'+' if term.value & bit else '-'}{name}" for bit, name in looked)
+
+
+def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
     match action:
         case SetField(field, number):
             return f"set_field:{show(field, number)}->{field.name}"
@@ -74,8 +99,20 @@ def _action(action: Action, show: Show) -> str:
             return f"output:{field.name}"
         case DecTtl():
             return "dec_ttl"
+        case Ct():
+            return _tracking(action, show, table)
         case Special():
             return action.name
+
+
+def _tracking(action: Ct, show: Show, table: Callable[[int], str]) -> str:
+    zone = show(CT_ZONE, action.zone)
+    if action.commit is None:
+        return f"ct(table={table(action.table)},zone={zone},nat)"
+    address = action.commit.address
+    wide = address.bits > 32 if isinstance(address, Slot) else address >> 32 > 0
+    nat = f"nat({action.commit.end.value}={show(IPV6_DST if wide else IP_DST, address)})"
+    return f"ct(commit,table={table(action.table)},zone={zone},{nat})"
 
 
 def _line(flow: Flow, table: Callable[[int], str]) -> str:

@@ -16,6 +16,7 @@ from pipelines import fields as f
 @dataclass(frozen=True, slots=True)
 class Table:
     """`matches` and `writes`: all that its flows may use; `next`: tables that its flows may go to;
+    `again`: tables in which connection tracking lets a packet begin anew, before or behind this one;
     `miss`: what the flow of priority 0 does, in words."""
 
     number: int
@@ -25,6 +26,7 @@ class Table:
     writes: tuple[Field, ...]
     next: tuple[str, ...]
     miss: str
+    again: tuple[str, ...] = ()
 
 
 _NET = f.NETWORK.field

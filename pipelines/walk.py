@@ -13,7 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, assert_never
 
-from model.flow import Action, DecTtl, Field, Flow, Match, Move, Output, OutputField, SetField, Special
+from model.flow import (
+    Action,
+    Ct,
+    DecTtl,
+    End,
+    Field,
+    Flow,
+    Match,
+    Move,
+    Output,
+    OutputField,
+    SetField,
+    Special,
+)
+from pipelines.fields import CT_NEW, CT_TRACKED, FIELDS, IPV6
 
 CONTROLLER: Final = 0xFFFFFFFD
 """OFPP_CONTROLLER (OpenFlow 1.4.1 section 7.2.1)."""
@@ -30,6 +44,29 @@ class Tables(Protocol):
 
     def choose(self, table: int, packet: Packet) -> Flow | None:
         """The flow of highest priority that matches; None if there is none, not even a miss."""
+
+
+Commit = tuple[End, int]
+"""What a new connection gets as one of its ends."""
+
+
+class Tracker(Protocol):
+    """The connections that a walk looks packets up among."""
+
+    def track(self, zone: int, commit: Commit | None, packet: Packet) -> Packet:
+        """The fields that connection tracking writes, `ct_state` among them; see `model.flow.Ct`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The tracker of a trace: it knows no connection, so that every packet begins one."""
+
+    def track(self, zone: int, commit: Commit | None, packet: Packet) -> Packet:
+        found = {"ct_state": CT_TRACKED | CT_NEW, "ct_zone": zone}
+        if commit is None:
+            return found
+        end, address = commit
+        return found | {_ENDS[end, packet.get("eth_type", 0) == IPV6]: address}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +131,7 @@ class _Run:
 
     tables: Tables
     packet: dict[str, int]
+    tracker: Tracker
     steps: list[_Open] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     ended: bool = False
@@ -111,13 +149,14 @@ class _Run:
         self.note(sent)
 
 
-def walk(tables: Tables, packet: Packet) -> Walk:
-    """From table 0 to the end; `in_port` says where the packet came in.
+def walk(tables: Tables, packet: Packet, tracker: Tracker | None = None) -> Walk:
+    """From table 0 to the end; `in_port` says where the packet came in. Without a tracker all connections are
+    new.
 
     Raises ValueError for a goto that does not go forward, which no switch would take (OpenFlow 1.4.1 section
     5.9).
     """
-    run = _Run(tables, dict(packet))
+    run = _Run(tables, dict(packet), tracker or Fresh())
     _pass(0, run)
     steps = tuple(Step(o.table, o.flow, tuple(o.effects)) for o in run.steps)
     return Walk(steps, tuple(run.sent), run.packet)
@@ -157,6 +196,8 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             run.write(action.target, run.packet.get(action.source.name, 0))
         case DecTtl():
             _dec_ttl(run)
+        case Ct():
+            _track(action, flow, run)
         case Output():
             _output(flow.fill(action.port), run)
         case OutputField():
@@ -179,6 +220,23 @@ def _dec_ttl(run: _Run) -> None:
     run.write(_TTL, left - 1)
 
 
+def _track(action: Ct, flow: Flow, run: _Run) -> None:
+    """The packet goes on in another table, and what follows here is for a copy: nothing does."""
+    nat = action.commit
+    commit = None if nat is None else (nat.end, flow.fill(nat.address))
+    found = run.tracker.track(flow.fill(action.zone), commit, dict(run.packet))
+    for name in sorted(found):
+        if run.packet.get(name, 0) != found[name]:
+            run.write(_field(name), found[name])
+    _pass(action.table, run)
+    run.ended = True
+
+
+def _field(name: str) -> Field:
+    """What connection tracking writes: its own fields, addresses, ports."""
+    return next((field for field in FIELDS if field.name == name), Field(name, 16))
+
+
 def _output(port: int, run: _Run) -> None:
     """OpenFlow never sends back through the port of arrival, but for the reserved IN_PORT."""
     if port == run.packet.get("in_port", 0):
@@ -188,3 +246,9 @@ def _output(port: int, run: _Run) -> None:
 
 
 _TTL: Final = Field("nw_ttl", 8)
+_ENDS: Final = {
+    (End.SOURCE, False): "ip_src",
+    (End.DESTINATION, False): "ip_dst",
+    (End.SOURCE, True): "ipv6_src",
+    (End.DESTINATION, True): "ipv6_dst",
+}

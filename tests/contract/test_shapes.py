@@ -11,7 +11,22 @@ from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.fields import MATCH_ORDER
 from model.change import Patch
-from model.flow import DecTtl, Field, Flow, Match, Move, Output, OutputField, SetField, Shape, Slot, Special
+from model.flow import (
+    Ct,
+    DecTtl,
+    End,
+    Field,
+    Flow,
+    Match,
+    Move,
+    Nat,
+    Output,
+    OutputField,
+    SetField,
+    Shape,
+    Slot,
+    Special,
+)
 from model.ids import COOKIE_MARK
 from pipelines.shapes import SHAPES, delivery_group, output_group
 
@@ -23,6 +38,7 @@ MASK4 = Slot("mask4", 32)
 IP6 = Slot("ip6", 128)
 MASK6 = Slot("mask6", 128)
 MAC = Slot("mac", 48)
+ZONE = Slot("zone", 16)
 
 IPV4 = (Match(ETH, 0x0800),)
 IPV6 = (Match(ETH, 0x86DD),)
@@ -117,6 +133,10 @@ ACTIONS = (
     ),
     Shape("masked4", 9, 12, (*IPV4, Match(Field("ip_dst", 32), IP4, MASK4)), (), 10, (IP4, MASK4)),
     Shape("masked6", 9, 13, (*IPV6, Match(Field("ipv6_src", 128), IP6, MASK6)), (), 10, (IP6, MASK6)),
+    Shape("track4", 9, 17, IPV4, (Ct(ZONE, 4, Nat(End.SOURCE, IP4)),), None, (ZONE, IP4)),
+    Shape("track6", 9, 18, IPV6, (Ct(ZONE, 10, Nat(End.DESTINATION, IP6)),), None, (ZONE, IP6)),
+    Shape("track-again", 9, 19, IPV4, (SetField(Field("in_port", 16), 0), Ct(7, 3)), None),
+    Shape("tracked", 9, 20, (*IPV6, *CONNECTION, Match(Field("ct_zone", 16), ZONE)), (), 10, (ZONE,)),
     Shape("constant-prefix", 9, 14, (*IPV6, Match(Field("ipv6_dst", 128), IP6, 0xFF << 120)), (), 10, (IP6,)),
 )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from model.flow import Flow, FlowKey
 from pipelines.walk import CONTROLLER, Sent, matches, walk
 from pipelines.walk import Packet as Seen
+from tests.fakes.conntrack import Conntrack
 from tests.fakes.packets import Packet, received
 
 __all__ = ["CONTROLLER", "Sent", "Switch", "Verdict"]
@@ -42,6 +43,7 @@ class Switch:
 
     flows: dict[FlowKey, Flow] = field(default_factory=dict)
     counts: Counter[FlowKey] = field(default_factory=Counter)
+    tracker: Conntrack = field(default_factory=Conntrack)
 
     @classmethod
     def of(cls, flows: Iterable[Flow]) -> Switch:
@@ -59,7 +61,7 @@ class Switch:
 
     def receive(self, packet: Packet) -> Verdict:
         """Run a packet from table 0. `in_port` says where it came in; a fragment hides its layer 4."""
-        done = walk(self, received(packet))
+        done = walk(self, received(packet), self.tracker)
         self.counts.update(step.flow.key() for step in done.steps if step.flow is not None)
         return Verdict(done.sent, tuple((step.table, step.flow) for step in done.steps))
 

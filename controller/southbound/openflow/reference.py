@@ -16,11 +16,26 @@ from enum import Enum
 from typing import Any, Final
 
 from os_ken.ofproto import ofproto_v1_4, ofproto_v1_4_parser
-from os_ken.ofproto.nicira_ext import ofs_nbits
+from os_ken.ofproto.nicira_ext import NX_CT_F_COMMIT, ofs_nbits
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
-from model.flow import Action, DecTtl, Flow, Match, Move, Output, OutputField, SetField, Special
+from model.flow import (
+    Action,
+    Ct,
+    DecTtl,
+    End,
+    Flow,
+    Match,
+    Move,
+    Nat,
+    Output,
+    OutputField,
+    SetField,
+    Slot,
+    Special,
+    Value,
+)
 from model.ids import COOKIE_MARK
 
 VERSION: Final = ofproto_v1_4.OFP_VERSION
@@ -28,6 +43,9 @@ MARKED: Final = COOKIE_MARK << 48
 MARK_MASK: Final = 0xFFFF << 48
 RESERVED_PORTS: Final = 0xFF00
 """16-bit port numbers from here on are reserved; OpenFlow 1.1+ writes them with 32 bits set (7.2.1)."""
+_NAT_SRC: Final = 1
+"""NX_NAT_F_SRC of Open vSwitch's openflow/nicira-ext.h, which os-ken does not name; so the next."""
+_NAT_DST: Final = 2
 WHOLE_PACKET: Final = ofproto_v1_4.OFPCML_NO_BUFFER
 
 _of: Final = ofproto_v1_4
@@ -139,6 +157,36 @@ def _set_field(action: SetField, value: int) -> Any:
     return _parser.OFPActionSetField(**{_key(field): _user(field, value)})
 
 
+def _track(flow: Flow, action: Ct) -> Any:
+    """ovs-actions(7): ct(...,nat(...)); an immediate zone stands where the zone's field and bits would."""
+    zone = flow.fill(action.zone)
+    if zone > 0xFFFF:
+        raise ValueError(f"{zone} is no 16-bit zone")
+    nat = _parser.NXActionNAT(0) if action.commit is None else _translate(flow, action.commit)
+    return _parser.NXActionCT(
+        flags=0 if action.commit is None else NX_CT_F_COMMIT,
+        zone_src="",
+        zone_ofs_nbits=zone,
+        recirc_table=action.table,
+        alg=0,
+        actions=[nat],
+    )
+
+
+def _translate(flow: Flow, nat: Nat) -> Any:
+    """A range of one address: only its lower end is given."""
+    flags = _NAT_SRC if nat.end is End.SOURCE else _NAT_DST
+    number = flow.fill(nat.address)
+    if _wide(nat.address):
+        return _parser.NXActionNAT(flags, range_ipv6_min=str(ipaddress.IPv6Address(number)))
+    return _parser.NXActionNAT(flags, range_ipv4_min=str(ipaddress.IPv4Address(number)))
+
+
+def _wide(address: Value) -> bool:
+    """Whether it is an IPv6 address; a constant IPv6 address below 2^32 does not exist."""
+    return address.bits > 32 if isinstance(address, Slot) else address >> 32 > 0
+
+
 def _action(flow: Flow, action: Action) -> Any:
     match action:
         case SetField():
@@ -159,6 +207,8 @@ def _action(flow: Flow, action: Action) -> Any:
             )
         case DecTtl():
             return _parser.OFPActionDecNwTtl()
+        case Ct():
+            return _track(flow, action)
         case Special.IN_PORT:
             return _parser.OFPActionOutput(_of.OFPP_IN_PORT, 0)
         case Special.CONTROLLER:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from controller.southbound.openflow.reference import Command, MaskForm, mask_form, serialise
 from model.errors import Fault, Invalid, RingfenceError
-from model.flow import Flow, Match, Shape, Slot
+from model.flow import Ct, Flow, Match, Shape, Slot
 
 COOKIE: Final = -1
 XID: Final = -2
@@ -146,6 +146,8 @@ def _refuse(shape: Shape, message: str) -> Invalid:
 
 def _check_slots(shape: Shape) -> None:
     used = [m.value for m in shape.match] + [m.mask for m in shape.match] + [shape.priority]
+    tracked = [a for a in shape.actions if isinstance(a, Ct)]
+    used += [a.zone for a in tracked] + [a.commit.address for a in tracked if a.commit is not None]
     used += [getattr(a, "value", None) for a in shape.actions] + [
         getattr(a, "port", None) for a in shape.actions
     ]
