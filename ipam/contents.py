@@ -86,7 +86,8 @@ class Contents:
     `bindings` by port key. `tombstones`: claim -> Unix ms. `owners`: claim -> who holds it. `taken`: scope ->
     bitmap of what is held or cools down, offset by the scope's first value; treat the bitmaps as read-only.
     `members`: (tenant, network) -> names of its ports; `networks_of`: tenant -> names of its networks.
-    `uses`: host name -> (tenant, port) of the ports whose `hosts` name it.
+    `uses`: host name -> (tenant, port) of the ports whose `hosts` name it. `paired`: (tenant, network) ->
+    names of its ports with allowed pairs.
     """
 
     cluster: Cluster | None = None
@@ -103,6 +104,7 @@ class Contents:
     members: Map[Name, Map[str, None]] = Map()
     networks_of: Map[str, Map[str, None]] = Map()
     uses: Map[HostName, Map[Name, None]] = Map()
+    paired: Map[Name, Map[str, None]] = Map()
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""

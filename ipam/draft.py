@@ -39,7 +39,7 @@ from ipam.pools import (
     pool_of_scope,
 )
 from model.addresses import Address
-from model.ids import HostName, PortKey
+from model.ids import PROBE_VNI, HostName, PortKey
 from model.intent import Binding, Cluster, Network
 from model.wanted import Kind, Reference
 
@@ -72,6 +72,7 @@ class Draft:
         self._members = contents.members.mutate()
         self._networks_of = contents.networks_of.mutate()
         self._uses = contents.uses.mutate()
+        self._paired = contents.paired.mutate()
         self._taken: Mapping[str, Bitmap] = contents.taken
         self._own: dict[str, Bitmap] = {}
         self._subnet_pools: dict[str, Pool] = {}
@@ -95,6 +96,7 @@ class Draft:
             members=self._members.finish(),
             networks_of=self._networks_of.finish(),
             uses=self._uses.finish(),
+            paired=self._paired.finish(),
         )
 
     def set_cluster(self, cluster: Cluster | None) -> None:
@@ -111,6 +113,8 @@ class Draft:
             for scope, value in claims:
                 if scope == pool.name and isinstance(value, int) and pool.first <= value <= pool.last:
                     bitmap.take(value - pool.first)
+        if pool.name == VNI and pool.first <= PROBE_VNI <= pool.last:
+            bitmap.take(PROBE_VNI - pool.first)
         self._own[pool.name] = bitmap
 
     def put(self, record: Record) -> None:
@@ -227,14 +231,15 @@ class Draft:
                 return self.pool(address_scope(network.key, subnet))
         return None
 
-    def next_free(self, pool: Pool) -> int | None:
-        """The lowest number of the pool that nobody holds and that is not cooling down; None if there is
-        none.
+    def next_free(self, pool: Pool, start: int = 0) -> int | None:
+        """The lowest number of the pool, not below `start`, that nobody holds and that is not cooling down;
+        None if there is none.
         """
+        first = max(start, pool.first)
         taken = self._own.get(pool.name) or self._taken.get(pool.name)
         if taken is None:
-            return pool.first if pool.first <= pool.last else None
-        offset = taken.next_free(0, pool.last - pool.first + 1)
+            return first if first <= pool.last else None
+        offset = taken.next_free(first - pool.first, pool.last - pool.first + 1)
         return None if offset is None else pool.first + offset
 
     def used(self, pool: Pool) -> int:
@@ -246,6 +251,14 @@ class Draft:
         """Names of the network's ports."""
         return sorted(self._members.get((tenant, network), Map()))
 
+    def paired(self, tenant: str, network: str) -> Iterable[str]:
+        """Names of the network's ports that have allowed pairs."""
+        return sorted(self._paired.get((tenant, network), Map()))
+
+    def networks_of(self, tenant: str) -> Iterable[str]:
+        """Names of the tenant's networks."""
+        return sorted(self._networks_of.get(tenant, Map()))
+
     def _store(self, record: Record) -> None:
         match record:
             case TenantRecord(value):
@@ -256,6 +269,8 @@ class Draft:
             case PortRecord(value, tenant, network):
                 self.ports[tenant, value.name] = record
                 _add(self._members, (tenant, network), value.name)
+                if value.allowed:
+                    _add(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     _add(self._uses, host, (tenant, value.name))
             case ClassRecord(value):
@@ -265,6 +280,7 @@ class Draft:
 
     def _unlink(self, record: PortRecord) -> None:
         _discard(self._members, (record.tenant, record.network), record.value.name)
+        _discard(self._paired, (record.tenant, record.network), record.value.name)
         for host in record.value.hosts:
             _discard(self._uses, host, (record.tenant, record.value.name))
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from ipam.contents import NetworkRecord, TenantRecord
 from ipam.pools import NETWORK_KEY, VNI
 from ipam.trial import Trial
-from model.addresses import Prefix
+from model.addresses import Prefix, gateway
 from model.errors import Conflict, Invalid
 from model.ids import NetworkKey, Vni
 from model.intent import Network
-from model.wanted import Kind, Reference, WantedNetwork, refer
+from model.order import prefix_rank
+from model.wanted import UNMARKED, Kind, Reference, WantedNetwork, refer
 
 
 def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
@@ -25,6 +26,7 @@ def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
         tenant = trial.draft.tenants.get(want.tenant)
         before = trial.draft.networks.get((want.tenant, want.name))
         sound = _check_subnets(trial, want, before)
+        sound = _check_gateways(trial, want, before) and sound
         if tenant is None:
             _refuse_tenant(trial, want)
         elif sound and _check_vni(trial, want, before):
@@ -61,6 +63,7 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
     if want.mtu is not None:
         value = replace(value, mtu=want.mtu)
     value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
+    value = replace(value, dscp=_dscp(want, None))
     trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
 
 
@@ -74,12 +77,44 @@ def _merge(before: NetworkRecord, want: WantedNetwork) -> NetworkRecord:
         value = replace(value, replicate=want.replicate)
     if want.routed is not None:
         value = replace(value, routed=want.routed)
+    value = replace(value, dscp=_dscp(want, value.dscp))
     labels = before.labels if want.labels is None else want.labels
     return replace(before, value=value, labels=labels)
 
 
+def _dscp(want: WantedNetwork, before: int | None) -> int | None:
+    if want.dscp is None:
+        return before
+    return None if want.dscp == UNMARKED else want.dscp
+
+
+def _check_gateways(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) -> bool:
+    """They follow from the subnets; who writes others means another network."""
+    subnets = want.subnets
+    if subnets is None:
+        subnets = () if before is None else before.value.subnets
+    right = {gateway(subnet) for subnet in subnets}
+    wrong = [(i, g) for i, g in enumerate(want.gateways or ()) if g not in right]
+    for index, written in wrong:
+        home = next((s for s in subnets if s.version == written.version and written in s), None)
+        shown = ", ".join(map(str, subnets)) or "none"
+        trial.refuse(
+            Invalid,
+            want,
+            "gateway-outside" if home is None else "gateway-not-first",
+            f"gateway {written} is outside the network's subnets ({shown})"
+            if home is None
+            else f"gateway {written} is not the first address of {home}",
+            "Leave spec.gateways out, or correct the subnets."
+            if home is None
+            else f"Write {gateway(home)}, or leave spec.gateways out.",
+            f"spec.gateways[{index}]",
+        )
+    return not wrong
+
+
 def _ordered(subnets: tuple[Prefix, ...]) -> tuple[Prefix, ...]:
-    return tuple(sorted(subnets, key=lambda s: (s.version, int(s.network_address), s.prefixlen)))
+    return tuple(sorted(subnets, key=prefix_rank))
 
 
 def _check_subnets(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 from ipam.subnets import usable
 from model.addresses import Prefix, format_mac, parse_mac
-from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS, NetworkKey
+from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, PROBE_VNI, TENANT_KEYS, NetworkKey
 
 
 class PoolKind(Enum):
@@ -53,9 +53,10 @@ SITES: Final = range(1 << 16)
 _LOCAL: Final = 0x02 << 40
 """First byte 02: locally administered, individual (IEEE 802 section 8.4)."""
 _SERIAL_BITS: Final = 24
-FREE_VNIS: Final = range(10_000, VNIS.stop)
+FREE_VNIS: Final = range(10_000, PROBE_VNI)
 """Default range for the VNIs of networks (L2) and tenants (L3), which share one number space; those below are
-left to the operator's static requests."""
+left to the operator's static requests. Stores of before 1.3.0 end their pool behind PROBE_VNI: `ipam.draft`
+never hands that out."""
 
 
 def mac_pool(site: int) -> Pool:

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from ipam.contents import NetworkRecord, PortRecord
 from ipam.draft import address_claim
+from ipam.pairs import Spans, check_pairs, check_written, spans
 from ipam.pools import MAC, PORT_KEY
 from ipam.subnets import reservation
 from ipam.trial import Trial
 from model.addresses import Address, format_mac, is_unicast
 from model.errors import Conflict, Invalid
 from model.ids import HostName, Mac, PortKey
-from model.intent import Network, Port
+from model.intent import Network, Pair, Port
+from model.order import address_rank, pair_rank
 from model.wanted import Kind, Reference, WantedPort, refer
 
 
@@ -44,8 +47,33 @@ def plan_ports(trial: Trial, wanted: Sequence[WantedPort]) -> None:
             gone = (a for a in port.before.value.addresses if a not in kept)
             trial.release(refer(port.want), (address_claim(port.network, a) for a in gone))
     claimed = [port for port in admitted if _claim(trial, port)]
-    for port in claimed:
-        _complete(trial, port)
+    covered = _Covered(trial, claimed)
+    apart = [port for port in claimed if _check_apart(trial, port, covered)]
+    for port in apart:
+        _complete(trial, port, covered)
+
+
+class _Covered:
+    """What pairs cover in each network that is asked about: stored ones and those of this plan."""
+
+    def __init__(self, trial: Trial, ports: Sequence[_Admitted]) -> None:
+        self._trial = trial
+        self._new: dict[tuple[str, str], list[Pair]] = {}
+        self._known: dict[tuple[str, str], Spans] = {}
+        for port in ports:
+            if port.want.allowed:
+                self._new.setdefault((port.want.tenant, port.want.network), []).extend(port.want.allowed)
+
+    def of(self, want: WantedPort) -> Spans:
+        name = (want.tenant, want.network)
+        if name not in self._known:
+            self._known[name] = spans(self._trial.draft, name, self._new.get(name, ()))
+        return self._known[name]
+
+
+def _check_apart(trial: Trial, port: _Admitted, covered: _Covered) -> bool:
+    written = check_written(trial, port.want, covered.of(port.want))
+    return check_pairs(trial, port.want, port.network) and written
 
 
 def _admit(trial: Trial, want: WantedPort) -> _Admitted | None:
@@ -76,10 +104,11 @@ def _claim(trial: Trial, port: _Admitted) -> bool:
     return held
 
 
-def _complete(trial: Trial, port: _Admitted) -> None:
+def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
     want, before = port.want, port.before
     if before is not None:
         value = replace(before.value, hosts=port.hosts, addresses=port.addresses or ())
+        value = _limited(value, want)
         labels = before.labels if want.labels is None else want.labels
         trial.settle(want, before, replace(before, value=value, labels=labels))
         return
@@ -89,21 +118,33 @@ def _complete(trial: Trial, port: _Admitted) -> None:
     if mac is None:
         number = trial.allocate(want, pools[MAC], "pool mac", "spec.mac")
         mac = None if number is None else Mac(number)
-    addresses = _hand_out(trial, port) if port.addresses is None else port.addresses
+    addresses = _hand_out(trial, port, covered.of(want)) if port.addresses is None else port.addresses
     if key is None or mac is None or addresses is None:
         return
     value = Port(trial.new_uid(), port.network.key, want.name, PortKey(key), mac, addresses, port.hosts)
+    value = _limited(value, want)
     trial.settle(want, None, PortRecord(value, want.tenant, want.network, want.labels or ()))
 
 
-def _hand_out(trial: Trial, port: _Admitted) -> tuple[Address, ...] | None:
+def _limited(value: Port, want: WantedPort) -> Port:
+    """With what is written of pairs, rates and state."""
+    return replace(
+        value,
+        allowed=value.allowed if want.allowed is None else tuple(sorted(want.allowed, key=pair_rank)),
+        rate_out=value.rate_out if want.rate_out is None else want.rate_out,
+        rate_in=value.rate_in if want.rate_in is None else want.rate_in,
+        enabled=value.enabled if want.enabled is None else want.enabled,
+    )
+
+
+def _hand_out(trial: Trial, port: _Admitted, covered: Spans) -> tuple[Address, ...] | None:
     """One address of each family that the network has; None if one is lacking."""
     found: list[Address | None] = []
     for version, make in ((4, IPv4Address), (6, IPv6Address)):
         pool = trial.draft.subnet_pool(port.network, version)
         if pool is not None:
             what = f"the IPv{version} pool of network {port.want.tenant}/{port.want.network}"
-            number = trial.allocate(port.want, pool, what, "spec.addresses")
+            number = trial.allocate(port.want, pool, what, "spec.addresses", partial(covered.end_of, version))
             found.append(None if number is None else make(number))
     complete = tuple(a for a in found if a is not None)
     return complete if len(complete) == len(found) else None
@@ -169,7 +210,7 @@ def _addresses(
             trial.refuse(Invalid, want, rule, message, remedy, f"spec.addresses[{index}]")
     if any(rule for rule, _, _ in reasons):
         return _Answer.REFUSED
-    return tuple(sorted(want.addresses, key=lambda a: (a.version, int(a))))
+    return tuple(sorted(want.addresses, key=address_rank))
 
 
 def _objection(network: NetworkRecord, addresses: tuple[Address, ...], index: int) -> tuple[str, str, str]:

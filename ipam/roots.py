@@ -147,11 +147,21 @@ def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
     external = want.external
     if external is None:
         external = False if before is None else before.value.external
-    value = Hypervisor(want.name, want.vtep, router_id, external)
-    if before is not None:
-        # What the operator told its agent is no part of a manifest.
-        value = replace(value, frozen=before.value.frozen, confirm=before.value.confirm)
-    if before is not None and before.value != value and trial.bound_to(want.name):
+    value = Hypervisor(
+        want.name,
+        want.vtep,
+        router_id,
+        external,
+        border=_kept(want.border, before is not None and before.value.border),
+        gateway=_kept(want.gateway, before is not None and before.value.gateway),
+    )
+    if not _check_duties(trial, want, value):
+        return None
+    if before is None:
+        return value
+    # What the operator told its agent is no part of a manifest.
+    value = replace(value, frozen=before.value.frozen, confirm=before.value.confirm)
+    if _place(before.value) != _place(value) and trial.bound_to(want.name):
         trial.refuse(
             Conflict,
             want,
@@ -162,3 +172,35 @@ def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
         )
         return None
     return value
+
+
+def _place(value: Hypervisor) -> tuple[object, ...]:
+    """What may not change under bound ports."""
+    return value.vtep, value.router_id, value.external
+
+
+def _kept(written: bool | None, before: bool) -> bool:  # noqa: FBT001 - a value, not a switch
+    return before if written is None else written
+
+
+def _check_duties(trial: Trial, want: WantedHypervisor, value: Hypervisor) -> bool:
+    """A border is a router of others; translating needs our agent."""
+    if value.border and not value.external:
+        trial.refuse(
+            Conflict,
+            want,
+            "border-not-external",
+            "a border is a router without our agent, and this host is not external",
+            "Write external: true with border: true, or leave border out.",
+            "spec.border",
+        )
+    if value.gateway and value.external:
+        trial.refuse(
+            Conflict,
+            want,
+            "gateway-external",
+            "a gateway needs our agent, and this host is external",
+            "Leave gateway out, or name a host with an agent.",
+            "spec.gateway",
+        )
+    return value.external if value.border else not (value.gateway and value.external)

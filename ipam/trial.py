@@ -69,9 +69,21 @@ class Trial:
         )
         return False
 
-    def allocate(self, wanted: Wanted, pool: Pool, what: str, path: str) -> int | None:
-        """The lowest free number of the pool, claimed; None (and a fault) if there is none."""
+    def allocate(
+        self,
+        wanted: Wanted,
+        pool: Pool,
+        what: str,
+        path: str,
+        skip: Callable[[int], int | None] = lambda _number: None,
+    ) -> int | None:
+        """The lowest free number of the pool, claimed; None (and a fault) if there is none.
+
+        `skip` gives the last number of the stretch that may not be handed out and that a number lies in.
+        """
         value = self.draft.next_free(pool)
+        while value is not None and (end := skip(value)) is not None:
+            value = self.draft.next_free(pool, end + 1)
         if value is None:
             used, size = self.draft.used(pool), capacity(pool)
             self.refuse(

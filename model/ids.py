@@ -33,6 +33,10 @@ TENANT_KEYS: Final = range(1, 1 << 16)
 NETWORK_KEYS: Final = range(1, 1 << 16)
 PORT_KEYS: Final = range(1, 1 << 24)
 VNIS: Final = range(1, 1 << 24)
+PROBE_VNI: Final = Vni(16777214)
+"""Of the path probes between hosts: no network, tenant, peering or external network ever has it."""
+RATES: Final = range(64, 400_000_001)
+"""Limits of a port in kbit/s: below, not even a few full packets a second would pass; above is no port."""
 DECLARED_CLASSES: Final = range(2, 1 << 8)
 
 OWNER: Final = "ringfence"

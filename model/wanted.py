@@ -11,10 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from model.addresses import Address, Prefix
 from model.errors import Fault
 from model.ids import HostName, Mac, Vni
+from model.intent import Pair
+
+UNMARKED: Final = -1
+"""A DSCP that is written as `none`: packets keep theirs."""
 
 Labels = tuple[tuple[str, str], ...]
 """Sorted (key, value) pairs."""
@@ -62,7 +67,10 @@ class WantedTenant:
 
 @dataclass(frozen=True, slots=True)
 class WantedNetwork:
-    """A network of `tenant` (by name). `subnets` in the order written."""
+    """A network of `tenant` (by name). `subnets` in the order written. `gateways` are only checked.
+
+    `dscp`: 0..63 or UNMARKED.
+    """
 
     tenant: str
     name: str
@@ -73,13 +81,16 @@ class WantedNetwork:
     labels: Labels | None = None
     where: Where = Where()
     routed: bool | None = None
+    dscp: int | None = None
+    gateways: tuple[Address, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WantedPort:
     """A port of `tenant` on its `network` (both by name). `addresses` in the order written.
 
-    `addresses` None = allocate one of each family that the network has; () = none at all.
+    `addresses` None = allocate one of each family that the network has; () = none at all. `rate_out`,
+    `rate_in`: kbit/s, 0 = no limit. `allowed` in the order written.
     """
 
     tenant: str
@@ -90,6 +101,10 @@ class WantedPort:
     hosts: tuple[HostName, ...] | None = None
     labels: Labels | None = None
     where: Where = Where()
+    allowed: tuple[Pair, ...] | None = None
+    rate_out: int | None = None
+    rate_in: int | None = None
+    enabled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,8 @@ class WantedHypervisor:
     external: bool | None = None
     labels: Labels | None = None
     where: Where = Where()
+    border: bool | None = None
+    gateway: bool | None = None
 
 
 Wanted = WantedTenant | WantedNetwork | WantedPort | WantedEgressClass | WantedHypervisor

@@ -21,6 +21,7 @@ from controller.store.records import (
     TenantRecord,
 )
 from model.addresses import format_mac
+from model.intent import Pair
 from model.report import PortReport, Report
 from model.wanted import Kind, Labels
 
@@ -86,27 +87,39 @@ def _document(
 
 def _network(record: NetworkRecord, contents: Contents) -> Document:
     value = record.value
-    spec = {
+    spec: Document = {
         "subnets": [str(s) for s in value.subnets],
         "vni": value.vni,
         "mtu": value.mtu,
         "replicate": value.replicate,
         "routed": value.routed,
     }
+    if value.dscp is not None:
+        spec["dscp"] = value.dscp
     status = {"key": value.key, "ports": len(contents.members.get((record.tenant, value.name), ()))}
     return _document(Kind.NETWORK, value.name, record.tenant, value.uid, record.labels, spec, status)
 
 
 def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str], PortReport]) -> Document:
     value = record.value
-    spec = {
+    spec: Document = {
         "network": record.network,
         "mac": format_mac(value.mac),
         "addresses": [str(a) for a in value.addresses],
         "hosts": list(value.hosts),
     }
+    if value.allowed:
+        spec["allowedAddresses"] = [_pair(pair) for pair in value.allowed]
+    rates = (("rateOut", value.rate_out), ("rateIn", value.rate_in))
+    spec |= {name: rate for name, rate in rates if rate}
+    if not value.enabled:
+        spec["enabled"] = False
     status: Document = {"key": value.key} | _location(record, contents, states)
     return _document(Kind.PORT, value.name, record.tenant, value.uid, record.labels, spec, status)
+
+
+def _pair(pair: Pair) -> Document:
+    return {"prefix": str(pair.prefix)} | ({} if pair.mac is None else {"mac": format_mac(pair.mac)})
 
 
 def _location(
@@ -133,10 +146,11 @@ def _location(
 
 def _hypervisor(record: HypervisorRecord, contents: Contents) -> Document:
     value = record.value
-    spec = {
+    spec: Document = {
         "vtep": str(value.vtep),
         "routerId": str(IPv4Address(value.router_id)),
         "external": value.external,
     }
+    spec |= {name: True for name, duty in (("border", value.border), ("gateway", value.gateway)) if duty}
     status: Document = {"ports": len(contents.uses.get(value.name, ())), "frozen": value.frozen}
     return _document(Kind.HYPERVISOR, value.name, None, "", record.labels, spec, status)

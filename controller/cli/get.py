@@ -77,7 +77,7 @@ def _port(item: Value) -> list[str]:
         spec["mac"],
         _words(spec["addresses"]),
         status["host"] or "-",
-        status["state"],
+        status["state"] if spec.get("enabled", True) else f"{status['state']}, disabled",
         metadata["uid"],
     ]
 
@@ -96,7 +96,8 @@ def _class(item: Value) -> list[str]:
 def _hypervisor(item: Value) -> list[str]:
     spec, status = item["spec"], item["status"]
     kind = "external" if spec["external"] else "frozen" if status["frozen"] else "agent"
-    return [item["metadata"]["name"], spec["vtep"], spec["routerId"], kind, str(status["ports"])]
+    duties = "".join(f", {duty}" for duty in ("border", "gateway") if spec.get(duty))
+    return [item["metadata"]["name"], spec["vtep"], spec["routerId"], kind + duties, str(status["ports"])]
 
 
 def _labels(item: Value) -> str:

@@ -17,23 +17,10 @@ from controller.manifest.suggest import nearest, remedy
 from controller.manifest.text import Document
 from controller.manifest.tree import Entry, Listing, Node, Scalar, Sort, Table, lines, name_sort, show
 from model.errors import Fault
-from model.wanted import (
-    Kind,
-    Reference,
-    Wanted,
-    WantedEgressClass,
-    WantedHypervisor,
-    WantedNetwork,
-    WantedPort,
-    WantedTenant,
-    Where,
-    title,
-)
+from model.wanted import Kind, Reference, Where, title
 
 MAX_FAULTS: Final = 2_000
 """Mistakes that are looked for in one request."""
-MAX_ITEMS: Final = 4096
-"""Longest list of one field."""
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _READ_ONLY: Final = ("metadata.uid", "metadata.generation")
 """Written by `get -o yaml`, ignored here, so that its output can be applied again (as is `status`)."""
@@ -237,7 +224,7 @@ def _field(
     before = len(reading.faults)
     if rule.shape is Shape.LABELS:
         values[path] = _labels(reading, path, entry.value)
-    elif rule.shape is Shape.MANY:
+    elif rule.shape in {Shape.MANY, Shape.RECORDS}:
         values[path] = _many(reading, rule, entry.value)
     else:
         value = _one(reading, rule, path, entry.value)
@@ -272,28 +259,53 @@ def _many(reading: _Reading, rule: FieldRule, node: Node) -> tuple[Any, ...]:
             f"Write {rule.name}: {rule.example}.",
         )
         return ()
-    if len(node.items) > MAX_ITEMS:
-        reading.fault(rule.path, "too-large", f"{len(node.items)} items", f"Use at most {MAX_ITEMS}.")
+    if len(node.items) > rule.most:
+        reading.fault(rule.path, "too-large", f"{len(node.items)} items", f"Use at most {rule.most}.")
         return ()
     if not node.items and rule.presence is Presence.REQUIRED:
         reading.fault(rule.path, "missing-field", "it is empty", f"Write {rule.name}: {rule.example}.")
     found: dict[Any, int] = {}
     for index, item in enumerate(node.items):
         path = f"{rule.path}[{index}]"
-        value = _one(reading, rule, path, item)
+        one = _record if rule.shape is Shape.RECORDS else _one
+        value = one(reading, rule, path, item)
         if value is None:
             continue
         if value in found:
+            shown = "this" if isinstance(value, tuple) else value
             reading.fault(
                 path,
                 "duplicate-item",
-                f"{value} stands twice, first as item {found[value]}",
+                f"{shown} stands twice, first as item {found[value]}",
                 "Keep one of them.",
             )
         else:
             found[value] = index
     reading.positions[rule.path] = tuple(found.values())
     return tuple(found)
+
+
+def _record(reading: _Reading, rule: FieldRule, path: str, node: Node) -> tuple[Any, ...] | None:
+    """The values of one mapping in the order of the rule's parts, None for those left out; None if broken."""
+    if not isinstance(node, Table):
+        reading.fault(
+            path, "wrong-type", f"it is {name_sort(node)}, wanted a mapping", f"Write {rule.example}."
+        )
+        return None
+    before = len(reading.faults)
+    entries = _entries(reading, path, node)
+    _unknown(reading, path, entries, [part.name for part in rule.parts])
+    values = []
+    for part in rule.parts:
+        entry = entries.get(part.name)
+        if entry is not None:
+            values.append(_one(reading, part, f"{path}.{part.name}", entry.value))
+            continue
+        values.append(None)
+        if part.presence is Presence.REQUIRED:
+            advice = f"Add {part.name}: {part.example}."
+            reading.fault(path, "missing-field", f"it has no {part.name}", advice, node.line)
+    return None if len(reading.faults) > before else tuple(values)
 
 
 def _labels(reading: _Reading, path: str, node: Node) -> tuple[tuple[str, str], ...]:
@@ -318,49 +330,3 @@ def _labels(reading: _Reading, path: str, node: Node) -> tuple[tuple[str, str], 
 def _safe(key: str) -> str:
     """A foreign key, fit for a path that is printed."""
     return show(key)[1:-1]
-
-
-def salvage(draft: Draft, number: int) -> Wanted | None:
-    """The wanted object, as far as it can be made; None if what it is about is unreadable.
-
-    A name that breaks its rule is replaced by one that nobody else has (`number`): never to be written.
-    """
-    get = draft.get
-    name: Any = get("metadata.name") or f"unreadable-{number}"
-    labels, where = get("metadata.labels"), draft.where
-    tenant = get("metadata.tenant")
-    match draft.kind:
-        case Kind.TENANT:
-            return WantedTenant(name, labels, where, get("spec.l3vni"))
-        case Kind.NETWORK if tenant:
-            subnets = get("spec.subnets")
-            return WantedNetwork(
-                tenant,
-                name,
-                subnets,
-                get("spec.vni"),
-                get("spec.mtu"),
-                get("spec.replicate"),
-                labels,
-                where,
-                get("spec.routed"),
-            )
-        case Kind.PORT if tenant and get("spec.network"):
-            return WantedPort(
-                tenant,
-                name,
-                get("spec.network"),
-                get("spec.mac"),
-                get("spec.addresses"),
-                get("spec.hosts"),
-                labels,
-                where,
-            )
-        case Kind.EGRESS_CLASS:
-            return WantedEgressClass(name, get("spec.prefixes") or (), get("spec.effective"), labels, where)
-        case Kind.HYPERVISOR if get("spec.vtep"):
-            return WantedHypervisor(
-                name, get("spec.vtep"), get("spec.routerId"), get("spec.external"), labels, where
-            )
-        case _:
-            return None

@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controller.manifest.draft import MAX_FAULTS, Draft, draft, salvage
+from controller.manifest.draft import MAX_FAULTS, Draft, draft
 from controller.manifest.rules import check
+from controller.manifest.salvage import salvage
+from controller.manifest.schema import KINDS
 from controller.manifest.text import Document, read
 from controller.manifest.tree import TooMuch, grow
 from model.errors import Fault
 from model.wanted import Kind, Reference, Wanted, refer, title
 
 MAX_DOCUMENTS: Final = 100_000
+_TENANTED: Final = frozenset(rule.kind for rule in KINDS if rule.is_tenanted)
 REQUEST: Final = "<request>"
 """Source of objects that came as JSON values, without a file."""
 
@@ -108,7 +111,7 @@ def _collect(drafts: list[Draft], faults: list[Fault]) -> Manifest:
 
 def _reference(each: Draft) -> Reference | None:
     name, tenant = each.get("metadata.name"), each.get("metadata.tenant")
-    if name is None or (tenant is None and each.kind in {Kind.NETWORK, Kind.PORT}):
+    if name is None or (tenant is None and each.kind in _TENANTED):
         return None
     return Reference(each.kind, name, tenant, each.where)
 

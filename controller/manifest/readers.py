@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from controller.manifest.tree import Scalar, Sort, show
 from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_mac, is_unicast, parse_mac
-from model.ids import VNIS, HostName, Mac, Vni
+from model.ids import PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
+from model.wanted import UNMARKED
 
 MTUS: Final = range(576, 9217)
 """576: what every IPv4 host must take (RFC 791); 9216: the jumbo frames of today's switches."""
@@ -23,6 +25,10 @@ _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _LABEL_PREFIX: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/", re.ASCII)
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LONGEST_NUMBER: Final = 20
+_DSCPS: Final = range(64)
+_RATE: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kKmMgG])(?:bit/s)?", re.ASCII)
+_UNITS: Final = {"k": 1, "m": 1_000, "g": 1_000_000}
+"""kbit/s in each: powers of 1,000, as network people count."""
 
 
 class Misfit(ValueError):
@@ -107,6 +113,17 @@ def read_prefix(node: Scalar) -> Prefix:
     return _prefix(_text(node))
 
 
+def read_unicast(node: Scalar) -> Prefix:
+    """A prefix of unicast addresses, without bits behind its length; a bare address is one host."""
+    prefix = _prefix(_text(node))
+    ends = (prefix.network_address, prefix.broadcast_address)
+    if prefix.prefixlen and any(e.is_multicast or e.is_loopback or e.is_link_local for e in ends):
+        raise Misfit("address-reserved", f"{prefix} is not of hosts", "Give a prefix of unicast addresses.")
+    if prefix.prefixlen and prefix.network_address.is_unspecified:
+        raise Misfit("address-reserved", f"{prefix} begins with no address of a host", "Give its parts.")
+    return prefix
+
+
 def read_address(node: Scalar) -> Address:
     """An address of a workload, without a prefix length."""
     text = _text(node)
@@ -162,7 +179,10 @@ def read_mac(node: Scalar) -> Mac:
 
 def read_vni(node: Scalar) -> Vni:
     """24 bits, not zero (RFC 7348 section 5)."""
-    return Vni(_within(node, VNIS, "a VNI", "Leave it out to get a free one."))
+    vni = _within(node, VNIS, "a VNI", "Leave it out to get a free one.")
+    if vni == PROBE_VNI:
+        raise Misfit("vni-reserved", f"{vni} is that of the path probes", "Leave it out to get a free one.")
+    return Vni(vni)
 
 
 def read_mtu(node: Scalar) -> int:
@@ -170,6 +190,27 @@ def read_mtu(node: Scalar) -> int:
     return _within(
         node, MTUS, "an MTU", "The underlay's MTU less 50 (IPv4) or 70 (IPv6) bytes of VXLAN fits."
     )
+
+
+def read_dscp(node: Scalar) -> int:
+    """0 to 63 (RFC 2474 section 3), or `none`."""
+    if _is_none(node):
+        return UNMARKED
+    return _within(node, _DSCPS, "a DSCP", "Write none, and packets keep theirs.")
+
+
+def read_rate(node: Scalar) -> int:
+    """kbit/s as a whole number, or text with a unit of bit/s: `800k`, `100M`, `2.5G`; or `none`."""
+    if _is_none(node):
+        return 0
+    advice = f"Write {RATES[0]} to {RATES[-1]} (kbit/s), 100M, 1G, or none for no limit."
+    rate = _RATE.fullmatch(node.text) if node.sort is Sort.TEXT else None
+    if rate is None:
+        return _within(node, RATES, "a rate in kbit/s", advice)
+    kbits = Fraction(rate[1]) * _UNITS[rate[2].lower()]
+    if kbits.denominator != 1 or int(kbits) not in RATES:
+        raise Misfit("range", f"{node.text} is out of range for a rate", advice)
+    return int(kbits)
 
 
 def read_flag(node: Scalar) -> bool:
@@ -194,6 +235,10 @@ def read_moment(node: Scalar) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise Misfit("time-syntax", f"{show(text)} is out of range", "Write a year of our age.") from error
+
+
+def _is_none(node: Scalar) -> bool:
+    return node.sort is Sort.TEXT and node.text == "none"
 
 
 def _text(node: Scalar) -> str:

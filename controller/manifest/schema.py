@@ -23,16 +23,20 @@ class Presence(Enum):
 
 
 class Shape(Enum):
-    """ONE scalar, MANY scalars in a list, or a mapping of LABELS."""
+    """ONE scalar, MANY scalars in a list, a mapping of LABELS, or RECORDS: mappings of `parts` in a list."""
 
     ONE = "one"
     MANY = "many"
     LABELS = "labels"
+    RECORDS = "records"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """A field at `section.name`. `example` is YAML; `meaning` is for people."""
+    """A field at `section.name`. `example` is YAML; `meaning` is for people. `most`: longest list.
+
+    `parts`: the fields of each record; `read` is that of the first.
+    """
 
     section: str
     name: str
@@ -41,6 +45,8 @@ class FieldRule:
     example: str
     presence: Presence = Presence.OPTIONAL
     shape: Shape = Shape.ONE
+    most: int = 4096
+    parts: tuple[FieldRule, ...] = ()
 
     @property
     def path(self) -> str:
@@ -96,8 +102,8 @@ TENANT: Final = KindRule(
             "spec",
             "l3vni",
             readers.read_vni,
-            "VXLAN network identifier of its routed traffic, 1 to 16777215, no network's; given a free one if"
-            " left out. Can't be changed.",
+            "VXLAN network identifier of its routed traffic, 1 to 16777215 but 16777214, no network's; given"
+            " a free one if left out. Can't be changed.",
             "6001",
         ),
     ),
@@ -123,7 +129,8 @@ NETWORK: Final = KindRule(
             "spec",
             "vni",
             readers.read_vni,
-            "VXLAN network identifier, 1 to 16777215; given a free one if left out. Can't be changed.",
+            "VXLAN network identifier, 1 to 16777215 but 16777214; given a free one if left out."
+            " Can't be changed.",
             "5001",
         ),
         FieldRule(
@@ -142,6 +149,21 @@ NETWORK: Final = KindRule(
             readers.read_flag,
             "The gateway answers and routes to the tenant's other routed networks (default true).",
             "true",
+        ),
+        FieldRule(
+            "spec",
+            "gateways",
+            readers.read_address,
+            "Only checked: the gateway of a subnet is its first address, always.",
+            "[10.0.0.1]",
+            shape=Shape.MANY,
+        ),
+        FieldRule(
+            "spec",
+            "dscp",
+            readers.read_dscp,
+            "What all packets of its ports are marked with (default none: they keep theirs).",
+            "46",
         ),
     ),
 )
@@ -194,6 +216,21 @@ HYPERVISOR: Final = KindRule(
             "true: no agent of ours runs there (FRR, SONiC); manifests say its ports (default false).",
             "false",
         ),
+        FieldRule(
+            "spec",
+            "border",
+            readers.read_flag,
+            "It leads out of the cluster: what it announces is believed. Needs `external: true` (default"
+            " false).",
+            "false",
+        ),
+        FieldRule(
+            "spec",
+            "gateway",
+            readers.read_flag,
+            "It may translate for tenants with `egress: snat`. Not for external hosts (default false).",
+            "false",
+        ),
     ),
 )
 PORT: Final = KindRule(
@@ -231,6 +268,33 @@ PORT: Final = KindRule(
             "Hypervisors that may bind it; none by default.",
             "[hv1, hv2]",
             shape=Shape.MANY,
+        ),
+        FieldRule(
+            "spec",
+            "allowedAddresses",
+            readers.read_unicast,
+            "What it may use besides its own (VRRP, containers in a VM): a prefix, and the MAC if it is"
+            " not the port's own. Never the gateway or another port's own address.",
+            '[{prefix: 10.0.0.100/32, mac: "00:00:5e:00:01:0a"}]',
+            shape=Shape.RECORDS,
+            most=64,
+            parts=(
+                FieldRule("pair", "prefix", readers.read_unicast, "", "10.0.0.100/32", Presence.REQUIRED),
+                FieldRule("pair", "mac", readers.read_mac, "", '"00:00:5e:00:01:0a"'),
+            ),
+        ),
+        FieldRule(
+            "spec",
+            "rateOut",
+            readers.read_rate,
+            "Most that the workload may send, 64 kbit/s to 400 Gbit/s (default none).",
+            "100M",
+        ),
+        FieldRule(
+            "spec", "rateIn", readers.read_rate, "Most that it is sent, likewise (default none).", "1G"
+        ),
+        FieldRule(
+            "spec", "enabled", readers.read_flag, "false: the port passes nothing (default true).", "true"
         ),
     ),
 )

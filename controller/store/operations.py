@@ -169,8 +169,12 @@ def _needs_calm(step: Step) -> bool:
     match step.verb:
         case Verb.UNCHANGED:
             return False
+        case Verb.CREATE if isinstance(step.after, PortRecord):
+            return bool(step.after.value.allowed)
         case Verb.CREATE:
             return isinstance(step.after, ClassRecord)
+        case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
+            return step.before.value.allowed != step.after.value.allowed
         case Verb.CHANGE | Verb.DELETE:
             return isinstance(step.before, ClassRecord | HypervisorRecord | NetworkRecord)
 

@@ -13,9 +13,10 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
 from ipam.pools import Pool, PoolKind, parse_range, render_range
-from model.addresses import Address, Prefix, format_mac, parse_mac
+from model.addresses import Address, format_mac, parse_mac
 from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Pair, Port, Tenant
+from model.order import address_rank, pair_rank, prefix_rank
 from model.wanted import Labels
 
 Row = Mapping[str, Any]
@@ -83,6 +84,8 @@ def hypervisor(row: Row) -> Hypervisor:
         external=bool(row["external"]),
         frozen=bool(row["frozen"]),
         confirm=str(row["confirm"]),
+        border=bool(optional(row["border"])),
+        gateway=bool(optional(row["gateway"])),
     )
 
 
@@ -99,10 +102,11 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         name=str(row["name"]),
         key=NetworkKey(int(row["key"])),
         vni=Vni(int(row["vni"])),
-        subnets=tuple(sorted((ip_network(s) for s in texts(row["subnets"])), key=_rank)),
+        subnets=tuple(sorted((ip_network(s) for s in texts(row["subnets"])), key=prefix_rank)),
         mtu=int(row["mtu"]),
         replicate=bool(row["replicate"]),
         routed=optional(row["routed"]) is not False,
+        dscp=optional(row["dscp"]),
     )
 
 
@@ -116,13 +120,17 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         mac=parse_mac(str(row["mac"])),
         addresses=_addresses(row["addresses"]),
         hosts=tuple(HostName(h) for h in sorted(texts(row["hosts"]))),
+        allowed=tuple(sorted((_pair(p) for p in texts(row["allowed"])), key=pair_rank)),
+        rate_out=int(optional(row["rate_out"]) or 0),
+        rate_in=int(optional(row["rate_in"]) or 0),
+        enabled=optional(row["enabled"]) is not False,
     )
 
 
 def egress_class(uid: Uid, row: Row) -> EgressClass:
     """Table Egress_Class; prefixes longest first."""
     prefixes = sorted(
-        (ip_network(p) for p in texts(row["prefixes"])), key=lambda p: (-p.prefixlen, *_rank(p))
+        (ip_network(p) for p in texts(row["prefixes"])), key=lambda p: (-p.prefixlen, *prefix_rank(p))
     )
     return EgressClass(uid, str(row["name"]), ClassId(int(row["id"])), tuple(prefixes))
 
@@ -162,6 +170,8 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "external": value.external,
         "frozen": value.frozen,
         "confirm": value.confirm,
+        "border": value.border or _ABSENT,
+        "gateway": value.gateway or _ABSENT,
         "labels": _map(tags),
     }
 
@@ -184,6 +194,7 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         "replicate": value.replicate,
         # Absent = true, as rows of before 1.2.0 have it: one value has one form, which `wait`s compare.
         "routed": _ABSENT if value.routed else False,
+        "dscp": _ABSENT if value.dscp is None else value.dscp,
         "labels": _map(tags),
     }
 
@@ -198,6 +209,10 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
         "mac": format_mac(value.mac),
         "addresses": text_set(str(a) for a in value.addresses),
         "hosts": text_set(value.hosts),
+        "allowed": text_set(_pair_text(p) for p in value.allowed),
+        "rate_out": value.rate_out or _ABSENT,
+        "rate_in": value.rate_in or _ABSENT,
+        "enabled": _ABSENT if value.enabled else False,
         "labels": _map(tags),
     }
 
@@ -215,11 +230,17 @@ def class_columns(value: EgressClass, version: int, since: datetime | None, tags
 
 
 def _addresses(value: Any) -> tuple[Address, ...]:
-    return tuple(sorted((ip_address(a) for a in texts(value)), key=lambda a: (a.version, int(a))))
+    return tuple(sorted((ip_address(a) for a in texts(value)), key=address_rank))
 
 
-def _rank(prefix: Prefix) -> tuple[int, int, int]:
-    return (prefix.version, int(prefix.network_address), prefix.prefixlen)
+def _pair(text: str) -> Pair:
+    """`10.0.0.9/32`, or with its MAC behind a space."""
+    prefix, _, mac = text.partition(" ")
+    return Pair(ip_network(prefix), parse_mac(mac) if mac else None)
+
+
+def _pair_text(pair: Pair) -> str:
+    return str(pair.prefix) if pair.mac is None else f"{pair.prefix} {format_mac(pair.mac)}"
 
 
 def _map(pairs: Labels) -> list[Any]:

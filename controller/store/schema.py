@@ -14,11 +14,13 @@ import json
 from typing import Any, Final
 
 from controller.store.records import DATABASE, REPORTS
-from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, TENANT_KEYS, VNIS
+from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 
-VERSION: Final = "1.2.0"
+VERSION: Final = "1.3.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
-1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim."""
+1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
+1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled; Hypervisor.border, .gateway (all optional:
+absent = none, and enabled)."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question."""
 
@@ -62,6 +64,8 @@ _TABLES: Final[dict[str, Any]] = {
             "vtep": _TEXT,
             "router_id": _TEXT,
             "external": _FLAG,
+            "border": _MAYBE,
+            "gateway": _MAYBE,
             "frozen": _FLAG,
             "confirm": _TEXT,
             "labels": _LABELS,
@@ -86,6 +90,7 @@ _TABLES: Final[dict[str, Any]] = {
             "mtu": _WHOLE,
             "replicate": _FLAG,
             "routed": _MAYBE,
+            "dscp": _optional(range(64)),
             "labels": _LABELS,
         },
         ["tenant", "name"],
@@ -114,6 +119,10 @@ _TABLES: Final[dict[str, Any]] = {
             "mac": _TEXT,
             "addresses": _TEXTS,
             "hosts": _TEXTS,
+            "allowed": _TEXTS,
+            "rate_out": _optional(RATES),
+            "rate_in": _optional(RATES),
+            "enabled": _MAYBE,
             "labels": _LABELS,
         },
         ["tenant", "name"],

@@ -245,3 +245,18 @@ def test_overlaps_are_refused_within_a_tenant_only() -> None:
         ("Network a/two", "subnet-overlap"),
         ("Network a/four", "subnet-overlap"),
     ]
+
+
+def test_rates_marks_and_pairs_arrive_typed() -> None:
+    made = [
+        wanted("Port", "{name: p, tenant: t}", f"{{network: n, rateOut: {text}}}").rate_out
+        for text in ("64", "800k", "100M", "2.5G", "1Gbit/s", "none", "'1g'", "400G")
+    ]
+    assert made == [64, 800, 100_000, 2_500_000, 1_000_000, 0, 1_000_000, 400_000_000]
+    for text in ("0", "63", "10k", "401G", "0.0001M", "-5", "1T", "'5'", "1e3"):
+        (mistake,) = one("Port", "{name: p, tenant: t}", f"{{network: n, rateIn: {text}}}").faults
+        assert mistake.rule in {"range", "wrong-type"}, text
+    assert wanted("Network", "{name: n, tenant: t}", "{dscp: none}").dscp == -1
+    pairs = "[{prefix: 10.0.0.9, mac: '00:00:5e:00:01:0a'}, {prefix: 'fd00::/64'}]"
+    made = wanted("Port", "{name: p, tenant: t}", f"{{network: n, allowedAddresses: {pairs}}}").allowed
+    assert [(str(p.prefix), p.mac) for p in made] == [("10.0.0.9/32", 0x00005E00010A), ("fd00::/64", None)]

@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
+from controller.store.identity import row_uid
 from controller.store.schema import VERSION, columns, intent_schema, parse_version
 from controller.store.server import Server
 from controller.store.wire import Connection
 from controller.store.writer import Store
+from model.addresses import parse_mac
 from model.errors import Invalid, RingfenceError, Unavailable
-from model.ids import Vni
-from model.wanted import WantedNetwork, WantedTenant
+from model.ids import HostName, Vni
+from model.intent import Pair
+from model.wanted import WantedHypervisor, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import OLD, apply, base, poll, port, serving
 
 
@@ -186,6 +190,64 @@ def test_a_database_of_version_1_1_0_is_upgraded_and_its_tenants_get_an_l3vni(di
         assert store.contents().networks["acme", "prod"].value.routed
         assert store.contents() == replace(store.read_all(), taken=store.contents().taken)
         assert store.contents().tenants["umbra"].value.l3vni == 77
+    finally:
+        store.close()
+        server.stop()
+    assert tool("db-version", str(file)) == VERSION
+
+
+def test_a_database_of_version_1_2_0_is_upgraded_and_takes_the_new_fields(directory: Path) -> None:
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(OLD.with_name("ringfence-1.2.0.ovsschema")))
+    tenant, network = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+    parents = {"tenant": ["uuid", tenant], "network": ["uuid", network]}
+    port = {"name": "a", "key": 10, "mac": "02:00:00:00:00:01", "addresses": "10.0.0.2", "hosts": "h1"}
+    home = {"name": "prod", "tenant": ["uuid", tenant], "key": 8, "vni": 9, "subnets": "10.0.0.0/24"}
+    host = {"name": "h1", "vtep": "192.0.2.1", "router_id": "192.0.2.1"}
+    vnis = {"name": "vni", "kind": "vni", "first": "16777213", "last": "16777215"}
+    keys = ("network-key", "port-key", "tenant-key")
+    pools = [{"name": n, "kind": "key", "first": "1", "last": "99"} for n in keys]
+    operations = [
+        {"op": "insert", "table": "Cluster", "row": {"generation": 41, "asn": 65001}},
+        *({"op": "insert", "table": "Pool", "row": row} for row in (vnis, *pools)),
+        {"op": "insert", "table": "Hypervisor", "uuid": row_uid("Hypervisor", "h1"), "row": host},
+        {"op": "insert", "table": "Tenant", "uuid": tenant, "row": {"name": "acme", "key": 7, "l3vni": 70}},
+        {"op": "insert", "table": "Network", "uuid": network, "row": home | {"mtu": 1450}},
+        {"op": "insert", "table": "Port", "row": port | parents},
+    ]
+    answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", *operations])))
+    assert not [r for r in answer if "error" in r]
+    server = Server(directory / "db")
+    server.start()
+    store = Store(server.remote)
+    try:
+        before = store.contents()
+        old = before.ports["acme", "a"].value
+        assert (old.allowed, old.rate_out, old.rate_in, old.enabled) == ((), 0, 0, True)
+        assert before.networks["acme", "prod"].value.dscp is None
+        h1 = before.hypervisors[HostName("h1")].value
+        assert (h1.border, h1.gateway) == (False, False)
+        pair = Pair(ip_network("10.0.0.9/32"), parse_mac("00:00:5e:00:01:0a"))
+        apply(
+            store,
+            WantedNetwork("acme", "prod", dscp=46),
+            WantedPort("acme", "a", "prod", allowed=(pair,), rate_out=1000, rate_in=2000, enabled=False),
+            WantedHypervisor(HostName("h1"), ip_address("192.0.2.1"), gateway=True),
+            WantedTenant("b"),
+            WantedNetwork("b", "n"),
+        )
+        after = store.contents()
+        new = after.ports["acme", "a"].value
+        assert (new.allowed, new.rate_out, new.rate_in, new.enabled) == ((pair,), 1000, 2000, False)
+        assert after.networks["acme", "prod"].value.dscp == 46
+        assert after.hypervisors[HostName("h1")].value.gateway
+        # 16777214 is the probes', also in a pool of before it was.
+        assert [after.tenants["b"].value.l3vni, after.networks["b", "n"].value.vni] in (
+            [16777213, 16777215],
+            [16777215, 16777213],
+        )
+        assert after == replace(store.read_all(), taken=after.taken)
     finally:
         store.close()
         server.stop()

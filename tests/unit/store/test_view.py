@@ -31,6 +31,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "mtu": 1400 + variant,
                 "replicate": False,
                 "routed": ["set", []] if variant % 2 else False,
+                "dscp": 46 if variant % 2 else ["set", []],
             }
         case "Port":
             return {
@@ -41,6 +42,10 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "mac": f"02:00:00:00:00:0{index}" if variant < 3 else "broken",
                 "addresses": ["set", []],
                 "hosts": "h1" if variant % 2 else ["set", ["h2", "h3"]],
+                "allowed": f"10.0.0.{variant}/32 00:00:5e:00:01:0a" if variant % 2 else ["set", []],
+                "rate_out": 1000 if variant % 2 else ["set", []],
+                "rate_in": ["set", []],
+                "enabled": ["set", []] if variant % 2 else False,
             }
         case "Binding":
             return {

@@ -1,0 +1,93 @@
+"""Salvage: from a draft to the wanted object, as far as it can be made.
+
+Place: after `controller.manifest.draft`, before the planner. Must not judge: what is missing is None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.manifest.draft import Draft
+from model.intent import Pair
+from model.wanted import (
+    Kind,
+    Wanted,
+    WantedEgressClass,
+    WantedHypervisor,
+    WantedNetwork,
+    WantedPort,
+    WantedTenant,
+)
+
+
+def salvage(draft: Draft, number: int) -> Wanted | None:
+    """The wanted object, as far as it can be made; None if what it is about is unreadable.
+
+    A name that breaks its rule is replaced by one that nobody else has (`number`): never to be written.
+    """
+    name: str = draft.get("metadata.name") or f"unreadable-{number}"
+    tenant = draft.get("metadata.tenant")
+    match draft.kind:
+        case Kind.TENANT | Kind.EGRESS_CLASS | Kind.HYPERVISOR:
+            return _root(draft, name)
+        case _:
+            return None if tenant is None else _tenanted(draft, tenant, name)
+
+
+def _root(draft: Draft, name: Any) -> Wanted | None:
+    get, labels, where = draft.get, draft.get("metadata.labels"), draft.where
+    match draft.kind:
+        case Kind.TENANT:
+            return WantedTenant(name, labels, where, get("spec.l3vni"))
+        case Kind.EGRESS_CLASS:
+            return WantedEgressClass(name, get("spec.prefixes") or (), get("spec.effective"), labels, where)
+        case Kind.HYPERVISOR if get("spec.vtep"):
+            return WantedHypervisor(
+                name,
+                get("spec.vtep"),
+                get("spec.routerId"),
+                get("spec.external"),
+                labels,
+                where,
+                get("spec.border"),
+                get("spec.gateway"),
+            )
+        case _:
+            return None
+
+
+def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
+    get, labels, where = draft.get, draft.get("metadata.labels"), draft.where
+    match draft.kind:
+        case Kind.NETWORK:
+            return WantedNetwork(
+                tenant=tenant,
+                name=name,
+                subnets=get("spec.subnets"),
+                vni=get("spec.vni"),
+                mtu=get("spec.mtu"),
+                replicate=get("spec.replicate"),
+                labels=labels,
+                where=where,
+                routed=get("spec.routed"),
+                dscp=get("spec.dscp"),
+                gateways=get("spec.gateways"),
+            )
+        case Kind.PORT if get("spec.network"):
+            pairs = get("spec.allowedAddresses")
+            return WantedPort(
+                tenant=tenant,
+                name=name,
+                network=get("spec.network"),
+                mac=get("spec.mac"),
+                addresses=get("spec.addresses"),
+                hosts=get("spec.hosts"),
+                labels=labels,
+                where=where,
+                allowed=None if pairs is None else tuple(Pair(prefix, mac) for prefix, mac in pairs),
+                rate_out=get("spec.rateOut"),
+                rate_in=get("spec.rateIn"),
+                enabled=get("spec.enabled"),
+            )
+        case _:
+            return None
