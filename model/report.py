@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -175,6 +175,12 @@ class Report:
 def render(report: Report) -> str:
     """The JSON text of a report, keys sorted."""
     return json.dumps(report, default=_plain, sort_keys=True, separators=(",", ":"))
+
+
+def refresh(report: Report, head: Report) -> Report:
+    """`head` (which has no long lists, and is newer) with the long lists of `report`."""
+    evpn = replace(head.evpn, rejected=report.evpn.rejected, learned_routes=report.evpn.learned_routes)
+    return replace(head, evpn=evpn, receipts=report.receipts, ports=report.ports)
 
 
 def _plain(value: Any) -> Any:

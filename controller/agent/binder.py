@@ -75,6 +75,11 @@ def port_reports(snapshot: Snapshot, refusals: Mapping[PortKey, str]) -> tuple[P
     return tuple(_report(snapshot, uid, refusals) for uid in sorted(snapshot.interfaces))
 
 
+def port_report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> PortReport | None:
+    """The line of one interface; None if there is none with this iface-id."""
+    return _report(snapshot, uid, refusals) if uid in snapshot.interfaces else None
+
+
 def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> PortReport:
     interface = snapshot.interfaces[uid]
     key = snapshot.by_uid.get(uid)

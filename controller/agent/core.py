@@ -73,6 +73,8 @@ class Core:
     swept: bool = False
     refusals: Map[PortKey, str] = Map()
     asked: frozenset[PortKey] = frozenset()
+    fresh: frozenset[Change] = frozenset()
+    """What became effective, or is said differently of a port, since the loop last took note of it."""
     adopted: frozenset[PortKey] = frozenset()
     """Ports for which the switch has counters of an earlier life, and which do not live here yet."""
     announced: frozenset[PortKey] = frozenset()
@@ -198,31 +200,41 @@ def on_announced(core: Core, heard: Announced) -> Result:
 
 def on_answer(core: Core, port: PortKey, answer: Binding | str | None) -> Result:
     """The store answered: the binding after a claim, None after a release, or why a claim was refused."""
-    core = replace(core, asked=core.asked - {port})
-    if isinstance(answer, str):
-        return Result(replace(core, refusals=core.refusals.set(port, answer)))
-    if port in core.refusals:
-        core = replace(core, refusals=core.refusals.delete(port))
-    known = core.offered.bindings.get(port)
-    if answer is None:
-        answer = (
-            replace(known, active=False) if known is not None and known.host == core.offered.host else None
-        )
-    if answer is None or port not in core.offered.ports:
-        return _reconsider(Result(core), port)
-    step = state.upsert(core.offered, [(Part.BINDING, port, answer)])
+    return on_answers(core, ((port, answer),))
+
+
+def on_answers(core: Core, answers: Iterable[tuple[PortKey, Binding | str | None]]) -> Result:
+    """Several answers at once: claims of one moment share a commit here, too."""
+    said = tuple(answers)
+    ports = frozenset(port for port, _ in said)
+    refusals = core.refusals.mutate()
+    items: list[state.Item] = []
+    for port, answer in said:
+        if isinstance(answer, str):
+            refusals[port] = answer
+            continue
+        refusals.pop(port, None)
+        known = core.offered.bindings.get(port)
+        if answer is None and known is not None and known.host == core.offered.host:
+            answer = replace(known, active=False)
+        if answer is not None and port in core.offered.ports:
+            items.append((Part.BINDING, port, answer))
+    news = core.fresh | {Change(Part.BINDING, port) for port in ports}
+    core = replace(core, asked=core.asked - ports, refusals=refusals.finish(), fresh=news)
+    again = [port for port, answer in said if not isinstance(answer, str)]
+    step = state.upsert(core.offered, items)
     core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
-    return _reconsider(_release_hold(core), port)
+    return _reconsider(_release_hold(core) if items else Result(core), again)
 
 
-def _reconsider(answered: Result, port: PortKey) -> Result:
+def _reconsider(answered: Result, ports: Iterable[PortKey]) -> Result:
     """Claim what is due only now: while a claim is under way no other is made for its port, and the store's
     own word of it may have come before the answer, which then changes nothing.
     """
     if answered.core.stop is not None:
         return answered
     core, asked = _claim(
-        answered.core, binder.claims(answered.core.effective, (port,), answered.core.announced)
+        answered.core, binder.claims(answered.core.effective, ports, answered.core.announced)
     )
     return Result(core, (*answered.commands, *asked))
 
@@ -292,7 +304,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     alive = frozenset(k for k in core.adopted if not lives_here(new, k))
     moving = frozenset(k for k in core.announced if waits(new, k))
     core = replace(core, effective=new, table=table, program=program, routes=routes, adopted=alive)
-    core = replace(core, announced=moving)
+    core = replace(core, announced=moving, fresh=core.fresh | changes)
     orders: list[commands.Command] = []
     own, before = new.this(), old.this()
     if own is not None and (before is None or before.vtep != own.vtep):

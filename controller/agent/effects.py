@@ -6,7 +6,7 @@ decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,10 +16,10 @@ from controller.agent.commands import Sweep
 from controller.agent.expiry import Post
 from controller.agent.switching import Found
 from model.addresses import Address
-from model.change import Patch
+from model.change import Change, Patch
 from model.flow import Flow
 from model.ids import PortKey, Uid
-from model.report import Report
+from model.report import PortReport, Report
 from model.route import Route
 from model.snapshot import Snapshot
 from pipelines.compile import Program
@@ -39,7 +39,7 @@ class Switch(Protocol):
 class Meter(Protocol):
     """See `controller.agent.metering.Metering`."""
 
-    def notice(self, snapshot: Snapshot) -> None: ...
+    def notice(self, snapshot: Snapshot, changes: frozenset[Change] | None) -> None: ...
     def sight(self, snapshot: Snapshot) -> None: ...
     def read(self, snapshot: Snapshot) -> None: ...
     def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None: ...
@@ -61,7 +61,9 @@ class Keeper(Protocol):
 
     def bind(self, port: PortKey, uid: Uid) -> None: ...
     def unbind(self, port: PortKey, uid: Uid) -> None: ...
-    def report(self, report: Report) -> None: ...
+    def report(
+        self, head: Report, details: Report | None, ports: Mapping[Uid, PortReport | None]
+    ) -> None: ...
 
 
 class Prober(Protocol):

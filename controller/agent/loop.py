@@ -30,7 +30,8 @@ from controller.agent.events import (
     Stop,
 )
 from controller.agent.expiry import Expired, Expiry
-from controller.agent.pace import Due, Pace
+from controller.agent.pace import Due, Pace, Tally
+from controller.agent.speech import Speech
 from controller.agent.switching import Found
 from controller.store.view import Batch
 from model.errors import RingfenceError
@@ -76,30 +77,37 @@ class Loop:
         self._since_ms = wall()
         self._stopping = False
         self._expiry = Expiry(clock)
+        self._speech = Speech(effects.keeper, self._due, pace)
+        self._unmetered = Tally()
 
     def run(self) -> None:
         """Until a Stop event."""
         if self._effects.speaker is not None:
             self._effects.speaker.announce(self.core.routes.ordered())
-        self._effects.meter.notice(self.core.effective)  # where the ports sat in the last life
+        self._notice()  # where the ports sat in the last life
         while not self._stopping:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
         self._save()
 
     def _take(self, wait: float) -> None:
-        """Handle what is there; updates of peers are handed over together."""
+        """Handle what is there; updates of peers, and answers of the store, go together."""
         try:
             event = self._events.get(timeout=wait) if wait else self._events.get_nowait()
         except queue.Empty:
             return
         updates: list[client.Received] = []
+        answers: list[Answered] = []
         for left in reversed(range(1_000)):
             if isinstance(event, client.Received):
+                self._learn_of(answers)
                 updates.append(event)
+            elif isinstance(event, Answered):
+                self._hear(updates)
+                answers.append(event)
             else:
                 self._hear(updates)
-                updates = []
+                self._learn_of(answers)
                 self._handle(event)
             if not left:
                 break  # before another is taken: put back, it would come behind what is newer
@@ -108,11 +116,19 @@ class Loop:
             except queue.Empty:
                 break
         self._hear(updates)
+        self._learn_of(answers)
 
     def _hear(self, updates: list[client.Received]) -> None:
         if updates:
             self._become(core.on_updates(self.core, [(u.peer, u.update) for u in updates], self._clock()))
             self._unsaid = True  # `--wait` waits for routes, too
+            updates.clear()
+
+    def _learn_of(self, answers: list[Answered]) -> None:
+        if answers:
+            self._become(core.on_answers(self.core, [(a.port, a.answer) for a in answers]))
+            self._unsaid = True
+            answers.clear()
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -128,8 +144,6 @@ class Loop:
                 LOG.warning("switch lost host=%s reason=%s", self.core.effective.host, event.reason)
                 self._adoption_due = False
                 self._become(core.on_session_lost(self.core))
-            case Answered():
-                self._become(core.on_answer(self.core, event.port, event.answer))
             case Silent():
                 self._become(core.on_probe_failed(self.core, event.vtep))
             case Announced():
@@ -184,7 +198,9 @@ class Loop:
     def _become(self, result: Result) -> None:
         """The next state, then its commands in their order."""
         before = self.core
-        self.core = result.core
+        self.core = replace(result.core, fresh=frozenset())
+        self._unmetered.add(result.core.fresh)
+        self._speech.add(result.core.fresh)
         for command in result.commands:
             try:
                 self._carry_out(command, before)
@@ -284,6 +300,8 @@ class Loop:
             first = min(first, due.save)
         if self._unsaid:
             first = min(first, due.report)
+        if self._speech.unfinished:
+            first = min(first, due.details)
         return first
 
     def _periodic(self) -> None:
@@ -304,12 +322,13 @@ class Loop:
             self._due.audit = now + self._pace.audit
         if self._unsaved and now >= self._due.save:
             self._save()
-        if now >= self._due.heartbeat or (self._unsaid and now >= self._due.report):
+        more = self._speech.unfinished and now >= self._due.details
+        if now >= self._due.heartbeat or more or (self._unsaid and now >= self._due.report):
             self._say(now)
 
     def _count(self, now: float) -> None:
         """First of all, right after the events: a port that has left must not pass for one that is there."""
-        self._effects.meter.notice(self.core.effective)
+        self._notice()
         reading = now >= self._due.read
         if reading or now >= self._due.sight:
             self._due.sight = now + self._pace.sight
@@ -355,8 +374,6 @@ class Loop:
 
     def _say(self, now: float) -> None:
         self._unsaid = False
-        self._due.report = now + self._pace.report
-        self._due.heartbeat = now + self._pace.heartbeat
         alarms = (
             *self._effects.meter.alarms(),
             *self._effects.switch.alarms(),
@@ -376,4 +393,7 @@ class Loop:
             )
             self._stated = stated
             self._since_ms = self._wall()
-        self._effects.keeper.report(reporting.report(self.core, around, self._wall(), self._since_ms))
+        self._speech.say(self.core, around, now, self._wall(), self._since_ms)
+
+    def _notice(self) -> None:
+        self._effects.meter.notice(self.core.effective, self._unmetered.take())

@@ -17,6 +17,7 @@ from controller.agent.switching import Switching
 from controller.agent.upload import Uploader
 from controller.agent.vantage import Vantage
 from controller.southbound import unixctl
+from model.change import Change
 from model.ids import PortKey
 from model.snapshot import Snapshot
 from pipelines import cookies
@@ -66,16 +67,18 @@ class Metering:
         self._searched = False
         self._noticed: Snapshot | None = None
 
-    def notice(self, snapshot: Snapshot) -> None:
+    def notice(self, snapshot: Snapshot, changes: frozenset[Change] | None) -> None:
         """Who was pulled out is written to the journal at once: call it before the snapshot is saved, which
         is all that tells an agent's next life where the ports sat.
+
+        `changes`: all since the last call (None = look at everything).
         """
         if snapshot is self._noticed:
             return
         if self._noticed is None:
             self._vantage.recall(self._meter.state, snapshot)
         self._noticed = snapshot
-        self._vantage.look(snapshot)
+        self._vantage.look(snapshot, changes)
         if snapshot.switch is not None and not self._searched:
             self._vantage.search(self._meter.state, snapshot)
             self._searched = True
@@ -83,7 +86,7 @@ class Metering:
 
     def sight(self, snapshot: Snapshot) -> None:
         """Look at the interfaces' own counters. Call it often, and only when all events have been handled."""
-        self.notice(snapshot)
+        self.notice(snapshot, None)
         if snapshot.switch is not None:
             here = self._vantage.sight()
             self._journal_departures(snapshot)
@@ -99,7 +102,8 @@ class Metering:
         run = run_of(snapshot, self._boot_id)
         if run is None:
             return
-        self._vantage.look(snapshot)
+        if snapshot is not self._noticed:
+            self._vantage.look(snapshot)
         self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures))
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)

@@ -5,15 +5,16 @@ Place: pure; the loop hands the result to the keeper. Must not hold a secret: ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bgp import learn, show
-from controller.agent import binder
+from controller.agent import binder, expecting
 from controller.agent.core import Core
 from model.addresses import format_mac
-from model.ids import HostName, Mac, NetworkKey
+from model.ids import Mac, NetworkKey
 from model.report import (
     Drift,
     DriftReceipt,
@@ -50,8 +51,10 @@ class Circumstance:
     """Why the speaker is not attached; empty if it is, or if there is none."""
 
 
-def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Report:
-    """The report of now; `since_ms`: when the state was entered."""
+def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
+    """The report of now without what is long: interfaces, routes, receipts. `since_ms`: when the state was
+    entered; `missing`: see `expecting`.
+    """
     state, reason = judge(core, around)
     snapshot = core.effective
     return Report(
@@ -61,16 +64,37 @@ def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Re
         state=state,
         reason=reason,
         since_ms=since_ms,
-        ports=binder.port_reports(snapshot, core.refusals),
         flows=len(core.program.claims),
         drift=around.drift,
-        evpn=_evpn(core, around),
+        evpn=_evpn(core, around, missing),
         datapath=snapshot.switch.datapath if snapshot.switch else "",
         version=VERSION,
         stop=core.stop.token if core.stop is not None else "",
         confirm=core.confirmed,
-        receipts=around.receipts,
     )
+
+
+def details(core: Core, around: Circumstance, brief: Report) -> Report:
+    """`brief` with samples of the routes and with the receipts."""
+    snapshot = core.effective
+    learned = heapq.nsmallest(SAMPLE, snapshot.remotes)
+    floods = heapq.nsmallest(SAMPLE, snapshot.floods, key=lambda k: (k[0], str(k[1])))
+    evpn = replace(
+        brief.evpn,
+        rejected=tuple(_rejected(r) for r in learn.rejected(core.table)[:SAMPLE]),
+        learned_routes=(
+            *(_mac(core, *key) for key in learned),
+            *(LearnedReport("flood", _network(snapshot, n), str(vtep)) for n, vtep in floods),
+        ),
+    )
+    return replace(brief, evpn=evpn, receipts=around.receipts)
+
+
+def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Report:
+    """All that there is to say, from nothing."""
+    brief = head(core, around, stamp_ms, since_ms, expecting.missing(core.effective))
+    ports = binder.port_reports(core.effective, core.refusals)
+    return replace(details(core, around, brief), ports=ports)
 
 
 def judge(core: Core, around: Circumstance) -> tuple[State, str]:
@@ -96,78 +120,16 @@ def judge(core: Core, around: Circumstance) -> tuple[State, str]:
     return State.IN_SYNC, ""
 
 
-def _evpn(core: Core, around: Circumstance) -> EvpnReport:
+def _evpn(core: Core, around: Circumstance, missing: int) -> EvpnReport:
     snapshot = core.effective
-    refused = learn.rejected(core.table)
-    learned = sorted(snapshot.remotes)[:SAMPLE]
-    floods = sorted(snapshot.floods, key=lambda k: (k[0], str(k[1])))[:SAMPLE]
     names = {"up": "established", "down": "connect"}
     return EvpnReport(
         peers=tuple(PeerReport(p, names.get(s, s)) for p, s in sorted(around.peers.items())),
         originated=len(core.routes.routes),
         learned=len(snapshot.remotes) + len(snapshot.floods),
-        refused=len(refused),
-        missing=missing(snapshot),
-        rejected=tuple(_rejected(r) for r in refused[:SAMPLE]),
-        learned_routes=(
-            *(_mac(core, *key) for key in learned),
-            *(LearnedReport("flood", _network(snapshot, n), str(vtep)) for n, vtep in floods),
-        ),
+        refused=len(core.table.refused),
+        missing=missing,
     )
-
-
-def missing(snapshot: Snapshot) -> int:
-    """Routes that the store lets expect here, and that have not come.
-
-    In networks that live here, of a port that one of our agents has: its MAC with all its addresses, and its
-    host's RT-3. Of a port on an external host: its MAC alone, since such a host says addresses only once it
-    has learned them. In other routed networks of the same tenants: the addresses alone, with a router MAC.
-    """
-    local = {key for key in snapshot.by_network if _lives_in(snapshot, key)}
-    tenants = {snapshot.networks[key].tenant for key in local if key in snapshot.networks}
-    far = (k for k, n in snapshot.networks.items() if n.tenant in tenants and k not in local)
-    return sum(_missing_in(snapshot, key) for key in local) + sum(_missing_far(snapshot, key) for key in far)
-
-
-def _lives_in(snapshot: Snapshot, network: NetworkKey) -> bool:
-    return any(snapshot.bound_here(key) for key in snapshot.by_network[network])
-
-
-def _missing_far(snapshot: Snapshot, key: NetworkKey) -> int:
-    """Host routes (RFC 9135 section 5) to a network that has no port here."""
-    network = snapshot.networks[key]
-    tenant = snapshot.tenants.get(network.tenant)
-    if not network.routed or tenant is None or not tenant.l3vni:
-        return 0
-    count = 0
-    for port in snapshot.ports_of(key):
-        binding, remote = snapshot.bindings.get(port.key), snapshot.remotes.get((key, port.mac))
-        if binding is not None and binding.active and port.addresses:
-            reached = remote is not None and remote.router_mac is not None
-            count += not reached or not set(port.addresses) <= set(remote.addresses if remote else ())
-    return count
-
-
-def _missing_in(snapshot: Snapshot, network: NetworkKey) -> int:
-    ports = snapshot.ports_of(network)
-    count, places = 0, set()
-    for port in ports:
-        binding, remote = snapshot.bindings.get(port.key), snapshot.remotes.get((network, port.mac))
-        if binding is not None and binding.active:
-            if binding.host != snapshot.host:
-                places.add(binding.host)
-                count += remote is None or not set(port.addresses) <= set(remote.addresses)
-        elif _any_external(snapshot, port.hosts):
-            count += remote is None
-    for place in places:
-        host = snapshot.hypervisors.get(place)
-        count += host is not None and (network, host.vtep) not in snapshot.floods
-    return count
-
-
-def _any_external(snapshot: Snapshot, hosts: Iterable[HostName]) -> bool:
-    found = (snapshot.hypervisors.get(h) for h in hosts)
-    return any(h is not None and h.external for h in found)
 
 
 def _mac(core: Core, network: NetworkKey, mac: Mac) -> LearnedReport:

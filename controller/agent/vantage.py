@@ -13,12 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from accounting.bounds import LAG_MS, Departure, Wire
 from accounting.count import Standing, State
 from accounting.records import UNKNOWN
 from controller.southbound.netlink.counters import LinkCounters, Look
+from model.change import Change, Part
 from model.errors import Unavailable
 from model.ids import PortKey, Uid
 from model.snapshot import Snapshot
@@ -84,8 +85,35 @@ class Vantage:
         self.look(saved)
         self._remembered = frozenset(seat.port for seat in self._seats.values())
 
-    def look(self, snapshot: Snapshot) -> None:
-        """Take in what a snapshot shows. Who left, or sits elsewhere, was pulled out."""
+    def look(self, snapshot: Snapshot, changes: frozenset[Change] | None = None) -> None:
+        """Take in what a snapshot shows. Who left, or sits elsewhere, was pulled out.
+
+        `changes`: all since the last look, None = look at everything. They save time, and nothing else.
+        """
+        uids = None if changes is None else _touched(snapshot, changes)
+        if uids is None:
+            self._look_everywhere(snapshot)
+            return
+        for uid in uids:
+            now, before = self._seat(uid, snapshot), self._seats.get(uid)
+            if now == before:
+                continue
+            if before is not None:
+                heir = snapshot.ports.get(before.port)
+                del self._seats[uid]
+                if heir is None or heir.uid == uid:
+                    self.depart(before.port)
+            if now is not None:
+                self._seats[uid] = now
+                self._names[now.name] = now.port
+
+    def _seat(self, uid: Uid, snapshot: Snapshot) -> Seat | None:
+        interface, port = snapshot.interfaces.get(uid), self._port(uid, snapshot)
+        if interface is None or port is None:
+            return None
+        return Seat(port, interface.name, interface.ofport)
+
+    def _look_everywhere(self, snapshot: Snapshot) -> None:
         kept = {name: port for name, port in self._names.items() if port in snapshot.ports}
         seats = {
             uid: Seat(port, i.name, i.ofport)
@@ -206,3 +234,22 @@ class Vantage:
             for c in look.counts
             if c.name in self._names
         }
+
+
+def _touched(snapshot: Snapshot, changes: Iterable[Change]) -> tuple[Uid, ...] | None:
+    """The iface-ids whose seats may differ; None if that takes a look at everything: the switch began anew,
+    or the store has forgotten a port.
+    """
+    found: dict[Uid, None] = {}
+    for change in changes:
+        key: Any = change.key
+        if change.part is Part.SWITCH:
+            return None
+        if change.part is Part.INTERFACE:
+            found[key] = None
+        elif change.part is Part.PORT:
+            port = snapshot.ports.get(key)
+            if port is None:
+                return None
+            found[port.uid] = None
+    return tuple(sorted(found))

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from fastapi import FastAPI
@@ -22,7 +22,7 @@ from controller.api.listener import listen, server
 from controller.api.service import Build, Service
 from controller.api.settings import Settings
 from controller.api.usage import usage
-from controller.store.records import Contents, HostReport, Outcome
+from controller.store.records import Contents, HostReport, Outcome, PortRow
 from controller.store.writer import Store
 from ipam.steps import Plan
 from model.ids import HostName, Uid
@@ -56,11 +56,20 @@ class Cluster:
         self._ensure()
         return self._store.contents()
 
-    def reports(self) -> tuple[HostReport, ...]:
-        return self._store.reports()
+    def reports(self, hosts: Iterable[HostName] | None = None) -> tuple[HostReport, ...]:
+        return self._store.reports(hosts)
 
-    def report_versions(self) -> tuple[tuple[HostName, str], ...]:
-        return self._store.report_versions()
+    def report_heads(self, hosts: Iterable[HostName]) -> tuple[HostReport, ...]:
+        return self._store.report_heads(hosts)
+
+    def headless_reports(self) -> tuple[HostReport, ...]:
+        return self._store.headless_reports()
+
+    def report_versions(self, hosts: Iterable[HostName]) -> tuple[tuple[HostName, str], ...]:
+        return self._store.report_versions(hosts)
+
+    def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
+        return self._store.port_rows(uid)
 
     def change(
         self, build: Build, key: str, digest: str, summarise: Callable[[Plan], str]

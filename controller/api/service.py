@@ -16,14 +16,14 @@ from controller.api.concern import Pending, concerned, pending
 from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
 from controller.manifest.tree import show
-from controller.store.records import Contents, HostReport, HypervisorRecord, Outcome
+from controller.store.records import Contents, HostReport, HypervisorRecord, Outcome, PortRecord, PortRow
 from ipam.deletion import plan_deletion
 from ipam.plan import plan
 from ipam.steps import Plan, Step, Verb
 from model.errors import Conflict, Fault, Invalid, NotFound, RingfenceError, Unavailable
 from model.ids import HostName, Uid
 from model.intent import Hypervisor
-from model.report import PortReport, Report, parse
+from model.report import MAX_TEXT, PortReport, PortState, Report, parse, refresh
 from model.wanted import Kind, Reference, title
 
 Build = Callable[[Contents], Plan]
@@ -34,9 +34,15 @@ class Storage(Protocol):
 
     def contents(self) -> Contents: ...
 
-    def reports(self) -> tuple[HostReport, ...]: ...
+    def reports(self, hosts: Iterable[HostName] | None = None) -> tuple[HostReport, ...]: ...
 
-    def report_versions(self) -> tuple[tuple[HostName, str], ...]: ...
+    def report_heads(self, hosts: Iterable[HostName]) -> tuple[HostReport, ...]: ...
+
+    def headless_reports(self) -> tuple[HostReport, ...]: ...
+
+    def report_versions(self, hosts: Iterable[HostName]) -> tuple[tuple[HostName, str], ...]: ...
+
+    def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]: ...
 
     def change(
         self, build: Build, key: str, digest: str, summarise: Callable[[Plan], str]
@@ -88,7 +94,7 @@ class Service:
     def find(self, kind: Kind, tenant: str | None) -> list[view.Document]:
         """All objects of a kind, of one tenant if given, by tenant and name."""
         contents = self.store.contents()
-        states = self._port_states(kind)
+        states = self._port_states(None) if kind is Kind.PORT else {}
         found = (view.document(record, contents, states) for record in view.records(contents, kind))
         return [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
 
@@ -98,12 +104,15 @@ class Service:
         record = contents.find(reference)
         if record is None:
             raise NotFound(_missing(reference))
-        states = self._port_states(reference.kind)
+        states = self._port_states(record.value.uid) if isinstance(record, PortRecord) else {}
         return view.document(record, contents, states)
 
     def status(self) -> dict[str, Any]:
         """See controller.api.health."""
         reports = self.reports()
+        for host, found in _by_host(self.store.port_rows()).items():
+            if host in reports.readable:
+                reports.readable[host] = replace(reports.readable[host], ports=found)
         return health.status(self.store.contents(), reports.readable, reports.broken, self.clock())
 
     def agents(self) -> list[str]:
@@ -113,14 +122,14 @@ class Service:
 
     def waiting(self, hosts: Iterable[str], generation: int) -> tuple[Pending, ...]:
         """Which of `hosts` have not programmed `generation` yet."""
-        names = frozenset(hosts)
-        return pending(names, self.reports(names).readable, generation, self.clock())
+        names = frozenset(HostName(host) for host in hosts)
+        heads = _readable(self.store.report_heads(names))
+        return pending(names, heads.readable, generation, self.clock())
 
     def versions(self, hosts: Iterable[str]) -> tuple[tuple[HostName, str], ...]:
         """Of the last reports of `hosts`: `waiting` says the same while these are the same, but for hosts
         that fall silent."""
-        names = frozenset(hosts)
-        return tuple(version for version in self.store.report_versions() if version[0] in names)
+        return self.store.report_versions(HostName(host) for host in hosts)
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""
@@ -135,7 +144,7 @@ class Service:
 
         `token`: the stop that is meant, empty for the one reported now. Conflict if the host has another.
         """
-        report = self.reports(frozenset({host})).readable.get(host)
+        report = _readable(self.store.report_heads([HostName(host)])).readable.get(host)
         stop = report.stop if report else ""
         if token and stop and token != stop:
             raise Conflict(_other_stop(host, token, stop))
@@ -161,24 +170,19 @@ class Service:
         return self._write(build, Mode.WRITE, ticket)
 
     def reports(self, only: frozenset[str] | None = None) -> Reports:
-        """The reports of all hosts, or of some; one that can't be read is set aside with the reason."""
-        readable: dict[str, Report] = {}
-        broken: dict[str, str] = {}
-        for row in self.store.reports():
-            if only is not None and row.host not in only:
-                continue
-            try:
-                report = parse(row.report)
-            except ValueError as error:
-                broken[row.host] = f"its report can't be read: {error}"
-                continue
-            # The row's key is what the store vouches for, not the text.
-            readable[row.host] = replace(report, host=row.host, stamp_ms=row.stamp)
-        return Reports(readable, broken)
+        """The reports of all hosts, or of some; one that can't be read is set aside with the reason.
 
-    def _port_states(self, kind: Kind) -> dict[tuple[str, str], PortReport]:
-        """Only ports show what hosts say of them."""
-        return view.port_states(self.reports().readable.values()) if kind is Kind.PORT else {}
+        Of hosts that say it in rows of their own, `ports` is empty.
+        """
+        hosts = None if only is None else [HostName(host) for host in only]
+        return _readable(self.store.reports(hosts))
+
+    def _port_states(self, uid: Uid | None) -> dict[tuple[str, str], PortReport]:
+        """(host, uid) -> what that host says of the port; of all ports, or of one."""
+        states = view.port_states(_readable(self.store.headless_reports()).readable.values())
+        for host, found in _by_host(self.store.port_rows(uid)).items():
+            states.update({(host, port.uid): port for port in found})
+        return states
 
     def _plan(self, contents: Contents, manifest: Manifest) -> Plan:
         """The plan; raises with the faults of the planner and of the rules between objects."""
@@ -225,6 +229,34 @@ class Service:
             told, hosts = answer.summarise(done, seen[0]), concerned(seen[0], answer.touched(done))
         hosts |= concerned(after, answer.named(told))
         return told | _frame(hosts, outcome.generation) | {"dryRun": False, "replayed": outcome.replayed}
+
+
+def _readable(rows: Iterable[HostReport]) -> Reports:
+    readable: dict[str, Report] = {}
+    broken: dict[str, str] = {}
+    for row in rows:
+        try:
+            report = parse(row.report or row.head)
+            if row.head:
+                report = refresh(report, parse(row.head))
+        except ValueError as error:
+            broken[row.host] = f"its report can't be read: {error}"
+            continue
+        # The row's key is what the store vouches for, not the text.
+        readable[row.host] = replace(report, host=row.host, stamp_ms=row.stamp)
+    return Reports(readable, broken)
+
+
+def _by_host(rows: Iterable[tuple[HostName, str, PortRow]]) -> dict[HostName, tuple[PortReport, ...]]:
+    """What is no report of a port is left out: a host may be compromised."""
+    found: dict[HostName, list[PortReport]] = {}
+    for host, uid, (state, reason, ofport) in rows:
+        try:
+            port = PortReport(uid, PortState(state), reason[:MAX_TEXT], ofport)
+        except ValueError:
+            continue
+        found.setdefault(host, []).append(port)
+    return {host: tuple(sorted(ports, key=lambda port: port.uid)) for host, ports in found.items()}
 
 
 def _frame(hosts: frozenset[HostName], generation: int) -> dict[str, Any]:

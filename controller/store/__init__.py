@@ -12,7 +12,7 @@
             build(contents) -> Plan; written in one durable transaction; on a race: built again
         .apply(contents, plan, key, digest, result) -> Outcome  the same without cache and repetition
         .bind(port_uid, host) -> Binding / .unbind(port_uid, host)
-        .put_report(host, report, stamp) / .reports() -> tuple[HostReport, ...]
+        .say(host, saying, known) / .put_report(host, report, stamp) / .reports() -> tuple[HostReport, ...]
     watch.Watch(remote, host, on_event).start() / .stop()
         agents' reader; on_event(Batch)
 

@@ -7,8 +7,9 @@ wins. Must not touch anything but table Binding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from controller.store import rows
 from controller.store.faults import Lost, Raced
@@ -23,13 +24,15 @@ from controller.store.operations import (
 )
 from controller.store.records import DATABASE
 from controller.store.wire import Connection
-from model.errors import Conflict, Fault, NotFound
+from model.errors import Conflict, Fault, NotFound, RingfenceError, Unavailable
 from model.ids import HostName, PortKey, Uid
 from model.intent import Binding
 
 _ATTEMPTS: Final = 16
 """Each attempt that fails means that another agent wrote: with more than a few, something is wrong."""
 _COLUMNS: Final = ("host", "sequence", "active")
+_LARGE: Final = 60.0
+"""Seconds for a transaction of many claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,42 @@ def bind(connection: Connection, port: Uid, host: HostName) -> Binding:
     raise _restless(port)
 
 
+def bind_all(
+    connection: Connection, ports: Sequence[Uid], host: HostName
+) -> tuple[Binding | RingfenceError, ...]:
+    """`bind` of each, in one transaction as far as the store lets them all pass; what is refused, in its
+    place.
+
+    Raises Unavailable.
+    """
+    decided: dict[Uid, Binding | RingfenceError] = {}
+    operations: list[Operation] = []
+    for port, seen in zip(ports, _look_at(connection, ports), strict=True):
+        try:
+            if isinstance(seen, RingfenceError):
+                raise seen
+            decided[port] = wanted = _decide(seen, port, host)
+            if wanted != seen.binding:
+                operations += _write(seen, port, wanted)
+        except (NotFound, Conflict) as error:
+            decided[port] = error
+    try:
+        if operations:
+            connection.commit(DATABASE, operations, _LARGE)
+    except (Raced, Lost):  # one that another agent claimed holds up all of them
+        return tuple(_one(connection, port, host) for port in ports)
+    return tuple(decided[port] for port in ports)
+
+
+def _one(connection: Connection, port: Uid, host: HostName) -> Binding | RingfenceError:
+    try:
+        return bind(connection, port, host)
+    except Unavailable:
+        raise
+    except RingfenceError as error:
+        return error
+
+
 def unbind(connection: Connection, port: Uid, host: HostName) -> None:
     """Say that the port does not live on `host` any more; nothing happens if it did not, or is gone."""
     for _ in range(_ATTEMPTS):
@@ -82,17 +121,26 @@ def unbind(connection: Connection, port: Uid, host: HostName) -> None:
 
 
 def _look(connection: Connection, port: Uid) -> _Seen:
-    found, bound = connection.read(
-        DATABASE,
-        [
-            select("Port", by_uid(port), ("name", "network", "hosts", "key")),
-            select("Binding", by_uid(binding_uid(port)), _COLUMNS),
-        ],
-    )
+    (seen,) = _look_at(connection, (port,))
+    if isinstance(seen, NotFound):
+        raise seen
+    return seen
+
+
+def _look_at(connection: Connection, ports: Sequence[Uid]) -> list[_Seen | NotFound]:
+    looks = []
+    for port in ports:
+        looks.append(select("Port", by_uid(port), ("name", "network", "hosts", "key")))
+        looks.append(select("Binding", by_uid(binding_uid(port)), _COLUMNS))
+    found = connection.read(DATABASE, looks)
+    return [_parse(port, *found[2 * n : 2 * n + 2]) for n, port in enumerate(ports)]
+
+
+def _parse(port: Uid, found: Mapping[str, Any], bound: Mapping[str, Any]) -> _Seen | NotFound:
     if not found["rows"]:
         message = "the store has no port with this uid"
         remedy = "Set the interface's external_ids:iface-id to the uid of a port that exists."
-        raise NotFound(Fault(f"Port {port}", "unknown-port", message, remedy))
+        return NotFound(Fault(f"Port {port}", "unknown-port", message, remedy))
     row = found["rows"][0]
     key = PortKey(row["key"])
     binding = rows.binding(bound["rows"][0], key) if bound["rows"] else None

@@ -38,11 +38,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """A host's last report: `report` is JSON text, `stamp` Unix ms. Parse it with `model.report.parse`."""
+    """A host's last report: `report` is JSON text, `stamp` Unix ms. Parse it with `model.report.parse`.
+
+    `head`: JSON text of the same form without the long lists, newer than `report`; empty if the host has
+    none.
+    """
 
     host: HostName
     report: str
     stamp: int
+    head: str = ""
+
+
+PortRow = tuple[str, str, int]
+"""What a host says of an interface: state, reason, OpenFlow port (see `model.report.PortReport`)."""
 
 
 __all__ = [
@@ -55,6 +64,7 @@ __all__ = [
     "NetworkRecord",
     "Outcome",
     "PortRecord",
+    "PortRow",
     "Record",
     "TenantRecord",
     "Tombstone",

@@ -22,14 +22,17 @@ VERSION: Final = "1.3.0"
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled; Hypervisor.border, .gateway (all optional:
 absent = none, and enabled)."""
 REPORTS_VERSION: Final = "1.1.0"
-"""1.0.0: first. 1.1.0: Question."""
+"""1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
+before)."""
 
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
 _WHOLE: Final[Column] = {"type": {"key": {"type": "integer", "minInteger": 0}}}
+_COUNT: Final[Column] = {"type": {"key": {"type": "integer", "minInteger": 0}, "min": 0, "max": 1}}
 _FLAG: Final[Column] = {"type": "boolean"}
 _MAYBE: Final[Column] = {"type": {"key": "boolean", "min": 0, "max": 1}}
+_SHORT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 _LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 
@@ -155,12 +158,18 @@ def intent_schema() -> dict[str, Any]:
 
 
 def reports_schema() -> dict[str, Any]:
-    """The schema of the database of reports and questions: rewritten, never synced to disk by force."""
+    """The schema of the database of reports and questions: rewritten, never synced to disk by force.
+
+    Host_Report: a row a host; `head` is short and rewritten often, `report` long and rewritten seldom.
+    Port_Report: a row for each interface with an iface-id, written when it changes.
+    """
+    host = {"host": _TEXT, "report": _TEXT, "stamp": _WHOLE, "head": _SHORT, "revision": _COUNT}
+    port = {"host": _TEXT, "uid": _TEXT, "state": _TEXT, "reason": _TEXT, "ofport": _WHOLE}
+    question = {"host": _TEXT, "kind": _TEXT, "text": _TEXT, "asked": _WHOLE, "answer": _TEXT}
     tables = {
-        "Host_Report": _table({"host": _TEXT, "report": _TEXT, "stamp": _WHOLE}, ["host"]),
-        "Question": _table(
-            {"host": _TEXT, "kind": _TEXT, "text": _TEXT, "asked": _WHOLE, "answer": _TEXT},
-        ),
+        "Host_Report": _table(host, ["host"]),
+        "Port_Report": _table(port),
+        "Question": _table(question),
     }
     return {"name": REPORTS, "version": REPORTS_VERSION, "tables": tables}
 

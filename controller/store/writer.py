@@ -10,11 +10,11 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from controller.store import bindings, questions, rows
+from controller.store import bindings, questions, reports, rows
 from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.cache import Cache
 from controller.store.faults import Lost, Raced
@@ -31,12 +31,13 @@ from controller.store.operations import (
     update,
     wait,
 )
-from controller.store.records import DATABASE, REPORTS, Contents, HostReport, Outcome
+from controller.store.records import DATABASE, Contents, HostReport, Outcome, PortRow
+from controller.store.reports import Saying
 from controller.store.wire import TIMEOUT, Connection
 from ipam.pools import defaults
 from ipam.steps import Plan
 from model.addresses import Address
-from model.errors import Conflict, Fault, Unavailable
+from model.errors import Conflict, Fault, RingfenceError, Unavailable
 from model.ids import HostName, Uid
 from model.intent import Binding, Cluster
 
@@ -202,34 +203,44 @@ class Store:
         """See bindings.bind."""
         return bindings.bind(self._connection, port, host)
 
+    def bind_all(self, ports: Sequence[Uid], host: HostName) -> tuple[Binding | RingfenceError, ...]:
+        """See bindings.bind_all."""
+        return bindings.bind_all(self._connection, ports, host)
+
     def unbind(self, port: Uid, host: HostName) -> None:
         """See bindings.unbind."""
         bindings.unbind(self._connection, port, host)
 
     def put_report(self, host: HostName, report: str, stamp: int) -> None:
-        """Replace the host's report (JSON text; `stamp` in Unix ms). Not forced to disk."""
-        row = {"host": host, "report": report, "stamp": stamp}
-        uid = row_uid("Host_Report", host)
-        for _ in range(_ATTEMPTS):
-            try:
-                done = self._connection.write_quickly(REPORTS, [update("Host_Report", uid, row)])
-                if done[0]["count"] == 0:
-                    self._connection.write_quickly(REPORTS, [insert("Host_Report", uid, row)])
-                return
-            except (Raced, Lost):
-                continue
-        raise _restless()
+        """Replace the host's report (JSON text that says all; `stamp` in Unix ms). Not forced to disk."""
+        reports.put_whole(self._connection, host, report, stamp)
 
-    def reports(self) -> tuple[HostReport, ...]:
-        """The last report of every host, by name."""
-        (found,) = self._connection.read(REPORTS, [select("Host_Report", [], ("host", "report", "stamp"))])
-        reports = (HostReport(HostName(r["host"]), r["report"], r["stamp"]) for r in found["rows"])
-        return tuple(sorted(reports, key=lambda report: report.host))
+    def say(self, host: HostName, saying: Saying, known: frozenset[str] | None) -> None:
+        """See reports.amend, and reports.replace for `known` None."""
+        if known is None:
+            reports.replace(self._connection, host, saying)
+        else:
+            reports.amend(self._connection, host, saying, known)
 
-    def report_versions(self) -> tuple[tuple[HostName, str], ...]:
+    def reports(self, hosts: Iterable[HostName] | None = None) -> tuple[HostReport, ...]:
+        """The last reports of all hosts, or of some, by name."""
+        return reports.read(self._connection, hosts)
+
+    def report_heads(self, hosts: Iterable[HostName]) -> tuple[HostReport, ...]:
+        """The same without what is long, where the host writes it apart."""
+        return reports.read_heads(self._connection, hosts)
+
+    def headless_reports(self) -> tuple[HostReport, ...]:
+        """Those of hosts that say everything in one text, their interfaces included."""
+        return reports.read_headless(self._connection)
+
+    def report_versions(self, hosts: Iterable[HostName]) -> tuple[tuple[HostName, str], ...]:
         """(host, what changes with each report), by host: who polls need not read the same reports again."""
-        (found,) = self._connection.read(REPORTS, [select("Host_Report", [], ("host", "_version"))])
-        return tuple(sorted((HostName(r["host"]), rows.reference(r["_version"])) for r in found["rows"]))
+        return reports.read_versions(self._connection, hosts)
+
+    def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
+        """(host, uid, row) of every interface that hosts say something of, or of those with one uid."""
+        return reports.read_ports(self._connection, uid)
 
     def ask(self, host: HostName, kind: str, text: str, patience: float) -> str:
         """See questions.ask. On a connection of its own: others need not wait for who waits."""

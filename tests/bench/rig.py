@@ -29,9 +29,11 @@ from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.ids import PortKey
 
-TENANT, NETWORK = "bench", "net"
-SUBNETS = ("10.128.0.0/16", "fd00:128::/64")
-PATIENCE = 120.0
+TENANTS, NETWORKS = 10, 50
+"""Each tenant has as many of the networks."""
+PATIENCE = 300.0
+_AT_ONCE = 1000
+"""Documents in one request."""
 _POLL = 0.001
 
 
@@ -59,11 +61,14 @@ class Rig:
         return self.lab.hypervisors[number - 1]
 
     def write(self, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """POST /v1/apply; the answer, with the uids noted."""
-        answer: dict[str, Any] = self.api.post("/v1/apply", body={"documents": list(documents)})
-        for change in answer["changes"]:
-            if change["kind"] == "Port" and change.get("uid"):
-                self.uids[change["name"]] = change["uid"]
+        """POST /v1/apply, a thousand at a time; the last answer, with the uids noted."""
+        answer: dict[str, Any] = {}
+        for start in range(0, len(documents), _AT_ONCE):
+            some = list(documents[start : start + _AT_ONCE])
+            answer = self.api.post("/v1/apply", body={"documents": some})
+            for change in answer["changes"]:
+                if change["kind"] == "Port" and change.get("uid"):
+                    self.uids[change["name"]] = change["uid"]
         return answer
 
     def wait(self, answer: dict[str, Any]) -> None:
@@ -111,7 +116,7 @@ class Rig:
         wanted = {self.uids[name] for name in names}
 
         def bound() -> bool:
-            items = self.api.get("/v1/ports", {"tenant": TENANT})["items"]
+            items = self.api.get("/v1/ports")["items"]
             active = {i["metadata"]["uid"] for i in items if i["status"].get("state") == "active"}
             return wanted <= active
 
@@ -138,7 +143,7 @@ class Rig:
 
     def key(self, name: str) -> PortKey:
         """The number of a port in cookies."""
-        found = self.api.get(f"/v1/ports/{name}", {"tenant": TENANT})
+        found = self.api.get(f"/v1/ports/{name}", {"tenant": tenant_of(name)})
         return PortKey(int(found["status"]["key"]))
 
     def __enter__(self) -> Rig:
@@ -151,13 +156,27 @@ class Rig:
 
 def port(name: str, host: int, **spec: Any) -> dict[str, Any]:
     """A Port document for hv1 or hv2; addresses and MAC are allocated."""
-    return _document(
-        "Port", {"name": name, "tenant": TENANT}, {"network": NETWORK, "hosts": [f"hv{host}"], **spec}
-    )
+    metadata = {"name": name, "tenant": tenant_of(name)}
+    return _document("Port", metadata, {"network": f"n{network_of(name)}", "hosts": [f"hv{host}"], **spec})
+
+
+def network_of(name: str) -> int:
+    """The ports' numbers go round the networks."""
+    return int(name[1:]) % NETWORKS
+
+
+def tenant_of(name: str) -> str:
+    """The networks' numbers go round the tenants."""
+    return f"t{network_of(name) % TENANTS}"
+
+
+def address_in(name: str, rank: int) -> str:
+    """An IPv4 address of the port's network that is not handed out by itself in a benchmark of this size."""
+    return f"10.{network_of(name)}.255.{1 + rank % 250}"
 
 
 def build() -> Rig:
-    """Two hypervisors on one segment, a reflector, the product; one tenant with one empty network."""
+    """Two hypervisors on one segment, a reflector, the product; ten tenants with fifty empty networks."""
     lab = two_hypervisors(f"bench-{os.getpid()}", Plan(2))
     try:
         control = Control(lab)
@@ -165,16 +184,17 @@ def build() -> Rig:
         rig = Rig(lab, control, Api(f"unix:{control.api_socket}"))
         rig.write(hypervisors(lab))
         control.start_edges()
-        rig.write(
-            [
-                _document("Tenant", {"name": TENANT}, {}),
-                _document("Network", {"name": NETWORK, "tenant": TENANT}, {"subnets": list(SUBNETS)}),
-            ]
-        )
+        rig.write([_document("Tenant", {"name": f"t{n}"}, {}) for n in range(TENANTS)])
+        rig.write([_network(n) for n in range(NETWORKS)])
     except BaseException:
         lab.close()
         raise
     return rig
+
+
+def _network(number: int) -> dict[str, Any]:
+    metadata = {"name": f"n{number}", "tenant": f"t{number % TENANTS}"}
+    return _document("Network", metadata, {"subnets": [f"10.{number}.0.0/16", f"fd00:{number:x}::/64"]})
 
 
 def _document(kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class Hands:
     def __init__(self) -> None:
         self.reports: list[Report] = []
 
-    def report(self, report: Report) -> None:
-        self.reports.append(report)
+    def report(self, head: Report, details: Report | None, _ports: Any) -> None:
+        self.reports.append(head if details is None else details)
 
     def alarms(self) -> tuple[str, ...]:
         return ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from bgp.table import Limits
-from controller.agent import core, reporting, state
+from controller.agent import core, expecting, reporting, state
 from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
@@ -60,12 +60,12 @@ def test_missing_counts_macs_addresses_and_rt3() -> None:
     base = snapshot()
     whole = RemoteMac(NET, Mac(2), FAR, (ip_address("10.0.0.3"),))
     foreign = RemoteMac(NET, Mac(3), ip_address("192.0.2.13"), ())
-    assert reporting.missing(base) == 3
-    assert reporting.missing(with_routes(base, whole, foreign)) == 0
-    assert reporting.missing(with_routes(base, whole, foreign, flood=0)) == 1
-    assert reporting.missing(with_routes(base, replace(whole, addresses=()), foreign)) == 1
+    assert expecting.missing(base) == 3
+    assert expecting.missing(with_routes(base, whole, foreign)) == 0
+    assert expecting.missing(with_routes(base, whole, foreign, flood=0)) == 1
+    assert expecting.missing(with_routes(base, replace(whole, addresses=()), foreign)) == 1
     unbound = state.remove(base, [(Part.BINDING, PortKey(1))]).snapshot
-    assert reporting.missing(unbound) == 0
+    assert expecting.missing(unbound) == 0
 
 
 def test_missing_counts_host_routes_to_routed_networks_without_a_local_port() -> None:
@@ -81,16 +81,16 @@ def test_missing_counts_host_routes_to_routed_networks_without_a_local_port() ->
     ]
     here = snapshot()
     base = state.upsert(here, items).snapshot
-    assert reporting.missing(base) == reporting.missing(here) + 1  # and no RT-3 of it
+    assert expecting.missing(base) == expecting.missing(here) + 1  # and no RT-3 of it
     route = RemoteMac(far, Mac(9), FAR, away, 0, Mac(0x0E5200000002))
-    assert reporting.missing(with_routes(base, route, flood=0)) == reporting.missing(here)
+    assert expecting.missing(with_routes(base, route, flood=0)) == expecting.missing(here)
     for less in (replace(route, router_mac=None), replace(route, addresses=())):
-        assert reporting.missing(with_routes(base, less, flood=0)) == reporting.missing(here) + 1
+        assert expecting.missing(with_routes(base, less, flood=0)) == expecting.missing(here) + 1
     unrouted = state.upsert(base, [(Part.NETWORK, far, replace(network, routed=False))]).snapshot
     older = state.upsert(base, [(Part.TENANT, TenantKey(1), Tenant(Uid("t"), "acme", TenantKey(1)))]).snapshot
     stranger = state.upsert(base, [(Part.NETWORK, far, replace(network, tenant=TenantKey(2)))]).snapshot
     for one in (unrouted, older, stranger):
-        assert reporting.missing(one) == reporting.missing(here)
+        assert expecting.missing(one) == expecting.missing(here)
 
 
 def running() -> core.Core:

@@ -114,3 +114,37 @@ def race(server: Server, uid: Uid) -> tuple[list[HostName], dict[str, int]]:
     for thread in threads:
         thread.join(30)
     return won, refused
+
+
+def test_claims_together_are_judged_each_for_itself(store: Store, uid: Uid) -> None:
+    apply(store, port("b", "h1"), port("c", "h1"), port("d", "h2"))
+    b, c, d = (uid_of(store, name) for name in "bcd")
+    store.bind(c, HOSTS[0])
+    answers = store.bind_all([b, Uid("11111111-1111-1111-1111-111111111111"), c, d], HOSTS[0])
+    assert isinstance(answers[0], Binding) and isinstance(answers[2], Binding)
+    assert isinstance(answers[1], NotFound) and isinstance(answers[3], Conflict)
+    assert {b.port for b in store.read_all().bindings.values()} == {answers[0].port, answers[2].port}
+
+
+def test_one_that_was_claimed_meanwhile_holds_up_no_other(store: Store, uid: Uid) -> None:
+    apply(store, port("b", "h1", "h2"))
+    b = uid_of(store, "b")
+
+    class Meddled(Connection):
+        """Another host claims one between the look and the transaction."""
+
+        meddled = False
+
+        def commit(self, *arguments: object, **more: object) -> list[dict[str, object]]:
+            if not self.meddled:
+                self.meddled = True
+                store.bind(b, HOSTS[1])
+            return super().commit(*arguments, **more)  # type: ignore[arg-type]
+
+    connection = Meddled(store._remote)
+    try:
+        first, second = bindings.bind_all(connection, [uid, b], HOSTS[0])
+    finally:
+        connection.close()
+    assert isinstance(first, Binding) and first.host == "h1"
+    assert isinstance(second, Conflict) and second.faults[0].rule == "bound-elsewhere"
