@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
-from model.flow import Flow
+from model.flow import Flow, Meter
 
 
 class Part(Enum):
@@ -55,6 +55,10 @@ class Patch:
 
     groups: tuple[tuple[tuple[Flow, ...], tuple[Flow, ...]], ...]
     """((put, drop), ...) in a fixed order."""
+    meters: tuple[Meter, ...] = ()
+    """Added or changed before any flow."""
+    stale_meters: tuple[int, ...] = ()
+    """Ids of those that go when all flows are done: a switch deletes the flows of a meter with it."""
 
     def __bool__(self) -> bool:
-        return bool(self.groups)
+        return bool(self.groups or self.meters or self.stale_meters)

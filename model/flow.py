@@ -106,6 +106,38 @@ class Ct:
     commit: Nat | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """Drop what exceeds the meter of this id, before anything else: the first action of its shape."""
+
+    meter: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Recirculate:
+    """End this pass of the data path and go on in another, with all registers and tunnel fields: what this
+    pass has dropped, the flows of the next never count."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLarger:
+    """Set the lowest bit of `field`, which was 0, if the frame is longer than `octets`, its Ethernet header
+    included. Flows behind it in the same pass are credited with both outcomes."""
+
+    octets: Value
+    field: Field
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Hand a copy of the packet, with `value` in `field`, to `table`, in a pass of its own: what drops the
+    copy drops nothing else."""
+
+    field: Field
+    value: Value
+    table: int
+
+
 class Special(Enum):
     """Outputs that are no port number."""
 
@@ -113,7 +145,19 @@ class Special(Enum):
     CONTROLLER = "controller"
 
 
-Action = SetField | Move | Output | OutputField | DecTtl | Ct | Special
+Action = (
+    SetField
+    | Move
+    | Output
+    | OutputField
+    | DecTtl
+    | Ct
+    | Metered
+    | Recirculate
+    | CheckLarger
+    | Copy
+    | Special
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +177,15 @@ class Shape:
 
     def __hash__(self) -> int:
         return hash((self.name, self.table))
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Drops what exceeds `rate` kbit/s, but for `burst` kbit at once; counted in octets of layer 2."""
+
+    id: int
+    rate: int
+    burst: int
 
 
 FlowKey = tuple[int, int, tuple[tuple[str, int, int | None], ...]]

@@ -41,5 +41,7 @@ DECLARED_CLASSES: Final = range(2, 1 << 8)
 
 OWNER: Final = "ringfence"
 """Key of `external_ids` that marks OVSDB rows as ours."""
+METERS: Final = range(1, 1 << 17)
+"""Ids of meters that are ours; meters outside are never touched."""
 COOKIE_MARK: Final = 0x52F1
 """Upper 16 bits of the cookie of every flow that is ours; flows without it are never touched."""

@@ -11,14 +11,18 @@ from ipaddress import IPv4Address, IPv6Address
 from model.addresses import format_mac
 from model.flow import (
     Action,
+    CheckLarger,
+    Copy,
     Ct,
     DecTtl,
     Field,
     Flow,
     Match,
+    Metered,
     Move,
     Output,
     OutputField,
+    Recirculate,
     SetField,
     Shape,
     Slot,
@@ -101,6 +105,15 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
             return "dec_ttl"
         case Ct():
             return _tracking(action, show, table)
+        case Metered(meter):
+            return f"meter:{show(IN_PORT, meter)}"
+        case Recirculate():
+            return "encap(nsh),decap()"
+        case CheckLarger(octets, field):
+            return f"check_pkt_larger({show(IN_PORT, octets)})->{field.name}[0]"
+        case Copy(field, number, number_of_table):
+            load = f"set_field:{show(field, number)}->{field.name}"
+            return f"clone({load},encap(nsh),decap(),resubmit(,{number_of_table}))"
         case Special():
             return action.name
 

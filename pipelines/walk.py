@@ -15,15 +15,19 @@ from typing import Final, Protocol, assert_never
 
 from model.flow import (
     Action,
+    CheckLarger,
+    Copy,
     Ct,
     DecTtl,
     End,
     Field,
     Flow,
     Match,
+    Metered,
     Move,
     Output,
     OutputField,
+    Recirculate,
     SetField,
     Special,
 )
@@ -206,6 +210,14 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             run.send(run.packet.get("in_port", 0))
         case Special.CONTROLLER:
             run.send(CONTROLLER)
+        case Metered():
+            run.note(Remark(f"meter {flow.fill(action.meter)}, which may drop it"))
+        case Recirculate():
+            run.note(Remark("goes on in another pass of the data path"))
+        case CheckLarger():
+            _check_larger(action, flow, run)
+        case Copy():
+            _copy(action, flow, run)
         case _:
             assert_never(action)  # a new kind of action needs its case here
 
@@ -235,6 +247,20 @@ def _track(action: Ct, flow: Flow, run: _Run) -> None:
 def _field(name: str) -> Field:
     """What connection tracking writes: its own fields, addresses, ports."""
     return next((field for field in FIELDS if field.name == name), Field(name, 16))
+
+
+def _check_larger(action: CheckLarger, flow: Flow, run: _Run) -> None:
+    """Whoever asks about a packet without a length asks about a short one."""
+    if run.packet.get(SIZE, 0) > flow.fill(action.octets):
+        run.write(action.field, 1)
+
+
+def _copy(action: Copy, flow: Flow, run: _Run) -> None:
+    """The packet itself is as it was, whatever becomes of its copy."""
+    before = dict(run.packet)
+    run.write(action.field, flow.fill(action.value))
+    _pass(action.table, run)
+    run.packet, run.ended = before, False
 
 
 def _output(port: int, run: _Run) -> None:

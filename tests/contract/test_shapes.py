@@ -12,16 +12,21 @@ from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.fields import MATCH_ORDER
 from model.change import Patch
 from model.flow import (
+    CheckLarger,
+    Copy,
     Ct,
     DecTtl,
     End,
     Field,
     Flow,
     Match,
+    Meter,
+    Metered,
     Move,
     Nat,
     Output,
     OutputField,
+    Recirculate,
     SetField,
     Shape,
     Slot,
@@ -39,6 +44,10 @@ IP6 = Slot("ip6", 128)
 MASK6 = Slot("mask6", 128)
 MAC = Slot("mac", 48)
 ZONE = Slot("zone", 16)
+METER = Slot("meter", 32)
+SIZE = Slot("size", 16)
+COPY = Slot("port", 32)
+DSCP = Slot("dscp", 6)
 
 IPV4 = (Match(ETH, 0x0800),)
 IPV6 = (Match(ETH, 0x86DD),)
@@ -82,6 +91,7 @@ ODD: dict[str, tuple[int, int]] = {
 }
 """(bits, value) of fields that do not take any number."""
 
+METERS = (Meter(7, 1000, 100),)
 PLAIN = Shape("plain", 3, 9, (Match(Field("reg0", 32), Slot("n", 32)),), (), 4, (Slot("n", 32),))
 
 
@@ -131,6 +141,10 @@ ACTIONS = (
         None,
         (MAC, IP6),
     ),
+    Shape("metered", 9, 27, (), (Metered(METER), Recirculate()), 10, (METER,)),
+    Shape("larger", 9, 28, (), (CheckLarger(SIZE, Field("reg6", 32)), Recirculate()), 10, (SIZE,)),
+    Shape("copies", 9, 29, (), (Copy(Field("reg2", 32), COPY, 11), Output(3)), None, (COPY,)),
+    Shape("dscp", 9, 30, IPV6, (SetField(Field("ip_dscp", 6), DSCP),), 10, (DSCP,)),
     Shape("masked4", 9, 12, (*IPV4, Match(Field("ip_dst", 32), IP4, MASK4)), (), 10, (IP4, MASK4)),
     Shape("masked6", 9, 13, (*IPV6, Match(Field("ipv6_src", 128), IP6, MASK6)), (), 10, (IP6, MASK6)),
     Shape("track4", 9, 17, IPV4, (Ct(ZONE, 4, Nat(End.SOURCE, IP4)),), None, (ZONE, IP4)),
@@ -150,6 +164,8 @@ def fill(shape: Shape, seed: int) -> Flow:
         if "mask" in slot.name:
             length = draw.randrange(1, slot.bits)
             value = ((1 << length) - 1) << (slot.bits - length)
+        elif slot.name == "meter":
+            value = METERS[0].id
         elif slot.name.startswith("port") or slot.name == "tunnel":
             value = 1 + value % 0xFE00
         values.append(value)
@@ -169,7 +185,7 @@ EVERY = (*SHAPES, *GROUPS, *ACTIONS)
 def holds(channel: Channel, flow: Flow) -> None:
     """Put, read back byte for byte, find nothing wrong, delete."""
     encoder, table = Encoder(), flow.shape.table
-    outcome = channel.send(Patch((((flow,), ()),)))
+    outcome = channel.send(Patch((((flow,), ()),), METERS))
     assert (outcome.flows, outcome.refused) == (1, ())
     dump = channel.dump(table)
     assert dump.rows() == [encoder.row(flow)]
@@ -202,7 +218,7 @@ def test_masks_of_none_and_all(channel: Channel, name: str, length: str) -> None
 def test_all_shapes_together_are_clean_and_one_field_off_is_found(channel: Channel) -> None:
     flows = [fill(shape, 7) for shape in EVERY]
     flows = list({flow.key(): flow for flow in flows}.values())
-    assert channel.send(Patch(tuple(((f,), ()) for f in flows))).refused == ()
+    assert channel.send(Patch(tuple(((f,), ()) for f in flows), METERS)).refused == ()
     findings = channel.audit(flows)
     assert not findings and findings.right == len(flows)
     # positive control: another cookie is seen

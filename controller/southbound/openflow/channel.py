@@ -6,12 +6,14 @@ bundle is acknowledged before success is reported. Reads never reset a counter. 
 
 from __future__ import annotations
 
+import logging
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+from controller.southbound.openflow import meters
 from controller.southbound.openflow.audit import Findings, compare
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.conversation import Conversation, Step
@@ -23,7 +25,7 @@ from controller.southbound.openflow.stream import HEADER, VERSION, Stream, unava
 from controller.southbound.openflow.templates import ATOMIC_ORDERED, BUNDLE_ADD, BUNDLE_ADD_TYPE
 from model.change import Patch
 from model.errors import Fault, Invalid
-from model.flow import Flow
+from model.flow import Flow, Meter
 
 TIMEOUT: Final = 10.0
 """Seconds without progress after which the switch counts as gone."""
@@ -36,6 +38,7 @@ _EMPTY_MATCH: Final = (1, 4)  # type OXM, length of the header alone (section 7.
 _WHOLE_COOKIE: Final = (1 << 64) - 1
 _FLOW_MOD: Final = struct.Struct("!QQBBHHHIIIHH")
 _FLOW_MOD_TYPE: Final = 14
+_log = logging.getLogger(__name__)
 
 
 T = TypeVar("T")
@@ -67,10 +70,24 @@ class Channel:
     def send(self, patch: Patch) -> Outcome:
         """Apply a patch in ordered atomic bundles and wait for each acknowledgement.
 
-        A group with a refused flow is left out whole, the others are applied. Raises Unavailable when the
+        A group with a refused flow is left out whole, the others are applied. Meters are put before all
+        flows and taken away after them; without its meter a flow is refused. Raises Unavailable when the
         connection breaks: what was under way is then unknown and an audit must follow.
         """
-        return Sending(self._ready(), self._encoder).run(patch)
+        conversation = self._ready()
+        for number, refusal in sorted(meters.put(conversation, patch.meters).items()):
+            _log.error("meter refused id=%d: %s", number, refusal)
+        outcome = Sending(conversation, self._encoder).run(patch)
+        meters.delete(conversation, patch.stale_meters)
+        return outcome
+
+    def meters(self) -> dict[int, Meter | None]:
+        """Our meters that the switch has, by id; None for one that is not as we make them."""
+        return self._parsed(lambda: meters.read(self._ready()))
+
+    def meter_drops(self) -> tuple[meters.Dropped, ...]:
+        """What our meters dropped since each was made or changed."""
+        return self._parsed(lambda: meters.dropped(self._ready()))
 
     def dump(self, table: int, cookie: int = 0, mask: int = 0) -> Dump:
         """All flows of one table, or those whose cookie matches `cookie` under `mask`."""

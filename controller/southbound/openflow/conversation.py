@@ -147,6 +147,12 @@ _NAMES: Final = {
     (5, 1): "table full",
     (5, 2): "bad table",
     (5, 3): "overlapping flow",
+    (12, 1): "meter exists",
+    (12, 2): "bad meter id",
+    (12, 3): "unknown meter",
+    (12, 5): "bad rate of a meter",
+    (12, 6): "bad burst of a meter",
+    (12, 11): "no room for another meter",
     (17, 3): "bundle is closed",
     (17, 15): "a message of the bundle failed",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -22,15 +23,19 @@ from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
 from model.flow import (
     Action,
+    CheckLarger,
+    Copy,
     Ct,
     DecTtl,
     End,
     Flow,
     Match,
+    Metered,
     Move,
     Nat,
     Output,
     OutputField,
+    Recirculate,
     SetField,
     Slot,
     Special,
@@ -46,6 +51,16 @@ RESERVED_PORTS: Final = 0xFF00
 _NAT_SRC: Final = 1
 """NX_NAT_F_SRC of Open vSwitch's openflow/nicira-ext.h, which os-ken does not name; so the next."""
 _NAT_DST: Final = 2
+NICIRA: Final = 0x2320
+"""Experimenter id of the extensions of Open vSwitch."""
+_CLONE: Final = 42
+_ENCAP: Final = 46
+_DECAP: Final = 47
+_CHECK_LARGER: Final = 49
+_ENCAP_NSH: Final = struct.pack("!HI", 0, 0x0001894F)
+"""Header size 0 = the default; packet type (1, 0x894f), NSH (RFC 8300)."""
+_DECAP_ANY: Final = struct.pack("!2xI", 0xFFFE)
+"""To the packet type that the header names."""
 WHOLE_PACKET: Final = ofproto_v1_4.OFPCML_NO_BUFFER
 
 _of: Final = ofproto_v1_4
@@ -187,6 +202,47 @@ def _wide(address: Value) -> bool:
     return address.bits > 32 if isinstance(address, Slot) else address >> 32 > 0
 
 
+def _nicira(subtype: int, body: bytes) -> Any:
+    """A Nicira extension (ovs-actions(7)) by its bytes, padded as all actions are."""
+    data = struct.pack("!H", subtype) + body
+    return _parser.OFPActionExperimenterUnknown(NICIRA, data + bytes(-(8 + len(data)) % 8))
+
+
+def _recirculation() -> tuple[Any, ...]:
+    """An NSH header pushed and taken off again (docs/decisions/0016): the packet as it was, in a new pass."""
+    return (_nicira(_ENCAP, _ENCAP_NSH), _nicira(_DECAP, _DECAP_ANY))
+
+
+def _check_larger(flow: Flow, action: CheckLarger) -> Any:
+    header = find(action.field.name).type << 9 | 4
+    return _nicira(_CHECK_LARGER, struct.pack("!HHI6x", flow.fill(action.octets), 0, header))
+
+
+def _copy(flow: Flow, action: Copy) -> Any:
+    load = _set_field(SetField(action.field, action.value), flow.fill(action.value))
+    resubmit = _parser.NXActionResubmitTable(table_id=action.table)
+    body = bytearray(6)
+    for each in (load, *_recirculation(), resubmit):
+        part = bytearray()
+        each.serialize(part, 0)
+        body += part
+    return _nicira(_CLONE, bytes(body))
+
+
+def _actions(flow: Flow) -> list[Any]:
+    """All but the meter, which is an instruction in OpenFlow 1.4 (section 5.9)."""
+    found: list[Any] = []
+    for action in flow.shape.actions:
+        match action:
+            case Metered():
+                continue
+            case Recirculate():
+                found.extend(_recirculation())
+            case _:
+                found.append(_action(flow, action))
+    return found
+
+
 def _action(flow: Flow, action: Action) -> Any:
     match action:
         case SetField():
@@ -209,6 +265,10 @@ def _action(flow: Flow, action: Action) -> Any:
             return _parser.OFPActionDecNwTtl()
         case Ct():
             return _track(flow, action)
+        case CheckLarger():
+            return _check_larger(flow, action)
+        case Copy():
+            return _copy(flow, action)
         case Special.IN_PORT:
             return _parser.OFPActionOutput(_of.OFPP_IN_PORT, 0)
         case Special.CONTROLLER:
@@ -218,8 +278,12 @@ def _action(flow: Flow, action: Action) -> Any:
 
 def _instructions(flow: Flow) -> list[Any]:
     found = []
-    if flow.shape.actions:
-        actions = [_action(flow, a) for a in flow.shape.actions]
+    first, actions = flow.shape.actions[:1], _actions(flow)
+    if any(isinstance(action, Metered) for action in flow.shape.actions[1:]):
+        raise ValueError(f"{flow.shape.name}: a meter stands before all other actions")
+    if first and isinstance(first[0], Metered):
+        found.append(_parser.OFPInstructionMeter(flow.fill(first[0].meter)))
+    if actions:
         found.append(_parser.OFPInstructionActions(_of.OFPIT_APPLY_ACTIONS, actions))
     if flow.shape.goto is not None:
         found.append(_parser.OFPInstructionGotoTable(flow.shape.goto))
