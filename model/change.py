@@ -34,6 +34,7 @@ class Part(Enum):
     FLOATING = "floating"
     PREFIX = "prefixes"
     SIGHTING = "sightings"
+    CLAIMED = "claimed"
     DOWN = "down"
     ZONE = "zones"
 

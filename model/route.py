@@ -167,6 +167,21 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteAddress:
+    """An address of an allowed pair behind a tunnel: the newest that other hosts said of it.
+
+    `router_mac` as in `RemoteMac`.
+    """
+
+    network: NetworkKey
+    address: Address
+    mac: Mac
+    vtep: Address
+    sequence: int
+    router_mac: Mac | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A route that the guard refused; kept and judged again when the store changes.
 

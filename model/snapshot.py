@@ -28,7 +28,7 @@ from model.intent import (
     Tenant,
 )
 from model.inventory import Interface, Switch
-from model.route import FloodVtep, RemoteMac, RemotePrefix, Sighting
+from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
 
 RemoteKey = tuple[NetworkKey, Mac]
 FloodKey = tuple[NetworkKey, Address]
@@ -63,6 +63,7 @@ class Snapshot:
     floating: Map[Uid, FloatingIp] = Map()
     prefixes: Map[PrefixKey, RemotePrefix] = Map()
     sightings: Map[SightingKey, Sighting] = Map()
+    claimed: Map[SightingKey, RemoteAddress] = Map()
     down: Map[Address, None] = Map()
     """VTEPs that this host's path probes do not reach."""
     zones: Map[ZoneKey, int] = Map()

@@ -37,6 +37,8 @@ class Index:
     permits: Groups[HostName, int] = Map()
     remotes: Groups[Mac, None] = Map()
     floods: Groups[Address, None] = Map()
+    addresses: Groups[Address, None] = Map()
+    """Addresses of allowed pairs that somebody here or elsewhere spoke for."""
     vrfs: Tenants[NetworkKey, None] = Map()
     live: Tenants[NetworkKey, None] = Map()
     senders: Tenants[HostName, int] = Map()
@@ -76,7 +78,11 @@ def waits(snapshot: Snapshot, key: PortKey) -> bool:
 
 def build(snapshot: Snapshot) -> Index:
     """The index of a snapshot from nothing; costs its size."""
-    made = Index(remotes=_collect(snapshot.remotes), floods=_collect(snapshot.floods))
+    made = Index(
+        remotes=_collect(snapshot.remotes),
+        floods=_collect(snapshot.floods),
+        addresses=_collect((*snapshot.sightings, *snapshot.claimed)),
+    )
     for key in sorted(snapshot.ports):
         made = _admit(made, snapshot, key)
     for network in sorted(snapshot.networks):
@@ -206,11 +212,17 @@ def _count(permits: Groups[HostName, int], port: Port, here: HostName, step: int
 
 
 def _learn(index: Index, new: Snapshot, change: Change) -> Index:
-    """The keys of Part.REMOTE and Part.FLOOD are pairs that begin with the network; other parts pass."""
-    if change.part not in (Part.REMOTE, Part.FLOOD):
+    """The keys of these parts are pairs that begin with the network; other parts pass."""
+    if change.part not in (Part.REMOTE, Part.FLOOD, Part.SIGHTING, Part.CLAIMED):
         return index
     pair: Any = change.key
     network, item = pair
+    if change.part in (Part.SIGHTING, Part.CLAIMED):
+        present = pair in new.sightings or pair in new.claimed
+        addresses = (
+            _put(index.addresses, network, item, None) if present else _cut(index.addresses, network, item)
+        )
+        return replace(index, addresses=addresses)
     if change.part is Part.REMOTE:
         present = pair in new.remotes
         remotes = _put(index.remotes, network, item, None) if present else _cut(index.remotes, network, item)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from model.addresses import Address
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey
 
 
@@ -26,6 +27,7 @@ class Kind(IntEnum):
     SENDER = 8
     ROUTE = 9
     WAITING = 15
+    ADDRESS = 16
 
 
 class Object(NamedTuple):
@@ -33,7 +35,8 @@ class Object(NamedTuple):
 
     CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host.
     PORT and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major =
-    tenant key. SUBNETS: major = network key. SENDER: major = tenant key, name = host.
+    tenant key. SUBNETS: major = network key. SENDER: major = tenant key, name = host. ADDRESS:
+    major = network key, name = the address.
     """
 
     kind: Kind
@@ -68,6 +71,11 @@ def port(key: PortKey) -> Object:
 def waiting(key: PortKey) -> Object:
     """A port that is moving here and lives elsewhere still."""
     return Object(Kind.WAITING, key)
+
+
+def address(key: NetworkKey, value: Address) -> Object:
+    """An address of an allowed pair, wherever it is."""
+    return Object(Kind.ADDRESS, key, 0, str(value))
 
 
 def remote(key: NetworkKey, mac: Mac) -> Object:

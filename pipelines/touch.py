@@ -47,6 +47,8 @@ def touched(
         found |= _by_part(old, new, before, after, change)
     for key in ports_of(old, new, changed):
         found |= {o.port(key), o.waiting(key)}
+        found.update(o.address(*spot) for spot, seen in old.sightings.items() if seen.port == key)
+        found.update(o.address(*spot) for spot, seen in new.sightings.items() if seen.port == key)
         for port in (old.ports.get(key), new.ports.get(key)):
             if port is not None:
                 found |= _around(port, before, after)
@@ -64,6 +66,7 @@ def _of_network(network: NetworkKey, index: Index) -> set[o.Object]:
     found = {o.network(network)}
     found.update(o.vtep(network, host) for host in index.permits.get(network, Map()))
     found.update(o.remote(network, mac) for mac in index.remotes.get(network, Map()))
+    found.update(o.address(network, one) for one in index.addresses.get(network, Map()))
     return found
 
 
@@ -77,7 +80,10 @@ def _of_vrf(vrf: TenantKey, index: Index) -> set[o.Object]:
 
 
 def _routes_to(network: NetworkKey, index: Index) -> set[o.Object]:
-    return {o.subnets(network), *(o.route(network, mac) for mac in index.remotes.get(network, Map()))}
+    found = {o.subnets(network)}
+    found.update(o.route(network, mac) for mac in index.remotes.get(network, Map()))
+    found.update(o.address(network, one) for one in index.addresses.get(network, Map()))
+    return found
 
 
 def _around(port: Port, before: Index, after: Index) -> set[o.Object]:
@@ -132,6 +138,8 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
             return _by_host(key, before) | _by_host(key, after)
         case Part.REMOTE:
             return {o.remote(*key), o.route(*key)}
+        case Part.SIGHTING | Part.CLAIMED:
+            return {o.address(*key)}
         case Part.FLOOD:
             return {o.network(key[0])}
         case _:

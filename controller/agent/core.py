@@ -24,13 +24,13 @@ from immutables import Map
 from bgp import learn, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
-from controller.agent import binder, brake, commands, state
+from controller.agent import binder, brake, commands, sightings, state
 from controller.agent.announcements import Announced
 from model.addresses import Address
 from model.change import Change, Part, Patch
 from model.ids import HostName, PortKey
 from model.intent import Binding
-from model.snapshot import Snapshot
+from model.snapshot import SightingKey, Snapshot
 from pipelines import accounts, cookies
 from pipelines import compile as pipeline
 from pipelines.index import waits
@@ -79,6 +79,8 @@ class Core:
     """Ports for which the switch has counters of an earlier life, and which do not live here yet."""
     announced: frozenset[PortKey] = frozenset()
     """Ports that are moving here and whose workload has said so."""
+    moved: Map[SightingKey, float] = Map()
+    """When an address of an allowed pair last moved to a port here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +188,13 @@ def _learned(core: Core, steps: Iterable[Learning]) -> Result:
     return _commit(replace(core, table=table), snapshot, changes)
 
 
-def on_announced(core: Core, heard: Announced) -> Result:
-    """A workload said that it is here: a port that was moving here is claimed now."""
-    if heard.port in core.announced or not waits(core.effective, heard.port):
+def on_announced(core: Core, heard: Announced, now: float) -> Result:
+    """A workload said that it is here: a port that was moving here is claimed now, or an address of an
+    allowed pair has moved to the port that speaks for it."""
+    if not waits(core.effective, heard.port):
+        step, moved = sightings.hear(core.effective, heard, core.moved, now)
+        return _commit(replace(core, moved=moved), step.snapshot, step.changes)
+    if heard.port in core.announced:
         return Result(core)
     LOG.info("workload announced itself host=%s port=%d", core.effective.host, heard.port)
     core = replace(core, announced=core.announced | {heard.port})
@@ -296,7 +302,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     table, outcome = learn.consider(core.table, new, changes)
     new, learned = outcome.apply(new)
     new, numbered = _number(core, new, changes)
-    changes = changes | learned | numbered
+    forgotten = sightings.forget(new)
+    new, changes = forgotten.snapshot, changes | learned | numbered | forgotten.changes
     old = core.effective
     program, patch = pipeline.recompile(core.program, old, new, changes)
     routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)

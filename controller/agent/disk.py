@@ -41,7 +41,7 @@ from model.intent import (
     Tenant,
 )
 from model.inventory import Interface
-from model.route import FloodVtep, RemoteMac, RemotePrefix, Sighting
+from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
 from model.snapshot import Snapshot, with_port
 
 FORMAT: Final = 1
@@ -61,6 +61,7 @@ _MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("floating", FloatingIp),
     ("prefixes", RemotePrefix),
     ("sightings", Sighting),
+    ("claimed", RemoteAddress),
 )
 _ADDRESSES: Final = (IPv4Address, IPv6Address)
 _PREFIXES: Final = (IPv4Network, IPv6Network)
@@ -163,6 +164,7 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
         floating=Map({v.uid: v for v in _each(raw, "floating", FloatingIp)}),
         prefixes=Map({(v.vrf, v.prefix): v for v in _each(raw, "prefixes", RemotePrefix)}),
         sightings=Map({(v.network, v.address): v for v in _each(raw, "sightings", Sighting)}),
+        claimed=Map({(v.network, v.address): v for v in _each(raw, "claimed", RemoteAddress)}),
         zones=Map({(str(kind), int(key)): int(zone) for kind, key, zone in raw.get("zones", ())}),
     )
     for port in _each(raw, "ports", Port):

@@ -147,7 +147,7 @@ class Loop:
             case Silent():
                 self._become(core.on_probe_failed(self.core, event.vtep))
             case Announced():
-                self._become(core.on_announced(self.core, event))
+                self._become(core.on_announced(self.core, event, self._clock()))
                 return
             case Expired():
                 self._answer_expired(event)

@@ -191,6 +191,8 @@ def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
             return replace(snapshot, prefixes=value)
         case Part.SIGHTING:
             return replace(snapshot, sightings=value)
+        case Part.CLAIMED:
+            return replace(snapshot, claimed=value)
         case Part.DOWN:
             return replace(snapshot, down=value)
         case Part.ZONE:

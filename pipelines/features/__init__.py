@@ -13,6 +13,7 @@ from typing import Any, Final
 from model.flow import Flow
 from pipelines.features import (
     accounting,
+    addresses,
     arrival,
     classify,
     delivery,
@@ -77,6 +78,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("delivery", Kind.PORT, delivery.port),
     Feature("arrival", Kind.HOST, arrival.host),
     Feature("arrival", Kind.PORT, arrival.port),
+    Feature("addresses", Kind.ADDRESS, addresses.address),
 )
 
 

@@ -11,6 +11,7 @@ from model.ids import ClassId, NetworkKey, PortKey, TenantKey
 from model.snapshot import Snapshot
 from pipelines.index import Index, ready
 from pipelines.objects import Kind, Object
+from pipelines.views.addresses import AddressView, address_view
 from pipelines.views.bridged import (
     ClassView,
     HostView,
@@ -33,6 +34,7 @@ from pipelines.views.routed import (
 )
 
 __all__ = [
+    "AddressView",
     "ClassView",
     "HostView",
     "NetworkView",
@@ -55,6 +57,7 @@ View = (
     | VtepView
     | PortView
     | WaitingView
+    | AddressView
     | RemoteView
     | VrfView
     | SubnetsView
@@ -82,6 +85,8 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return port_view(snapshot, index, PortKey(subject.major))
         case Kind.WAITING:
             return waiting_view(snapshot, PortKey(subject.major))
+        case Kind.ADDRESS:
+            return address_view(snapshot, index, switch, subject)
         case Kind.REMOTE:
             return remote_view(snapshot, index, switch, subject)
         case Kind.VRF:

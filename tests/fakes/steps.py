@@ -12,11 +12,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from model.addresses import router_mac
 from model.change import Part
-from model.ids import HostName, NetworkKey, PortKey, Uid, Vni
+from model.ids import HostName, Mac, NetworkKey, PortKey, Uid, Vni
 from model.intent import Binding
 from model.inventory import Interface, Switch
-from model.route import FloodVtep
+from model.route import FloodVtep, RemoteAddress, Sighting
 from tests.fakes import world
 from tests.fakes.strategies import VTEPS, mac, subnets
 
@@ -57,6 +58,18 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
                 for r in (None, 2)
             ]
             made.append((Part.REMOTE, (NetworkKey(net), remotes[0].mac), remotes))
+        spot = (NetworkKey(net), ip_address("10.0.0.100"))
+        macs = (Mac(mac(net, 1)), Mac(world.VIRTUAL_MAC))
+        seen = [Sighting(*spot, m, PortKey(key), n) for m in macs for key in (11, 12) for n in (1, 3)]
+        made.append((Part.SIGHTING, spot, seen))
+        told = [
+            RemoteAddress(*spot, m, ip_address(v), n, r)
+            for m in macs
+            for v in _ends()
+            for n in (1, 2, 3)
+            for r in (None, router_mac(2))
+        ]
+        made.append((Part.CLAIMED, spot, told))
         for end in map(ip_address, _ends()):
             made.append((Part.FLOOD, (NetworkKey(net), end), [FloodVtep(NetworkKey(net), end)]))
     for key, prefixes in ((2, ["10.9.0.0/16"]), (3, ["10.9.0.0/16", "0.0.0.0/0", "2001:db8::1/128"])):

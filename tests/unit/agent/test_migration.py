@@ -75,13 +75,13 @@ def test_it_waits_and_hears_only_announcements() -> None:
 
 
 def test_its_announcement_claims_it_once() -> None:
-    first = core.on_announced(waiting().core, Announced(KEY, MAC, None))
+    first = core.on_announced(waiting().core, Announced(KEY, MAC, None), 0.0)
     assert binds(first) == [KEY]
-    assert binds(core.on_announced(first.core, Announced(KEY, MAC, None))) == []
+    assert binds(core.on_announced(first.core, Announced(KEY, MAC, None), 0.0)) == []
 
 
 def test_with_the_answer_it_lives_here_and_is_announced_with_a_higher_sequence() -> None:
-    claimed = core.on_announced(waiting().core, Announced(KEY, MAC, None)).core
+    claimed = core.on_announced(waiting().core, Announced(KEY, MAC, None), 0.0).core
     result = core.on_answer(claimed, KEY, Binding(KEY, HERE, 4, active=True))
     assert "classify-local" in flows(result.core)
     assert not any("waiting" in name for name in flows(result.core))
@@ -91,7 +91,7 @@ def test_with_the_answer_it_lives_here_and_is_announced_with_a_higher_sequence()
 
 
 def test_a_claim_that_failed_comes_again() -> None:
-    claimed = core.on_announced(waiting().core, Announced(KEY, MAC, None)).core
+    claimed = core.on_announced(waiting().core, Announced(KEY, MAC, None), 0.0).core
     refused = core.on_answer(claimed, KEY, "the store is away").core
     assert binds(core.on_tick(refused, core.Synced.NO, 1.0)) == [KEY]
 
@@ -106,7 +106,7 @@ def test_a_port_that_nobody_holds_needs_no_announcement() -> None:
 
 def test_an_announcement_of_a_port_that_does_not_move_changes_nothing() -> None:
     still = waiting(replace(MOVING, migration=HostName("")))
-    assert core.on_announced(still.core, Announced(KEY, MAC, None)).commands == ()
+    assert core.on_announced(still.core, Announced(KEY, MAC, None), 0.0).commands == ()
 
 
 def ethernet(kind: int, body: bytes) -> bytes:

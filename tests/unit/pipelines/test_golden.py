@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from model.addresses import router_mac
+from model.change import Part
 from model.ids import NetworkKey
-from model.route import FloodVtep
+from model.route import FloodVtep, RemoteAddress, Sighting
 from model.snapshot import Snapshot
 from pipelines import objects as o
 from pipelines.features import FEATURES, Feature
@@ -29,6 +31,7 @@ SUBJECTS = {
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
     o.Kind.WAITING: [o.waiting(world.PortKey(13))],
+    o.Kind.ADDRESS: [o.address(NetworkKey(1), ip_address(a)) for a in ("10.0.0.100", "fd00::100")],
     o.Kind.REMOTE: [o.remote(NetworkKey(1), world.Mac(0x020000000003))],
     o.Kind.VRF: [o.vrf(world.TenantKey(1))],
     o.Kind.SUBNETS: [o.subnets(NetworkKey(n)) for n in (2, 3, 4)],
@@ -60,6 +63,15 @@ def routed_over_ipv6() -> Snapshot:
     return world.routed("2001:db8::1", ("2001:db8::2", "2001:db8::3"))
 
 
+def shared(snapshot: Snapshot, vtep: str) -> Snapshot:
+    """Port 11 has spoken for 10.0.0.100, somebody behind a VTEP for fd00::100."""
+    four, six = ip_address("10.0.0.100"), ip_address("fd00::100")
+    here = Sighting(NetworkKey(1), four, world.Mac(0x020000000001), world.PortKey(11), 0)
+    there = RemoteAddress(NetworkKey(1), six, world.Mac(3), ip_address(vtep), 0, router_mac(2))
+    snapshot = world.with_part(world.allowing(snapshot, 11), Part.SIGHTING, (here.network, four), here)
+    return world.with_part(snapshot, Part.CLAIMED, (there.network, six), there)
+
+
 def made(feature: Feature) -> str:
     """The flows of a feature for its subjects, of a cluster over IPv4 and of one over IPv6."""
     parts = []
@@ -67,6 +79,8 @@ def made(feature: Feature) -> str:
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
     if feature.name == "pairs":
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
+    if feature.kind is o.Kind.ADDRESS:
+        worlds = (shared(world.two_tenants(), "192.0.2.2"), shared(over_ipv6(), "2001:db8::2"))
     if feature.kind is o.Kind.WAITING:
         worlds = (world.moving(world.two_tenants(), 13, 7), world.moving(over_ipv6(), 13, 7))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
