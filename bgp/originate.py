@@ -106,7 +106,7 @@ def reoriginate(
 def _lives_here(snapshot: Snapshot, key: PortKey) -> bool:
     """The pipelines' own condition: known, bound here, and its interface has an OpenFlow port."""
     port = snapshot.ports.get(key)
-    if port is None or not snapshot.bound_here(key):
+    if port is None or not port.enabled or not snapshot.bound_here(key):
         return False
     interface = snapshot.interfaces.get(port.uid)
     return interface is not None and interface.ofport > 0

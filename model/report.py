@@ -32,7 +32,7 @@ class State(Enum):
 
 class PortState(Enum):
     """A port on this host. REFUSED: bound elsewhere or not allowed here; ERROR: OVS gave it no ofport;
-    MOVING: it lives elsewhere still, and will live here."""
+    MOVING: it lives elsewhere still, and will live here; DISABLED: by its tenant; DOWN: its link is down."""
 
     ACTIVE = "active"
     PENDING = "pending"
@@ -40,6 +40,8 @@ class PortState(Enum):
     ERROR = "error"
     UNKNOWN = "unknown"
     MOVING = "moving"
+    DISABLED = "disabled"
+    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ def owner(snapshot: Snapshot, network: NetworkKey, address: Address) -> Sighting
 def stands(snapshot: Snapshot, seen: Sighting) -> bool:
     """Whether what was seen may still be so: the port lives here, plugged in, and may use the address."""
     port = snapshot.ports.get(seen.port)
-    if port is None or port.network != seen.network or not snapshot.bound_here(seen.port):
+    if port is None or not port.enabled or port.network != seen.network:
+        return False
+    if not snapshot.bound_here(seen.port):
         return False
     interface = snapshot.interfaces.get(port.uid)
     return interface is not None and interface.ofport > 0 and seen.mac in speakers(port, seen.address)

@@ -58,6 +58,7 @@ def compilable(snapshot: Snapshot, key: PortKey) -> bool:
     interface = snapshot.interfaces.get(port.uid)
     return (
         interface is not None
+        and port.enabled
         and interface.ofport > 0
         and interface.ofport != switch.tunnel
         and snapshot.bound_here(key)

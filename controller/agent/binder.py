@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from model.change import Change, Part
 from model.ids import PortKey, Uid
+from model.intent import Port
+from model.inventory import Interface
 from model.report import PortReport, PortState
 from model.snapshot import Snapshot
 from pipelines.index import waits
@@ -80,6 +82,15 @@ def port_report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -
     return _report(snapshot, uid, refusals) if uid in snapshot.interfaces else None
 
 
+def _living(interface: Interface, port: Port) -> tuple[PortState, str]:
+    """The state of a port that is bound here, and why it passes nothing, if so."""
+    if not port.enabled:
+        return PortState.DISABLED, f"{interface.name}: the tenant disabled it: set spec.enabled to true"
+    if not interface.up:
+        return PortState.DOWN, f"{interface.name}: the link is down: look at the workload, or set it up here"
+    return PortState.ACTIVE, ""
+
+
 def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> PortReport:
     interface = snapshot.interfaces[uid]
     key = snapshot.by_uid.get(uid)
@@ -98,7 +109,8 @@ def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> Po
             interface.ofport,
         )
     if snapshot.bound_here(key):
-        return PortReport(uid, PortState.ACTIVE, "", interface.ofport)
+        state, reason = _living(interface, snapshot.ports[key])
+        return PortReport(uid, state, reason, interface.ofport)
     if snapshot.host not in snapshot.ports[key].hosts:
         return PortReport(
             uid,

@@ -348,7 +348,9 @@ def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Comm
 def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
     """Whether a port has flows on this host."""
     port = snapshot.ports.get(key)
-    return port is not None and binder.plugged(snapshot, port.uid) and snapshot.bound_here(key)
+    if port is None or not port.enabled:
+        return False
+    return binder.plugged(snapshot, port.uid) and snapshot.bound_here(key)
 
 
 def _number(core: Core, new: Snapshot, changes: frozenset[Change]) -> tuple[Snapshot, frozenset[Change]]:

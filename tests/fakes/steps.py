@@ -87,6 +87,7 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
         for hosts in ([world.HERE], [world.HERE, "hv2"], ["hv3"])
     ]
     ports += [replace(one, migration=world.HERE) for one in ports[::5]]
+    ports += [replace(one, enabled=False) for one in ports[::6]]
     ports += [replace(one, allowed=world.PAIRS) for one in ports[::7]]
     bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
     return [

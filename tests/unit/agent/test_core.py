@@ -14,6 +14,7 @@ from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
 from model.inventory import Interface, Switch
+from pipelines import cookies
 
 HOST = HostName("hv1")
 OTHER = HostName("hv2")
@@ -263,3 +264,15 @@ def test_a_network_of_a_tenant_elsewhere_is_asked_for_by_its_route_targets() -> 
     targets = tuple(communities.route_target(65000, vni) for vni in (Vni(900), Vni(5002)))
     assert asked == [commands.Relearn(targets)]
     assert core.on_store(result.core, batch, (), state.Whole.NO).commands == ()
+
+
+def test_a_disabled_port_stops_as_if_it_left_and_comes_back() -> None:
+    now = running(1)
+    off = core.on_store(now, ((Part.PORT, PortKey(1), replace(port(1), enabled=False)),), (), state.Whole.NO)
+    assert commands.CloseAccounts in kinds(off)
+    assert commands.Withdraw in kinds(off)
+    assert commands.Release not in kinds(off)
+    assert not any(flow.cookie == cookies.port(PortKey(1)) for flow in off.core.program.flows())
+    on = core.on_store(off.core, ((Part.PORT, PortKey(1), port(1)),), (), state.Whole.NO)
+    assert commands.OpenLinks in kinds(on)
+    assert commands.Announce in kinds(on)
