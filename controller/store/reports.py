@@ -56,16 +56,16 @@ def replace(connection: Connection, host: HostName, saying: Saying) -> None:
     The host's row comes last: a life that ends in between is seen by its revision.
     """
     found = iter(sorted((uid, row) for uid, row in saying.ports.items() if row is not None))
-    operations: list[Operation] = [
-        {"op": "delete", "table": "Port_Report", "where": [["host", "==", host]]},
-        {"op": "update", "table": "Host_Report", "where": _own(host), "row": {"revision": _none()}},
-    ]
+    # A transaction of its own: the server makes no row anew in the one that deletes it.
+    connection.write_quickly(
+        REPORTS,
+        [
+            {"op": "delete", "table": "Port_Report", "where": [["host", "==", host]]},
+            {"op": "update", "table": "Host_Report", "where": _own(host), "row": {"revision": _none()}},
+        ],
+    )
     while some := list(islice(found, _PORTS_AT_ONCE)):
-        operations += [_insert(host, uid, row) for uid, row in some]
-        connection.write_quickly(REPORTS, operations)
-        operations = []
-    if operations:
-        connection.write_quickly(REPORTS, operations)
+        connection.write_quickly(REPORTS, [_insert(host, uid, row) for uid, row in some])
     _put_row(
         connection,
         host,

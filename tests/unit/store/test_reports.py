@@ -44,8 +44,10 @@ def test_a_store_that_lost_something_is_told_everything(store: Store) -> None:
     with pytest.raises(Raced):
         store.say(HERE, saying(7, {"z": UP}), frozenset())
     assert rows(store) == {(HERE, "a"): UP}, "all or nothing"
-    store.say(HERE, saying(7, {f"p{n}": UP for n in range(1_500)}, report="long"), None)
-    assert len(rows(store)) == 1_500 and (HERE, "a") not in rows(store)
+    store.say(HERE, saying(7, {"a": DOWN, **{f"p{n}": UP for n in range(1_500)}}, report="long"), None)
+    assert len(rows(store)) == 1_501 and rows(store)[HERE, "a"] == DOWN
+    store.say(HERE, saying(7, {f"p{n}": UP for n in range(2)}, report="long"), None)
+    assert len(rows(store)) == 2
     store.say(HERE, saying(8, {}), frozenset())
 
 
