@@ -87,7 +87,8 @@ class Contents:
     bitmap of what is held or cools down, offset by the scope's first value; treat the bitmaps as read-only.
     `members`: (tenant, network) -> names of its ports; `networks_of`: tenant -> names of its networks.
     `uses`: host name -> (tenant, port) of the ports whose `hosts` name it. `paired`: (tenant, network) ->
-    names of its ports with allowed pairs.
+    names of its ports with allowed pairs. `bound`: host name -> how many ports live there; `dwellers`:
+    (tenant, network) -> the same for its own ports.
     """
 
     cluster: Cluster | None = None
@@ -105,6 +106,8 @@ class Contents:
     networks_of: Map[str, Map[str, None]] = Map()
     uses: Map[HostName, Map[Name, None]] = Map()
     paired: Map[Name, Map[str, None]] = Map()
+    bound: Map[HostName, int] = Map()
+    dwellers: Map[Name, Map[HostName, int]] = Map()
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""

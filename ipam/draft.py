@@ -72,6 +72,8 @@ class Draft:
         self._members = contents.members.mutate()
         self._networks_of = contents.networks_of.mutate()
         self._uses = contents.uses.mutate()
+        self._bound = contents.bound.mutate()
+        self._dwellers = contents.dwellers.mutate()
         self._paired = contents.paired.mutate()
         self._taken: Mapping[str, Bitmap] = contents.taken
         self._own: dict[str, Bitmap] = {}
@@ -96,6 +98,8 @@ class Draft:
             members=self._members.finish(),
             networks_of=self._networks_of.finish(),
             uses=self._uses.finish(),
+            bound=self._bound.finish(),
+            dwellers=self._dwellers.finish(),
             paired=self._paired.finish(),
         )
 
@@ -116,6 +120,34 @@ class Draft:
         if pool.name == VNI and pool.first <= PROBE_VNI <= pool.last:
             bitmap.take(PROBE_VNI - pool.first)
         self._own[pool.name] = bitmap
+
+    def bind(self, binding: Binding) -> None:
+        """A port lives somewhere, or does not any longer."""
+        self.unbind(binding.port)
+        self.bindings[binding.port] = binding
+        self._count_binding(binding, 1)
+
+    def unbind(self, port: PortKey) -> None:
+        """Forget a binding, if there is one; before the port itself goes."""
+        before = self.bindings.pop(port, None)
+        if before is not None:
+            self._count_binding(before, -1)
+
+    def _count_binding(self, binding: Binding, step: int) -> None:
+        if not binding.active:
+            return
+        _count(self._bound, binding.host, step)
+        owner = self.owners.get((PORT_KEY, binding.port))
+        record = None if owner is None else self.find(owner)
+        if isinstance(record, PortRecord):
+            home = (record.tenant, record.network)
+            hosts = self._dwellers.get(home, Map()).mutate()
+            _count(hosts, binding.host, step)
+            left = hosts.finish()
+            if left:
+                self._dwellers[home] = left
+            else:
+                self._dwellers.pop(home, None)
 
     def put(self, record: Record) -> None:
         """Add or replace an object."""
@@ -311,3 +343,11 @@ def _discard(index: MapMutation[Any, Map[Any, None]], key: Any, member: Any) -> 
             index[key] = rest
         else:
             del index[key]
+
+
+def _count(counts: MapMutation[K, int], key: K, step: int) -> None:
+    now = counts.get(key, 0) + step
+    if now:
+        counts[key] = now
+    else:
+        counts.pop(key, None)

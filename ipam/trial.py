@@ -108,7 +108,7 @@ class Trial:
 
     def bound_to(self, host: HostName) -> bool:
         """Whether a port lives on that host now."""
-        return any(b.active and b.host == host for b in self._contents.bindings.values())
+        return host in self._contents.bound
 
     def settle(self, wanted: Wanted, before: Record | None, after: Record) -> None:
         """Take an object as it shall be; a step says what that means."""

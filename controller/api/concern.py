@@ -29,16 +29,12 @@ class Pending:
 
 def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[HostName]:
     """Hosts with bound ports of the touched objects."""
-    everyone = frozenset(b.host for b in contents.bindings.values() if b.active)
     hosts: set[HostName] = set()
-    seen: set[tuple[str, str]] = set()
     for reference in touched:
         if reference.kind in {Kind.EGRESS_CLASS, Kind.HYPERVISOR}:
-            return everyone
+            return frozenset(contents.bound)
         for name in _networks(contents, reference):
-            if name not in seen:
-                seen.add(name)
-                _add_hosts(contents, name, hosts, everyone)
+            hosts.update(contents.dwellers.get(name, ()))
     return frozenset(hosts)
 
 
@@ -50,19 +46,6 @@ def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, s
         return [(tenant, reference.name)]
     port = contents.ports.get((tenant, reference.name))
     return [] if port is None else [(tenant, port.network)]
-
-
-def _add_hosts(
-    contents: Contents, network: tuple[str, str], hosts: set[HostName], everyone: frozenset[HostName]
-) -> None:
-    """Ends as soon as no host is left to be found: a large network is soon everywhere."""
-    tenant = network[0]
-    for port in contents.members.get(network, ()):
-        if len(hosts) == len(everyone):
-            return
-        binding = contents.bindings.get(contents.ports[tenant, port].value.key)
-        if binding is not None and binding.active:
-            hosts.add(binding.host)
 
 
 def pending(

@@ -32,7 +32,7 @@ def status(
     contents: Contents, reports: Mapping[str, Report], unreadable: Mapping[str, str], now_ms: int
 ) -> Value:
     """`unreadable`: host -> why its report could not be parsed."""
-    bound = Counter(b.host for b in contents.bindings.values() if b.active)
+    bound = Counter(dict(contents.bound))
     wanted = contents.cluster.generation if contents.cluster else 0
     hosts = [
         _declared(record, wanted, bound[name], unreadable.get(name, ""))

@@ -84,7 +84,7 @@ class Assembly:
                 draft.put_pool(rows.pool(row))
             case "Binding":
                 key = self._ports[rows.reference(row["port"])]
-                draft.bindings[key] = rows.binding(row, key)
+                draft.bind(rows.binding(row, key))
                 self._bindings[uid] = key
             case "Tombstone":
                 claim = _claim(row)
@@ -127,7 +127,7 @@ class Assembly:
             case "Binding":
                 key = self._bindings.pop(uid, None)
                 if key is not None:
-                    draft.bindings.pop(key, None)
+                    draft.unbind(key)
             case "Tombstone":
                 claim = self._tombstones.pop(uid, None)
                 if claim is not None:

@@ -15,7 +15,7 @@ from ipam.steps import Verb
 from ipam.trial import COOL_DOWN_MS
 from model.addresses import parse_mac
 from model.errors import Conflict, Exhausted, Invalid, NotFound, RingfenceError, Unavailable
-from model.ids import HostName, Vni
+from model.ids import HostName, PortKey, Vni
 from model.wanted import (
     Kind,
     Reference,
@@ -310,7 +310,7 @@ def test_a_bound_host_keeps_its_vtep(bench) -> None:
     bench.apply(port("a", hosts=(HostName("h1"),)))
     draft = Draft(bench.contents)
     key = bench.contents.ports["acme", "a"].value.key
-    draft.bindings[key] = Binding(key, HostName("h1"), 0, active=True)
+    draft.bind(Binding(key, HostName("h1"), 0, active=True))
     bench.contents = draft.contents()
     with pytest.raises(Conflict) as caught:
         bench.plan(WantedHypervisor(HostName("h1"), ip_address("192.0.2.77")))
@@ -329,3 +329,31 @@ def test_two_thousand_ports_in_one_plan_and_one_port_beside_them_scale(bench) ->
     started = time.process_time()
     bench.plan(WantedPort("acme", "one", "big"))
     print(f"one port beside 2,000: {1e3 * (time.process_time() - started):.2f} ms")
+
+
+def test_who_lives_where_follows_bindings(bench) -> None:
+    from ipam.draft import Draft
+    from model.intent import Binding
+
+    hosts = (HostName("h1"), HostName("h2"))
+    bench.apply(port("a", hosts=hosts), port("b", hosts=hosts))
+    a, b = (bench.contents.ports["acme", name] for name in "ab")
+    home = ("acme", a.network)
+
+    def after(*changes: Binding | PortKey):
+        draft = Draft(bench.contents)
+        for change in changes:
+            if isinstance(change, Binding):
+                draft.bind(change)
+            else:
+                draft.unbind(change)
+        bench.contents = draft.contents()
+        return dict(bench.contents.bound), dict(bench.contents.dwellers.get(home, {}))
+
+    here = [Binding(one.value.key, hosts[0], 0, active=True) for one in (a, b)]
+    assert after(*here) == ({"h1": 2}, {"h1": 2})
+    assert after(*here) == ({"h1": 2}, {"h1": 2})
+    assert after(Binding(a.value.key, hosts[1], 1, active=True)) == ({"h1": 1, "h2": 1},) * 2
+    assert after(Binding(a.value.key, hosts[1], 1, active=False)) == ({"h1": 1}, {"h1": 1})
+    assert after(b.value.key, a.value.key) == ({}, {})
+    assert home not in bench.contents.dwellers
