@@ -8,6 +8,7 @@ sequence).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,9 +84,9 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
     name = lookup.host(claim.vtep)
     if isinstance(claim, MacClaim):
         port = lookup.port(claim.network, claim.mac)
-        keys = frozenset[PortKey]() if port is None else frozenset((port,))
+        keys: Iterable[PortKey] = () if port is None else (port,)
     else:
-        keys = snapshot.by_network.get(claim.network, frozenset())
+        keys = snapshot.by_network.get(claim.network, ())
     bindings = (snapshot.bindings.get(key) for key in keys)
     return any(one is not None and one.active and one.host == name for one in bindings)
 

@@ -137,7 +137,7 @@ def _touched(
             key = NetworkKey(change.key)
             networks.add(key)
             ports.update(previous.members.get(key, _NOBODY))
-            ports.update(new.by_network.get(key, _NOBODY))
+            ports.update(new.by_network.get(key, ()))
         elif change.part is Part.TENANT and isinstance(change.key, int):
             for key in _homes(previous, (old, new), TenantKey(change.key)):
                 ports.update(previous.members[key])

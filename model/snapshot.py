@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -38,7 +39,7 @@ SightingKey = tuple[NetworkKey, Address]
 ZoneKey = tuple[str, int]
 """What a conntrack zone of this host is for: `port` or `tenant`, and its key."""
 
-_NONE: Final[frozenset[PortKey]] = frozenset()
+_NONE: Final[Map[PortKey, None]] = Map()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Snapshot:
     epochs: Map[PortKey, int] = Map()
     """Accounting epoch of each port bound here: rises with each new binding (12 bits, see cookies)."""
     by_uid: Map[Uid, PortKey] = Map()
-    by_network: Map[NetworkKey, frozenset[PortKey]] = Map()
+    by_network: Map[NetworkKey, Map[PortKey, None]] = Map()
 
     def this(self) -> Hypervisor | None:
         """This host's own declaration; None while the operator has not declared it."""
@@ -90,7 +91,7 @@ class Snapshot:
 def with_port(snapshot: Snapshot, port: Port) -> Snapshot:
     """Add or replace a port and its index entries."""
     cleared = without_port(snapshot, port.key)
-    members = cleared.by_network.get(port.network, _NONE) | {port.key}
+    members = cleared.by_network.get(port.network, _NONE).set(port.key, None)
     return replace(
         cleared,
         ports=cleared.ports.set(port.key, port),
@@ -99,12 +100,29 @@ def with_port(snapshot: Snapshot, port: Port) -> Snapshot:
     )
 
 
+def with_ports(snapshot: Snapshot, ports: Iterable[Port]) -> Snapshot:
+    """Many of them at once: the same as `with_port` of each, one after the other."""
+    latest = {port.key: port for port in ports}
+    for key in latest:
+        snapshot = without_port(snapshot, key)
+    members: dict[NetworkKey, dict[PortKey, None]] = {}
+    for port in latest.values():
+        members.setdefault(port.network, {})[port.key] = None
+    homes = ((key, snapshot.by_network.get(key, _NONE).update(some)) for key, some in members.items())
+    return replace(
+        snapshot,
+        ports=snapshot.ports.update(latest),
+        by_uid=snapshot.by_uid.update({port.uid: port.key for port in latest.values()}),
+        by_network=snapshot.by_network.update(dict(homes)),
+    )
+
+
 def without_port(snapshot: Snapshot, key: PortKey) -> Snapshot:
     """Remove a port and its index entries; unchanged if unknown."""
     old = snapshot.ports.get(key)
     if old is None:
         return snapshot
-    members = snapshot.by_network[old.network] - {key}
+    members = snapshot.by_network[old.network].delete(key)
     by_network = (
         snapshot.by_network.set(old.network, members) if members else snapshot.by_network.delete(old.network)
     )

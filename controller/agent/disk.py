@@ -9,24 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-import types
-import typing
 import zlib
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
 from pathlib import Path
 from typing import Any, Final
 
 from immutables import Map
 
+from controller.agent.decoding import ADDRESSES, PREFIXES, decoder
 from model.intent import (
     Binding,
     Cluster,
@@ -42,7 +33,7 @@ from model.intent import (
 )
 from model.inventory import Interface
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
-from model.snapshot import Snapshot, with_port
+from model.snapshot import Snapshot, with_ports
 
 FORMAT: Final = 1
 _MAPS: Final[tuple[tuple[str, type], ...]] = (
@@ -63,8 +54,6 @@ _MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("sightings", Sighting),
     ("claimed", RemoteAddress),
 )
-_ADDRESSES: Final = (IPv4Address, IPv6Address)
-_PREFIXES: Final = (IPv4Network, IPv6Network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +137,7 @@ def _text(value: Any) -> str:
 def _snapshot(raw: dict[str, Any]) -> Snapshot:
     snapshot = Snapshot(
         host=raw["host"],
-        cluster=None if raw["cluster"] is None else _decode(Cluster, raw["cluster"]),
+        cluster=None if raw["cluster"] is None else decoder(Cluster)(raw["cluster"]),
         epochs=Map(dict(raw["epochs"])),
         tenants=Map({v.key: v for v in _each(raw, "tenants", Tenant)}),
         networks=Map({v.key: v for v in _each(raw, "networks", Network)}),
@@ -167,14 +156,12 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
         claimed=Map({(v.network, v.address): v for v in _each(raw, "claimed", RemoteAddress)}),
         zones=Map({(str(kind), int(key)): int(zone) for kind, key, zone in raw.get("zones", ())}),
     )
-    for port in _each(raw, "ports", Port):
-        snapshot = with_port(snapshot, port)
-    return snapshot
+    return with_ports(snapshot, _each(raw, "ports", Port))
 
 
 def _each(raw: dict[str, Any], name: str, kind: type) -> list[Any]:
     """The values of a map; none in the file of an older version, which did not know it."""
-    return [_decode(kind, item) for item in raw.get(name, ())]
+    return [*map(decoder(kind), raw.get(name, ()))]
 
 
 def _encode(value: Any) -> Any:
@@ -184,37 +171,8 @@ def _encode(value: Any) -> Any:
         return value.value
     if isinstance(value, tuple):
         return [_encode(v) for v in value]
-    if isinstance(value, _ADDRESSES + _PREFIXES):
+    if isinstance(value, ADDRESSES + PREFIXES):
         return str(value)
     if value is None or isinstance(value, (int, str)):
         return value
     raise TypeError(f"{type(value).__name__} has no form on disk")
-
-
-def _decode(kind: Any, raw: Any) -> Any:
-    kind = getattr(kind, "__supertype__", kind)
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        items = typing.get_args(kind)
-        if items[-1] is Ellipsis:
-            return tuple(_decode(items[0], v) for v in raw)
-        return tuple(_decode(item, v) for item, v in zip(items, raw, strict=True))
-    if origin in (types.UnionType, typing.Union):
-        options = typing.get_args(kind)
-        if raw is None:
-            return None
-        if set(options) & set(_ADDRESSES):
-            return ip_address(raw)
-        if set(options) & set(_PREFIXES):
-            return ip_network(raw)
-        return _decode(next(o for o in options if o is not type(None)), raw)
-    if is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        # A field that the writer did not know has its default: the file of an older version is still good.
-        known = (f.name for f in fields(kind) if f.name in raw)
-        return kind(**{name: _decode(hints[name], raw[name]) for name in known})  # type: ignore[operator]
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(raw)
-    if not isinstance(raw, kind):
-        raise TypeError(f"{raw!r} is no {kind.__name__}")
-    return raw

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bgp import client, learn
-from controller.agent import commands, core, disk, receipts, reporting, state
+from controller.agent import commands, core, receipts, reporting, state
 from controller.agent.announcements import Announced
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
@@ -31,6 +31,7 @@ from controller.agent.events import (
 )
 from controller.agent.expiry import Expired, Expiry
 from controller.agent.pace import Due, Pace, Tally
+from controller.agent.scribe import Scribe
 from controller.agent.speech import Speech
 from controller.agent.switching import Found
 from controller.store.view import Batch
@@ -56,8 +57,7 @@ class Loop:
         self.core = start
         self._effects = effects
         self._events = events
-        self._path = directory / "snapshot.json"
-        self._shelf = disk.Shelf(self._path)
+        self._scribe = Scribe(directory / "snapshot.json")
         self._pace = pace
         self._clock = clock
         self._wall = wall
@@ -89,6 +89,7 @@ class Loop:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
         self._save()
+        self._scribe.stop()
 
     def _take(self, wait: float) -> None:
         """Handle what is there; updates of peers, and answers of the store, go together."""
@@ -367,10 +368,7 @@ class Loop:
     def _save(self) -> None:
         self._unsaved = False
         self._due.save = self._clock() + self._pace.save
-        try:
-            self._shelf.save(self.core.effective)
-        except OSError as error:
-            LOG.error("snapshot not saved host=%s path=%s: %s", self.core.effective.host, self._path, error)
+        self._scribe.save(self.core.effective)
 
     def _say(self, now: float) -> None:
         self._unsaid = False

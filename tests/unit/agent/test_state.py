@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from controller.agent import brake, disk, state
+from controller.agent.scribe import Scribe
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
 from model.inventory import Interface, Switch
 from model.route import RemoteMac
-from model.snapshot import Snapshot
+from model.snapshot import Snapshot, with_port, with_ports
 
 HOST = HostName("hv1")
 
@@ -64,7 +66,7 @@ def test_replace_stored_removes_what_is_not_listed_and_keeps_what_is_not_stored(
     step = state.replace_stored(before, items(2))
     assert step.changes == {Change(Part.PORT, PortKey(3)), Change(Part.BINDING, PortKey(3))}
     assert step.snapshot.remotes == before.remotes
-    assert step.snapshot.by_network[NetworkKey(1)] == {PortKey(1), PortKey(2)}
+    assert set(step.snapshot.by_network[NetworkKey(1)]) == {PortKey(1), PortKey(2)}
     assert Uid("uid-3") not in step.snapshot.by_uid
 
 
@@ -151,3 +153,36 @@ def test_brake_on_a_mass_delete_but_not_on_a_small_one() -> None:
 
 def test_a_cold_host_has_nothing_to_lose() -> None:
     assert brake.judge(Snapshot(HOST), filled(3), frozenset()) is None
+
+
+def test_many_ports_at_once_are_the_same_as_one_after_the_other() -> None:
+    start = filled(3)
+    moved = replace(start.ports[PortKey(2)], uid=Uid("other"), network=NetworkKey(9))
+    fresh = replace(moved, key=PortKey(77), uid=Uid("fresh"))
+    one_by_one = start
+    for each in (moved, fresh):
+        one_by_one = with_port(one_by_one, each)
+    assert with_ports(start, [moved, fresh]) == one_by_one
+    assert with_ports(start, []) == start
+
+
+def test_the_scribe_writes_the_newest_and_what_waits_at_the_end(tmp_path) -> None:
+    scribe = Scribe(tmp_path / "s.json")
+    for count in range(1, 40):
+        scribe.save(filled(count))
+    scribe.stop()
+    assert disk.load(tmp_path / "s.json") == filled(39)
+
+
+def test_a_disk_that_takes_nothing_ends_no_thread(tmp_path, caplog) -> None:
+    place = tmp_path / "late"
+    scribe = Scribe(place / "s.json")
+    scribe.save(filled(1))
+    deadline = time.monotonic() + 10
+    while "snapshot not saved" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    place.mkdir()
+    scribe.save(filled(2))
+    scribe.stop()
+    assert disk.load(place / "s.json") == filled(2)
