@@ -10,15 +10,16 @@ from typing import Final
 
 from model.change import Patch
 from model.flow import Flow
+from pipelines.shapes.paths import COUNTER
 from pipelines.tables import ACCOUNT
 
 ACCOUNT_TABLE: Final = ACCOUNT.number
-"""The table of which every flow but the miss is a counter."""
+"""The table of the counters."""
 
 
 def is_counter(flow: Flow) -> bool:
     """Whether a flow counts for the bill."""
-    return flow.shape.table == ACCOUNT_TABLE and flow.shape.priority != 0
+    return flow.shape.name == COUNTER.name
 
 
 def split(patch: Patch) -> tuple[Patch, Patch]:

@@ -9,8 +9,10 @@ anything.
       port     port key 24 [23:0]
       remote   network key 16 [43:28] | low 28 bits of the MAC [27:0]
       vrf      tenant key 16 [15:0]
-      expired  tenant key 16 [15:0], packets that the agent gets
+      told     reason 8 [39:32] | network key 16 [31:16], 0 for any | tenant key 16 [15:0]: packets that the
+               agent gets, to tell their sender what became of them
       announce port key 24 [23:0], announcements that the agent gets
+      prefix   key of the VRF 16 [43:28] | 28 bits of a digest of the prefix [27:0]
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
 """
 
@@ -18,8 +20,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import blake2b
 from typing import Final
 
+from model.addresses import Prefix
 from model.ids import COOKIE_MARK, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 
 MARK_MASK: Final = 0xFFFF << 48
@@ -40,8 +44,23 @@ class Kind(IntEnum):
     REMOTE = 3
     ACCOUNT = 4
     VRF = 5
-    EXPIRED = 6
+    TOLD = 6
     ANNOUNCE = 10
+    PREFIX = 11
+
+
+class Reason(IntEnum):
+    """Of what the sender of a packet is told; the number is part of the cookie."""
+
+    NONE = 0
+    TTL = 1
+    """The packet's TTL ended at its gateway,"""
+    TTL_AFAR = 2
+    """or at the second router, on the host of its destination."""
+    NO_NETWORK = 3
+    """There is no route."""
+    NO_HOST = 4
+    """The network is there, but nobody in it has the address."""
 
 
 _KINDS: Final = frozenset(Kind)
@@ -59,6 +78,8 @@ class Cookie:
     epoch: int = 0
     table: int = 0
     tenant: TenantKey = _NO_TENANT
+    reason: Reason = Reason.NONE
+    digest: int = 0
 
 
 def host(table: int = 0, cls: int = 0) -> int:
@@ -86,9 +107,19 @@ def vrf(key: TenantKey) -> int:
     return MARK | Kind.VRF << 44 | key
 
 
-def expired(key: TenantKey) -> int:
-    """A flow that hands packets with a used-up TTL to the agent: the packet-in bears this cookie."""
-    return MARK | Kind.EXPIRED << 44 | key
+def told(key: TenantKey, reason: Reason, network: NetworkKey = _NO_NETWORK) -> int:
+    """A flow that hands packets to the agent, which tells their sender why; the packet-in bears it."""
+    return MARK | Kind.TOLD << 44 | reason << 32 | network << 16 | key
+
+
+def prefix(vrf: TenantKey, prefix: Prefix) -> int:
+    """A flow of a static route, or of a prefix that another host announces in a VRF."""
+    return MARK | Kind.PREFIX << 44 | vrf << 28 | digest(prefix)
+
+
+def digest(prefix: Prefix) -> int:
+    """The 28 bits that stand for a prefix."""
+    return int.from_bytes(blake2b(str(prefix).encode(), digest_size=4).digest(), "big") >> 4
 
 
 def announced(key: PortKey) -> int:
@@ -116,6 +147,18 @@ def parse(cookie: int) -> Cookie | None:
         return Cookie(Kind(kind), port=PortKey(body & 0xFFFFFF))
     if kind == Kind.REMOTE:
         return Cookie(Kind.REMOTE, network=NetworkKey(body >> 28), mac=body & 0xFFFFFFF)
-    if kind in (Kind.VRF, Kind.EXPIRED):
-        return Cookie(Kind(kind), tenant=TenantKey(body & 0xFFFF))
+    if kind == Kind.VRF:
+        return Cookie(Kind.VRF, tenant=TenantKey(body & 0xFFFF))
+    if kind == Kind.TOLD:
+        return _told(body)
+    if kind == Kind.PREFIX:
+        return Cookie(Kind.PREFIX, tenant=TenantKey(body >> 28), digest=body & 0xFFFFFFF)
     return Cookie(Kind.ACCOUNT, port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)
+
+
+def _told(body: int) -> Cookie | None:
+    reason = body >> 32 & 0xFF
+    if reason not in (*Reason,):
+        return None
+    network, tenant = NetworkKey(body >> 16 & 0xFFFF), TenantKey(body & 0xFFFF)
+    return Cookie(Kind.TOLD, network=network, tenant=tenant, reason=Reason(reason))

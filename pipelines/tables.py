@@ -192,11 +192,11 @@ ROUTE: Final = Table(
     number=24,
     name="route",
     purpose="Finds the next hop within the tenant: a host route for each known address, whatever its network,"
-    " and below them the connected prefixes, where nobody else lives.",
+    " and below them the connected prefixes, where nobody else lives. What has no route goes to the agent.",
     matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("class",),
-    miss="drop: no route, there is no way out of the tenant",
+    miss="drop: never reached, what has no route of its tenant is told",
 )
 RESOLVE: Final = Table(
     number=40,
@@ -262,7 +262,8 @@ ARRIVAL: Final = Table(
     number=72,
     name="arrival",
     purpose="Routes packets that another VTEP routed here (RFC 9135 section 5.2) to local ports of the"
-    " tenant, if they are sent to this host's router MAC, and never back to a tunnel.",
+    " tenant, if they are sent to this host's router MAC, and never back to a tunnel. Those whose TTL is used"
+    " up go to the agent.",
     matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
     writes=(f.ETH_SRC, f.ETH_DST, f.NW_TTL),
     next=(),

@@ -13,8 +13,8 @@ from typing import Protocol
 from immutables import Map
 
 from controller.agent.commands import Sweep
-from controller.agent.expiry import Post
 from controller.agent.switching import Found
+from controller.agent.telling import Post
 from model.addresses import Address
 from model.change import Change, Patch
 from model.flow import Flow

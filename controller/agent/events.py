@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from bgp import client
 from controller.agent.announcements import Announced
-from controller.agent.expiry import Expired
 from controller.agent.state import Seen
+from controller.agent.telling import HandedUp
 from controller.store.view import Batch
 from model.addresses import Address
 from model.ids import PortKey
@@ -62,7 +62,7 @@ Event = (
     | SessionDown
     | Answered
     | Silent
-    | Expired
+    | HandedUp
     | Announced
     | Stop
     | client.Event

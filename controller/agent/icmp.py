@@ -1,6 +1,6 @@
-"""ICMP errors of a gateway: which packets may be answered, and the time exceeded that answers one.
+"""ICMP errors of a gateway: which packets may be answered, and the message that answers one.
 
-Place: pure; `controller.agent.expiry` feeds it what the switch hands up, which a workload wrote: nothing in
+Place: pure; `controller.agent.telling` feeds it what the switch hands up, which a workload wrote: nothing in
 it may raise. Must not know ports, rates or the switch.
 
 RFC 792 and RFC 1812 section 4.3 (ICMP), RFC 4443 (ICMPv6). Packets are without VLAN tag: the pipeline lets no
@@ -30,8 +30,6 @@ _IPV4: Final = 0x0800
 _IPV6: Final = 0x86DD
 _ICMP: Final = 1
 _ICMPV6: Final = 58
-_TIME_EXCEEDED4: Final = 11
-_TIME_EXCEEDED6: Final = 3
 _CONTROL: Final = 0xC0
 """Precedence 6, internetwork control (RFC 1812 section 4.3.2.5)."""
 _DO_NOT_FRAGMENT: Final = 0x4000
@@ -57,11 +55,29 @@ class Silence(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """(type, code) over IPv4 and over IPv6, and the 32 bits behind the checksum, which most leave unused."""
+
+    over4: tuple[int, int]
+    over6: tuple[int, int]
+    rest: int = 0
+
+
+TIME_EXCEEDED: Final = Message((11, 0), (3, 0))
+"""RFC 792, RFC 4443 section 3.3: in transit."""
+NO_NETWORK: Final = Message((3, 0), (1, 0))
+"""RFC 1812 section 5.2.7.1, RFC 4443 section 3.1: no route to the destination."""
+NO_HOST: Final = Message((3, 1), (1, 3))
+"""The same: the last router knows that nobody there has the address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Invoking:
     """A packet that may be answered. `packet`: from its IP header on, as far as it is there."""
 
     mac: Mac
     source: Address
+    destination: Address
     packet: bytes
 
 
@@ -76,15 +92,15 @@ def parse(frame: bytes) -> Invoking | Silence:
     return _parse6(mac, packet) if kind == _IPV6 else Silence.MALFORMED
 
 
-def time_exceeded(invoking: Invoking, gateway: Address) -> bytes:
-    """The frame that tells the sender that its packet lived too long: RFC 792, or RFC 4443 section 3.3.
+def error(invoking: Invoking, gateway: Address, message: Message) -> bytes:
+    """The frame in which a gateway tells the sender what became of its packet (RFC 792, RFC 4443 section 3).
 
     `gateway` is of the family of the packet; ValueError otherwise.
     """
     if isinstance(gateway, IPv4Address) and isinstance(invoking.source, IPv4Address):
-        kind, packet = _IPV4, _exceeded4(gateway, invoking.source, invoking.packet)
+        kind, packet = _IPV4, _error4(gateway, invoking.source, message, invoking.packet)
     elif isinstance(gateway, IPv6Address) and isinstance(invoking.source, IPv6Address):
-        kind, packet = _IPV6, _exceeded6(gateway, invoking.source, invoking.packet)
+        kind, packet = _IPV6, _error6(gateway, invoking.source, message, invoking.packet)
     else:
         raise ValueError(f"gateway {gateway} is not of the family of {invoking.source}")
     head = _ETHERNET.pack(invoking.mac.to_bytes(6, "big"), GATEWAY_MAC.to_bytes(6, "big"), kind)
@@ -117,7 +133,7 @@ def _parse4(mac: Mac, packet: bytes) -> Invoking | Silence:
             return Silence.MALFORMED
         if whole[head] in _ERRORS4:
             return Silence.FORBIDDEN
-    return Invoking(mac, source, whole)
+    return Invoking(mac, source, destination, whole)
 
 
 def _is_odd4(source: IPv4Address) -> bool:
@@ -136,7 +152,7 @@ def _parse6(mac: Mac, packet: bytes) -> Invoking | Silence:
     if source.is_unspecified or source.is_multicast or source.is_loopback or destination.is_multicast:
         return Silence.FORBIDDEN
     refusal = _walk(whole, following)
-    return Invoking(mac, source, whole) if refusal is None else refusal
+    return Invoking(mac, source, destination, whole) if refusal is None else refusal
 
 
 def _walk(whole: bytes, following: int) -> Silence | None:
@@ -164,22 +180,22 @@ def _judge6(message: bytes) -> Silence | None:
     return Silence.FORBIDDEN if message[0] < _FIRST_INFORMATION6 or message[0] == _REDIRECT6 else None
 
 
-def _exceeded4(gateway: IPv4Address, target: IPv4Address, packet: bytes) -> bytes:
+def _error4(gateway: IPv4Address, target: IPv4Address, message: Message, packet: bytes) -> bytes:
     quoted = packet[: LONGEST4 - _HEADER4.size - 8]
-    sum_ = checksum(struct.pack("!BBHI", _TIME_EXCEEDED4, 0, 0, 0) + quoted)
-    body = struct.pack("!BBHI", _TIME_EXCEEDED4, 0, sum_, 0) + quoted
+    sum_ = checksum(struct.pack("!BBHI", *message.over4, 0, message.rest) + quoted)
+    body = struct.pack("!BBHI", *message.over4, sum_, message.rest) + quoted
     # Unfragmented and not to be: its identification means nothing (RFC 6864 section 4.1)
     head = (0x45, _CONTROL, _HEADER4.size + len(body), 0, _DO_NOT_FRAGMENT, TTL, _ICMP)
     ends = (gateway.packed, target.packed)
     return _HEADER4.pack(*head, checksum(_HEADER4.pack(*head, 0, *ends)), *ends) + body
 
 
-def _exceeded6(gateway: IPv6Address, target: IPv6Address, packet: bytes) -> bytes:
+def _error6(gateway: IPv6Address, target: IPv6Address, message: Message, packet: bytes) -> bytes:
     quoted = packet[: LONGEST6 - _HEADER6.size - 8]
     length = 8 + len(quoted)
     # RFC 8200 section 8.1: the sum covers a pseudo-header
     pseudo = gateway.packed + target.packed + struct.pack("!II", length, _ICMPV6)
-    sum_ = checksum(pseudo + struct.pack("!BBHI", _TIME_EXCEEDED6, 0, 0, 0) + quoted)
-    body = struct.pack("!BBHI", _TIME_EXCEEDED6, 0, sum_, 0) + quoted
+    sum_ = checksum(pseudo + struct.pack("!BBHI", *message.over6, 0, message.rest) + quoted)
+    body = struct.pack("!BBHI", *message.over6, sum_, message.rest) + quoted
     first = 6 << 28 | _CONTROL << 20
     return _HEADER6.pack(first, length, _ICMPV6, TTL, gateway.packed, target.packed) + body

@@ -29,11 +29,11 @@ from controller.agent.events import (
     Silent,
     Stop,
 )
-from controller.agent.expiry import Expired, Expiry
 from controller.agent.pace import Due, Pace, Tally
 from controller.agent.scribe import Scribe
 from controller.agent.speech import Speech
 from controller.agent.switching import Found
+from controller.agent.telling import HandedUp, Teller
 from controller.store.view import Batch
 from model.errors import RingfenceError
 from model.report import DriftReceipt, State
@@ -76,7 +76,7 @@ class Loop:
         self._stated: tuple[State, str] = (State.STARTING, "")
         self._since_ms = wall()
         self._stopping = False
-        self._expiry = Expiry(clock)
+        self._teller = Teller(clock)
         self._speech = Speech(effects.keeper, self._due, pace)
         self._unmetered = Tally()
 
@@ -150,8 +150,8 @@ class Loop:
             case Announced():
                 self._become(core.on_announced(self.core, event, self._clock()))
                 return
-            case Expired():
-                self._answer_expired(event)
+            case HandedUp():
+                self._teller.tell(self.core.effective, event, self._effects.post)
                 return  # nothing of it is reported, or a workload could make reports
             case client.PeerUp():
                 self._peer(event.peer, "up")
@@ -186,11 +186,6 @@ class Loop:
             self._become(core.on_session_lost(self.core))
             return
         self._become(core.on_session(self.core, epochs))
-
-    def _answer_expired(self, event: Expired) -> None:
-        frame = self._expiry.answer(self.core.effective, event)
-        if frame is not None:
-            self._effects.post.send(event.in_port, frame)
 
     def _peer(self, peer: str, now: str) -> None:
         LOG.info("BGP peer host=%s peer=%s state=%s", self.core.effective.host, peer, now)
@@ -379,8 +374,8 @@ class Loop:
         )
         around = replace(self._around, alarms=alarms)
         stated = reporting.judge(self.core, around)
-        if news := self._expiry.news():
-            LOG.info("expired packets host=%s %s", self.core.effective.host, news)
+        if news := self._teller.news():
+            LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)
         if stated != self._stated:
             LOG.info(
                 "state host=%s from=%s to=%s reason=%s",

@@ -116,11 +116,11 @@ def _owner(cookie: Cookie, snapshot: Snapshot) -> str:
             return f"network {_network(cookie.network, snapshot)}"
         case Kind.REMOTE:
             return f"remote MAC of network {_network(cookie.network, snapshot)}"
-        case Kind.PORT:
+        case Kind.PORT | Kind.ANNOUNCE:
             return f"port {_port(cookie.port, snapshot)}"
         case Kind.ACCOUNT:
             return f"counter of port {_port(cookie.port, snapshot)}"
-        case Kind.VRF | Kind.EXPIRED:
+        case Kind.VRF | Kind.TOLD | Kind.PREFIX:
             return f"tenant {_tenant(cookie.tenant, snapshot)}"
 
 

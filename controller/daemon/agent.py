@@ -25,7 +25,6 @@ from bgp.table import Limits
 from controller.agent import announcements, core, disk
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
-from controller.agent.expiry import Expired
 from controller.agent.keeper import Keeper
 from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
@@ -34,6 +33,7 @@ from controller.agent.pace import Pace
 from controller.agent.probing import Probing
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
+from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
@@ -197,7 +197,7 @@ class _Hands:
             on_down=lambda reason: put(SessionDown(reason)),
             on_port=lambda *_: None,  # the switch database says the same, with the iface-id
             on_packet=lambda cookie, port, frame: put(
-                announcements.read(cookie, frame) or Expired(cookie, port, frame)
+                announcements.read(cookie, frame) or HandedUp(cookie, port, frame)
             ),
         )
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))

@@ -62,6 +62,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("gateway", Kind.SUBNETS, gateway.subnets),
     Feature("route", Kind.PORT, route.port),
     Feature("route", Kind.ROUTE, route.route),
+    Feature("route", Kind.VRF, route.vrf),
     Feature("route", Kind.SUBNETS, route.subnets),
     Feature("resolve", Kind.HOST, resolve.host),
     Feature("resolve", Kind.NETWORK, resolve.network),
@@ -70,6 +71,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("egress class", Kind.HOST, egress_class.host),
     Feature("egress class", Kind.CLASS, egress_class.egress_class),
     Feature("egress class", Kind.NETWORK, egress_class.network),
+    Feature("accounting", Kind.HOST, accounting.host),
     Feature("accounting", Kind.PORT, accounting.port),
     Feature("output", Kind.HOST, output.host),
     Feature("output", Kind.NETWORK, output.network),
@@ -77,6 +79,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("delivery", Kind.NETWORK, delivery.network),
     Feature("delivery", Kind.PORT, delivery.port),
     Feature("arrival", Kind.HOST, arrival.host),
+    Feature("arrival", Kind.VRF, arrival.vrf),
     Feature("arrival", Kind.PORT, arrival.port),
     Feature("addresses", Kind.ADDRESS, addresses.address),
 )

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes.paths import COUNTER
-from pipelines.views import PortView
+from pipelines.shapes.paths import ACCOUNT_ROUTER, COUNTER
+from pipelines.views import HostView, PortView
+
+
+def host(_: HostView) -> tuple[Flow, ...]:
+    """What a router of this host says itself, to somebody on another one: nobody is billed."""
+    return (Flow(ACCOUNT_ROUTER, cookies.host()),)
 
 
 def port(view: PortView) -> tuple[Flow, ...]:

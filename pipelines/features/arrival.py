@@ -1,20 +1,28 @@
 """Arrival: packets that another VTEP has routed for a tenant reach its local ports, and nothing else.
 
 Place: table arrival, the end for packets under an L3VNI. Never into a tunnel again; not accounted, since the
-sender's host did. A packet whose TTL ends here is dropped and counted: its sender lives elsewhere.
+sender's host did. A packet whose TTL ends here goes to the agent, which may tell its sender, on another host.
 """
 
 from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes.routes import ARRIVAL_EXPIRED, ARRIVAL_LOCAL, EXPIRED_TTLS
-from pipelines.views import HostView, PortView
+from pipelines.shapes.routes import ARRIVAL_EXPIRED, ARRIVAL_LOCAL, ARRIVAL_TOLD, EXPIRED_TTLS
+from pipelines.views import HostView, PortView, VrfView
 
 
 def host(_: HostView) -> tuple[Flow, ...]:
-    """The second router on the way may not forward it either."""
+    """The second router on the way may not forward it either, if it was not sent to that."""
     return tuple(Flow(shape, cookies.host(), (ttl,)) for shape in ARRIVAL_EXPIRED for ttl in EXPIRED_TTLS)
+
+
+def vrf(view: VrfView) -> tuple[Flow, ...]:
+    """A TTL that ends here, of a packet that was sent to this router."""
+    if view.router is None:
+        return ()
+    cookie = cookies.told(view.vrf, cookies.Reason.TTL_AFAR)
+    return tuple(Flow(s, cookie, (view.vrf, ttl, view.router)) for s in ARRIVAL_TOLD for ttl in EXPIRED_TTLS)
 
 
 def port(view: PortView) -> tuple[Flow, ...]:

@@ -34,7 +34,7 @@ def host(_: HostView) -> tuple[Flow, ...]:
 def vrf(view: VrfView) -> tuple[Flow, ...]:
     """What is the same for all networks of a tenant."""
     expired = tuple(
-        Flow(shape, cookies.expired(view.vrf), (view.vrf, ttl))
+        Flow(shape, cookies.told(view.vrf, cookies.Reason.TTL), (view.vrf, ttl))
         for shape in (EXPIRED4, EXPIRED6)
         for ttl in EXPIRED_TTLS
     )

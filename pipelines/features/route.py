@@ -12,13 +12,14 @@ from model.flow import Flow
 from pipelines import cookies
 from pipelines.shapes.routes import (
     CONNECTED,
-    CONNECTED_PREFIXES,
+    NOWHERE,
+    PREFIXES,
     ROUTE_LOCAL,
     ROUTE_REMOTE4,
     ROUTE_REMOTE6,
     ROUTE_SELF,
 )
-from pipelines.views import PortView, RouteView, SubnetsView
+from pipelines.views import PortView, RouteView, SubnetsView, VrfView
 
 
 def port(view: PortView) -> tuple[Flow, ...]:
@@ -43,15 +44,21 @@ def route(view: RouteView) -> tuple[Flow, ...]:
     )
 
 
+def vrf(view: VrfView) -> tuple[Flow, ...]:
+    """What no route of the tenant takes; the agent may tell its sender."""
+    cookie = cookies.told(view.vrf, cookies.Reason.NO_NETWORK)
+    return tuple(Flow(shape, cookie, (view.vrf,)) for shape in NOWHERE)
+
+
 def subnets(view: SubnetsView) -> tuple[Flow, ...]:
-    """The connected prefixes: what no host route takes there is for nobody, and counted for the network."""
-    cookie = cookies.network(view.network.key)
+    """The connected prefixes: what no host route takes there is for nobody; the agent may say so."""
+    cookie = cookies.told(view.vrf, cookies.Reason.NO_HOST, view.network.key)
     return tuple(_connected(view.vrf, cookie, subnet) for subnet in view.network.subnets)
 
 
 def _connected(vrf: int, cookie: int, prefix: Prefix) -> Flow:
     masked, exact, anything = CONNECTED[:3] if prefix.version == 4 else CONNECTED[3:]
-    head = (CONNECTED_PREFIXES + prefix.prefixlen, vrf)
+    head = (PREFIXES + 2 * prefix.prefixlen, vrf)
     if prefix.prefixlen == 0:
         return Flow(anything, cookie, head)
     if prefix.prefixlen == prefix.max_prefixlen:

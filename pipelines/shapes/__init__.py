@@ -55,6 +55,7 @@ from pipelines.shapes.entry import (
 )
 from pipelines.shapes.pairs import PAIRS
 from pipelines.shapes.paths import (
+    ACCOUNT_ROUTER,
     CLASS_ARP,
     CLASS_DECLARED,
     CLASS_GROUP,
@@ -146,6 +147,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *CLASS_SUBNET,
     *CLASS_DECLARED,
     COUNTER,
+    ACCOUNT_ROUTER,
     OUTPUT_SINGLE,
     DELIVERY_SINGLE,
     DELIVERY_FALSE_GATEWAY,

@@ -147,6 +147,9 @@ COUNTER: Final = shape(
     t.OUTPUT,
 )
 
+ACCOUNT_ROUTER: Final = shape("router", t.ACCOUNT, AT_LAST, (Match(f.SOURCE.field, 0),), goto=t.OUTPUT)
+"""No port has key 0."""
+
 # output, delivery
 OUTPUT_SINGLE: Final = shape("single", t.OUTPUT, AT_LAST, (IS_SINGLE,), (), (OutputField(f.EXIT.field),))
 DELIVERY_SINGLE: Final = shape(

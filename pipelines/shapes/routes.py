@@ -14,9 +14,7 @@ from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.shapes.terms import (
     AT_GENERAL,
-    AT_LOCAL,
     AT_OWN,
-    AT_REMOTE,
     IP4,
     IP6,
     IS_ICMPV6,
@@ -147,8 +145,13 @@ ROUTED4: Final = shape("routed4", t.GATEWAY, AT_GENERAL, (IS_VRF, _TO_GATEWAY, I
 ROUTED6: Final = shape("routed6", t.GATEWAY, AT_GENERAL, (IS_VRF, _TO_GATEWAY, IS_IPV6), (VRF,), goto=t.ROUTE)
 
 # route
-CONNECTED_PREFIXES: Final = 10
-"""Added to the length of a connected prefix: all stand below the host routes."""
+_AT_NOWHERE = 5
+_AT_HOST_OWN = 500
+_AT_HOST_LOCAL = 410
+_AT_HOST_REMOTE = 400
+"""Host routes stand above all prefixes."""
+PREFIXES: Final = 10
+"""Added to twice the length of a prefix: the longest wins, with room for an exception to each (0..128)."""
 _FAMILIES = (("4", IS_IPV4, f.IP_DST, IP4, MASK4), ("6", IS_IPV6, f.IPV6_DST, IP6, MASK6))
 
 
@@ -168,7 +171,7 @@ def _rewritten(source: int | Slot, target: Slot) -> tuple[Action, ...]:
 
 # OVS sends nothing back through the port it came from: counted, it would be billed unsent.
 ROUTE_SELF: Final = tuple(
-    shape(*head) for head in _by_family("self", t.ROUTE, AT_OWN, (IS_VRF, IS_SRC), (VRF, SRC))
+    shape(*head) for head in _by_family("self", t.ROUTE, _AT_HOST_OWN, (IS_VRF, IS_SRC), (VRF, SRC))
 )
 ROUTE_LOCAL: Final = tuple(
     shape(
@@ -180,7 +183,7 @@ ROUTE_LOCAL: Final = tuple(
         (*_rewritten(GATEWAY_MAC, MAC), SetField(f.EXIT.field, PORT)),
         t.CLASSES,
     )
-    for name, table, priority, match, slots in _by_family("local", t.ROUTE, AT_LOCAL, (IS_VRF,), (VRF,))
+    for name, table, priority, match, slots in _by_family("local", t.ROUTE, _AT_HOST_LOCAL, (IS_VRF,), (VRF,))
 )
 
 
@@ -201,7 +204,9 @@ def _remote(vtep: Slot, field: Field) -> tuple[Shape, ...]:
             ),
             t.CLASSES,
         )
-        for name, table, priority, match, slots in _by_family("remote", t.ROUTE, AT_REMOTE, (IS_VRF,), (VRF,))
+        for name, table, priority, match, slots in _by_family(
+            "remote", t.ROUTE, _AT_HOST_REMOTE, (IS_VRF,), (VRF,)
+        )
     )
 
 
@@ -210,7 +215,7 @@ ROUTE_REMOTE6: Final = _remote(VTEP6, f.TUN_IPV6_DST)
 
 
 def _connected() -> tuple[Shape, ...]:
-    """(masked, exact, any) of IPv4, then of IPv6: nobody known lives there, so it ends."""
+    """(masked, exact, any) of IPv4, then of IPv6: nobody known lives there, and its sender is told."""
     made = []
     for family, kind, field, ip, mask in _FAMILIES:
         for form, terms, more in (
@@ -219,15 +224,33 @@ def _connected() -> tuple[Shape, ...]:
             ("any", (), ()),
         ):
             name, slots = f"connected{family}-{form}", (PRIORITY, VRF, *more)
-            made.append(shape(name, t.ROUTE, PRIORITY, (IS_VRF, kind, *terms), slots))
+            match = (IS_VRF, kind, *terms)
+            made.append(shape(name, t.ROUTE, PRIORITY, match, slots, (Special.CONTROLLER,)))
     return tuple(made)
 
 
 CONNECTED: Final = _connected()
+NOWHERE: Final = tuple(
+    shape(f"nowhere{family}", t.ROUTE, _AT_NOWHERE, (IS_VRF, kind), (VRF,), (Special.CONTROLLER,))
+    for family, kind in (("4", IS_IPV4), ("6", IS_IPV6))
+)
 
 # arrival
+_AT_TOLD = 500
+_AT_EXPIRED_AFAR = 490
+ARRIVAL_TOLD: Final = tuple(
+    shape(
+        f"told{family}",
+        t.ARRIVAL,
+        _AT_TOLD,
+        (IS_VRF, kind, Match(f.NW_TTL, TTL), Match(f.ETH_DST, ROUTER)),
+        (VRF, TTL, ROUTER),
+        (Special.CONTROLLER,),
+    )
+    for family, kind in (("4", IS_IPV4), ("6", IS_IPV6))
+)
 ARRIVAL_EXPIRED: Final = tuple(
-    shape(f"expired{family}", t.ARRIVAL, AT_OWN, (kind, Match(f.NW_TTL, TTL)), (TTL,))
+    shape(f"expired{family}", t.ARRIVAL, _AT_EXPIRED_AFAR, (kind, Match(f.NW_TTL, TTL)), (TTL,))
     for family, kind in (("4", IS_IPV4), ("6", IS_IPV6))
 )
 ARRIVAL_LOCAL: Final = tuple(
@@ -239,7 +262,9 @@ ARRIVAL_LOCAL: Final = tuple(
         (*slots, ROUTER, MAC, PORT),
         (*_rewritten(GATEWAY_MAC, MAC), Output(PORT)),
     )
-    for name, table, priority, match, slots in _by_family("local", t.ARRIVAL, AT_LOCAL, (IS_VRF,), (VRF,))
+    for name, table, priority, match, slots in _by_family(
+        "local", t.ARRIVAL, _AT_HOST_LOCAL, (IS_VRF,), (VRF,)
+    )
 )
 
 ROUTING: Final = (
@@ -257,6 +282,8 @@ ROUTING: Final = (
     *ROUTE_REMOTE4,
     *ROUTE_REMOTE6,
     *CONNECTED,
+    *NOWHERE,
+    *ARRIVAL_TOLD,
     *ARRIVAL_EXPIRED,
     *ARRIVAL_LOCAL,
 )

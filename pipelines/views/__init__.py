@@ -6,7 +6,6 @@ flows now; the conditions stand in this folder and nowhere else. Must not make f
 
 from __future__ import annotations
 
-from model.addresses import GATEWAY_MAC, link_local
 from model.ids import ClassId, NetworkKey, PortKey, TenantKey
 from model.snapshot import Snapshot
 from pipelines.index import Index, ready
@@ -31,6 +30,7 @@ from pipelines.views.routed import (
     route_view,
     sender_view,
     subnets_view,
+    vrf_view,
 )
 
 __all__ = [
@@ -90,8 +90,7 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
         case Kind.REMOTE:
             return remote_view(snapshot, index, switch, subject)
         case Kind.VRF:
-            vrf = TenantKey(subject.major)
-            return VrfView(vrf, link_local(GATEWAY_MAC)) if vrf in index.live else None
+            return vrf_view(snapshot, index, TenantKey(subject.major))
         case Kind.SUBNETS:
             return subnets_view(snapshot, index, NetworkKey(subject.major))
         case Kind.SENDER:

@@ -11,13 +11,13 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from immutables import Map
 
-from model.addresses import Address, Prefix, router_mac
+from model.addresses import Address, Prefix
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 from model.intent import Port
 from model.snapshot import Snapshot
 from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
-from pipelines.views.terms import l3vni_of, owned, routable
+from pipelines.views.terms import owned, routable, router_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
     port: Port | None = snapshot.ports.get(key)
     if port is None or key not in index.locals.get(port.network, Map()):
         return None
-    this, vrf = snapshot.this(), vrf_of(snapshot, port.network)
-    afar = this is not None and vrf is not None and l3vni_of(snapshot, vrf) > 0
+    vrf = vrf_of(snapshot, port.network)
     return PortView(
         key=key,
         network=port.network,
@@ -68,7 +67,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         classes=tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes})),
         vrf=vrf,
         routes=() if vrf is None else routable(port.addresses),
-        router=router_mac(this.router_id) if this is not None and afar else None,
+        router=router_of(snapshot, vrf),
         pairs=_pairs(port),
     )
 

@@ -9,22 +9,24 @@ from dataclasses import dataclass
 
 from immutables import Map
 
-from model.addresses import Address, is_unicast, router_mac
+from model.addresses import GATEWAY_MAC, Address, is_unicast, link_local, router_mac
 from model.ids import HostName, Mac, NetworkKey, TenantKey, Vni
 from model.intent import Network
 from model.inventory import Switch
 from model.snapshot import Snapshot
 from pipelines.index import Index, vrf_of
 from pipelines.objects import Object
-from pipelines.views.terms import gateways_of, l3vni_of, reachable, routable
+from pipelines.views.terms import gateways_of, l3vni_of, reachable, routable, router_of
 
 
 @dataclass(frozen=True, slots=True)
 class VrfView:
-    """A tenant with a local port in a routed network. `link`: the gateway's link-local address."""
+    """A tenant with a local port in a routed network. `link`: the gateway's link-local address;
+    `router`: this host's router MAC, None = nobody can send it routed packets from afar."""
 
     vrf: TenantKey
     link: Address
+    router: Mac | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ class RouteView:
     next_hop: Mac
     vtep: Address
     tunnel: int
+
+
+def vrf_view(snapshot: Snapshot, index: Index, vrf: TenantKey) -> VrfView | None:
+    if vrf not in index.live:
+        return None
+    return VrfView(vrf, link_local(GATEWAY_MAC), router_of(snapshot, vrf))
 
 
 def subnets_view(snapshot: Snapshot, index: Index, key: NetworkKey) -> SubnetsView | None:

@@ -5,7 +5,7 @@ Place: used by the other files of this folder. Must not make a view.
 
 from __future__ import annotations
 
-from model.addresses import GATEWAY_MAC, Address, gateway, link_local
+from model.addresses import GATEWAY_MAC, Address, gateway, link_local, router_mac
 from model.ids import Mac, TenantKey, Vni
 from model.intent import Network
 from model.snapshot import Snapshot
@@ -42,3 +42,11 @@ def reachable(snapshot: Snapshot, vtep: Address) -> bool:
     """Another host's VTEP of the IP version that this host's tunnel speaks."""
     this = snapshot.this()
     return this is not None and vtep.version == this.vtep.version and vtep != this.vtep
+
+
+def router_of(snapshot: Snapshot, vrf: TenantKey | None) -> Mac | None:
+    """This host's router MAC; None if nobody can route to it for the tenant from afar."""
+    this = snapshot.this()
+    if this is None or vrf is None or not l3vni_of(snapshot, vrf):
+        return None
+    return router_mac(this.router_id)

@@ -39,6 +39,9 @@ def _local(snapshot: Snapshot, ofport: int) -> Port | None:
 
 
 def _from_tunnel(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str]:
+    if sent.port == CONTROLLER:
+        yield from routing.told_afar(snapshot, packet, sent)
+        return
     receiver = _local(snapshot, sent.port)
     if receiver is None:
         yield f"a frame of the tunnel left through {sent.port}, which is no local port"
@@ -79,7 +82,7 @@ def _from_port(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> 
         return
     if sent.port == CONTROLLER:
         yield from _honest(sender, sent)
-        yield from routing.expired(snapshot, sender, packet, sent)
+        yield from routing.told(snapshot, sender, packet, sent)
         return
     routed = packet.get("eth_dst") == GATEWAY_MAC
     # a routed packet has its router's MAC as its source; all else must still be the sender's

@@ -110,16 +110,45 @@ def _hops(snapshot: Snapshot, tenant: TenantKey) -> set[tuple[int, int, int]]:
     }
 
 
-def expired(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:
-    """A packet that the agent got: as it came, from a port that wanted it routed, and no other."""
+def told(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:
+    """A packet that the agent got: as it came, from a port that wanted it routed where it cannot go."""
     yield from _to_gateway(snapshot, sender, packet)
-    if packet.get("nw_ttl", 0) > 1:
+    tenant = snapshot.networks[sender.network].tenant
+    if packet.get("nw_ttl", 0) > 1 and destination(packet) in reachable(snapshot, tenant):
         yield f"a packet of {sender.name} with TTL {packet['nw_ttl']} went to the agent"
     if any(sent.has(name) != value for name, value in packet.items()):
         yield f"a packet of {sender.name} went to the agent in another form"
     marks = (sent.has(f.NETWORK.field.name), sent.has(f.SOURCE.field.name), sent.has(f.VRF.field.name))
-    if marks != (sender.network, sender.key, snapshot.networks[sender.network].tenant):
+    if marks != (sender.network, sender.key, tenant):
         yield f"a packet of {sender.name} went to the agent as one of {marks}"
+
+
+def told_afar(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str]:
+    """The same out of the tunnel: under a tenant's L3VNI, to this router, by one who may, and used up."""
+    tenant = TenantKey(sent.has(f.VRF.field.name))
+    outer = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
+    if (
+        not tenant
+        or packet.get("tun_id", 0) != l3vni(snapshot, tenant)
+        or outer not in senders(snapshot, tenant)
+    ):
+        yield f"VNI {packet.get('tun_id', 0)} of VTEP {outer:#x} went to the agent as of tenant {tenant}"
+    if packet.get("eth_dst") != own_router(snapshot) or packet.get("nw_ttl", 0) > 1 or not is_ip(packet):
+        yield "a packet of the tunnel went to the agent that needs no answer"
+
+
+def reachable(snapshot: Snapshot, tenant: TenantKey) -> set[int]:
+    """Addresses that a packet of the tenant can be routed to: of ports here, and behind another router."""
+    keys = {network.key for network in routed_networks(snapshot, tenant)}
+    here = {
+        int(address)
+        for key in keys
+        for port in snapshot.ports_of(key)
+        if snapshot.bound_here(port.key) and port.uid in snapshot.interfaces
+        for address in port.addresses
+    }
+    there = _hops(snapshot, tenant) if l3vni(snapshot, tenant) else set()
+    return here | {address for _, _, address in there}
 
 
 def echoed(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:

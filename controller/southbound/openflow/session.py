@@ -20,6 +20,7 @@ from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_c
 from os_ken.controller.ofp_handler import OFPHandler
 from os_ken.ofproto import ofproto_v1_4
 
+from controller.southbound.openflow.fields import find
 from controller.southbound.openflow.serving import Listener
 from model.errors import RingfenceError
 
@@ -104,13 +105,23 @@ class Ringfence(OSKenApp):
 
     def send(self, port: int, frame: bytes) -> None:
         """Send a frame out of a port (OpenFlow 1.4.1 section 7.3.7); lost if the switch is away."""
+        self._out(lambda parser: [parser.OFPActionOutput(port)], frame)
+
+    def enter(self, table: int, fields: tuple[tuple[str, int], ...], frame: bytes) -> None:
+        """Send a frame through the tables from `table` on, with these fields (by OVS's names) set first."""
+
+        def actions(parser: Any) -> list[Any]:
+            sets = [parser.OFPActionSetField(**{find(name).known: value}) for name, value in fields]
+            return [*sets, parser.NXActionResubmitTable(table_id=table)]
+
+        self._out(actions, frame)
+
+    def _out(self, actions: Callable[[Any], list[Any]], frame: bytes) -> None:
         datapath = self._up
         if datapath is not None:
             parser, of = datapath.ofproto_parser, ofproto_v1_4
-            out = [parser.OFPActionOutput(port)]
-            datapath.send_msg(
-                parser.OFPPacketOut(datapath, of.OFP_NO_BUFFER, of.OFPP_CONTROLLER, out, data=frame)
-            )
+            port, out = of.OFPP_CONTROLLER, actions(parser)
+            datapath.send_msg(parser.OFPPacketOut(datapath, of.OFP_NO_BUFFER, port, out, data=frame))
 
     def finish(self) -> None:
         """Report the end of the session when the agent stops."""
@@ -169,6 +180,11 @@ class SessionRunner:
         """Send a frame out of an OpenFlow port; from any thread. Lost if the switch is away."""
         if self._application is not None:
             self._application.send(port, frame)
+
+    def enter(self, table: int, fields: tuple[tuple[str, int], ...], frame: bytes) -> None:
+        """Send a frame through the tables from `table` on; from any thread. Lost if the switch is away."""
+        if self._application is not None:
+            self._application.enter(table, fields, frame)
 
     def _note_up(self, on_up: Callable[[int], None]) -> Callable[[int], None]:
         def note(datapath: int) -> None:

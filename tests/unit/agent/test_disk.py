@@ -13,7 +13,7 @@ from immutables import Map
 from controller.agent import disk
 from model.ids import Mac, NetworkKey
 from model.route import RemoteMac
-from tests.unit.agent.test_expiry import NET, RED, snapshot
+from tests.unit.agent.test_telling import NET, RED, snapshot
 
 SPOT = (NetworkKey(1), Mac(99))
 

@@ -40,7 +40,7 @@ def test_an_ipv4_answer_is_of_the_gateway_and_quotes_the_packet() -> None:
     packet = packet4()
     invoking = icmp.parse(framed(0x0800, packet + bytes(6)))  # a frame may be padded
     assert isinstance(invoking, icmp.Invoking)
-    answer = icmp.time_exceeded(invoking, GATEWAY4)
+    answer = icmp.error(invoking, GATEWAY4, icmp.TIME_EXCEEDED)
     assert answer[:14] == SENDER.to_bytes(6, "big") + GATEWAY_MAC.to_bytes(6, "big") + b"\x08\x00"
     head, body = answer[14:34], answer[34:]
     fields = HEAD4.unpack(head)
@@ -55,7 +55,7 @@ def test_an_ipv6_answer_is_of_the_gateway_and_quotes_the_packet() -> None:
     packet = packet6()
     invoking = icmp.parse(framed(0x86DD, packet))
     assert isinstance(invoking, icmp.Invoking)
-    answer = icmp.time_exceeded(invoking, GATEWAY6)
+    answer = icmp.error(invoking, GATEWAY6, icmp.TIME_EXCEEDED)
     assert answer[12:14] == b"\x86\xdd"
     first, length, following, hops = struct.unpack_from("!IHBB", answer, 14)
     body = answer[54:]
@@ -77,7 +77,7 @@ def test_an_ipv6_answer_is_of_the_gateway_and_quotes_the_packet() -> None:
 def test_as_much_is_quoted_as_may_be(frame: bytes, gateway, longest: int) -> None:
     invoking = icmp.parse(frame)
     assert isinstance(invoking, icmp.Invoking)
-    answer = icmp.time_exceeded(invoking, gateway)
+    answer = icmp.error(invoking, gateway, icmp.TIME_EXCEEDED)
     assert len(answer) == 14 + longest
     heads = 28 if longest == 576 else 48
     assert frame[14:].startswith(answer[14 + heads :])
@@ -169,6 +169,8 @@ def test_nothing_that_a_workload_writes_raises(kind: int, packet: bytes) -> None
     for frame in (framed(kind, packet), packet):
         found = icmp.parse(frame)
         if isinstance(found, icmp.Invoking):
-            answer = icmp.time_exceeded(found, GATEWAY4 if found.source.version == 4 else GATEWAY6)
+            answer = icmp.error(
+                found, GATEWAY4 if found.source.version == 4 else GATEWAY6, icmp.TIME_EXCEEDED
+            )
             assert len(answer) <= 14 + icmp.LONGEST6
             assert isinstance(icmp.parse(answer), icmp.Silence)  # no error answers an error

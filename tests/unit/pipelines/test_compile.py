@@ -178,7 +178,7 @@ STEPS: list[tuple[Step, int]] = [
     (Step(Part.EPOCH, 11, 2), 1),
     (Step(Part.BINDING, 11, None), 2),  # the port, and its network's replication
     (Step(Part.CLUSTER, None, None), 0),
-    (Step(Part.TENANT, 1, None), 4),  # no L3VNI: nothing from afar to ports 11 and 12, nor from hv2 and hv3
+    (Step(Part.TENANT, 1, None), 5),  # no L3VNI: nothing from afar to ports 11 and 12, nor from hv2 and hv3
     (Step(Part.FLOOD, (ONE, ip_address("192.0.2.3")), None), 1),
     (Step(Part.CLASS, 2, world.egress_class(2, ["10.8.0.0/16"])), 1),
     (Step(Part.CLASS, 2, None), 5),  # the class, and a counter of each of four ports
@@ -204,7 +204,10 @@ ROUTED_STEPS: list[tuple[Step, int]] = [
     (Step(Part.REMOTE, (NetworkKey(4), Mac(3)), world.remote(4, 3, "192.0.2.2", ["10.0.4.8"], router=2)), 1),
     (Step(Part.PORT, 33, None), 1),  # the only one of the tenant that named hv3
     (Step(Part.PORT, 32, None), 0),  # 12 still names hv2
-    (Step(Part.TENANT, 1, world.tenant(1, l3vni=0)), 6),  # ports 11, 21; hv2, hv3; routes to 12, 32
+    (
+        Step(Part.TENANT, 1, world.tenant(1, l3vni=0)),
+        7,
+    ),  # the tenant; ports 11, 21; hv2, hv3; routes to 12, 32
     (Step(Part.BINDING, 21, None), 2),  # the port, and its network, of which it was the last here
     (Step(Part.NETWORK, 3, None), 3),
 ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from model.ids import COOKIE_MARK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 from pipelines import cookies
-from pipelines.cookies import Cookie, Kind
+from pipelines.cookies import Cookie, Kind, Reason
 
 
 def test_layout() -> None:
@@ -18,7 +18,7 @@ def test_layout() -> None:
     assert cookies.port(PortKey(0xABCDEF)) == 0x52F1_2_00000ABCDEF
     assert cookies.remote(NetworkKey(0xABCD), Mac(0x02FFF1234567)) == 0x52F1_3_ABCD1234567
     assert cookies.vrf(TenantKey(0xABCD)) == 0x52F1_5_0000000ABCD
-    assert cookies.expired(TenantKey(0xABCD)) == 0x52F1_6_0000000ABCD
+    assert cookies.told(TenantKey(0xABCD), Reason.NO_HOST, NetworkKey(0x17)) == 0x52F1_6_004_0017_ABCD
     assert cookies.account(PortKey(0xABCDEF), ClassId(0x12), 0x345) == 0x52F1_4_ABCDEF12345
 
 
@@ -33,7 +33,9 @@ def test_the_others_are_read_back() -> None:
     assert cookies.parse(cookies.network(NetworkKey(5))) == Cookie(Kind.NETWORK, network=NetworkKey(5))
     assert cookies.parse(cookies.port(PortKey(6))) == Cookie(Kind.PORT, port=PortKey(6))
     assert cookies.parse(cookies.vrf(TenantKey(5))) == Cookie(Kind.VRF, tenant=TenantKey(5))
-    assert cookies.parse(cookies.expired(TenantKey(5))) == Cookie(Kind.EXPIRED, tenant=TenantKey(5))
+    assert cookies.parse(cookies.told(TenantKey(5), Reason.TTL)) == Cookie(
+        Kind.TOLD, tenant=TenantKey(5), reason=Reason.TTL
+    )
     remote = cookies.parse(cookies.remote(NetworkKey(5), Mac(0x020000000007)))
     assert remote == Cookie(Kind.REMOTE, network=NetworkKey(5), mac=7)
 

@@ -119,17 +119,8 @@ def test_within_a_network_through_the_gateway() -> None:
 @pytest.mark.parametrize(
     ("packet", "end"),
     [
-        (to4(11, four(33)), "route-connected4-masked"),  # an external host that does not route
-        (to6(11, six(33)), "route-connected6-masked"),
-        (to4(11, ip("10.0.2.99")), "route-connected4-masked"),
-        (to6(11, ip("fd00:0:0:2::99")), "route-connected6-masked"),
-        (to4(11, four(41)), "route-miss"),  # a network that is not routed
-        (to4(11, ip("8.8.8.8")), "route-miss"),
-        (to6(11, ip("2001:db8::1")), "route-miss"),
         (to4(41, four(11)), "resolve-miss"),  # out of a network that is not
         (to6(41, six(11)), "resolve-miss"),
-        (to4(51, four(21)), "route-miss"),  # another tenant's
-        (to4(51, four(12)), "route-connected4-masked"),
         (to4(11, ip("169.254.1.1")), "gateway-never-link4"),
         (to4(11, ip("224.0.0.5")), "gateway-never-group4"),
         (to4(11, ip("255.255.255.255")), "gateway-never-group4"),
@@ -147,7 +138,6 @@ def test_within_a_network_through_the_gateway() -> None:
         (to6(11, ip("fd00:0:0:2::1")), "gateway-own6"),
         (to6(11, LINK), "gateway-own6"),
         (packets.echo(to4(11, ip("10.0.1.1"))) | {"ip_frag": 1}, "gateway-own4"),
-        (packets.echo(to4(11, ip("10.0.4.1"))), "route-miss"),  # no gateway where nothing is routed
         (packets.echo(to4(41, ip("10.0.4.1"))), "resolve-miss"),
     ],
 )
@@ -156,6 +146,45 @@ def test_not_routed(packet: Packet, end: str) -> None:
     assert verdict.sent == ()
     assert ended(verdict) == end
     assert billed(verdict) is None
+
+
+@pytest.mark.parametrize(
+    ("packet", "end"),
+    [
+        (to4(11, four(33)), "route-connected4-masked"),  # an external host that does not route
+        (to6(11, six(33)), "route-connected6-masked"),
+        (to4(11, ip("10.0.2.99")), "route-connected4-masked"),
+        (to6(11, ip("fd00:0:0:2::99")), "route-connected6-masked"),
+        (to4(11, four(41)), "route-nowhere4"),  # a network that is not routed
+        (to4(11, ip("8.8.8.8")), "route-nowhere4"),
+        (to6(11, ip("2001:db8::1")), "route-nowhere6"),
+        (to4(51, four(21)), "route-nowhere4"),  # another tenant's
+        (to4(51, four(12)), "route-connected4-masked"),
+        (packets.echo(to4(11, ip("10.0.4.1"))), "route-nowhere4"),  # no gateway where nothing is routed
+    ],
+)
+def test_the_agent_gets_what_has_no_route(packet: Packet, end: str) -> None:
+    verdict = send(packet)
+    assert only(verdict).port == CONTROLLER
+    assert ended(verdict) == end
+    assert billed(verdict) is None
+    assert verdict.last is not None
+    told = cookies.parse(verdict.last.cookie)
+    assert told is not None and told.kind is cookies.Kind.TOLD
+    here = end.startswith("route-connected")
+    assert told.reason is (cookies.Reason.NO_HOST if here else cookies.Reason.NO_NETWORK)
+    assert bool(told.network) is here
+
+
+@pytest.mark.parametrize("ttl", [0, 1])
+def test_the_agent_gets_what_ends_at_the_second_router(ttl: int) -> None:
+    for packet in (arriving(nw_ttl=ttl), arriving6(nw_ttl=ttl)):
+        verdict = send(packet)
+        assert only(verdict).port == CONTROLLER
+        assert verdict.last is not None
+        assert cookies.parse(verdict.last.cookie) == cookies.Cookie(
+            cookies.Kind.TOLD, tenant=world.TenantKey(1), reason=cookies.Reason.TTL_AFAR
+        )
 
 
 @pytest.mark.parametrize("address", ["10.0.1.1", "10.0.2.1", "10.0.3.1"])
@@ -204,7 +233,7 @@ def test_a_used_up_ttl_goes_to_the_agent(packet: Packet, ttl: int) -> None:
     assert fields(sent, "in_port", "reg0", "reg1", "reg4") == (11, 1, 11, 1)
     assert verdict.last is not None
     assert cookies.parse(verdict.last.cookie) == cookies.Cookie(
-        cookies.Kind.EXPIRED, tenant=world.TenantKey(1)
+        cookies.Kind.TOLD, tenant=world.TenantKey(1), reason=cookies.Reason.TTL
     )
 
 
@@ -243,8 +272,8 @@ def test_the_tunnel_delivers_routed_packets(packet: Packet) -> None:
         (arriving(four(41)), "arrival-miss"),  # a network that is not routed
         (arriving(ip("10.0.1.1")), "arrival-miss"),
         (arriving6(int(link_local(mac(21)))), "arrival-miss"),
-        (arriving(nw_ttl=1), "arrival-expired4"),
-        (arriving6(nw_ttl=0), "arrival-expired6"),
+        (arriving(nw_ttl=1, eth_dst=THERE), "arrival-expired4"),
+        (arriving6(nw_ttl=0, eth_dst=THERE), "arrival-expired6"),
         (arriving(tun_id=1001), "delivery-miss"),  # not under an L2VNI
         (arriving(tun_id=1001, eth_dst=GW), "delivery-miss"),
     ],
@@ -289,7 +318,7 @@ def test_nobody_in_a_tunnel_is_the_gateway(packet: Packet, end: str) -> None:
 def test_without_an_l3vni_only_this_host_is_routed() -> None:
     snapshot = world.added(world.routed(), world.tenant(1, l3vni=0))
     assert only(send(to4(11, four(21)), snapshot)).port == 21
-    assert ended(send(to4(11, four(32)), snapshot)) == "route-connected4-masked"
+    assert only(send(to4(11, four(32)), snapshot)).port == CONTROLLER
     assert ended(send(arriving(), snapshot)) == "classify-refused"
     assert ended(send(arriving(tun_id=0), snapshot)) == "classify-refused"
 
@@ -307,7 +336,11 @@ def test_the_last_local_port_takes_all_routes_along() -> None:
     assert all(5001 not in flow.values for flow in compile(snapshot).flows())
     assert left == {
         "route-miss",
+        "route-nowhere4",
+        "route-nowhere6",
         "arrival-miss",
+        "arrival-told4",
+        "arrival-told6",
         "route-self4",
         "route-self6",
         "route-local4",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.agent import state
-from controller.agent.expiry import HOST_BURST, PORT_BURST, PORT_RATE, Expired, Expiry
+from controller.agent.telling import HOST_BURST, PORT_BURST, PORT_RATE, HandedUp, Teller
 from model.addresses import GATEWAY_MAC
 from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
@@ -18,12 +18,13 @@ from model.intent import Binding, Cluster, Network, Port, Tenant
 from model.inventory import Interface, Switch
 from model.snapshot import Snapshot
 from pipelines import cookies
+from pipelines.cookies import Reason
 from tests.unit.agent.test_icmp import SENDER, V4, V6, framed, packet4, packet6
 
 HOST = HostName("hv1")
 NET = NetworkKey(1)
 RED = TenantKey(1)
-OURS = cookies.expired(RED)
+OURS = cookies.told(RED, Reason.TTL)
 
 
 def snapshot() -> Snapshot:
@@ -57,22 +58,53 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def expiry(clock: Clock) -> Expiry:
-    return Expiry(clock)
+def teller(clock: Clock) -> Teller:
+    return Teller(clock)
 
 
-FOUR = Expired(OURS, 7, framed(0x0800, packet4()))
-SIX = Expired(OURS, 7, framed(0x86DD, packet6()))
+FOUR = HandedUp(OURS, 7, framed(0x0800, packet4()))
+SIX = HandedUp(OURS, 7, framed(0x86DD, packet6()))
 
 
-def test_the_gateway_of_the_packets_family_answers_its_sender(expiry: Expiry) -> None:
+def test_the_gateway_of_the_packets_family_answers_its_sender(teller: Teller) -> None:
     for expired, gateway, start in ((FOUR, "10.0.0.1", 26), (SIX, "fd00:10::1", 22)):
-        frame = expiry.answer(snapshot(), expired)
-        assert frame is not None
+        answer = teller.answer(snapshot(), expired)
+        assert answer is not None and answer.port == 7
+        frame = answer.frame
         assert frame[:12] == SENDER.to_bytes(6, "big") + GATEWAY_MAC.to_bytes(6, "big")
         assert frame[start:].startswith(ip_address(gateway).packed)
-    assert expiry.counts == {"answered": 2}
-    assert (expiry.news(), expiry.news()) == ("answered=2", "")
+    assert teller.counts == {"answered": 2}
+    assert (teller.news(), teller.news()) == ("answered=2", "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "over4", "over6"),
+    [
+        (Reason.TTL, b"\x0b\x00", b"\x03\x00"),
+        (Reason.NO_NETWORK, b"\x03\x00", b"\x01\x00"),
+        (Reason.NO_HOST, b"\x03\x01", b"\x01\x03"),
+    ],
+)
+def test_each_reason_has_its_message(teller: Teller, reason: Reason, over4: bytes, over6: bytes) -> None:
+    for event, at, message in ((FOUR, 34, over4), (SIX, 54, over6)):
+        answer = teller.answer(snapshot(), replace(event, cookie=cookies.told(RED, reason, NET)))
+        assert answer is not None and answer.frame[at:].startswith(message)
+
+
+def test_the_second_router_answers_into_the_vrf(teller: Teller) -> None:
+    """Its sender is on another host: the address in the destination's network, and the way is the tables'."""
+    afar = HandedUp(cookies.told(RED, Reason.TTL_AFAR), 1, b"")
+    four = packet4(source=ip_address("10.9.0.7"), target=V4)
+    six = packet6(source=ip_address("fd00:99::7"), target=V6)
+    for kind, packet, gateway, start in ((0x0800, four, "10.0.0.1", 26), (0x86DD, six, "fd00:10::1", 22)):
+        answer = teller.answer(snapshot(), replace(afar, frame=framed(kind, packet)))
+        assert answer is not None and (answer.port, answer.vrf) == (None, RED)
+        assert answer.frame[start:].startswith(ip_address(gateway).packed)
+    other = framed(0x0800, packet4(source=ip_address("10.9.0.7"), target=ip_address("10.9.0.8")))
+    assert teller.answer(snapshot(), replace(afar, frame=other)) is None
+    stranger = replace(afar, cookie=cookies.told(TenantKey(2), Reason.TTL_AFAR), frame=framed(0x0800, four))
+    assert teller.answer(snapshot(), stranger) is None
+    assert teller.counts == {"answered": 2, "stranger": 2}
 
 
 UNROUTED = replace(snapshot().networks[NET], routed=False)
@@ -83,7 +115,7 @@ UNROUTED = replace(snapshot().networks[NET], routed=False)
     [
         (replace(FOUR, cookie=0), snapshot(), "alien"),
         (replace(FOUR, cookie=cookies.network(NET)), snapshot(), "alien"),
-        (replace(FOUR, cookie=cookies.expired(TenantKey(2))), snapshot(), "stranger"),
+        (replace(FOUR, cookie=cookies.told(TenantKey(2), Reason.TTL)), snapshot(), "stranger"),
         (replace(FOUR, in_port=99), snapshot(), "stranger"),
         (replace(FOUR, in_port=8), snapshot(), "stranger"),  # another port's MAC and addresses
         (replace(FOUR, frame=framed(0x0800, packet4(source=ip_address("10.0.0.9")))), snapshot(), "stranger"),
@@ -94,37 +126,37 @@ UNROUTED = replace(snapshot().networks[NET], routed=False)
     ],
 )
 def test_everybody_else_gets_silence_that_is_counted(
-    expiry: Expiry, expired: Expired, world: Snapshot, reason: str
+    teller: Teller, expired: HandedUp, world: Snapshot, reason: str
 ) -> None:
-    assert expiry.answer(world, expired) is None
-    assert expiry.counts == {reason: 1}
+    assert teller.answer(world, expired) is None
+    assert teller.counts == {reason: 1}
 
 
-def test_a_port_gets_so_many_answers_and_others_still_theirs(expiry: Expiry, clock: Clock) -> None:
+def test_a_port_gets_so_many_answers_and_others_still_theirs(teller: Teller, clock: Clock) -> None:
     world = snapshot()
-    answers = [expiry.answer(world, FOUR) for _ in range(100)]
+    answers = [teller.answer(world, FOUR) for _ in range(100)]
     assert sum(a is not None for a in answers) == PORT_BURST
-    assert expiry.counts["rate"] == 100 - PORT_BURST
+    assert teller.counts["rate"] == 100 - PORT_BURST
     clock.now += 1.0
-    assert sum(expiry.answer(world, FOUR) is not None for _ in range(100)) == PORT_RATE
-    expiry.answer(world, replace(FOUR, in_port=8))
-    assert expiry.counts["stranger"] == 1  # its own bucket, not the busy port's
+    assert sum(teller.answer(world, FOUR) is not None for _ in range(100)) == PORT_RATE
+    teller.answer(world, replace(FOUR, in_port=8))
+    assert teller.counts["stranger"] == 1  # its own bucket, not the busy port's
 
 
-def test_all_ports_together_get_so_many(expiry: Expiry) -> None:
+def test_all_ports_together_get_so_many(teller: Teller) -> None:
     world = snapshot()
     for ofport in range(7, 47):
         for _ in range(20):
-            expiry.answer(world, replace(FOUR, in_port=ofport))
-    assert expiry.counts["rate"] == 40 * 20 - HOST_BURST
-    assert expiry.counts["answered"] == PORT_BURST
+            teller.answer(world, replace(FOUR, in_port=ofport))
+    assert teller.counts["rate"] == 40 * 20 - HOST_BURST
+    assert teller.counts["answered"] == PORT_BURST
 
 
 @given(
     st.lists(st.tuples(st.integers(5, 10), st.sampled_from((OURS, 0)), st.binary(max_size=80)), max_size=30)
 )
 def test_nothing_raises_and_everything_is_counted(sent) -> None:
-    expiry, world = Expiry(Clock()), snapshot()
+    teller, world = Teller(Clock()), snapshot()
     for in_port, cookie, frame in sent:
-        expiry.answer(world, Expired(cookie, in_port, frame))
-    assert expiry.counts.total() == len(sent)
+        teller.answer(world, HandedUp(cookie, in_port, frame))
+    assert teller.counts.total() == len(sent)
