@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -78,15 +79,41 @@ def test_routed_packets_lose_one_ttl_a_router(routing_lab: Routed, family: int) 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_traceroute_shows_the_gateway_first(routing_lab: Routed, family: int) -> None:
+def test_traceroute_shows_every_gateway(routing_lab: Routed, family: int) -> None:
     for here, there, hops in pairs(routing_lab):
-        network = two_tenants.NETWORK if here in routing_lab.base.workloads else FAR
-        gateway = gateways(network)[family // 6]
+        ends = [two_tenants.NETWORK if one in routing_lab.base.workloads else FAR for one in (here, there)]
+        routers = [gateways(network)[family // 6] for network in ends][:hops]
         text = here.vm.run(["traceroute", f"-{family}", "-n", "-w", "1", "-m", "5", at(there, family)], 40)
         lines = [line.split() for line in text.splitlines()[1:]]
-        assert lines[0][:2] == ["1", gateway], text
-        # the second router has no address of its own to answer from
-        assert lines[hops][:2] == [str(hops + 1), at(there, family)], text
+        # each speaks with its address in the network of the end that it serves
+        seen = [line[1] for line in lines]
+        assert seen == [*routers, at(there, family)], text
+        text = here.vm.run(["tracepath", f"-{family}", "-n", "-m", "5", at(there, family)], 40)
+        for number, router in enumerate(routers, 1):
+            assert any(line.split()[:2] == [f"{number}:", router] for line in text.splitlines()), text
+
+
+UNREACHABLE = (
+    ("10.99.0.1", "Destination Net Unreachable", "Destination Host Unreachable"),
+    ("fd99::1", "Destination unreachable: No route", "Destination unreachable: Address unreachable"),
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gateway_says_what_it_cannot_reach(routing_lab: Routed, family: int) -> None:
+    """No such network, and nobody there in a network that is known: by ping, and by a socket."""
+    nowhere, no_network, no_host = UNREACHABLE[family // 6]
+    here, there, _ = pairs(routing_lab)[0]
+    nobody = str(ip_address(at(there, family)) + 100)
+    gateway = gateways(two_tenants.NETWORK)[family // 6]
+    for address, words in ((nowhere, no_network), (nobody, no_host)):
+        text = here.vm.attempt(["ping", f"-{family}", "-n", "-c", "2", "-W", "2", address], 20).stdout
+        assert any(f"From {gateway}" in line and words in line for line in text.splitlines()), text
+        with open_socket(here.vm, family_of(address), socket.SOCK_STREAM) as caller:
+            caller.settimeout(20)
+            with pytest.raises(OSError) as caught:
+                caller.connect((address, 9))
+            assert caught.value.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH), caught.value
 
 
 @pytest.mark.parametrize("family", FAMILIES)
