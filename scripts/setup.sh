@@ -183,6 +183,7 @@ install_python() {
         fail "$PYTHON is missing or older than 3.11; Ringfence is set up on Debian 12."
     now=$(fingerprint)
     [ "$(cat "$VENV/.ringfence" 2>/dev/null || true)" != "$now" ] || return 0
+    [ ! -L "$VENV" ] || fail "$VENV is a link: it is another checkout's, which this would empty; remove the link."
     rm -f "$VENV/.ringfence"
     if ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1 ||
         [ "$(sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' "$VENV/pyvenv.cfg")" != "$ROOT/$VENV" ]; then
