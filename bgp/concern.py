@@ -5,23 +5,42 @@ Place: between the agent's changes and `bgp.learn.consider`. Must not judge.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
+from typing import Any, Final
 
 from bgp.codec import communities
+from bgp.holders import Holders
+from bgp.lookup import Lookup
 from bgp.table import FloodEntity, Token
+from model.addresses import Address
 from model.change import Change, Part
-from model.ids import HostName, NetworkKey, PortKey, TenantKey
+from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.snapshot import Snapshot
+from model.vrfs import l3vni_of, peerings_of
 
 
 def concerns_all(old: Snapshot, new: Snapshot) -> bool:
-    """The AS number is in every route target, this host's name in every verdict."""
-    return old.host != new.host or _asn(old) != _asn(new)
+    """The AS number is in every route target, this host's name in every verdict; by its VTEP and router id it
+    knows its own routes, which it does not keep."""
+    return old.host != new.host or _asn(old) != _asn(new) or _self(old) != _self(new)
 
 
-def tokens(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[Token]:
-    """What the verdicts that may differ depend on."""
-    return {token for change in changes for snapshot in (old, new) for token in _of(snapshot, change)}
+def _self(snapshot: Snapshot) -> tuple[Address, int] | None:
+    this = snapshot.this()
+    return None if this is None else (this.vtep, this.router_id)
+
+
+def tokens(
+    old: Snapshot, new: Snapshot, changes: Iterable[Change], before: Lookup, after: Lookup
+) -> set[Token]:
+    """What the verdicts that may differ depend on. `before`, `after`: the indexes of the two snapshots."""
+    found: set[Token] = set()
+    for change in changes:
+        for snapshot, lookup in ((old, before), (new, after)):
+            found.update(_of(snapshot, change))
+            found.update(_of_prefixes(snapshot, lookup, change))
+    return found
 
 
 def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
@@ -38,21 +57,39 @@ def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
 
 
 def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tuple[bytes, ...]:
-    """Route targets of networks and tenants whose routes were not imported until now."""
+    """Route targets of networks and VRFs whose routes were not imported until now."""
     asn = _asn(new)
     if asn is None:
         return ()
-    everything = concerns_all(old, new)
-    named = {c.key for c in changes if c.part is Part.NETWORK}
-    found: set[bytes] = set()
-    for key in sorted(new.networks) if everything else sorted(k for k in named if isinstance(k, int)):
-        network, before = new.networks.get(NetworkKey(key)), old.networks.get(NetworkKey(key))
-        if network is not None and (everything or before is None or before.vni != network.vni):
-            found.add(communities.route_target(asn, network.vni))
-            tenant = new.tenants.get(network.tenant)
-            if tenant is not None and tenant.l3vni:
-                found.add(communities.route_target(asn, tenant.l3vni))
-    return tuple(sorted(found))
+    if concerns_all(old, new):
+        changes = [Change(part, key) for part in (Part.NETWORK, *_VRFS) for key in getattr(new, part.value)]
+        old = Snapshot(old.host)
+    found: set[Vni] = set()
+    for change in changes:
+        found.update(_opened(old, new, change))
+    return tuple(sorted(communities.route_target(asn, vni) for vni in found if vni))
+
+
+_VRFS: Final = (Part.TENANT, Part.EXTERNAL, Part.PEERING)
+
+
+def _opened(old: Snapshot, new: Snapshot, change: Change) -> Iterator[Vni]:
+    """VNIs under which there may be routes that nobody wanted before; 0 stands for none."""
+    key: Any = change.key
+    if change.part is Part.NETWORK and key in new.networks:
+        network, before = new.networks[key], old.networks.get(key)
+        if before is None or before.vni != network.vni:
+            yield from (network.vni, l3vni_of(new, network.tenant))
+    elif change.part in _VRFS and l3vni_of(new, key) != l3vni_of(old, key):
+        yield l3vni_of(new, key)
+    elif change.part is Part.TENANT and key in new.tenants:
+        tenant, was = new.tenants[key], old.tenants.get(key)
+        if was is None or (was.external, was.egress_addresses) != (tenant.external, tenant.egress_addresses):
+            yield l3vni_of(new, tenant.external)
+    elif change.part is Part.FLOATING and key in new.floating:
+        floating, past = new.floating[key], old.floating.get(key)
+        if past is None or (past.external, past.address) != (floating.external, floating.address):
+            yield l3vni_of(new, floating.external)
 
 
 def _asn(snapshot: Snapshot) -> int | None:
@@ -81,3 +118,43 @@ def _of(snapshot: Snapshot, change: Change) -> Iterable[Token]:
         network = snapshot.networks.get(port.network)
         if part is Part.PORT and network is not None:
             yield ("flood", network.vni)
+
+
+def _of_prefixes(snapshot: Snapshot, lookup: Lookup, change: Change) -> Iterator[Token]:
+    """The same for RT-5: by L3VNI where a whole VRF may be judged otherwise, else by prefix."""
+    part, key, holders = change.part, change.key, lookup.holders
+    if part in _VRFS and isinstance(key, int):
+        yield ("vrf", l3vni_of(snapshot, TenantKey(key)))
+        tenant = snapshot.tenants.get(TenantKey(key)) if part is Part.TENANT else None
+        if tenant is not None:
+            yield from (("prefix", ip_network(address)) for address in tenant.egress_addresses)
+        elif part is Part.EXTERNAL:  # its pools bar prefixes from every tenant
+            yield from (("vrf", tenant.l3vni) for tenant in snapshot.tenants.values())
+    elif part is Part.NETWORK and isinstance(key, int):
+        network = snapshot.networks.get(NetworkKey(key))
+        if network is not None:
+            peerings = (peering.key for peering, _, _ in peerings_of(snapshot, network.tenant))
+            yield from (("vrf", l3vni_of(snapshot, vrf)) for vrf in (network.tenant, *peerings))
+            ports = snapshot.by_network.get(network.key, frozenset())
+            yield from (token for port in ports for token in _behind(snapshot, holders, port))
+    elif part is Part.STATIC_ROUTE and isinstance(key, str):
+        route = snapshot.static_routes.get(Uid(key))
+        if route is not None:
+            yield ("vrf", l3vni_of(snapshot, route.tenant))
+    elif part is Part.FLOATING and isinstance(key, str):
+        floating = snapshot.floating.get(Uid(key))
+        if floating is not None:
+            yield ("prefix", ip_network(floating.address))
+    elif part in (Part.PORT, Part.BINDING) and isinstance(key, int):
+        yield from _behind(snapshot, holders, PortKey(key))
+
+
+def _behind(snapshot: Snapshot, holders: Holders, key: PortKey) -> Iterator[Token]:
+    """Prefixes that a port may stand behind."""
+    port = snapshot.ports.get(key)
+    for uid in holders.floats_of.get(key, ()):
+        yield ("prefix", ip_network(snapshot.floating[uid].address))
+    for address in () if port is None else port.addresses:
+        yield ("prefix", ip_network(address))
+        for uid in holders.hops.get(address, ()):
+            yield ("prefix", snapshot.static_routes[uid].prefix)

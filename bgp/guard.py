@@ -15,11 +15,12 @@ from typing import Final
 from bgp.codec import communities, nlri
 from bgp.irb import judge_router
 from bgp.lookup import Lookup
-from bgp.verdict import Case, Refused, targets_tenant, title
+from bgp.rights import PrefixClaim, judge_prefix, vrf_of
+from bgp.verdict import NOT_IMPORTED, Case, NotImported, Refused, targets_tenant, title
 from model.addresses import Address, format_mac, is_unicast, link_local
 from model.ids import Mac, NetworkKey, PortKey
 from model.intent import Hypervisor, Network, Port
-from model.route import MacRoute, MulticastRoute, Route
+from model.route import MacRoute, MulticastRoute, PrefixRoute, Route
 from model.snapshot import Snapshot
 
 _NO_SEGMENT: Final = bytes(10)
@@ -46,16 +47,8 @@ class FloodClaim:
     vtep: Address
 
 
-Claim = MacClaim | FloodClaim
+Claim = MacClaim | FloodClaim | PrefixClaim
 
-
-class NotImported:
-    """The route concerns no network that this host knows, or is of a type that nothing uses yet."""
-
-    __slots__ = ()
-
-
-NOT_IMPORTED: Final = NotImported()
 
 Verdict = Claim | Refused | NotImported
 
@@ -63,6 +56,14 @@ Verdict = Claim | Refused | NotImported
 def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
     """The verdict on one route; `lookup` indexes `snapshot`."""
     body = route.nlri
+    if isinstance(body, PrefixRoute):
+        vrf = vrf_of(snapshot, lookup, route, body)
+        if isinstance(vrf, Refused | NotImported):
+            return vrf
+        sender = _host(snapshot, lookup, route, body)
+        if not isinstance(sender, Hypervisor):
+            return sender
+        return judge_prefix(snapshot, lookup, vrf, sender, route, body)
     if not isinstance(body, MacRoute | MulticastRoute):
         return NOT_IMPORTED
     network = _network(snapshot, lookup, route, body)
@@ -79,10 +80,13 @@ def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
 def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
     """Whether the store binds now what the claim says: the port to its VTEP, or a port of the network to it.
 
-    External hosts have no bindings, so theirs are never bound.
+    External hosts have no bindings, so theirs are never bound. Nor is what no port stands behind: a default
+    route that its gateway or border takes back goes at once.
     """
     name = lookup.host(claim.vtep)
-    if isinstance(claim, MacClaim):
+    if isinstance(claim, PrefixClaim):
+        keys = frozenset(claim.ports)
+    elif isinstance(claim, MacClaim):
         port = lookup.port(claim.network, claim.mac)
         keys: Iterable[PortKey] = () if port is None else (port,)
     else:
@@ -140,7 +144,7 @@ def _network(
 
 
 def _host(
-    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
+    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute | PrefixRoute
 ) -> Hypervisor | Refused | NotImported:
     """The declared hypervisor that the next hop stands for, and that the rest of the route agrees with."""
     hop = route.attributes.next_hop

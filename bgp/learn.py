@@ -1,4 +1,4 @@
-"""Received EVPN routes -> remote MACs and flood VTEPs: a pure state machine with an injected clock.
+"""Received EVPN routes -> remote MACs, flood VTEPs and prefixes: a pure state machine with an injected clock.
 
 Place: the agent's loop feeds it each event of the speaker, each change of the store, each failed probe and
 a tick about every second; it answers with the next Table and an Outcome to put into the snapshot. `now` is
@@ -18,19 +18,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from bgp import concern, guard
-from bgp.codec import communities, nlri
+from bgp import concern, guard, restored
+from bgp.codec import nlri
 from bgp.codec.update import Update
-from bgp.guard import FloodClaim, MacClaim
-from bgp.lookup import Lookup, index, reindex
+from bgp.guard import Verdict
+from bgp.lookup import index, reindex
 from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
-from bgp.verdict import Refused
+from bgp.verdict import NotImported, Refused
 from bgp.work import Work, finish, open_table
 from model.addresses import Address
-from model.change import Change
-from model.ids import NetworkKey, Vni
-from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Rejected, RemoteMac, Route
+from model.change import Change, Part
+from model.route import Rejected, Route
 from model.snapshot import Snapshot
 
 _DEFAULTS: Final = Limits()
@@ -42,16 +40,15 @@ def start(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
 
 
 def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
-    """A table that holds the remotes and floods of a snapshot from an earlier life, until a peer has
-    replayed.
+    """A table that holds what a snapshot from an earlier life had learned, until a peer has replayed.
 
     They are judged again as ever: what the store no longer authorises is left out.
     """
     table = start(snapshot, limits)
     work = open_table(table)
-    for route in _from_snapshot(snapshot, table.lookup):
-        verdict = guard.judge(snapshot, table.lookup, route)
-        if isinstance(verdict, MacClaim | FloodClaim):
+    for route in restored.routes_of(snapshot, table.lookup):
+        verdict = _judge(work, route)
+        if not isinstance(verdict, Refused | NotImported):
             work.hold(nlri.key(nlri.encode(route.nlri)), Held(route, verdict, HELD, None))
     return finish(work)[0]
 
@@ -102,13 +99,14 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
     if concern.concerns_all(old, snapshot):
         refs = {*table.live, *table.refused, *((key, HELD) for key in table.held)}
     else:
-        tokens = concern.tokens(old, snapshot, changes)
+        tokens = concern.tokens(old, snapshot, changes, table.lookup, lookup)
         refs = {ref for token in tokens for ref in table.tokens.get(token, NO_REFS)}
     places = concern.left_places(old, changes)
     held = {ref for place in places for ref in table.entities.get(place, NO_REFS)} | refs
     stood = [key for key, peer in sorted(held) if peer == HELD and _stands(old, table, key)]
     for ref in sorted(refs):
         _rejudge(work, ref)
+    _look_again(work, old, snapshot, changes)
     for key in stood:
         _release(work, key)
     wanted = concern.newly_known(old, snapshot, changes)
@@ -116,6 +114,15 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
     work.forgotten = work.forgotten and not everything
     made, outcome = finish(work)
     return made, replace(outcome, relearn=wanted, relearn_all=everything)
+
+
+def _look_again(work: Work, old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> None:
+    """A VTEP that probes stop or begin to reach: the next hops of its prefixes are chosen anew."""
+    for change in changes:
+        vtep = change.key
+        if change.part is Part.DOWN and (vtep in old.down) != (vtep in new.down):
+            work.touched.update(("prefix", vrf, prefix) for vrf, prefix in work.table.prefixes)
+            return
 
 
 def probe_failed(table: Table, vtep: Address) -> tuple[Table, Outcome]:
@@ -150,15 +157,27 @@ def rejected(table: Table) -> tuple[Rejected, ...]:
     return tuple(table.refused[ref] for ref in sorted(table.refused))
 
 
+def _judge(work: Work, route: Route) -> Verdict:
+    """The guard's verdict; and a VRF holds no more prefixes than it may, whoever says them."""
+    verdict = guard.judge(work.snapshot, work.lookup, route)
+    if isinstance(verdict, Refused | NotImported) or work.has_room(verdict):
+        return verdict
+    return Refused(
+        "vrf-full",
+        f"{route.attributes.next_hop} announces more than the {work.limits.prefixes_per_vrf} prefixes that "
+        "one VRF may have here; summarise them there",
+    )
+
+
 def _announce(work: Work, ref: Ref, route: Route) -> None:
     key, peer = ref
     fresh = ref not in work.live and ref not in work.refused
     if fresh and work.counts.get(peer, 0) >= work.limits.routes_per_peer:
         work.count("over-limit", 1)
         return
-    verdict = guard.judge(work.snapshot, work.lookup, route)
+    verdict = _judge(work, route)
     work.drop_refused(ref)
-    if isinstance(verdict, MacClaim | FloodClaim):
+    if not isinstance(verdict, Refused | NotImported):
         work.put_live(ref, route, verdict)
         work.drop_held(key)
         return
@@ -231,14 +250,14 @@ def _rejudge(work: Work, ref: Ref) -> None:
     held = work.held.get(key) if peer == HELD else None
     live, refused = work.live.get(ref), work.refused.get(ref)
     if held is not None:
-        verdict = guard.judge(work.snapshot, work.lookup, held.route)
-        if isinstance(verdict, MacClaim | FloodClaim):
+        verdict = _judge(work, held.route)
+        if not isinstance(verdict, Refused | NotImported):
             work.hold(key, replace(held, claim=verdict))
         else:
             work.drop_held(key)
     elif live is not None:
-        verdict = guard.judge(work.snapshot, work.lookup, live.route)
-        if isinstance(verdict, MacClaim | FloodClaim):
+        verdict = _judge(work, live.route)
+        if not isinstance(verdict, Refused | NotImported):
             work.put_live(ref, live.route, verdict)
             return
         work.drop_live(ref)
@@ -246,56 +265,10 @@ def _rejudge(work: Work, ref: Ref) -> None:
             work.count("refused", 1)
             work.put_refused(ref, Rejected(live.route, peer, verdict.text, verdict.code))
     elif refused is not None:
-        verdict = guard.judge(work.snapshot, work.lookup, refused.route)
+        verdict = _judge(work, refused.route)
         work.drop_refused(ref)
-        if isinstance(verdict, MacClaim | FloodClaim):
+        if not isinstance(verdict, Refused | NotImported):
             work.put_live(ref, refused.route, verdict)
             work.drop_held(key)
         elif isinstance(verdict, Refused):
             work.put_refused(ref, Rejected(refused.route, peer, verdict.text, verdict.code))
-
-
-def _from_snapshot(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
-    """Routes that give the snapshot's remotes and floods, as their hosts' agents would have sent them."""
-    found: list[Route] = []
-    for remote in (snapshot.remotes[spot] for spot in sorted(snapshot.remotes)):
-        shared = _shared(snapshot, lookup, remote.network, remote.vtep)
-        if shared is not None:
-            network, rd, hung = shared
-            hung = replace(hung, sequence=remote.sequence or None)
-            found.append(Route(MacRoute(rd, remote.mac, None, network.vni), hung))
-            l3vni, hung = _routing(snapshot, network, remote, hung)
-            bodies = (MacRoute(rd, remote.mac, address, network.vni, l3vni) for address in remote.addresses)
-            found.extend(Route(body, hung) for body in bodies)
-    for flood in snapshot.floods.values():
-        shared = _shared(snapshot, lookup, flood.network, flood.vtep)
-        if shared is not None:
-            network, rd, hung = shared
-            hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
-            found.append(Route(MulticastRoute(rd, flood.vtep), hung))
-    return found
-
-
-def _routing(
-    snapshot: Snapshot, network: Network, remote: RemoteMac, plain: Attributes
-) -> tuple[Vni | None, Attributes]:
-    """L3VNI and attributes of a remote's routes with addresses (see `bgp.originate`)."""
-    tenant = snapshot.tenants.get(network.tenant)
-    if remote.router_mac is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
-        return None, plain
-    target = communities.route_target(snapshot.cluster.asn, tenant.l3vni)
-    targets = tuple(sorted((*plain.route_targets, target)))
-    return tenant.l3vni, replace(plain, route_targets=targets, router_mac=remote.router_mac)
-
-
-def _shared(
-    snapshot: Snapshot, lookup: Lookup, key: NetworkKey, vtep: Address
-) -> tuple[Network, bytes, Attributes] | None:
-    """Network, route distinguisher and attributes of a host's routes; None if the store knows them no
-    longer.
-    """
-    network, name = snapshot.networks.get(key), lookup.host(vtep)
-    if network is None or name is None or snapshot.cluster is None:
-        return None
-    rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, network.key))
-    return network, rd, Attributes(vtep, (communities.route_target(snapshot.cluster.asn, network.vni),))

@@ -1,4 +1,5 @@
-"""Indexes over a snapshot that the guard asks: by VNI, by VTEP, by MAC, and which hosts a network may be on.
+"""Indexes over a snapshot that the guard asks: by VNI, by VTEP, by MAC, which hosts a network may be on, and
+what stands behind a prefix (see `bgp.holders`).
 
 Place: kept by `bgp.learn` beside its snapshot, so that judging a route costs the same however large the
 cluster is. Must not decide anything. `reindex` follows the changes; it equals `index` of the new snapshot.
@@ -11,6 +12,8 @@ from typing import TypeVar
 
 from immutables import Map, MapMutation
 
+from bgp import holders
+from bgp.holders import Holders
 from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, Vni
@@ -31,6 +34,7 @@ class Lookup:
     vteps: Map[Address, frozenset[HostName]] = Map()
     macs: Map[tuple[NetworkKey, Mac], frozenset[PortKey]] = Map()
     sites: Map[tuple[NetworkKey, HostName], int] = Map()
+    holders: Holders = holders.EMPTY
 
     def network(self, vni: Vni) -> NetworkKey | None:
         """The network with this VNI."""
@@ -48,9 +52,8 @@ class Lookup:
 def index(snapshot: Snapshot) -> Lookup:
     """The indexes of a snapshot."""
     empty = Snapshot(snapshot.host)
-    changes = {Change(Part.NETWORK, key) for key in snapshot.networks}
-    changes.update(Change(Part.HYPERVISOR, name) for name in snapshot.hypervisors)
-    changes.update(Change(Part.PORT, key) for key in snapshot.ports)
+    changes = {Change(Part.HYPERVISOR, name) for name in snapshot.hypervisors}
+    changes.update(Change(part, key) for part in holders.PARTS for key in getattr(snapshot, part.value))
     return reindex(Lookup(), empty, snapshot, frozenset(changes))
 
 
@@ -75,7 +78,8 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
                     _claim(macs, (port.network, port.mac), port.key, step)
                     for name in port.hosts:
                         _count(sites, (port.network, name), step)
-    return Lookup(vnis.finish(), vteps.finish(), macs.finish(), sites.finish())
+    behind = holders.reindex(lookup.holders, old, new, changes)
+    return Lookup(vnis.finish(), vteps.finish(), macs.finish(), sites.finish(), behind)
 
 
 def _claim(claims: MapMutation[K, frozenset[V]], key: K, owner: V, step: int) -> None:

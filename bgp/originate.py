@@ -3,8 +3,9 @@
 Place: pure; the agent's loop hands the result to `bgp.client`. Must not know what peers said or what a switch
 holds. RT-2 per port bound here (MAC alone, and MAC with each address: RFC 7432 section 7.2), RT-3 per network
 with such a port (section 7.3), ingress replication (section 11.2). MAC with address of a routed network also
-carries the tenant's L3VNI, its route target and this host's router MAC (RFC 9135 section 5). Cost follows
-the change: `reoriginate` touches the ports and networks that the changes name.
+carries the tenant's L3VNI, its route target and this host's router MAC (RFC 9135 section 5). RT-5: see
+`bgp.prefixes`. Cost follows the change: `reoriginate` touches the ports, networks and VRFs that the changes
+name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 
 from immutables import Map
 
+from bgp import prefixes
 from bgp.codec import communities, nlri
 from model.addresses import Address, router_mac
 from model.change import Change, Part
@@ -36,6 +38,8 @@ class Originated:
     by_network: Map[NetworkKey, bytes] = Map()
     members: Map[NetworkKey, frozenset[PortKey]] = Map()
     """Ports that have routes, by network."""
+    by_vrf: Map[TenantKey, tuple[bytes, ...]] = Map()
+    """RT-5 of each VRF."""
 
     def ordered(self) -> tuple[Route, ...]:
         """All routes, by key."""
@@ -80,7 +84,7 @@ class _Origin:
 def originate(snapshot: Snapshot) -> Originated:
     """All routes of this host; empty while the host or the cluster is not declared."""
     ports = [key for key in snapshot.ports if _lives_here(snapshot, key)]
-    return _rebuild(Originated(), snapshot, ports, ())
+    return _renew(_rebuild(Originated(), snapshot, ports, ()), snapshot, prefixes.all_vrfs(snapshot))
 
 
 def reoriginate(
@@ -95,7 +99,11 @@ def reoriginate(
     else:
         ports, networks = _touched(previous, old, new, changes)
         now = _rebuild(previous, new, ports, networks)
+        here = {key for key in ports if key in previous.by_port or key in now.by_port}
+        vrfs = prefixes.touched(old, new, changes, here)
+        now = _renew(now, new, vrfs)
         keys = _keys(previous, ports, networks) | _keys(now, ports, networks)
+        keys |= {key for state in (previous, now) for vrf in vrfs for key in state.by_vrf.get(vrf, ())}
     announce = [
         now.routes[k] for k in sorted(keys) if k in now.routes and previous.routes.get(k) != now.routes[k]
     ]
@@ -187,7 +195,22 @@ def _rebuild(
             members.pop(network, None)
         else:
             by_network[network], routes[flood[0]] = flood
-    return Originated(routes.finish(), by_port.finish(), by_network.finish(), members.finish())
+    return Originated(
+        routes.finish(), by_port.finish(), by_network.finish(), members.finish(), previous.by_vrf
+    )
+
+
+def _renew(state: Originated, snapshot: Snapshot, vrfs: Iterable[TenantKey]) -> Originated:
+    """`state` with the RT-5 of these VRFs made again."""
+    routes, by_vrf = state.routes.mutate(), state.by_vrf.mutate()
+    for vrf in sorted(vrfs):
+        for gone in by_vrf.pop(vrf, ()):
+            routes.pop(gone, None)
+        made = prefixes.routes_of(snapshot, vrf, state.members)
+        if made:
+            by_vrf[vrf] = tuple(key for key, _ in made)
+            routes.update(made)
+    return replace(state, routes=routes.finish(), by_vrf=by_vrf.finish())
 
 
 def _origin(snapshot: Snapshot, network: NetworkKey) -> _Origin | None:

@@ -6,8 +6,9 @@ Place: pure. Must not be parsed by anything.
 from __future__ import annotations
 
 from bgp.codec import nlri
+from bgp.prefixes import PREFERENCE
 from model.addresses import format_mac
-from model.route import MacRoute, MulticastRoute, Route
+from model.route import MacRoute, MulticastRoute, PrefixRoute, Route
 
 
 def text(route: Route) -> str:
@@ -21,6 +22,9 @@ def text(route: Route) -> str:
     elif isinstance(body, MulticastRoute):
         vni = f" vni {said.pmsi_vni}" if said.pmsi_vni is not None else ""
         what = f"RT-3 originator {body.originator}{vni}"
+    elif isinstance(body, PrefixRoute):
+        weight = f" preference {said.local_preference}" if said.local_preference != PREFERENCE else ""
+        what = f"RT-5 prefix {body.prefix} l3vni {body.vni}{weight}"
     else:
         what = type(body).__name__
     return f"{what} rd {distinguisher(getattr(body, 'rd', b''))} via {said.next_hop}"

@@ -5,26 +5,33 @@ Place: pure; one Table lives in the agent's loop. Must not judge (guard) or pars
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from immutables import Map
 
-from bgp.guard import Claim, MacClaim
+from bgp.guard import Claim, FloodClaim, MacClaim
 from bgp.lookup import Lookup
-from model.addresses import Address
+from bgp.rights import PrefixClaim
+from model.addresses import Address, Prefix
 from model.change import Change, Part
-from model.ids import Mac, NetworkKey
-from model.route import FloodVtep, Rejected, RemoteMac, Route
-from model.snapshot import FloodKey, RemoteKey, Snapshot
+from model.ids import Mac, NetworkKey, TenantKey
+from model.route import FloodVtep, NextHop, Rejected, RemoteMac, RemotePrefix, Route
+from model.snapshot import FloodKey, PrefixKey, RemoteKey, Snapshot
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 Ref = tuple[bytes, str]
 """(route key, peer); the peer of a held route is `HELD`."""
 MacEntity = tuple[Literal["mac"], NetworkKey, Mac]
 FloodEntity = tuple[Literal["flood"], NetworkKey, Address]
-Entity = MacEntity | FloodEntity
-Token = tuple[Literal["mac", "vni", "flood", "hop"], Mac | int | Address]
-"""What a verdict depends on: a MAC, a VNI, a VNI as a place for replicated frames, a next hop."""
+PrefixEntity = tuple[Literal["prefix"], TenantKey, Prefix]
+Entity = MacEntity | FloodEntity | PrefixEntity
+Token = tuple[Literal["mac", "vni", "flood", "hop", "vrf", "prefix"], Mac | int | Address | Prefix]
+"""What a verdict depends on: a MAC, a VNI, a VNI as a place for replicated frames, a next hop; of an RT-5 the
+L3VNI and the prefix."""
 
 HELD: Final = ""
 NO_REFS: Final[Map[Ref, None]] = Map()
@@ -43,6 +50,7 @@ class Limits:
     end_of_rib_wait: float = 60.0
     routes_per_peer: int = 200_000
     refused: int = 10_000
+    prefixes_per_vrf: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,9 @@ class Table:
     """A refused route was not kept for lack of room: ask for everything again once the store changes."""
     remotes: Map[RemoteKey, RemoteMac] = Map()
     floods: Map[FloodKey, FloodVtep] = Map()
+    prefixes: Map[PrefixKey, RemotePrefix] = Map()
+    sizes: Map[TenantKey, int] = Map()
+    """Prefixes known of each VRF, chosen or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,41 +119,83 @@ class Outcome:
     drop_remotes: tuple[RemoteKey, ...] = ()
     put_floods: tuple[FloodVtep, ...] = ()
     drop_floods: tuple[FloodKey, ...] = ()
+    put_prefixes: tuple[RemotePrefix, ...] = ()
+    drop_prefixes: tuple[PrefixKey, ...] = ()
     relearn: tuple[bytes, ...] = ()
     relearn_all: bool = False
     faults: tuple[str, ...] = ()
 
     def apply(self, snapshot: Snapshot) -> tuple[Snapshot, frozenset[Change]]:
-        """The snapshot with these remotes and floods, and the changes for the compilers."""
-        if not (self.put_remotes or self.drop_remotes or self.put_floods or self.drop_floods):
-            return snapshot, frozenset()
-        remotes, floods = snapshot.remotes.mutate(), snapshot.floods.mutate()
+        """The snapshot with these remotes, floods and prefixes, and the changes for the compilers."""
         changes: set[Change] = set()
-        for remote in self.put_remotes:
-            remotes[remote.network, remote.mac] = remote
-            changes.add(Change(Part.REMOTE, (remote.network, remote.mac)))
-        for gone in self.drop_remotes:
-            remotes.pop(gone, None)
-            changes.add(Change(Part.REMOTE, gone))
-        for flood in self.put_floods:
-            floods[flood.network, flood.vtep] = flood
-            changes.add(Change(Part.FLOOD, (flood.network, flood.vtep)))
-        for left in self.drop_floods:
-            floods.pop(left, None)
-            changes.add(Change(Part.FLOOD, left))
-        return replace(snapshot, remotes=remotes.finish(), floods=floods.finish()), frozenset(changes)
+        remotes, floods, prefixes = snapshot.remotes, snapshot.floods, snapshot.prefixes
+        for part, dropped in (
+            (Part.REMOTE, self.drop_remotes),
+            (Part.FLOOD, self.drop_floods),
+            (Part.PREFIX, self.drop_prefixes),
+        ):
+            changes.update(Change(part, key) for key in dropped)
+        if self.put_remotes or self.drop_remotes:
+            remotes = _after(remotes, {(r.network, r.mac): r for r in self.put_remotes}, self.drop_remotes)
+            changes.update(Change(Part.REMOTE, (r.network, r.mac)) for r in self.put_remotes)
+        if self.put_floods or self.drop_floods:
+            floods = _after(floods, {(v.network, v.vtep): v for v in self.put_floods}, self.drop_floods)
+            changes.update(Change(Part.FLOOD, (v.network, v.vtep)) for v in self.put_floods)
+        if self.put_prefixes or self.drop_prefixes:
+            prefixes = _after(prefixes, {(p.vrf, p.prefix): p for p in self.put_prefixes}, self.drop_prefixes)
+            changes.update(Change(Part.PREFIX, (p.vrf, p.prefix)) for p in self.put_prefixes)
+        if not changes:
+            return snapshot, frozenset()
+        made = replace(snapshot, remotes=remotes, floods=floods, prefixes=prefixes)
+        return made, frozenset(changes)
+
+
+def _after(before: Map[K, V], put: Mapping[K, V], drop: Iterable[K]) -> Map[K, V]:
+    """A map with what comes, without what goes."""
+    opened = before.mutate()
+    opened.update(put)
+    for key in drop:
+        opened.pop(key, None)
+    return opened.finish()
 
 
 def entity(claim: Claim) -> Entity:
     """What a claim speaks about."""
-    if isinstance(claim, MacClaim):
-        return ("mac", claim.network, claim.mac)
-    return ("flood", claim.network, claim.vtep)
+    match claim:
+        case MacClaim():
+            return ("mac", claim.network, claim.mac)
+        case FloodClaim():
+            return ("flood", claim.network, claim.vtep)
+        case PrefixClaim():
+            return ("prefix", claim.vrf, claim.prefix)
 
 
 def address_order(address: Address) -> tuple[int, int]:
     """IPv4 before IPv6, then by number."""
     return (address.version, int(address))
+
+
+def prefix_order(prefix: Prefix) -> tuple[int, int, int]:
+    """IPv4 before IPv6, then by number, the shorter first."""
+    return (prefix.version, int(prefix.network_address), prefix.prefixlen)
+
+
+def select_hops(
+    live: tuple[PrefixClaim, ...], held: tuple[PrefixClaim, ...], down: Container[Address]
+) -> RemotePrefix | None:
+    """The best of the claims on one prefix of a VRF: all of the highest local preference, by VTEP.
+
+    What a peer stands by, or has only not repeated yet, comes before what is `held` for a time. VTEPs that
+    are `down` are left out, unless all are: a wrong probe must not cut off more than a failure would.
+    """
+    contest = live or held
+    if not contest:
+        return None
+    contest = tuple(one for one in contest if one.vtep not in down) or contest
+    best = max(one.preference for one in contest)
+    hops = {NextHop(one.vtep, one.router_mac) for one in contest if one.preference == best}
+    order = sorted(hops, key=lambda hop: (*address_order(hop.vtep), hop.router_mac))
+    return RemotePrefix(contest[0].vrf, contest[0].prefix, tuple(order), best)
 
 
 def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac | None:

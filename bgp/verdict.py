@@ -1,4 +1,4 @@
-"""What a judgement is about and how it may end: shared by `bgp.guard` and `bgp.irb`.
+"""What a judgement is about and how it may end: shared by `bgp.guard`, `bgp.irb` and `bgp.rights`.
 
 Place: pure. Must not judge.
 """
@@ -6,6 +6,7 @@ Place: pure. Must not judge.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from bgp.codec import communities
 from model.ids import NetworkKey, Vni
@@ -20,6 +21,15 @@ class Refused:
 
     code: str
     text: str
+
+
+class NotImported:
+    """The route concerns nothing that this host knows, or is of a type that nothing uses yet."""
+
+    __slots__ = ()
+
+
+NOT_IMPORTED: Final = NotImported()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from immutables import Map, MapMutation
 from bgp.codec import communities
 from bgp.guard import Claim, MacClaim
 from bgp.lookup import Lookup
+from bgp.rights import PrefixClaim
 from bgp.table import (
     HELD,
     NO_REFS,
@@ -25,16 +26,28 @@ from bgp.table import (
     MacEntity,
     Outcome,
     PeerState,
+    PrefixEntity,
     Ref,
     Table,
     Token,
     address_order,
     entity,
+    prefix_order,
     select,
+    select_hops,
 )
-from model.ids import Vni
-from model.route import FloodVtep, MacRoute, MulticastRoute, Rejected, RemoteMac, Route
-from model.snapshot import FloodKey, RemoteKey, Snapshot
+from model.ids import TenantKey, Vni
+from model.route import (
+    FloodVtep,
+    MacRoute,
+    MulticastRoute,
+    PrefixRoute,
+    Rejected,
+    RemoteMac,
+    RemotePrefix,
+    Route,
+)
+from model.snapshot import FloodKey, PrefixKey, RemoteKey, Snapshot
 
 K = TypeVar("K")
 
@@ -56,8 +69,11 @@ class Work:
     peers: MapMutation[str, PeerState]
     counts: MapMutation[str, int]
     counters: MapMutation[str, int]
+    sizes: MapMutation[TenantKey, int]
     forgotten: bool
     touched: set[Entity]
+    full: set[TenantKey]
+    """VRFs that had no room left at some moment."""
 
     def put_live(self, ref: Ref, route: Route, claim: Claim) -> None:
         """File a route that a peer stands by, in place of an older one."""
@@ -119,6 +135,7 @@ class Work:
     def _file(self, ref: Ref, route: Route, claim: Claim) -> None:
         for token in _tokens(route):
             _add(self.tokens, token, ref)
+        self._resize(claim, 1)
         _add(self.entities, entity(claim), ref)
         self.touched.add(entity(claim))
 
@@ -126,7 +143,30 @@ class Work:
         for token in _tokens(route):
             _take(self.tokens, token, ref)
         _take(self.entities, entity(claim), ref)
+        self._resize(claim, -1)
         self.touched.add(entity(claim))
+
+    def has_room(self, claim: Claim) -> bool:
+        """Whether a VRF may have one more prefix, if this is one."""
+        if not isinstance(claim, PrefixClaim) or entity(claim) in self.entities:
+            return True
+        return self.has_room_in(claim.vrf)
+
+    def has_room_in(self, vrf: TenantKey) -> bool:
+        """Whether a VRF may have one more prefix."""
+        return self.sizes.get(vrf, 0) < self.limits.prefixes_per_vrf
+
+    def _resize(self, claim: Claim, step: int) -> None:
+        """Called while nobody else speaks about what the claim is about."""
+        if not isinstance(claim, PrefixClaim) or entity(claim) in self.entities:
+            return
+        size = self.sizes.get(claim.vrf, 0)
+        if size >= self.limits.prefixes_per_vrf:
+            self.full.add(claim.vrf)
+        if size + step:
+            self.sizes[claim.vrf] = size + step
+        else:
+            self.sizes.pop(claim.vrf)
 
     def _step(self, peer: str, step: int) -> None:
         self.counts[peer] = self.counts.get(peer, 0) + step
@@ -148,14 +188,17 @@ def open_table(table: Table) -> Work:
         peers=table.peers.mutate(),
         counts=table.counts.mutate(),
         counters=table.counters.mutate(),
+        sizes=table.sizes.mutate(),
         forgotten=table.forgotten,
         touched=set(),
+        full=set(),
     )
 
 
 def finish(work: Work) -> tuple[Table, Outcome]:
     """The new table, and what became of the entities that were touched."""
     remotes, floods, outcome = _choose(work)
+    prefixes, put, drop = _choose_prefixes(work)
     table = replace(
         work.table,
         live=work.live.finish(),
@@ -167,11 +210,13 @@ def finish(work: Work) -> tuple[Table, Outcome]:
         peers=work.peers.finish(),
         counts=work.counts.finish(),
         counters=work.counters.finish(),
-        forgotten=work.forgotten,
+        sizes=work.sizes.finish(),
+        forgotten=work.forgotten or any(work.has_room_in(vrf) for vrf in work.full),
         remotes=remotes,
         floods=floods,
+        prefixes=prefixes,
     )
-    return table, outcome
+    return table, replace(outcome, put_prefixes=put, drop_prefixes=drop)
 
 
 def _choose(work: Work) -> tuple[Map[RemoteKey, RemoteMac], Map[FloodKey, FloodVtep], Outcome]:
@@ -199,6 +244,35 @@ def _choose(work: Work) -> tuple[Map[RemoteKey, RemoteMac], Map[FloodKey, FloodV
     return remotes.finish(), floods.finish(), outcome
 
 
+def _choose_prefixes(
+    work: Work,
+) -> tuple[Map[PrefixKey, RemotePrefix], tuple[RemotePrefix, ...], tuple[PrefixKey, ...]]:
+    """The same for prefixes: (all, what came or changed, what went)."""
+    prefixes = work.table.prefixes.mutate()
+    put: list[RemotePrefix] = []
+    drop: list[PrefixKey] = []
+    spots = (one for one in work.touched if one[0] == "prefix")
+    for spot in sorted(spots, key=lambda one: (one[1], prefix_order(one[2]))):
+        chosen, key = _best_hops(work, spot), (spot[1], spot[2])
+        if chosen is not None and prefixes.get(key) != chosen:
+            prefixes[key] = chosen
+            put.append(chosen)
+        elif chosen is None and prefixes.pop(key, None) is not None:
+            drop.append(key)
+    return prefixes.finish(), tuple(put), tuple(drop)
+
+
+def _best_hops(work: Work, spot: PrefixEntity) -> RemotePrefix | None:
+    live: list[PrefixClaim] = []
+    held: list[PrefixClaim] = []
+    for key, peer in work.entities.get(spot, NO_REFS):
+        claim = work.held[key].claim if peer == HELD else work.live[key, peer].claim
+        if isinstance(claim, PrefixClaim):
+            timed = peer == HELD and work.held[key].until is not None
+            (held if timed else live).append(claim)
+    return select_hops(tuple(live), tuple(held), work.snapshot.down)
+
+
 def _best(work: Work, spot: MacEntity) -> RemoteMac | None:
     live: list[MacClaim] = []
     held: list[MacClaim] = []
@@ -218,6 +292,9 @@ def _tokens(route: Route) -> tuple[Token, ...]:
     vnis = {communities.target_vni(target) for target in route.attributes.route_targets}
     found: list[Token] = [("hop", route.attributes.next_hop)]
     body = route.nlri
+    if isinstance(body, PrefixRoute):
+        named = sorted(vni for vni in {*vnis, body.vni} if vni is not None)
+        return (*found, ("prefix", body.prefix), *(("vrf", vni) for vni in named))
     if isinstance(body, MacRoute):
         vnis |= {body.vni, body.vni2}
         found.append(("mac", body.mac))

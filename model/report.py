@@ -118,7 +118,9 @@ class RejectedReport:
 class LearnedReport:
     """A route in use: `network` is tenant/name, `mac` six hex pairs (empty for RT-3), `vtep` where it leads.
 
-    `kind` is `mac` (RT-2) or `flood` (RT-3); `port` is tenant/name of the port as far as the store knows it.
+    `kind` is `mac` (RT-2), `flood` (RT-3) or `prefix` (RT-5); `port` is tenant/name of the port as far as the
+    store knows it. Of a prefix `network` names the VRF (`tenant acme`), `addresses` is the prefix, `mac` the
+    next hop's router MAC; one entry for each next hop.
     """
 
     kind: str

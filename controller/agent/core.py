@@ -93,7 +93,7 @@ def start(host: HostName, saved: Snapshot | None, limits: Limits) -> Core:
     """The core of a fresh process; `saved` is the snapshot of its last life, if there is one."""
     snapshot = Snapshot(host) if saved is None else replace(saved, host=host)
     table = learn.restore(snapshot, limits)
-    held = replace(snapshot, remotes=table.remotes, floods=table.floods)
+    held = replace(snapshot, remotes=table.remotes, floods=table.floods, prefixes=table.prefixes)
     return Core(
         effective=held,
         offered=held,

@@ -6,11 +6,12 @@ Place: pure; the loop hands the result to the keeper. Must not hold a secret: ev
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bgp import learn, show
+from bgp.table import prefix_order
 from controller.agent import binder, expecting
 from controller.agent.core import Core
 from model.addresses import format_mac
@@ -27,6 +28,7 @@ from model.report import (
 )
 from model.route import Rejected
 from model.snapshot import Snapshot
+from model.vrfs import title
 
 SAMPLE: Final = 500
 """Routes shown at most, of each sort."""
@@ -85,6 +87,7 @@ def details(core: Core, around: Circumstance, brief: Report) -> Report:
         learned_routes=(
             *(_mac(core, *key) for key in learned),
             *(LearnedReport("flood", _network(snapshot, n), str(vtep)) for n, vtep in floods),
+            *_prefixes(snapshot),
         ),
     )
     return replace(brief, evpn=evpn, receipts=around.receipts)
@@ -126,7 +129,7 @@ def _evpn(core: Core, around: Circumstance, missing: int) -> EvpnReport:
     return EvpnReport(
         peers=tuple(PeerReport(p, names.get(s, s)) for p, s in sorted(around.peers.items())),
         originated=len(core.routes.routes),
-        learned=len(snapshot.remotes) + len(snapshot.floods),
+        learned=len(snapshot.remotes) + len(snapshot.floods) + len(snapshot.prefixes),
         refused=len(core.table.refused),
         missing=missing,
     )
@@ -145,6 +148,20 @@ def _mac(core: Core, network: NetworkKey, mac: Mac) -> LearnedReport:
         sequence=remote.sequence,
         port="" if owner is None or owner not in snapshot.ports else snapshot.ports[owner].name,
     )
+
+
+def _prefixes(snapshot: Snapshot) -> Iterator[LearnedReport]:
+    """A row for each next hop of each prefix in use."""
+    order = sorted(snapshot.prefixes, key=lambda one: (one[0], prefix_order(one[1])))
+    for vrf, prefix in order[:SAMPLE]:
+        for hop in snapshot.prefixes[vrf, prefix].hops:
+            yield LearnedReport(
+                kind="prefix",
+                network=title(snapshot, vrf),
+                vtep=str(hop.vtep),
+                mac=format_mac(hop.router_mac),
+                addresses=(str(prefix),),
+            )
 
 
 def _network(snapshot: Snapshot, key: NetworkKey) -> str:

@@ -13,20 +13,21 @@ import signal
 import sys
 import threading
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from bgp.client import Acknowledged, Attached, Client, Detached, PeerDown, PeerUp, Received, Synced
 from bgp.codec import communities, nlri, update
+from model.addresses import format_mac, router_mac
 from model.ids import Mac, Vni
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Route
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, PrefixRoute, Route
 from tests.integration.evpn.lab import ASN, Lab, wait
 
 pytestmark = pytest.mark.integration
 
-VNI = Vni(10100)
+VNI, L3VNI = Vni(10100), Vni(10901)
 ROGUE = Path(__file__).with_name("rogue.py")
 
 
@@ -84,6 +85,12 @@ class Fabric:
         hung = Attributes(vtep, (communities.route_target(ASN, VNI),), encapsulations=(communities.VXLAN,))
         moved = replace(hung, sequence=3)
         flood = replace(hung, pmsi_vni=VNI, pmsi_endpoint=vtep)
+        prefix = replace(
+            hung,
+            route_targets=(communities.route_target(ASN, L3VNI),),
+            router_mac=router_mac(int(vtep)),
+            local_preference=200,
+        )
         mac = Mac(0x020000000000 + number * 256)
         return (
             Route(MacRoute(rd, mac, None, VNI), hung),
@@ -92,6 +99,10 @@ class Fabric:
             Route(MacRoute(rd, Mac(mac + 1), None, VNI), moved),
             Route(MacRoute(rd, Mac(mac + 2), None, VNI), replace(hung, next_hop=vtep6)),
             Route(MulticastRoute(rd, vtep), flood),
+            *(
+                Route(PrefixRoute(rd, ip_network(p), L3VNI), prefix)
+                for p in (f"172.16.{number}.0/24", "::/0")
+            ),
         )
 
     def agent(self, host):
@@ -174,10 +185,33 @@ def test_gobgp_reads_the_same_labels_and_tunnels(fabric):
     assert (tunnel["tunnel-type"], tunnel["label"], tunnel["tunnel-id"]) == (6, VNI, vtep), tunnel
     for path in paths:
         (hung,) = [a["value"] for a in path["attrs"] if a["type"] == 16]
-        assert {"type": 0, "subtype": 2, "value": f"{ASN}:{VNI}"} in hung
+        vni = L3VNI if path["nlri"]["type"] == 5 else VNI
+        assert {"type": 0, "subtype": 2, "value": f"{ASN}:{vni}"} in hung
         assert any(one.get("tunnel_type") == 8 for one in hung)
     hung = [one for p in macs for a in p["attrs"] if a["type"] == 16 for one in a["value"]]
     assert [one["sequence"] for one in hung if "sequence" in one] == [3]
+
+
+def test_gobgp_and_frr_read_prefixes_as_they_were_meant(fabric):
+    """RFC 9136 section 4.4.1: no gateway, no segment, the label is the L3VNI, the router MAC is ours."""
+    vtep = fabric.lab.address("h1")
+    number = fabric.lab.names["h1"]
+    wanted = {f"172.16.{number}.0/24", "::/0"}
+
+    def read():
+        found = (p for p in fabric.lab.oracle("gb") if p["nlri"]["type"] == 5)
+        return [p for p in found if p["nlri"]["value"]["rd"].get("admin") == vtep]
+
+    for path in wait(lambda: len(read()) == 2 and read(), "GoBGP to have the prefixes of h1"):
+        value = path["nlri"]["value"]
+        assert value["prefix"] in wanted
+        assert (value["label"], int(ip_address(value["gateway"])), value["etag"]) == (L3VNI, 0, 0), value
+        (hung,) = [a["value"] for a in path["attrs"] if a["type"] == 16]
+        assert format_mac(router_mac(int(ip_address(vtep)))) in {one.get("mac") for one in hung}, hung
+        assert [a["value"] for a in path["attrs"] if a["type"] == 5] == [200]
+    table = fabric.lab.vtysh("rr", "show bgp l2vpn evpn route type prefix json")
+    shown = str(table[f"{vtep}:7"])
+    assert f"[5]:[0]:[24]:[172.16.{number}.0]" in shown and "[5]:[0]:[0]:[::]" in shown, shown
 
 
 def test_nobody_can_connect_to_a_speaker(fabric):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +12,20 @@ from bgp.codec import communities
 from model.addresses import GATEWAY_MAC, router_mac
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
+from model.intent import (
+    Binding,
+    Cluster,
+    Egress,
+    External,
+    FloatingIp,
+    Hypervisor,
+    Network,
+    Peering,
+    Port,
+    Side,
+    StaticRoute,
+    Tenant,
+)
 from model.inventory import Interface
 from model.route import (
     Attributes,
@@ -85,6 +98,21 @@ VNIS = (Vni(100), Vni(200), Vni(300))
 L3VNIS = (Vni(900), Vni(901))
 MACS = tuple(Mac(0x020000000000 + n) for n in range(3))
 ADDRESSES = (*(IPv4Address(0x0A000000 + n) for n in range(3)), IPv6Address("fd00::1"))
+VRFS = (*TENANTS, TenantKey(3), TenantKey(4))
+"""Two tenants, an external network and a peering, or what an edit makes of the last two."""
+PREFIXES = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/0",
+        "10.0.0.0/31",
+        "10.0.0.1/32",
+        "172.16.0.0/16",
+        "203.0.113.5/32",
+        "203.0.113.6/32",
+    )
+)
+POOL = ip_network("203.0.113.0/24")
+FLOATING, EGRESS_ADDRESS = ip_address("203.0.113.5"), ip_address("203.0.113.6")
 VTEPS = (*(IPv4Address(0xC0000200 + n) for n in range(3)), IPv6Address("fd99::1"))
 
 
@@ -102,7 +130,8 @@ def edits(draw):
         st.sampled_from(
             (
                 *(Part.PORT, Part.BINDING, Part.INTERFACE, Part.NETWORK, Part.TENANT),
-                *(Part.HYPERVISOR, Part.CLUSTER),
+                *(Part.HYPERVISOR, Part.CLUSTER, Part.STATIC_ROUTE, Part.FLOATING, Part.PEERING),
+                *(Part.EXTERNAL, Part.DOWN),
             )
         )
     )
@@ -127,20 +156,62 @@ def edits(draw):
         key = draw(st.sampled_from(NETWORK_KEYS))
         owner, routed = draw(st.sampled_from((*TENANTS, TENANTS[0]))), draw(st.integers(0, 3)) > 0
         vni = draw(st.sampled_from(VNIS))
-        network = Network(Uid(f"n{key}"), owner, f"n{key}", key, vni, routed=routed)
+        subnets = draw(st.sampled_from(((), PREFIXES[1:2])))
+        network = Network(Uid(f"n{key}"), owner, f"n{key}", key, vni, subnets, routed=routed)
         return Change(part, key), lambda s: _set(s, "networks", key, None if absent else network)
     if part is Part.TENANT:
         key = draw(st.sampled_from(TENANTS))
-        tenant = Tenant(Uid(f"t{key}"), f"t{key}", key, draw(st.sampled_from((Vni(0), *L3VNIS))))
+        tenant = replace(
+            outward(
+                draw(st.sampled_from(tuple(Egress))),
+                draw(st.sampled_from((HOST_NAMES[:2], (), HOST_NAMES[1::-1]))),
+            ),
+            uid=Uid(f"t{key}"),
+            key=key,
+            l3vni=draw(st.sampled_from((Vni(0), *L3VNIS))),
+            external=draw(st.sampled_from((TenantKey(0), VRFS[2], VRFS[2]))),
+        )
         return Change(part, key), lambda s: _set(s, "tenants", key, None if absent else tenant)
     if part is Part.HYPERVISOR:
         name = draw(st.sampled_from(HOST_NAMES))
-        host = Hypervisor(name, draw(st.sampled_from(VTEPS)), draw(st.integers(0, 3)), draw(st.booleans()))
+        number, external, border = draw(st.integers(0, 3)), draw(st.booleans()), draw(st.booleans())
+        host = Hypervisor(name, draw(st.sampled_from(VTEPS)), number, external, border=border)
         return Change(part, name), lambda s: _set(s, "hypervisors", name, None if absent else host)
+    if part in (Part.STATIC_ROUTE, Part.FLOATING, Part.PEERING, Part.EXTERNAL, Part.DOWN):
+        key, value = draw(vrf_values(part))
+        return Change(part, key), lambda s: _set(s, part.value, key, None if absent else value)
     cluster = (
         None if absent else Cluster(Uid("c"), draw(st.integers(0, 3)), draw(st.sampled_from((65000, 65001))))
     )
     return Change(part, None), lambda s: replace(s, cluster=cluster)
+
+
+def outward(egress, gateways):
+    """A tenant of the small world with a way out."""
+    addresses = (EGRESS_ADDRESS,) if egress is Egress.SNAT else ()
+    return Tenant(
+        Uid("t1"), "t1", TENANTS[0], L3VNIS[0], egress, VRFS[2], addresses, gateways if addresses else ()
+    )
+
+
+@st.composite
+def vrf_values(draw, part):
+    """(key, value) of what VRFs hold besides tenants."""
+    if part is Part.DOWN:
+        return draw(st.sampled_from(VTEPS)), True
+    if part is Part.STATIC_ROUTE:
+        uid, hops = Uid(draw(st.sampled_from(("r1", "r2")))), draw(st.sets(st.sampled_from(ADDRESSES[:3])))
+        prefix = draw(st.sampled_from(PREFIXES))
+        return uid, StaticRoute(uid, draw(st.sampled_from(TENANTS)), uid, prefix, tuple(sorted(hops)))
+    if part is Part.FLOATING:
+        uid, port = Uid(draw(st.sampled_from(("f1", "f2")))), draw(st.sampled_from((0, *PORT_KEYS)))
+        target = draw(st.sampled_from(ADDRESSES)) if port else None
+        return uid, FloatingIp(uid, TENANTS[0], uid, draw(st.sampled_from(VRFS[2:])), FLOATING, port, target)
+    key, l3vni = draw(st.sampled_from(VRFS[2:])), draw(st.sampled_from((*L3VNIS, Vni(902), Vni(903))))
+    if part is Part.EXTERNAL:
+        return key, External(Uid(f"x{key}"), f"x{key}", key, l3vni, (POOL,))
+    sides = (Side(TENANTS[0], (draw(st.sampled_from(PREFIXES)),)), Side(TENANTS[1], ()))
+    return key, Peering(key, l3vni, sides)
 
 
 EDITS = st.lists(edits(), max_size=6)
@@ -157,8 +228,17 @@ def start():
     """A small world in which much is authorised; edits make it odd."""
     made = Snapshot(HOST_NAMES[0], Cluster(Uid("c"), 1, 65000))
     for n, name in enumerate(HOST_NAMES):
-        made = _set(made, "hypervisors", name, Hypervisor(name, VTEPS[n], n, external=n == 3))
-    made = _set(made, "tenants", TENANTS[0], Tenant(Uid("t1"), "t1", TENANTS[0], L3VNIS[0]))
+        made = _set(made, "hypervisors", name, Hypervisor(name, VTEPS[n], n, external=n == 3, border=n == 3))
+    made = _set(made, "tenants", TENANTS[0], outward(Egress.SNAT, HOST_NAMES[:2]))
+    made = _set(
+        made, "tenants", TENANTS[1], replace(outward(Egress.FABRIC, ()), key=TENANTS[1], l3vni=L3VNIS[1])
+    )
+    made = _set(made, "externals", VRFS[2], External(Uid("x3"), "x3", VRFS[2], Vni(902), (POOL,)))
+    sides = (Side(TENANTS[0], PREFIXES[1:2]), Side(TENANTS[1], ()))
+    made = _set(made, "peerings", VRFS[3], Peering(VRFS[3], Vni(903), sides))
+    made = _set(made, "static_routes", "r1", StaticRoute("r1", TENANTS[0], "r1", PREFIXES[3], ADDRESSES[:1]))
+    floating = FloatingIp("f1", TENANTS[0], "f1", VRFS[2], FLOATING, PORT_KEYS[1], ADDRESSES[0])
+    made = _set(made, "floating", "f1", floating)
     for key, vni in zip(NETWORK_KEYS, VNIS, strict=False):
         made = _set(made, "networks", key, Network(Uid(f"n{key}"), 1, f"n{key}", key, vni))
     for n, key in enumerate(PORT_KEYS):
@@ -213,6 +293,41 @@ def small_routes(draw):
     )
 
 
+@st.composite
+def prefix_claims(draw):
+    """RT-5 of the small world: often what its store allows, often one thing off."""
+    allowed = (
+        (1, L3VNIS[0], "172.16.0.0/16"),
+        (2, L3VNIS[0], "172.16.0.0/16"),
+        (1, L3VNIS[0], "0.0.0.0/0"),
+        (1, Vni(902), "203.0.113.5/32"),
+        (1, Vni(902), "203.0.113.6/32"),
+        (1, Vni(903), "10.0.0.1/32"),
+        (2, Vni(903), "10.0.0.0/32"),
+    )
+    host, l3vni, text = draw(st.sampled_from(allowed))
+    prefix, named, router = ip_network(text), l3vni, router_mac(host)
+    match draw(st.sampled_from(("", "", "", "host", "l3vni", "prefix", "named", "router"))):
+        case "host":
+            host = draw(st.sampled_from((0, 2, 3)))
+        case "l3vni":
+            l3vni = draw(st.sampled_from(L3VNIS))
+        case "prefix":
+            prefix = draw(st.sampled_from(PREFIXES))
+        case "named":
+            named = Vni(902)
+        case "router":
+            router = draw(st.sampled_from((Mac(0x001122334455), None)))
+    rd = b"\x00\x01" + host.to_bytes(4, "big") + draw(st.integers(1, 2)).to_bytes(2, "big")
+    said = Attributes(
+        VTEPS[host],
+        (communities.route_target(65000, named),),
+        router_mac=router,
+        local_preference=draw(st.sampled_from((100, 100, 200))),
+    )
+    return Route(PrefixRoute(rd, prefix, l3vni), said)
+
+
 PEERS = ("10.0.0.1", "10.0.0.2")
 
 
@@ -228,7 +343,8 @@ def events(draw):
             made.append((earlier[0], kind, earlier[2]))
         else:
             honest = draw(st.integers(0, 2)) > 0
-            made.append((peer, kind, draw(honest_routes() if honest else small_routes())))
+            source = honest_routes() if honest else small_routes()
+            made.append((peer, kind, draw(source if draw(st.integers(0, 2)) else prefix_claims())))
     return made
 
 

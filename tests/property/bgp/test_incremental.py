@@ -14,7 +14,8 @@ from bgp.codec.update import Update
 from bgp.guard import FloodClaim, MacClaim, judge
 from bgp.lookup import index, reindex
 from bgp.originate import originate, reoriginate
-from bgp.table import select
+from bgp.rights import PrefixClaim
+from bgp.table import select, select_hops
 from model.ids import HostName
 from tests.property.bgp.strategies import EDITS, EVENTS, HARD, PEERS, edited, start
 
@@ -68,13 +69,18 @@ def expected(snapshot, routes):
     """The remotes that a plain reading gives, without any memory."""
     claims: dict[object, list[MacClaim]] = {}
     floods = set()
+    prefixes: dict[object, list[PrefixClaim]] = {}
     for route in routes:
         verdict = judge(snapshot, index(snapshot), route)
         if isinstance(verdict, MacClaim):
             claims.setdefault((verdict.network, verdict.mac), []).append(verdict)
         elif isinstance(verdict, FloodClaim):
             floods.add((verdict.network, verdict.vtep))
-    return {spot: select(tuple(some), ()) for spot, some in claims.items()}, floods
+        elif isinstance(verdict, PrefixClaim):
+            prefixes.setdefault((verdict.vrf, verdict.prefix), []).append(verdict)
+    chosen = {spot: select(tuple(some), ()) for spot, some in claims.items()}
+    hops = {spot: select_hops(tuple(some), (), snapshot.down) for spot, some in prefixes.items()}
+    return chosen, floods, hops
 
 
 def settled(table):
@@ -96,9 +102,10 @@ def test_learning_then_changing_equals_changing_then_learning(first, events, sec
         if set(route.attributes.route_targets) & set(outcome.relearn):
             table, _ = learn.receive(table, peer, Update(announced=((route_key, route),)), 0.0)
     table = settled(table)
-    remotes, floods = expected(new, standing(events).values())
+    remotes, floods, prefixes = expected(new, standing(events).values())
     assert dict(table.remotes) == remotes
     assert set(table.floods) == floods
+    assert dict(table.prefixes) == prefixes
 
 
 @given(EDITS, EVENTS, st.randoms(use_true_random=False))
@@ -107,7 +114,8 @@ def test_the_order_of_announcements_does_not_matter(first, events, chance):
     final = [(peer, "announce", route) for (peer, _), route in standing(events).items()]
     shuffled = list(final)
     chance.shuffle(shuffled)
-    assert play(learn.start(snapshot), final).remotes == play(learn.start(snapshot), shuffled).remotes
+    one, other = play(learn.start(snapshot), final), play(learn.start(snapshot), shuffled)
+    assert (one.remotes, one.prefixes) == (other.remotes, other.prefixes)
 
 
 @given(EDITS, EVENTS)
@@ -126,6 +134,7 @@ def test_outcomes_add_up_to_the_table(first, events):
     table, outcome = learn.peer_down(table, PEERS[0], 1.0)
     shown, _ = outcome.apply(shown)
     assert (shown.remotes, shown.floods) == (table.remotes, table.floods)
+    assert shown.prefixes == table.prefixes
 
 
 @given(EDITS, EVENTS)
@@ -167,10 +176,12 @@ def test_the_worlds_are_not_barren():
             remotes=bool(table.remotes),
             routers=any(remote.router_mac is not None for remote in table.remotes.values()),
             floods=bool(table.floods),
+            prefixes=bool(table.prefixes),
+            said=bool(originate(snapshot).by_vrf),
             refused=bool(table.refused),
             held=bool(table.held),
         )
 
     count()
-    wanted = ("announced", "remotes", "routers", "floods", "refused", "held")
+    wanted = ("announced", "remotes", "routers", "floods", "prefixes", "said", "refused", "held")
     assert all(tally[name] >= 5 for name in wanted), tally

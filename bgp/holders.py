@@ -1,0 +1,111 @@
+"""Holders: indexes that say what stands behind a prefix in a VRF: ports, static routes, floating IPs...
+
+Place: a part of `bgp.lookup`, asked by `bgp.rights` and `bgp.concern`, so that judging an RT-5 costs the same
+however large the cluster is. Must not decide anything. `reindex` follows the changes; it equals what an empty
+one becomes with everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from immutables import Map, MapMutation
+
+from model.addresses import Address, Prefix
+from model.change import Change, Part
+from model.ids import NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.snapshot import Snapshot
+
+PARTS: Final = (
+    Part.TENANT,
+    Part.EXTERNAL,
+    Part.PEERING,
+    Part.NETWORK,
+    Part.PORT,
+    Part.STATIC_ROUTE,
+    Part.FLOATING,
+)
+"""The maps of a snapshot that are indexed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Each index maps to the set of those who claim the key; what nobody claims has no key."""
+
+    l3vnis: Map[Vni, frozenset[TenantKey]] = Map()
+    homes: Map[TenantKey, frozenset[NetworkKey]] = Map()
+    """Networks of a tenant."""
+    owners: Map[tuple[NetworkKey, Address], frozenset[PortKey]] = Map()
+    statics: Map[tuple[TenantKey, Prefix], frozenset[Uid]] = Map()
+    routes: Map[TenantKey, frozenset[Uid]] = Map()
+    """Static routes of a tenant."""
+    hops: Map[Address, frozenset[Uid]] = Map()
+    """Static routes by next hop, of any tenant."""
+    floats: Map[tuple[TenantKey, Address], frozenset[Uid]] = Map()
+    floats_of: Map[PortKey, frozenset[Uid]] = Map()
+    egress: Map[tuple[TenantKey, Address], frozenset[TenantKey]] = Map()
+    """Tenants by external network and egress address in it."""
+
+    def vrf(self, vni: Vni | int) -> TenantKey | None:
+        """The VRF with this L3VNI."""
+        return min(self.l3vnis.get(Vni(vni), ()), default=None)
+
+    def ports(self, tenant: TenantKey, address: Address) -> tuple[PortKey, ...]:
+        """Ports of a tenant with this address, in whichever network."""
+        found = (self.owners.get((network, address), ()) for network in self.homes.get(tenant, ()))
+        return tuple(sorted(key for keys in found for key in keys))
+
+
+def reindex(holders: Holders, old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> Holders:
+    """The indexes of `new`, made from those of `old`."""
+    concerned = [change for change in changes if change.part in PARTS]
+    if not concerned:
+        return holders
+    opened: dict[str, MapMutation[Any, frozenset[Any]]] = {
+        name: getattr(holders, name).mutate() for name in _NAMES
+    }
+    for snapshot, step in ((old, -1), (new, 1)):
+        for change in concerned:
+            value = getattr(snapshot, change.part.value).get(change.key)
+            for name, key, owner in () if value is None else _claims(change.part, value):
+                _claim(opened[name], key, owner, step)
+    return Holders(**{name: opened[name].finish() for name in _NAMES})
+
+
+def _claims(part: Part, value: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(index, key, who claims it) of one value."""
+    if part in (Part.TENANT, Part.EXTERNAL, Part.PEERING) and value.l3vni:
+        yield "l3vnis", value.l3vni, value.key
+    match part:
+        case Part.TENANT:
+            yield from (("egress", (value.external, a), value.key) for a in value.egress_addresses)
+        case Part.NETWORK:
+            yield "homes", value.tenant, value.key
+        case Part.PORT:
+            yield from (("owners", (value.network, a), value.key) for a in value.addresses)
+        case Part.STATIC_ROUTE:
+            yield "statics", (value.tenant, value.prefix), value.uid
+            yield "routes", value.tenant, value.uid
+            yield from (("hops", a, value.uid) for a in value.next_hops)
+        case Part.FLOATING:
+            yield "floats", (value.external, value.address), value.uid
+            yield "floats_of", value.port, value.uid
+        case _:
+            pass
+
+
+def _claim(claims: MapMutation[Any, frozenset[Any]], key: Any, owner: Any, step: int) -> None:
+    """Add (step 1) or take away (step -1) one who claims `key`."""
+    before = claims.get(key, frozenset())
+    owners = before | {owner} if step > 0 else before - {owner}
+    if owners:
+        claims[key] = owners
+    else:
+        claims.pop(key, None)
+
+
+_NAMES: Final = ("l3vnis", "homes", "owners", "statics", "routes", "hops", "floats", "floats_of", "egress")
+
+EMPTY: Final = Holders()

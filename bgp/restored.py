@@ -1,0 +1,80 @@
+"""Restored: what an earlier life of the agent had learned, as the routes that would say it.
+
+Place: between the saved snapshot and `bgp.learn.restore`, which has them judged as ever. Must not judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bgp.codec import communities, nlri
+from bgp.lookup import Lookup
+from bgp.prefixes import route_for
+from bgp.table import prefix_order
+from model.addresses import Address
+from model.ids import NetworkKey, Vni
+from model.intent import Network
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, RemoteMac, Route
+from model.snapshot import Snapshot
+
+
+def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
+    """Routes that give what the snapshot had learned, as the agents of those hosts would have sent them."""
+    found: list[Route] = []
+    for remote in (snapshot.remotes[spot] for spot in sorted(snapshot.remotes)):
+        shared = _shared(snapshot, lookup, remote.network, remote.vtep)
+        if shared is not None:
+            network, rd, hung = shared
+            hung = replace(hung, sequence=remote.sequence or None)
+            found.append(Route(MacRoute(rd, remote.mac, None, network.vni), hung))
+            l3vni, hung = _routing(snapshot, network, remote, hung)
+            bodies = (MacRoute(rd, remote.mac, address, network.vni, l3vni) for address in remote.addresses)
+            found.extend(Route(body, hung) for body in bodies)
+    for flood in snapshot.floods.values():
+        shared = _shared(snapshot, lookup, flood.network, flood.vtep)
+        if shared is not None:
+            network, rd, hung = shared
+            hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
+            found.append(Route(MulticastRoute(rd, flood.vtep), hung))
+    return found + _prefixes(snapshot, lookup)
+
+
+def _prefixes(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
+    """RT-5 of each next hop, under the router MAC that it had."""
+    found: list[Route] = []
+    for vrf, prefix in sorted(snapshot.prefixes, key=lambda one: (one[0], prefix_order(one[1]))):
+        known = snapshot.prefixes[vrf, prefix]
+        for hop in known.hops:
+            name = lookup.host(hop.vtep)
+            if name is None or snapshot.cluster is None:
+                continue
+            host = snapshot.hypervisors[name]
+            made = route_for(snapshot, snapshot.cluster, host, vrf, prefix, known.preference)
+            hung = replace(made.attributes, router_mac=hop.router_mac)
+            found.append(replace(made, attributes=hung))
+    return found
+
+
+def _routing(
+    snapshot: Snapshot, network: Network, remote: RemoteMac, plain: Attributes
+) -> tuple[Vni | None, Attributes]:
+    """L3VNI and attributes of a remote's routes with addresses (see `bgp.originate`)."""
+    tenant = snapshot.tenants.get(network.tenant)
+    if remote.router_mac is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
+        return None, plain
+    target = communities.route_target(snapshot.cluster.asn, tenant.l3vni)
+    targets = tuple(sorted((*plain.route_targets, target)))
+    return tenant.l3vni, replace(plain, route_targets=targets, router_mac=remote.router_mac)
+
+
+def _shared(
+    snapshot: Snapshot, lookup: Lookup, key: NetworkKey, vtep: Address
+) -> tuple[Network, bytes, Attributes] | None:
+    """Network, route distinguisher and attributes of a host's routes; None if the store knows them no
+    longer.
+    """
+    network, name = snapshot.networks.get(key), lookup.host(vtep)
+    if network is None or name is None or snapshot.cluster is None:
+        return None
+    rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, network.key))
+    return network, rd, Attributes(vtep, (communities.route_target(snapshot.cluster.asn, network.vni),))
