@@ -13,8 +13,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from controller.api.entrance import printable, ticket
+from controller.api.entrance import named_object, printable, ticket
 from controller.api.envelope import Applied, Waited
+from controller.api.migration import Moment
 from controller.api.objects import REFUSALS
 from controller.api.service import Service
 from model.errors import Fault, NotFound
@@ -33,6 +34,7 @@ def hosts(service: Service) -> APIRouter:
     _add_status(routes, service)
     _add_wait(routes, service)
     _add_brakes(routes, service)
+    _add_migration(routes, service)
     _add_evpn(routes, service)
     _add_drift(routes, service)
     return routes
@@ -99,6 +101,25 @@ def _add_brakes(routes: APIRouter, service: Service) -> None:
     ) -> JSONResponse:
         """End a freeze, and let the stop that the host reports pass. `token` names the stop that is meant."""
         return JSONResponse(service.confirm(printable(name), token, ticket(request)))
+
+
+def _add_migration(routes: APIRouter, service: Service) -> None:
+    @routes.post("/ports/{tenant}/{name}/migration", response_model=Applied)
+    def migrate(
+        request: Request,
+        tenant: str,
+        name: str,
+        to: Annotated[str, Query(max_length=200)],
+        moment: Moment = Moment.ANNOUNCED,
+    ) -> JSONResponse:
+        """The port moves to host `to`: when its workload announces itself there, or now."""
+        port = named_object("port", name, tenant)
+        return JSONResponse(service.migrate(port, printable(to), moment, ticket(request)))
+
+    @routes.post("/ports/{tenant}/{name}/migration/cancel", response_model=Applied)
+    def stay(request: Request, tenant: str, name: str) -> JSONResponse:
+        """The port stays where it is bound."""
+        return JSONResponse(service.stay(named_object("port", name, tenant), ticket(request)))
 
 
 def _add_evpn(routes: APIRouter, service: Service) -> None:

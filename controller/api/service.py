@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from controller.api import answer, health, view
 from controller.api.concern import Pending, concerned, pending
+from controller.api.migration import Moment, plan_cancellation, plan_migration
 from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
 from controller.manifest.tree import show
@@ -130,6 +131,19 @@ class Service:
         """Of the last reports of `hosts`: `waiting` says the same while these are the same, but for hosts
         that fall silent."""
         return self.store.report_versions(HostName(host) for host in hosts)
+
+    def migrate(self, port: Reference, target: str, moment: Moment, ticket: Ticket) -> dict[str, Any]:
+        """Let a port move to another host. NotFound, Conflict: see plan_migration."""
+        host = HostName(target)
+        return self._write(
+            lambda contents: plan_migration(contents, port, host, moment, self.clock()), Mode.WRITE, ticket
+        )
+
+    def stay(self, port: Reference, ticket: Ticket) -> dict[str, Any]:
+        """A port that was to move does not. NotFound, Conflict: see plan_cancellation."""
+        return self._write(
+            lambda contents: plan_cancellation(contents, port, self.clock()), Mode.WRITE, ticket
+        )
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""

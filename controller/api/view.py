@@ -115,6 +115,8 @@ def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str
     if not value.enabled:
         spec["enabled"] = False
     status: Document = {"key": value.key} | _location(record, contents, states)
+    if value.migration:
+        status["movingTo"] = value.migration
     return _document(Kind.PORT, value.name, record.tenant, value.uid, record.labels, spec, status)
 
 

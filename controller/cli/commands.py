@@ -17,6 +17,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("egress", "controller.cli.egress", "egress per tenant, port and class"),
     ("evpn", "controller.cli.evpn", "routes that hosts refused or learned"),
     ("drift", "controller.cli.drift", "what hosts found changed in their switch, and mended"),
+    ("migrate", "controller.cli.migrate", "move a port to another host with its workload"),
     ("freeze", "controller.cli.freeze", "tell a host's agent to change nothing"),
     ("unfreeze", "controller.cli.unfreeze", "end a freeze"),
     ("confirm", "controller.cli.confirm", "let a stopped host go on"),

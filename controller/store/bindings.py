@@ -37,21 +37,22 @@ _LARGE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the store said about a port: its name, network, hosts and binding."""
+    """What the store said about a port: its name, network, hosts and binding, and where it is moving to."""
 
     name: str
     network: Uid
     hosts: tuple[str, ...]
     key: PortKey
     binding: Binding | None
+    migration: str
 
 
 def bind(connection: Connection, port: Uid, host: HostName) -> Binding:
     """Say that the port lives on `host` now. Nothing is written if the store says so already.
 
-    Succeeds if the port is unbound, bound here, was released, or is bound to a host that may not have it any
-    more. The sequence rises by one when the host changes. Raises NotFound (no such port), Conflict (`host-
-    not-allowed`, `bound-elsewhere`), Unavailable.
+    Succeeds if the port is unbound, bound here, was released, is moving here, or is bound to a host that may
+    not have it any more. The sequence rises by one when the host changes. Raises NotFound (no such port),
+    Conflict (`host-not-allowed`, `bound-elsewhere`), Unavailable.
     """
     for _ in range(_ATTEMPTS):
         seen = _look(connection, port)
@@ -130,7 +131,7 @@ def _look(connection: Connection, port: Uid) -> _Seen:
 def _look_at(connection: Connection, ports: Sequence[Uid]) -> list[_Seen | NotFound]:
     looks = []
     for port in ports:
-        looks.append(select("Port", by_uid(port), ("name", "network", "hosts", "key")))
+        looks.append(select("Port", by_uid(port), ("name", "network", "hosts", "key", "migration")))
         looks.append(select("Binding", by_uid(binding_uid(port)), _COLUMNS))
     found = connection.read(DATABASE, looks)
     return [_parse(port, *found[2 * n : 2 * n + 2]) for n, port in enumerate(ports)]
@@ -144,7 +145,8 @@ def _parse(port: Uid, found: Mapping[str, Any], bound: Mapping[str, Any]) -> _Se
     row = found["rows"][0]
     key = PortKey(row["key"])
     binding = rows.binding(bound["rows"][0], key) if bound["rows"] else None
-    return _Seen(row["name"], rows.reference(row["network"]), rows.texts(row["hosts"]), key, binding)
+    moving = str(rows.optional(row["migration"]) or "")
+    return _Seen(row["name"], rows.reference(row["network"]), rows.texts(row["hosts"]), key, binding, moving)
 
 
 def _decide(seen: _Seen, port: Uid, host: HostName) -> Binding:
@@ -163,13 +165,14 @@ def _decide(seen: _Seen, port: Uid, host: HostName) -> Binding:
         return Binding(seen.key, host, 0, active=True)
     if old.host == host:
         return replace(old, active=True)
-    if old.active and old.host in seen.hosts:
+    if old.active and old.host in seen.hosts and seen.migration != host:
         raise Conflict(
             Fault(
                 f"Port {seen.name} ({port})",
                 "bound-elsewhere",
                 f"it is bound on {old.host}, so {host} can't have it",
-                f"Remove the interface on {old.host}, or take {old.host} out of the port's spec.hosts.",
+                f"Remove the interface on {old.host}, take {old.host} out of the port's spec.hosts, or move "
+                f"it: ringfence migrate {seen.name} --to {host}",
             )
         )
     return Binding(seen.key, host, old.sequence + 1, active=True)
@@ -179,9 +182,10 @@ def _write(seen: _Seen, port: Uid, wanted: Binding) -> list[Operation]:
     uid = binding_uid(port)
     new = _columns(wanted)
     found = [] if seen.binding is None else [_columns(seen.binding)]
-    hosts = {"hosts": rows.text_set(seen.hosts)}
+    moving = rows.text_set([seen.migration] if seen.migration else [])
+    known = {"hosts": rows.text_set(seen.hosts), "migration": moving}
     operations = [
-        wait("Port", by_uid(port), ("hosts",), [hosts]),
+        wait("Port", by_uid(port), ("hosts", "migration"), [known]),
         wait("Binding", by_uid(uid), _COLUMNS, found),
     ]
     if seen.binding is None:
@@ -189,6 +193,8 @@ def _write(seen: _Seen, port: Uid, wanted: Binding) -> list[Operation]:
         operations.append(insert("Binding", uid, {**new, **parents}))
     else:
         operations.append(update("Binding", uid, new))
+    if wanted.active and seen.migration == wanted.host:  # it has arrived
+        operations.append(update("Port", port, rows.settled_columns()))
     return operations
 
 

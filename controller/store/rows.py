@@ -124,6 +124,8 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         rate_out=int(optional(row["rate_out"]) or 0),
         rate_in=int(optional(row["rate_in"]) or 0),
         enabled=optional(row["enabled"]) is not False,
+        migration=HostName(str(optional(row["migration"]) or "")),
+        activate=bool(optional(row["activate"])),
     )
 
 
@@ -213,8 +215,15 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
         "rate_out": value.rate_out or _ABSENT,
         "rate_in": value.rate_in or _ABSENT,
         "enabled": _ABSENT if value.enabled else False,
+        "migration": value.migration or _ABSENT,
+        "activate": True if value.activate else _ABSENT,
         "labels": _map(tags),
     }
+
+
+def settled_columns() -> Columns:
+    """Of a port that has arrived where it was moving to."""
+    return {"migration": _ABSENT, "activate": _ABSENT}
 
 
 def class_columns(value: EgressClass, version: int, since: datetime | None, tags: Labels) -> Columns:

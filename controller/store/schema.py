@@ -19,8 +19,8 @@ from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_K
 VERSION: Final = "1.3.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
-1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled; Hypervisor.border, .gateway (all optional:
-absent = none, and enabled)."""
+1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
+.gateway (all optional: absent = none, and enabled)."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -33,6 +33,7 @@ _COUNT: Final[Column] = {"type": {"key": {"type": "integer", "minInteger": 0}, "
 _FLAG: Final[Column] = {"type": "boolean"}
 _MAYBE: Final[Column] = {"type": {"key": "boolean", "min": 0, "max": 1}}
 _SHORT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
+_MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 _LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 
@@ -126,6 +127,8 @@ _TABLES: Final[dict[str, Any]] = {
             "rate_out": _optional(RATES),
             "rate_in": _optional(RATES),
             "enabled": _MAYBE,
+            "migration": _MAYBE_TEXT,
+            "activate": _MAYBE,
             "labels": _LABELS,
         },
         ["tenant", "name"],

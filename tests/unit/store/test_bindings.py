@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
+from controller.api.migration import Moment, plan_cancellation, plan_migration
 from controller.store import bindings
 from controller.store.faults import Raced
 from controller.store.server import Server
 from controller.store.wire import Connection
-from controller.store.writer import Store
+from controller.store.writer import Store, clock
 from model.errors import Conflict, NotFound, RingfenceError
 from model.ids import HostName, Uid
 from model.intent import Binding
-from tests.unit.store.house import HOSTS, apply, base, port, uid_of
+from tests.unit.store.house import HOSTS, apply, base, port, ref, uid_of
 
 
 @pytest.fixture
@@ -148,3 +150,50 @@ def test_one_that_was_claimed_meanwhile_holds_up_no_other(store: Store, uid: Uid
         connection.close()
     assert isinstance(first, Binding) and first.host == "h1"
     assert isinstance(second, Conflict) and second.faults[0].rule == "bound-elsewhere"
+
+
+def migrate(store: Store, target: str) -> None:
+    deadline = time.monotonic() + 20
+    while not store.contents().bindings:  # the cache follows bindings by itself
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    moving = lambda contents: plan_migration(  # noqa: E731
+        contents, ref("a"), HostName(target), Moment.ANNOUNCED, clock()
+    )
+    store.change(moving, "", "d", lambda made: "")
+
+
+def test_the_host_that_a_port_moves_to_takes_it_over_and_nobody_else(store: Store, uid: Uid) -> None:
+    store.bind(uid, HOSTS[0])
+    migrate(store, "h2")
+    with pytest.raises(Conflict):
+        store.bind(uid, HOSTS[2])
+    assert store.bind(uid, HOSTS[0]).host == "h1"  # it may say so again, and stays a port that moves
+    assert store.contents().ports["acme", "a"].value.migration == "h2"
+    taken = store.bind(uid, HOSTS[1])
+    assert (taken.host, taken.sequence, taken.active) == ("h2", 1, True)
+    landed = Connection(store._remote)
+    seen = bindings._look(landed, uid)
+    landed.close()
+    assert seen.migration == ""
+    with pytest.raises(Conflict):
+        store.bind(uid, HOSTS[0])
+
+
+def test_a_migration_that_was_called_off_meanwhile_takes_nothing(store: Store, uid: Uid) -> None:
+    store.bind(uid, HOSTS[0])
+    migrate(store, "h2")
+    connection = Connection(store._remote)
+    seen = bindings._look(connection, uid)
+    store.change(lambda contents: plan_cancellation(contents, ref("a"), clock()), "", "d", lambda made: "")
+    late = bindings._write(seen, uid, Binding(seen.key, HOSTS[1], 1, active=True))
+    with pytest.raises(Raced):
+        connection.commit("Ringfence", late)
+    connection.close()
+
+
+def test_what_a_manifest_says_again_does_not_end_a_migration(store: Store, uid: Uid) -> None:
+    store.bind(uid, HOSTS[0])
+    migrate(store, "h2")
+    apply(store, port("a", *HOSTS))
+    assert store.contents().ports["acme", "a"].value.migration == "h2"
