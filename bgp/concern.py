@@ -135,8 +135,8 @@ def _of_prefixes(snapshot: Snapshot, lookup: Lookup, change: Change) -> Iterator
         if network is not None:
             peerings = (peering.key for peering, _, _ in peerings_of(snapshot, network.tenant))
             yield from (("vrf", l3vni_of(snapshot, vrf)) for vrf in (network.tenant, *peerings))
-            ports = snapshot.by_network.get(network.key, frozenset())
-            yield from (token for port in ports for token in _behind(snapshot, holders, port))
+            for port in snapshot.by_network.get(network.key, ()):
+                yield from _behind(snapshot, holders, port)
     elif part is Part.STATIC_ROUTE and isinstance(key, str):
         route = snapshot.static_routes.get(Uid(key))
         if route is not None:

@@ -84,11 +84,12 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
     route that its gateway or border takes back goes at once.
     """
     name = lookup.host(claim.vtep)
+    keys: Iterable[PortKey]
     if isinstance(claim, PrefixClaim):
-        keys = frozenset(claim.ports)
+        keys = claim.ports
     elif isinstance(claim, MacClaim):
         port = lookup.port(claim.network, claim.mac)
-        keys: Iterable[PortKey] = () if port is None else (port,)
+        keys = () if port is None else (port,)
     else:
         keys = snapshot.by_network.get(claim.network, ())
     bindings = (snapshot.bindings.get(key) for key in keys)
