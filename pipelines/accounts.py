@@ -6,6 +6,7 @@ its patch is cut in two. Must not read counters.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from model.change import Patch
@@ -35,4 +36,4 @@ def split(patch: Patch) -> tuple[Patch, Patch]:
             now.append((put, keep))
         if counters:
             later.append(((), counters))
-    return Patch(tuple(now)), Patch(tuple(later))
+    return replace(patch, groups=tuple(now)), Patch(tuple(later))

@@ -10,7 +10,22 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from model.errors import Fault, RingfenceError
-from model.flow import Ct, DecTtl, Field, Flow, Match, Move, OutputField, SetField, Shape, Slot, Value
+from model.flow import (
+    CheckLarger,
+    Copy,
+    Ct,
+    DecTtl,
+    Field,
+    Flow,
+    Match,
+    Metered,
+    Move,
+    OutputField,
+    SetField,
+    Shape,
+    Slot,
+    Value,
+)
 from pipelines.fields import CT_ZONE, FIELDS, NW_TTL, REGISTERS, Register, prerequisites
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES
@@ -164,6 +179,12 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
         if isinstance(action, OutputField):
             yield from _alive(tables, registers, shape, table, action.field)
     following = {t.number for t in tables if t.name in table.next}
+    for action in shape.actions:
+        if isinstance(action, Copy) and action.table not in following:
+            yield _fault(
+                shape.name, "next", f"copies from {table.name} to {action.table}", "declare it as next"
+            )
+    yield from _meter_first(shape)
     if shape.goto is not None and shape.goto not in following:
         yield _fault(shape.name, "next", f"goes from {table.name} to {shape.goto}", "declare it as next")
     yield from _prerequisites(shape)
@@ -183,9 +204,15 @@ def _tracked(tables: tuple[Table, ...], table: Table, shape: Shape) -> Iterator[
             yield _fault(shape.name, "again", "does something after tracking", "track last")
 
 
+def _meter_first(shape: Shape) -> Iterator[Fault]:
+    """In OpenFlow 1.4 a meter is an instruction, and executed before the actions (section 5.9)."""
+    if any(isinstance(action, Metered) for action in shape.actions[1:]):
+        yield _fault(shape.name, "meter", "has a meter behind other actions", "put it first")
+
+
 def _written(action: object) -> Field | None:
     match action:
-        case SetField(target, _) | Move(_, target):
+        case SetField(target, _) | Move(_, target) | CheckLarger(_, target) | Copy(target, _, _):
             return target
         case DecTtl():
             return NW_TTL
@@ -235,8 +262,12 @@ def _slots(shape: Shape) -> Iterator[Fault]:
         if term.mask is not None:
             used.append((term.mask, term.field.bits))
     for action in shape.actions:
-        if isinstance(action, SetField):
+        if isinstance(action, SetField | Copy):
             used.append((action.value, action.field.bits))
+        if isinstance(action, Metered):
+            used.append((action.meter, 32))
+        if isinstance(action, CheckLarger):
+            used.append((action.octets, 16))
         if isinstance(action, Ct):
             used.append((action.zone, CT_ZONE.bits))
             if action.commit is not None and isinstance(action.commit.address, Slot):

@@ -11,19 +11,19 @@ first feature wins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from immutables import Map
 
 from model.change import Change, Patch
-from model.flow import Flow, Shape, Slot
+from model.flow import Flow, Meter, Shape, Slot
 from model.snapshot import Snapshot
 from pipelines.features import Feature, features_of
 from pipelines.index import Index, advance, build
 from pipelines.objects import Kind, Object
 from pipelines.touch import objects, touched
-from pipelines.views import view
+from pipelines.views import PortView, View, view
 
 Key = tuple[str | int, ...]
 """What OpenFlow holds one flow for, as `Flow.key` but cheaper: a text for the form, then the numbers."""
@@ -38,11 +38,17 @@ class Program:
     index: Index = field(default_factory=Index)
     groups: Map[Object, tuple[Flow, ...]] = Map()
     claims: Map[Key, tuple[Object, ...]] = Map()
+    limits: Map[Object, tuple[Meter, ...]] = Map()
+    """The meters of each port that has some: their ids are its own."""
 
     def flows(self) -> Iterator[Flow]:
         """The flows that the switch should have, in a fixed order."""
         for subject in sorted(self.groups):
             yield from self.flows_of(subject)
+
+    def meters(self) -> tuple[Meter, ...]:
+        """The meters that the switch should have, by id."""
+        return tuple(sorted((m for each in self.limits.values() for m in each), key=lambda m: m.id))
 
     def flows_of(self, subject: Object) -> Iterator[Flow]:
         """The flows that an object has won; none if it has none."""
@@ -68,13 +74,13 @@ def recompile(
     index = advance(program.index, old, new, changed)
     subjects = touched(old, new, program.index, index, changed)
     result, disturbed = _replace(program, index, new, subjects)
-    return result, _patch(program, result, disturbed)
+    return result, _with_meters(_patch(program, result, disturbed), program, result, subjects)
 
 
 def install(program: Program) -> Patch:
     """The whole program as a patch of an empty switch."""
     groups = ((tuple(program.flows_of(subject)), ()) for subject in sorted(program.groups))
-    return Patch(tuple(group for group in groups if group[0]))
+    return Patch(tuple(group for group in groups if group[0]), program.meters())
 
 
 def key(flow: Flow) -> Key:
@@ -104,10 +110,13 @@ def _replace(
     """Compile `subjects` again and put them in place of what they were; with the keys of what changed."""
     features = {kind: features_of(kind) for kind in Kind}
     groups, claims = program.groups.mutate(), program.claims.mutate()
+    limits = program.limits
     disturbed: dict[Key, None] = {}
     for subject in sorted(subjects):
         before = program.groups.get(subject, ())
-        now = _flows(snapshot, index, subject, features[subject.kind])
+        shown = view(snapshot, index, subject)
+        now = _flows(shown, features[subject.kind])
+        limits = _limit(limits, subject, shown)
         after = tuple(now.values())
         if after == before:
             continue
@@ -128,13 +137,21 @@ def _replace(
             claims[each] = alone if held is None else tuple(sorted((*held, subject)))
         disturbed.update(dict.fromkeys(was))
         disturbed.update(dict.fromkeys(now))
-    return Program(index, groups.finish(), claims.finish()), disturbed
+    return Program(index, groups.finish(), claims.finish(), limits), disturbed
 
 
-def _flows(
-    snapshot: Snapshot, index: Index, subject: Object, features: tuple[Feature, ...]
-) -> dict[Key, Flow]:
-    shown = view(snapshot, index, subject)
+def _limit(
+    limits: Map[Object, tuple[Meter, ...]], subject: Object, shown: View | None
+) -> Map[Object, tuple[Meter, ...]]:
+    meters: tuple[Meter, ...] = ()
+    if isinstance(shown, PortView):
+        meters = tuple(m for m in (shown.meter_out, shown.meter_in) if m is not None)
+    if meters:
+        return limits.set(subject, meters)
+    return limits.delete(subject) if subject in limits else limits
+
+
+def _flows(shown: View | None, features: tuple[Feature, ...]) -> dict[Key, Flow]:
     if shown is None:
         return {}
     made: dict[Key, Flow] = {}
@@ -163,6 +180,18 @@ def _patch(old: Program, new: Program, disturbed: Iterable[Key]) -> Patch:
             drops.setdefault(was[0], []).append(was[1])
     order = sorted(puts.keys() | drops.keys(), key=lambda subject: (subject in puts, subject))
     return Patch(tuple((tuple(puts.get(s, ())), tuple(drops.get(s, ()))) for s in order))
+
+
+def _with_meters(patch: Patch, old: Program, new: Program, subjects: Iterable[Object]) -> Patch:
+    """Meters of the objects that were compiled again, where they differ. Their ids follow the port numbers,
+    so that one which goes with a port may come with another."""
+    before: dict[int, Meter] = {}
+    after: dict[int, Meter] = {}
+    for subject in subjects:
+        before.update((m.id, m) for m in old.limits.get(subject, ()))
+        after.update((m.id, m) for m in new.limits.get(subject, ()))
+    changed = tuple(after[number] for number in sorted(after) if before.get(number) != after[number])
+    return replace(patch, meters=changed, stale_meters=tuple(sorted(before.keys() - after.keys())))
 
 
 @dataclass(frozen=True, slots=True)

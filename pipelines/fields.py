@@ -36,6 +36,7 @@ IPV6_DST: Final = Field("ipv6_dst", 128)
 IP_PROTO: Final = Field("ip_proto", 8)
 IP_FRAG: Final = Field("ip_frag", 8)
 NW_TTL: Final = Field("nw_ttl", 8)
+IP_DSCP: Final = Field("ip_dscp", 6)
 UDP_SRC: Final = Field("udp_src", 16)
 UDP_DST: Final = Field("udp_dst", 16)
 
@@ -112,7 +113,7 @@ SOURCE: Final = Register(
     Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "account"
 )
 EXIT: Final = Register(
-    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "output"
+    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "limit"
 )
 CLASS: Final = Register(Field("reg3", 32), "class", "egress class of the destination", "class", "account")
 
@@ -150,6 +151,7 @@ FIELDS: Final = (
     IP_PROTO,
     IP_FRAG,
     NW_TTL,
+    IP_DSCP,
     UDP_SRC,
     UDP_DST,
     ICMP_TYPE,
@@ -191,7 +193,7 @@ PREREQUISITES: Final[tuple[tuple[Field, tuple[Need, ...]], ...]] = (
     *((f, _IS_ARP) for f in (ARP_OP, ARP_SPA, ARP_TPA, ARP_SHA, ARP_THA)),
     *((f, _IS_IPV4) for f in (IP_SRC, IP_DST)),
     *((f, _IS_IPV6) for f in (IPV6_SRC, IPV6_DST)),
-    *((f, _IS_IP) for f in (IP_PROTO, IP_FRAG, NW_TTL)),
+    *((f, _IS_IP) for f in (IP_PROTO, IP_FRAG, NW_TTL, IP_DSCP)),
     *((f, _IS_UDP) for f in (UDP_SRC, UDP_DST)),
     *((f, _IS_ICMP) for f in (ICMP_TYPE, ICMP_CODE)),
     *((f, _IS_ICMPV6) for f in (ICMPV6_TYPE, ICMPV6_CODE)),

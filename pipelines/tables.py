@@ -195,7 +195,7 @@ ROUTE: Final = Table(
     " and below them the connected prefixes, where nobody else lives. What has no route goes to the agent.",
     matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("class",),
+    next=("mark",),
     miss="drop: never reached, what has no route of its tenant is told",
 )
 RESOLVE: Final = Table(
@@ -204,8 +204,27 @@ RESOLVE: Final = Table(
     purpose="Finds where the destination MAC of this network lives: a local port, or a VTEP.",
     matches=(_NET, _SRC, f.ETH_DST),
     writes=(_EXIT, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("class",),
+    next=("mark",),
     miss="drop: unknown unicast",
+)
+MARK: Final = Table(
+    number=44,
+    name="mark",
+    purpose="Writes the DSCP of networks that have one into what their ports send; the ECN bits stay.",
+    matches=(_NET, f.ETH_TYPE),
+    writes=(f.IP_DSCP,),
+    next=("rate",),
+    miss="continue with the mark that it has",
+)
+RATE: Final = Table(
+    number=52,
+    name="rate",
+    purpose="Drops what a port sends above its limit. A pass of the data path ends behind the meter, so that"
+    " what it drops is not counted; a port without a limit goes on in the same pass.",
+    matches=(_SRC,),
+    writes=(),
+    next=("class",),
+    miss="continue: no limit",
 )
 CLASSES: Final = Table(
     number=56,
@@ -221,7 +240,7 @@ ACCOUNT: Final = Table(
     number=60,
     name="account",
     purpose="Counts for the bill: one flow per port and class, which nothing else ever touches. From here on"
-    " nothing drops.",
+    " nothing drops, but for the limit of what the receiver gets.",
     matches=(_SRC, _CLS),
     writes=(),
     next=("output",),
@@ -232,9 +251,9 @@ OUTPUT: Final = Table(
     name="output",
     purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
     " and to the VTEPs of the network.",
-    matches=(_NET, f.ETH_DST),
-    writes=(f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=(),
+    matches=(_NET, _EXIT, f.ETH_DST),
+    writes=(_EXIT, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("limit",),
     miss="drop: never reached, resolve lets no group frame by that has no flow here",
 )
 DELIVERY: Final = Table(
@@ -254,8 +273,8 @@ DELIVERY: Final = Table(
         f.ICMPV6_CODE,
         f.ND_TARGET,
     ),
-    writes=(),
-    next=(),
+    writes=(_EXIT,),
+    next=("limit",),
     miss="drop: unknown unicast",
 )
 ARRIVAL: Final = Table(
@@ -265,9 +284,18 @@ ARRIVAL: Final = Table(
     " tenant, if they are sent to this host's router MAC, and never back to a tunnel. Those whose TTL is used"
     " up go to the agent.",
     matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
-    writes=(f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=(),
+    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=("limit",),
     miss="drop: no local port's address, or not for this router",
+)
+LIMIT: Final = Table(
+    number=80,
+    name="limit",
+    purpose="Drops what a local port gets above its limit, and hands it the rest.",
+    matches=(_EXIT,),
+    writes=(),
+    next=(),
+    miss="drop: never reached, only what goes to a port with a limit comes here",
 )
 
 TABLES: Final = (
@@ -279,11 +307,14 @@ TABLES: Final = (
     GATEWAY,
     ROUTE,
     RESOLVE,
+    MARK,
+    RATE,
     CLASSES,
     ACCOUNT,
     OUTPUT,
     DELIVERY,
     ARRIVAL,
+    LIMIT,
 )
 
 

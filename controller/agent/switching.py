@@ -18,10 +18,11 @@ from controller.agent import receipts
 from controller.agent.commands import Sweep
 from controller.agent.receipts import Mended
 from controller.southbound.netlink.links import Link, set_link
-from controller.southbound.openflow import audit
+from controller.southbound.openflow import audit, meters
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.dump import Counters
 from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.openflow.meters import Gauge
 from controller.southbound.openflow.session import TARGETS
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import Layout
@@ -87,6 +88,7 @@ class Switching:
         `closing` is called with the cookies of counters before they are swept.
         """
         began = self._clock()
+        gauge = self._hold_meters(program)
         dumps = [self._channel.dump(table) for table in self._channel.active_tables()]
         findings = audit.compare(self._encoder, program.flows(), dumps)
         put = (*findings.missing, *findings.wrong)
@@ -100,19 +102,30 @@ class Switching:
             if counters:
                 closing(tuple(o.cookie for o in counters))
                 orphans += self._channel.delete_observed(counters)
-        if put or orphans:
+        if sweep is Sweep.ORPHANS and gauge.stale:
+            self._channel.send(Patch((), (), gauge.stale))
+        if put or orphans or gauge:
             LOG.info(
-                "switch mended missing=%d wrong=%d orphans=%d right=%d alien=%d milliseconds=%.0f",
+                "switch mended missing=%d wrong=%d orphans=%d right=%d alien=%d meters=%d milliseconds=%.0f",
                 len(findings.missing),
                 len(findings.wrong),
                 orphans,
                 findings.right,
                 findings.alien,
+                len(gauge.put),
                 (self._clock() - began) * 1e3,
             )
         swept = findings.orphans if orphans else ()
         mended = islice(receipts.mended(findings, frozenset(refused), swept), MAX_RECEIPTS)
         return Found(len(findings.missing), len(findings.wrong), orphans, findings.alien, tuple(mended))
+
+    def _hold_meters(self, program: Program) -> Gauge:
+        """Make meters right before flows are looked at: what needs one is refused without it."""
+        wanted = {meter.id: meter for meter in program.meters()}
+        gauge = meters.compare(wanted, self._channel.meters())
+        if gauge.put:
+            self._channel.send(Patch((), gauge.put))
+        return gauge
 
     def counters(self) -> Counters:
         """The accounting table as arrays."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
+from pipelines.shapes.quality import ARRIVAL_LIMITED
 from pipelines.shapes.routes import ARRIVAL_EXPIRED, ARRIVAL_LOCAL, ARRIVAL_TOLD, EXPIRED_TTLS
 from pipelines.views import HostView, PortView, VrfView
 
@@ -30,9 +31,10 @@ def port(view: PortView) -> tuple[Flow, ...]:
     if view.vrf is None or view.router is None:
         return ()
     cookie = cookies.port(view.key)
+    shapes = ARRIVAL_LOCAL if view.meter_in is None else ARRIVAL_LIMITED
     return tuple(
         Flow(
-            ARRIVAL_LOCAL[address.version == 6],
+            shapes[address.version == 6],
             cookie,
             (view.vrf, int(address), view.router, view.mac, view.ofport),
         )

@@ -48,4 +48,4 @@ def remote(view: RemoteView) -> tuple[Flow, ...]:
 
 def replicates(view: NetworkView) -> bool:
     """Whether a group frame of any local port has a receiver: otherwise it would be billed unsent."""
-    return view.network.replicate and (len(view.ofports) > 1 or bool(view.vteps))
+    return view.network.replicate and (len(view.ofports) + len(view.limited) > 1 or bool(view.vteps))

@@ -80,6 +80,7 @@ from pipelines.shapes.paths import (
 )
 from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import output_group as output_group
+from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
 from pipelines.shapes.terms import shape
 from pipelines.shapes.waiting import WAITING
@@ -92,6 +93,10 @@ def _miss(table: t.Table) -> Shape:
         return shape("miss", table, 0, (), (), other, t.ACCOUNT)
     if table is t.GATEWAY:
         return shape("miss", table, 0, (), goto=t.RESOLVE)
+    if table is t.MARK:
+        return shape("miss", table, 0, (), goto=t.RATE)
+    if table is t.RATE:
+        return shape("miss", table, 0, (), goto=t.CLASSES)
     return shape("miss", table, 0, ())
 
 
@@ -156,6 +161,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     DELIVERY_SOLICIT,
     DELIVERY_ADVERT,
     DELIVERY_REFUSED,
+    *QUALITY,
     *MISSES,
 )
 """All shapes of fixed length. Those of replication are made by `output_group` and `delivery_group`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from model.addresses import GATEWAY_MAC
-from model.flow import Action, Match, Output, OutputField, SetField, Shape, Slot
+from model.flow import Action, Copy, Match, Output, OutputField, SetField, Shape, Slot
 from model.ids import SAME_NETWORK
 from pipelines import fields as f
 from pipelines import tables as t
@@ -60,7 +60,7 @@ RESOLVE_LOCAL: Final = shape(
     (IS_NET, Match(f.ETH_DST, MAC)),
     (NET, MAC, PORT),
     (SetField(f.EXIT.field, PORT),),
-    t.CLASSES,
+    t.MARK,
 )
 RESOLVE_REMOTE4: Final = shape(
     "remote4",
@@ -69,7 +69,7 @@ RESOLVE_REMOTE4: Final = shape(
     (IS_NET, Match(f.ETH_DST, MAC)),
     (NET, MAC, VNI, VTEP4, PORT),
     (SetField(f.TUN_ID, VNI), SetField(f.TUN_DST, VTEP4), SetField(f.EXIT.field, PORT)),
-    t.CLASSES,
+    t.MARK,
 )
 RESOLVE_REMOTE6: Final = shape(
     "remote6",
@@ -78,9 +78,9 @@ RESOLVE_REMOTE6: Final = shape(
     (IS_NET, Match(f.ETH_DST, MAC)),
     (NET, MAC, VNI, VTEP6, PORT),
     (SetField(f.TUN_ID, VNI), SetField(f.TUN_IPV6_DST, VTEP6), SetField(f.EXIT.field, PORT)),
-    t.CLASSES,
+    t.MARK,
 )
-RESOLVE_GROUP: Final = shape("group", t.RESOLVE, AT_GENERAL, (IS_NET, IS_GROUP), (NET,), goto=t.CLASSES)
+RESOLVE_GROUP: Final = shape("group", t.RESOLVE, AT_GENERAL, (IS_NET, IS_GROUP), (NET,), goto=t.MARK)
 RESOLVE_REFUSED: Final = shape("group-refused", t.RESOLVE, AT_LAST, (IS_GROUP,))
 
 # class
@@ -179,13 +179,22 @@ DELIVERY_ADVERT: Final = shape(
 DELIVERY_REFUSED: Final = shape("group-refused", t.DELIVERY, AT_LAST, (IS_GROUP,))
 
 
-def output_group(ports: int, vteps: int, version: int) -> Shape:
+def _limited(count: int) -> tuple[Slot, ...]:
+    return tuple(Slot(f"port-limited{i}", 32) for i in range(count))
+
+
+def _copies(slots: tuple[Slot, ...]) -> tuple[Action, ...]:
+    return tuple(Copy(f.EXIT.field, slot, t.LIMIT.number) for slot in slots)
+
+
+def output_group(ports: int, vteps: int, version: int, limited: int = 0) -> Shape:
     """A group frame of a local port: to `ports` local ports, then to `vteps` VTEPs of IP `version` 4 or 6.
 
-    Slots: network, port0.., and if there are VTEPs: vni, tunnel, vtep0... OVS itself leaves out the port
-    through which the frame came.
+    Slots: network, port0.., and if there are VTEPs: vni, tunnel, vtep0..., at last the `limited` ports. OVS
+    itself leaves out the port through which the frame came.
     """
     locals_ = tuple(Slot(f"port{i}", 32) for i in range(ports))
+    bounded = _limited(limited)
     target = f.TUN_DST if version == 4 else f.TUN_IPV6_DST
     ends = tuple(Slot(f"vtep{i}", target.bits) for i in range(vteps))
     tunnel = Slot("tunnel", 32)
@@ -196,12 +205,18 @@ def output_group(ports: int, vteps: int, version: int) -> Shape:
         slots += [VNI, tunnel, *ends]
     for end in ends:
         actions += [SetField(target, end), Output(tunnel)]
-    name = f"group-{ports}-{vteps}-v{version}"
+    actions += _copies(bounded)
+    slots += bounded
+    name = f"group-{ports}-{vteps}-v{version}" + (f"-limited{limited}" if limited else "")
     return shape(name, t.OUTPUT, AT_GENERAL, (IS_NET, IS_GROUP), tuple(slots), tuple(actions))
 
 
-def delivery_group(ports: int) -> Shape:
-    """A group frame of the tunnel: to `ports` local ports. Slots: network, port0, port1..."""
-    locals_ = tuple(Slot(f"port{i}", 32) for i in range(ports))
-    actions = tuple(Output(p) for p in locals_)
-    return shape(f"group-{ports}", t.DELIVERY, AT_GENERAL, (IS_NET, IS_GROUP), (NET, *locals_), actions)
+def delivery_group(ports: int, limited: int = 0) -> Shape:
+    """A group frame of the tunnel: to `ports` local ports, then to `limited` ones, which have a limit.
+
+    Slots: network, port0, port1..., then those with a limit.
+    """
+    locals_, bounded = tuple(Slot(f"port{i}", 32) for i in range(ports)), _limited(limited)
+    actions = (*(Output(p) for p in locals_), *_copies(bounded))
+    name = f"group-{ports}" + (f"-limited{limited}" if limited else "")
+    return shape(name, t.DELIVERY, AT_GENERAL, (IS_NET, IS_GROUP), (NET, *locals_, *bounded), actions)

@@ -181,7 +181,7 @@ ROUTE_LOCAL: Final = tuple(
         match,
         (*slots, MAC, PORT),
         (*_rewritten(GATEWAY_MAC, MAC), SetField(f.EXIT.field, PORT)),
-        t.CLASSES,
+        t.MARK,
     )
     for name, table, priority, match, slots in _by_family("local", t.ROUTE, _AT_HOST_LOCAL, (IS_VRF,), (VRF,))
 )
@@ -202,7 +202,7 @@ def _remote(vtep: Slot, field: Field) -> tuple[Shape, ...]:
                 SetField(field, vtep),
                 SetField(f.EXIT.field, PORT),
             ),
-            t.CLASSES,
+            t.MARK,
         )
         for name, table, priority, match, slots in _by_family(
             "remote", t.ROUTE, _AT_HOST_REMOTE, (IS_VRF,), (VRF,)

@@ -5,9 +5,10 @@ Place: used by the other files of this folder; features and check read the slots
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from model.flow import Action, Match, Shape, Slot
+from model.flow import Action, Match, Output, SetField, Shape, Slot
 from pipelines import fields as f
 from pipelines import tables as t
 
@@ -74,3 +75,12 @@ def shape(
         None if goto is None else goto.number,
         slots,
     )
+
+
+def into_limit(plain: Shape) -> Shape:
+    """The same way to a local port that has a limit: by table limit, which sends it out instead."""
+    ends = tuple(action for action in plain.actions if isinstance(action, Output))
+    if len(ends) != 1 or plain.actions[-1] is not ends[0]:
+        raise ValueError(f"{plain.name} does not end at one port")
+    led = (*plain.actions[:-1], SetField(f.EXIT.field, ends[0].port))
+    return replace(plain, name=f"{plain.name}-limited", actions=led, goto=t.LIMIT.number)

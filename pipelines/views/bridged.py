@@ -36,7 +36,7 @@ class NetworkView:
     """A network with a local port. `ofports` and `vteps` in order; VTEPs of this host's IP version only.
 
     `gateways`: the addresses for which its gateway answers, IPv4 first, with the link-local one if it speaks
-    IPv6; none if it is not routed.
+    IPv6; none if it is not routed. `limited`: ports with a limit of what they get, `ofports` the others.
     """
 
     network: Network
@@ -44,6 +44,7 @@ class NetworkView:
     ofports: tuple[int, ...]
     vteps: tuple[Address, ...]
     gateways: tuple[Address, ...]
+    limited: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,14 @@ def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkK
     if network is None or not here:
         return None
     floods = index.floods.get(key, Map())
+    ports = [(snapshot.interfaces[snapshot.ports[p].uid].ofport, snapshot.ports[p].rate_in) for p in here]
     return NetworkView(
         network=network,
         tunnel=switch.tunnel,
-        ofports=tuple(sorted({snapshot.interfaces[snapshot.ports[p].uid].ofport for p in here})),
+        ofports=tuple(sorted({ofport for ofport, rate in ports if not rate})),
         vteps=tuple(sorted((v for v in floods if reachable(snapshot, v)), key=int)),
         gateways=gateways_of(network),
+        limited=tuple(sorted({ofport for ofport, rate in ports if rate})),
     )
 
 

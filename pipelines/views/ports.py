@@ -12,9 +12,11 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from immutables import Map
 
 from model.addresses import Address, Prefix
+from model.flow import Meter
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 from model.intent import Port
 from model.snapshot import Snapshot
+from pipelines import limits
 from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
 from pipelines.views.terms import owned, routable, router_of
@@ -26,7 +28,8 @@ class PortView:
 
     `vrf`: the tenant whose routed networks it may reach, None = none; `routes`: those of its addresses that
     can be routed to; `router`: this host's router MAC, None = nobody can send it routed packets from afar.
-    `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC.
+    `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC. `meter_out`, `meter_in`: its
+    limits of what the workload sends and gets, None = none.
     """
 
     key: PortKey
@@ -40,6 +43,8 @@ class PortView:
     routes: tuple[Address, ...]
     router: Mac | None
     pairs: tuple[tuple[Mac, Prefix], ...] = ()
+    meter_out: Meter | None = None
+    meter_in: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +62,21 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
     if port is None or key not in index.locals.get(port.network, Map()):
         return None
     vrf = vrf_of(snapshot, port.network)
+    ofport = snapshot.interfaces[port.uid].ofport
     return PortView(
         key=key,
         network=port.network,
         mac=port.mac,
         addresses=owned(port.mac, port.addresses),
-        ofport=snapshot.interfaces[port.uid].ofport,
+        ofport=ofport,
         epoch=snapshot.epochs[key] % len(EPOCHS),
         classes=tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes})),
         vrf=vrf,
         routes=() if vrf is None else routable(port.addresses),
         router=router_of(snapshot, vrf),
         pairs=_pairs(port),
+        meter_out=limits.meter_out(ofport, port.rate_out),
+        meter_in=limits.meter_in(ofport, port.rate_in),
     )
 
 

@@ -178,6 +178,8 @@ GROUPS = (
     output_group(0, 2, 6),
     delivery_group(1),
     delivery_group(5),
+    output_group(2, 3, 4, 2),
+    delivery_group(1, 3),
 )
 EVERY = (*SHAPES, *GROUPS, *ACTIONS)
 

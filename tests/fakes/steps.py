@@ -48,6 +48,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
         forms += [replace(plain, subnets=(ip_network("10.1.0.0/16"),)), replace(plain, routed=False)]
+        forms += [replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
         forms.append(world.network(net, owner=2, subnets=subnets(net)))
         made.append((Part.NETWORK, NetworkKey(net), forms))
         for last in (1, 2, 3):
@@ -89,6 +90,8 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
     ports += [replace(one, migration=world.HERE) for one in ports[::5]]
     ports += [replace(one, enabled=False) for one in ports[::6]]
     ports += [replace(one, allowed=world.PAIRS) for one in ports[::7]]
+    ports += [replace(one, rate_in=5_000) for one in ports[::8]]
+    ports += [replace(one, rate_out=8_000) for one in ports[::9]]
     bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
     return [
         (Part.PORT, key, ports),

@@ -74,8 +74,9 @@ def clusters(draw: st.DrawFn) -> Snapshot:
                 continue
             key, addresses = net * 10 + last, own(net, last)
             chosen = draw(st.sampled_from([addresses, addresses, addresses[:1], addresses[1:]]))
+            rates = draw(st.sampled_from([(0, 0), (0, 0), (8_000, 0), (0, 5_000)]))
             hosts = sorted({place, *draw(st.sets(st.sampled_from(sorted(VTEPS)), max_size=1))})
-            one = world.port(key, net, mac(net, last), chosen, hosts)
+            one = world.limited(world.port(key, net, mac(net, last), chosen, hosts), *rates)
             if place == world.HERE:
                 snapshot = world.plugged(snapshot, one, ofport=key)
                 continue

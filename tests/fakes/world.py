@@ -174,6 +174,21 @@ def allowing(snapshot: Snapshot, key: int, pairs: tuple[Pair, ...] = PAIRS) -> S
     return with_port(snapshot, replace(one, allowed=pairs))
 
 
+def limited(one: Port, out: int, into: int) -> Port:
+    """With limits of what it sends and gets, in kbit/s."""
+    return replace(one, rate_out=out, rate_in=into)
+
+
+def qualified() -> Snapshot:
+    """The two tenants, where network 1 marks its packets and ports of it have limits: 11 of what it sends and
+    gets, 12 of what it gets."""
+    snapshot = two_tenants()
+    for key, out in ((11, 8_000), (12, 0)):
+        snapshot = with_port(snapshot, limited(snapshot.ports[PortKey(key)], out, 50_000))
+    marked = replace(snapshot.networks[NetworkKey(1)], dscp=46)
+    return with_part(snapshot, Part.NETWORK, marked.key, marked)
+
+
 def moving(snapshot: Snapshot, key: int, ofport: int) -> Snapshot:
     """The port lives on hv2, is plugged in here too, and moves here."""
     one = replace(snapshot.ports[PortKey(key)], migration=HERE)

@@ -78,7 +78,7 @@ def differences(wanted: Expected, found: Expected) -> list[str]:
 
 
 def flows(house: House) -> tuple[str, ...]:
-    """`resolve reg0=1,eth_dst=... | reg2:=1 >class`, and `answer 1 10.0.0.1 is 02:...` for ARP and ND."""
+    """`resolve reg0=1,eth_dst=... | reg2:=1 >mark`, and `answer 1 10.0.0.1 is 02:...` for ARP and ND."""
     return tuple(line for flow in house.switch.flows.values() for line in _lines(flow))
 
 

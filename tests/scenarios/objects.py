@@ -42,7 +42,7 @@ def local(net: int, key: int, mac: str, ofport: int, *classes: int) -> tuple[str
         f"classify in_port={ofport} untagged | reg0:={net} reg1:={key} reg4:=0 >guard",
         f"classify in_port={ofport} | drop",
         f"resolve reg1={key},eth_dst={mac} | drop",
-        f"resolve reg0={net},eth_dst={mac} | reg2:={ofport} >class",
+        f"resolve reg0={net},eth_dst={mac} | reg2:={ofport} >mark",
         f"delivery reg0={net},eth_dst={mac} | output:{ofport}",
         *(f"account reg1={key},reg3={cls} | >output" for cls in (0, 1, *classes)),
     )
@@ -55,7 +55,7 @@ def answers(net: int, mac: str, *addresses: str) -> tuple[str, ...]:
 
 def remote(net: int, mac: str, vtep: str) -> tuple[str, ...]:
     """The way to a MAC behind a tunnel."""
-    return (f"resolve reg0={net},eth_dst={mac} | tun_id:={1000 + net} tun_dst:={vtep} reg2:=100 >class",)
+    return (f"resolve reg0={net},eth_dst={mac} | tun_id:={1000 + net} tun_dst:={vtep} reg2:=100 >mark",)
 
 
 def source(net: int, vtep: str) -> tuple[str, ...]:

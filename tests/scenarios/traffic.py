@@ -50,7 +50,7 @@ REPLICATING = TWO_PORTS.then(
     expected=TWO_PORTS.expected.plus(
         flows=(
             *R13,
-            "resolve reg0=1,group | >class",
+            "resolve reg0=1,group | >mark",
             f"output reg0=1,group | output:1 output:2 {COPY}",
             "delivery reg0=1,group | output:1 output:2",
         ),

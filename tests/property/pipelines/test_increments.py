@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.change import Patch
-from model.flow import Flow, FlowKey
+from model.flow import Flow, FlowKey, Meter, Metered
 from model.snapshot import Snapshot
 from pipelines.compile import Program, compile, install, recompile
 from tests.fakes import world
@@ -29,6 +29,25 @@ def _table(program: Program) -> dict[FlowKey, Flow]:
     return {flow.key(): flow for flow in program.flows()}
 
 
+def _metered(meters: dict[int, Meter], patch: Patch) -> None:
+    """What becomes of a switch's meters."""
+    meters.update((meter.id, meter) for meter in patch.meters)
+    for number in patch.stale_meters:
+        del meters[number]
+
+
+def _complete(program: Program) -> None:
+    """Each flow has its meter: the switch would not take it without."""
+    known = {meter.id for meter in program.meters()}
+    used = {
+        flow.fill(action.meter)
+        for flow in program.flows()
+        for action in flow.shape.actions
+        if isinstance(action, Metered)
+    }
+    assert used == known
+
+
 def _sent(switch: Switch, patch: Patch) -> None:
     for put, drop in patch.groups:
         switch.apply(put, drop)
@@ -38,7 +57,7 @@ def _sent(switch: Switch, patch: Patch) -> None:
 @_SETTINGS
 def test_incremental_equals_recompute(start: Snapshot, batches: Batches) -> None:
     program, snapshot = compile(start), start
-    switch = Switch.of(program.flows())
+    switch, meters = Switch.of(program.flows()), {meter.id: meter for meter in program.meters()}
     for batch in batches:
         after = stepped(snapshot, batch)
         program, patch = recompile(program, snapshot, after, [step.change() for step in batch])
@@ -46,6 +65,9 @@ def test_incremental_equals_recompute(start: Snapshot, batches: Batches) -> None
         assert program == compile(snapshot)
         _sent(switch, patch)
         assert switch.flows == _table(program)
+        _metered(meters, patch)
+        assert tuple(sorted(meters.values(), key=lambda meter: meter.id)) == program.meters()
+        _complete(program)
 
 
 @given(st.lists(steps(), min_size=2, max_size=12, unique_by=lambda s: (s.part, str(s.key))), st.randoms())

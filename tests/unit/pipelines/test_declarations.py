@@ -33,7 +33,7 @@ def test_the_declarations_hold() -> None:
 
 
 def test_a_program_holds() -> None:
-    flows = tuple(compile(world.two_tenants()).flows())
+    flows = tuple(compile(world.qualified()).flows())
     check_flows(flows)
     check_filled(flows)
 
@@ -153,7 +153,7 @@ def test_an_odd_flow_is_named(odd: Flow, rule: str) -> None:
 
 def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
     flows = [
-        flow for flow in compile(world.two_tenants()).flows() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)
+        flow for flow in compile(world.qualified()).flows() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)
     ]
     with pytest.raises(Broken) as caught:
         check_filled(flows)

@@ -79,6 +79,8 @@ def made(feature: Feature) -> str:
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
     if feature.name == "pairs":
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
+    if feature.name == "quality":
+        worlds = (world.qualified(), over_ipv6())
     if feature.kind is o.Kind.ADDRESS:
         worlds = (shared(world.two_tenants(), "192.0.2.2"), shared(over_ipv6(), "2001:db8::2"))
     if feature.kind is o.Kind.WAITING:
