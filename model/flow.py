@@ -50,7 +50,7 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy a whole field into another of the same width."""
+    """Copy a whole field into another of the same width, or the lower bits of a wider one."""
 
     source: Field
     target: Field

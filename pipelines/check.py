@@ -150,7 +150,11 @@ def _registers(
 
 def _reads(shapes: tuple[Shape, ...], table: Table, register: Register) -> bool:
     actions = (a for shape in shapes if shape.table == table.number for a in shape.actions)
-    return any(isinstance(a, OutputField) and a.field == register.field for a in actions)
+    return any(
+        (isinstance(a, OutputField) and a.field == register.field)
+        or (isinstance(a, Move) and a.source == register.field)
+        for a in actions
+    )
 
 
 def _names(shapes: tuple[Shape, ...]) -> Iterator[Fault]:

@@ -125,7 +125,15 @@ VRF: Final = Register(
     "arrival",
 )
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF)
+NOTICE: Final = Register(
+    Field("reg7", 32),
+    "notice",
+    "value on its way into a field of an advertisement that may only be moved, not set",
+    "services",
+    "advertise",
+)
+
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, NOTICE)
 
 FIELDS: Final = (
     IN_PORT,

@@ -139,6 +139,7 @@ SERVICES: Final = Table(
         f.ICMPV6_TYPE,
         f.ND_RESERVED,
         f.ND_OPTIONS_TYPE,
+        f.NOTICE.field,
     ),
     next=("advertise", "gateway", "resolve"),
     miss="drop: neither ARP nor IP",
@@ -149,7 +150,7 @@ ADVERTISE: Final = Table(
     purpose="Fills in and returns the neighbour advertisement. A table of its own, because OVS allows nd_tll"
     " to be written only where the match says that the message is an advertisement.",
     matches=(_NET, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE, f.ICMPV6_CODE, f.ND_TARGET),
-    writes=(f.ETH_SRC, f.IPV6_SRC, f.ND_TLL, f.ND_RESERVED),
+    writes=(f.ETH_SRC, f.IPV6_SRC, f.ND_TLL, f.ND_RESERVED, f.NOTICE.field),
     next=(),
     miss="drop: solicitation for an address that nobody has",
 )

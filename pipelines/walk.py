@@ -197,7 +197,8 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
         case SetField():
             run.write(action.field, flow.fill(action.value))
         case Move():
-            run.write(action.target, run.packet.get(action.source.name, 0))
+            lower = (1 << action.target.bits) - 1
+            run.write(action.target, run.packet.get(action.source.name, 0) & lower)
         case DecTtl():
             _dec_ttl(run)
         case Ct():

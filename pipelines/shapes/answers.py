@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.flow import Action, Match, Move, SetField, Shape, Special
+from model.flow import Action, Field, Match, Move, SetField, Shape, Special
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.shapes.terms import (
@@ -78,6 +78,17 @@ ROUTER: Final = 0x80000000
 """The flag R, which a router's advertisements must bear (RFC 4861 section 7.2.4)."""
 TARGET_LINK_LAYER: Final = 2
 """Option type of the target's link-layer address (RFC 4861 section 4.6.1)."""
+
+
+def _moved(field: Field, value: int) -> tuple[Action, ...]:
+    """Write a field that Open vSwitch refuses to set where the kernel's data path is.
+
+    It judges by what the kernel can do, yet hands every packet of which such a field changes to
+    ovs-vswitchd, which can. A move is not judged, and comes to the same on both data paths.
+    """
+    return (SetField(f.NOTICE.field, value), Move(f.NOTICE.field, field))
+
+
 ND_TURN: Final = shape(
     "nd-turn",
     t.SERVICES,
@@ -88,8 +99,8 @@ ND_TURN: Final = shape(
         Move(f.ETH_SRC, f.ETH_DST),
         Move(f.IPV6_SRC, f.IPV6_DST),
         SetField(f.ICMPV6_TYPE, f.NEIGHBOR_ADVERTISEMENT),
-        SetField(f.ND_RESERVED, SOLICITED_OVERRIDE),
-        SetField(f.ND_OPTIONS_TYPE, TARGET_LINK_LAYER),
+        *_moved(f.ND_RESERVED, SOLICITED_OVERRIDE),
+        *_moved(f.ND_OPTIONS_TYPE, TARGET_LINK_LAYER),
     ),
     t.ADVERTISE,
 )
@@ -112,4 +123,4 @@ def _nd_answer(name: str, priority: int, *flags: Action) -> Shape:
 
 ND_LOCAL: Final = _nd_answer("local", AT_LOCAL)
 ND_REMOTE: Final = _nd_answer("remote", AT_REMOTE)
-ND_GATEWAY: Final = _nd_answer("gateway", AT_GATEWAY, SetField(f.ND_RESERVED, ROUTER | SOLICITED_OVERRIDE))
+ND_GATEWAY: Final = _nd_answer("gateway", AT_GATEWAY, *_moved(f.ND_RESERVED, ROUTER | SOLICITED_OVERRIDE))

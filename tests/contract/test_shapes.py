@@ -134,6 +134,8 @@ ACTIONS = (
         SOLICIT,
         (
             SetField(Field("nd_options_type", 8), 2),
+            Move(Field("reg7", 32), Field("nd_options_type", 8)),
+            Move(Field("reg7", 32), Field("nd_reserved", 32)),
             SetField(Field("nd_reserved", 32), 0xE0000000),
             SetField(Field("nd_sll", 48), MAC),
             SetField(Field("nd_target", 128), IP6),

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any, Final
 
 from os_ken.ofproto import ofproto_v1_4, ofproto_v1_4_parser
-from os_ken.ofproto.nicira_ext import NX_CT_F_COMMIT, ofs_nbits
+from os_ken.ofproto.nicira_ext import NX_CT_F_COMMIT, NXAST_REG_MOVE, ofs_nbits
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
@@ -172,6 +172,18 @@ def _set_field(action: SetField, value: int) -> Any:
     return _parser.OFPActionSetField(**{_key(field): _user(field, value)})
 
 
+def _move(action: Move) -> Any:
+    source, target = find(action.source.name), find(action.target.name)
+    if target.known:
+        return _parser.NXActionRegMove(
+            src_field=source.moved, dst_field=target.moved, n_bits=action.target.bits
+        )
+    # os-ken would give a field that it does not know a header without its length
+    headers = (field.type << 9 | field.octets for field in (source, target))
+    body = struct.pack("!HHHII", action.target.bits, 0, 0, *headers)
+    return _parser.NXActionUnknown(NXAST_REG_MOVE, body)
+
+
 def _track(flow: Flow, action: Ct) -> Any:
     """ovs-actions(7): ct(...,nat(...)); an immediate zone stands where the zone's field and bits would."""
     zone = flow.fill(action.zone)
@@ -248,11 +260,7 @@ def _action(flow: Flow, action: Action) -> Any:
         case SetField():
             return _set_field(action, flow.fill(action.value))
         case Move():
-            return _parser.NXActionRegMove(
-                src_field=find(action.source.name).moved,
-                dst_field=find(action.target.name).moved,
-                n_bits=action.source.bits,
-            )
+            return _move(action)
         case Output():
             port = flow.fill(action.port)
             return _parser.OFPActionOutput(wide_port(port) if isinstance(action.port, int) else port, 0)
