@@ -146,7 +146,8 @@ class Control:
         command = ringfenced(AGENT, "--store", f"unix:{self.store_socket}", "--ovs-rundir", OVS_RUN_DIRECTORY,
                              "--speaker", f"unix:{self.speaker_socket(host.name)}",
                              "--api", f"unix:{self.api_socket}", "--state", str(host.directory / AGENT),
-                             "--datapath", "netdev", "--read-every", READ_EVERY, *more)  # fmt: skip
+                             "--datapath", self.lab.datapath.value,
+                             "--read-every", READ_EVERY, *more)  # fmt: skip
         return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
 
     def _daemon(self, node: LabNode, name: str, command: list[str], ready: Callable[[], object]) -> Daemon:

@@ -69,7 +69,8 @@ def _built(name: str, plan: Plan, say: Say, wire: Callable[[Lab, Plan], None]) -
 
 
 def _hypervisor(lab: Lab, index: int, vtep: str) -> Hypervisor:
-    hypervisor = Hypervisor(f"hv{index}", lab.cell, lab.directory, vtep, f"02:aa:00:00:00:{index:02x}")
+    mac = f"02:aa:00:00:00:{index:02x}"
+    hypervisor = Hypervisor(f"hv{index}", lab.cell, lab.directory, lab.datapath, vtep, mac)
     lab.add(hypervisor)
     return hypervisor
 

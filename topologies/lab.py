@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from topologies.cell import Cell
+from topologies.datapath import Datapath, chosen
 from topologies.directory import LabDirectory, claim
 from topologies.errors import LabError
 from topologies.nodes.frr import PROGRAMS, FrrHost, FrrNode
@@ -44,6 +45,7 @@ class Lab:
     name: str
     directory: LabDirectory
     cell: Cell
+    datapath: Datapath
     say: Say = say_nothing
     nodes: dict[str, LabNode] = field(default_factory=dict)
     links: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -120,9 +122,10 @@ class Lab:
 def open_lab(name: str, say: Say = say_nothing) -> Lab:
     """An empty lab: checks the machine, claims the directory, makes the cell. LabError names what lacks."""
     check_machine()
+    datapath = chosen()
     directory = claim(name)
     try:
-        return Lab(name, directory, Cell(), say)
+        return Lab(name, directory, Cell(), datapath, say)
     except BaseException:
         directory.release()
         raise

@@ -28,7 +28,7 @@ class Seat:
 def make_bridge(hypervisor: Hypervisor) -> None:
     """br-int with a VXLAN port whose far end and key come from the flows."""
     hypervisor.vsctl("--may-exist", "add-br", OVERLAY_BRIDGE, "--", "set", "Bridge", OVERLAY_BRIDGE,
-                     "datapath_type=netdev", "fail_mode=secure",
+                     f"datapath_type={hypervisor.datapath.value}", "fail_mode=secure",
                      "--", "--may-exist", "add-port", OVERLAY_BRIDGE, "vxlan0",
                      "--", "set", "Interface", "vxlan0", "type=vxlan", "options:remote_ip=flow",
                      "options:key=flow", f"options:local_ip={hypervisor.vtep_address}",

@@ -1,8 +1,9 @@
-"""Hypervisor: a namespace with an Open vSwitch of its own (userspace data path) and a VTEP.
+"""Hypervisor: a namespace with an Open vSwitch of its own and a VTEP.
 
-Place: the edge of a fabric. Makes what a host's installation makes: Open vSwitch with its system-id, the
-bridge br-phy with the uplink and the VTEP's address. Must not create br-int or the tunnel port: the agent
-does.
+Place: the edge of a fabric. Makes what a host's installation makes: Open vSwitch with its system-id and the
+VTEP's address. With the userspace data path that address is on the bridge br-phy, which has the uplink; with
+the kernel's, tunnels are the kernel's own and the address is on the uplink. Must not create br-int or the
+tunnel port: the agent does.
 
 The layout is Debian's: run directory /var/run/openvswitch, pid files and control sockets by usual names.
 """
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from topologies.cell import Cell
+from topologies.datapath import Datapath
 from topologies.deadline import until
 from topologies.directory import LabDirectory
 from topologies.errors import CommandFailed, LabError
@@ -52,14 +54,17 @@ _INTERFACE_NAME_LIMIT = 15
 
 
 class Hypervisor(LabNode):
-    """`vtep` with prefix length; `routes`: (prefix, gateway); `rundir`: real path of its OVS."""
+    """`vtep` with prefix length, `mac` of its interface; `routes`: (prefix, gateway); `rundir`: real path."""
 
-    def __init__(self, name: str, cell: Cell, lab: LabDirectory, vtep: str, mac: str) -> None:
+    def __init__(
+        self, name: str, cell: Cell, lab: LabDirectory, datapath: Datapath, vtep: str, mac: str
+    ) -> None:
         super().__init__(name, cell, lab, private=(OVS_RUN_DIRECTORY,))
         self.rundir: Path = self.mounts[OVS_RUN_DIRECTORY]
-        self.vtep, self.mac = vtep, mac
+        self.datapath, self.vtep, self.mac = datapath, vtep, mac
         self.routes: list[tuple[str, str]] = []
-        self.run(["nft", "-f", "-"], stdin=_DEAF.encode())
+        if datapath is Datapath.USERSPACE:
+            self.run(["nft", "-f", "-"], stdin=_DEAF.encode())
         self._declare()
 
     @property
@@ -71,6 +76,11 @@ class Hypervisor(LabNode):
     def underlay(self) -> str:
         """The VTEP."""
         return self.vtep_address
+
+    @property
+    def underlay_interface(self) -> str:
+        """The interface that has the VTEP's address."""
+        return UNDERLAY_BRIDGE if self.datapath is Datapath.USERSPACE else UPLINK
 
     @property
     def database(self) -> str:
@@ -110,22 +120,27 @@ class Hypervisor(LabNode):
         self.daemons["ovs-vswitchd"].launch()
 
     def finish(self) -> None:
-        """Wait for vswitchd, make br-phy and give it the VTEP's address."""
+        """Wait for vswitchd, then give the host the VTEP's address (userspace: on br-phy, made here)."""
         self.daemons["ovs-vswitchd"].await_ready()
+        if self.datapath is Datapath.USERSPACE:
+            self._make_underlay_bridge()
+        self.apply_address()
+
+    def _make_underlay_bridge(self) -> None:
         self.vsctl("--may-exist", "add-br", UNDERLAY_BRIDGE, "--", "set", "Bridge", UNDERLAY_BRIDGE,
                    "datapath_type=netdev", f'other_config:hwaddr="{self.mac}"', "fail_mode=standalone",
                    "--", "--may-exist", "add-port", UNDERLAY_BRIDGE, UPLINK)  # fmt: skip
         # After a restart the database holds it already; then ovs-vsctl has nothing to wait for.
         device = f"/sys/class/net/{UNDERLAY_BRIDGE}"
         until(f"{self.name}: {device}", lambda: self.attempt(["test", "-e", device]).ok, _DEVICE_TIMEOUT)
-        self.apply_address()
 
     def apply_address(self) -> None:
         """(Re)apply the VTEP's address and the underlay routes; needed after vswitchd was killed."""
+        interface = self.underlay_interface
         lines = [
-            offloads_off(UNDERLAY_BRIDGE),
-            f"ip link set {UNDERLAY_BRIDGE} up mtu {UNDERLAY_MTU}",
-            f"ip address replace {self.vtep} dev {UNDERLAY_BRIDGE}",
+            offloads_off(interface),
+            f"ip link set {interface} up mtu {UNDERLAY_MTU}",
+            f"ip address replace {self.vtep} dev {interface}",
             *(f"ip route replace {prefix} via {gateway}" for prefix, gateway in self.routes),
         ]
         self.run("\n".join(lines))
@@ -193,7 +208,9 @@ class Hypervisor(LabNode):
                 raise LabError(f"{self.daemons[name].name} still runs")
         for left in self.rundir.iterdir():
             left.unlink()
-        for device in (OVERLAY_BRIDGE, UNDERLAY_BRIDGE, "ovs-netdev"):
+        if self.datapath is Datapath.KERNEL:
+            self.run(["ovs-dpctl", "del-dp", "system@ovs-system"])
+        for device in (OVERLAY_BRIDGE, UNDERLAY_BRIDGE, "ovs-netdev", "vxlan_sys_4789"):
             self.attempt(f"ip link delete {device}")
 
 

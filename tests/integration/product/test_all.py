@@ -46,7 +46,8 @@ class Machine:
         self.environment = {"PYTHONPATH": str(ROOT), "RINGFENCE_API": f"unix:{self.run / 'api.sock'}"}
         command = ringfenced(
             "all", "--dir", str(self.host.directory / "state"), "--run-dir", str(self.run),
-            "--ovs-rundir", OVS_RUN_DIRECTORY, "--datapath", "netdev", "--vtep", self.host.vtep_address,
+            "--ovs-rundir", OVS_RUN_DIRECTORY, "--datapath", self.host.datapath.value,
+            "--vtep", self.host.vtep_address,
         )  # fmt: skip
         self.daemon = self.host.daemon("all", command, (self.run / "api.sock").exists, env=self.environment)
         self.daemon.start()
