@@ -10,9 +10,10 @@ first feature wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import itemgetter
 
 from immutables import Map
 
@@ -43,8 +44,19 @@ class Program:
 
     def flows(self) -> Iterator[Flow]:
         """The flows that the switch should have, in a fixed order."""
+        for _, flows in self.won():
+            yield from flows
+
+    def won(self) -> Iterator[tuple[Object, tuple[Flow, ...]]]:
+        """The flows that each object has won, in the same order; objects that have none are left out.
+
+        Few flows are claimed twice, so keys are made for objects that have lost one only.
+        """
+        losers = {loser for held in self.claims.values() if len(held) > 1 for loser in held[1:]}
         for subject in sorted(self.groups):
-            yield from self.flows_of(subject)
+            flows = tuple(self.flows_of(subject)) if subject in losers else self.groups[subject]
+            if flows:
+                yield subject, flows
 
     def meters(self) -> tuple[Meter, ...]:
         """The meters that the switch should have, by id."""
@@ -60,7 +72,23 @@ class Program:
 def compile(snapshot: Snapshot) -> Program:
     """The program of a snapshot from nothing."""
     index = build(snapshot)
-    return _replace(Program(), index, snapshot, objects(snapshot, index))[0]
+    features = {kind: features_of(kind) for kind in Kind}
+    groups: dict[Object, tuple[Flow, ...]] = {}
+    claims: dict[Key, tuple[Object, ...]] = {}
+    limits: Map[Object, tuple[Meter, ...]] = Map()
+    for subject in sorted(objects(snapshot, index)):
+        shown = view(snapshot, index, subject)
+        if isinstance(shown, PortView):
+            limits = _limit(limits, subject, shown)
+        made = _flows(shown, features[subject.kind])
+        if made:
+            groups[subject] = tuple(made.values())
+            alone = (subject,)
+            for each in made:
+                held = claims.setdefault(each, alone)
+                if held is not alone:
+                    claims[each] = (*held, subject)  # in order: the subjects are sorted
+    return Program(index, Map(groups), Map(claims), limits)
 
 
 def recompile(
@@ -79,20 +107,18 @@ def recompile(
 
 def install(program: Program) -> Patch:
     """The whole program as a patch of an empty switch."""
-    groups = ((tuple(program.flows_of(subject)), ()) for subject in sorted(program.groups))
-    return Patch(tuple(group for group in groups if group[0]), program.meters())
+    return Patch(tuple((flows, ()) for _, flows in program.won()), program.meters())
 
 
 def key(flow: Flow) -> Key:
     """Equal for two flows exactly if `Flow.key` is."""
-    form, slots = _form(flow.shape)
-    values = flow.values
-    return (form, *(values[slot] for slot in slots))
+    form, pick = _form(flow.shape)
+    return (form, *pick(flow.values))
 
 
 @lru_cache(maxsize=4096)
-def _form(shape: Shape) -> tuple[str, tuple[int, ...]]:
-    """The constant part of a shape's key as text, and the slots of its variable part. A memo, no state."""
+def _form(shape: Shape) -> tuple[str, Callable[[tuple[int, ...]], tuple[int, ...]]]:
+    """The constant part of a shape's key as text, and what picks the variable part of the values. A memo."""
     text, slots = [str(shape.table)], list[int]()
     terms = sorted(((m.field.name, m.value, m.mask) for m in shape.match), key=lambda term: term[0])
     for name, value, mask in (("priority", shape.priority, None), *terms):
@@ -101,7 +127,17 @@ def _form(shape: Shape) -> tuple[str, tuple[int, ...]]:
             text.append("*" if isinstance(number, Slot) else str(number))
             if isinstance(number, Slot):
                 slots.append(shape.slots.index(number))
-    return " ".join(text), tuple(slots)
+    return " ".join(text), _picker(slots)
+
+
+def _picker(slots: list[int]) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    """Gives the values of these slots, as a tuple however many they are."""
+    if not slots:
+        return lambda _: ()
+    if len(slots) == 1:
+        only = slots[0]
+        return lambda values: (values[only],)
+    return itemgetter(*slots)
 
 
 def _replace(

@@ -5,7 +5,7 @@ Place: used by the other files of this folder. Must not make a view.
 
 from __future__ import annotations
 
-from model.addresses import GATEWAY_MAC, Address, gateway, link_local, router_mac
+from model.addresses import GATEWAY_MAC, Address, gateway, is_single, link_local, router_mac
 from model.ids import Mac, TenantKey, Vni
 from model.intent import Network
 from model.snapshot import Snapshot
@@ -13,10 +13,11 @@ from model.snapshot import Snapshot
 
 def owned(mac: Mac, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     """The addresses that a MAC answers for, IPv4 first: those given, and with IPv6 the link-local one."""
-    own = {a for a in addresses if not a.is_multicast and not a.is_unspecified}
-    if any(a.version == 6 for a in own):
-        own.add(link_local(mac))
-    return tuple(sorted(own, key=lambda a: (a.version, int(a))))
+    own = {(a.version, number): a for a in addresses if is_single(a.version, number := int(a))}
+    if any(version == 6 for version, _ in own):
+        link = link_local(mac)
+        own[6, int(link)] = link
+    return tuple([own[place] for place in sorted(own)])
 
 
 def routable(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
