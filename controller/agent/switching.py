@@ -67,7 +67,7 @@ class Switching:
         self._datapath = datapath
         self._clock = clock
         self._encoder = Encoder()
-        self._channel = Channel(rundir / f"{bridge}.mgmt", self._encoder)
+        self._channel = Channel(rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset({ACCOUNT_TABLE}))
         self._refused = 0
 
     def ensure(self, vtep: Address) -> None:
@@ -89,8 +89,7 @@ class Switching:
         """
         began = self._clock()
         gauge = self._hold_meters(program)
-        dumps = [self._channel.dump(table) for table in self._channel.active_tables()]
-        findings = audit.compare(self._encoder, program.flows(), dumps)
+        findings = audit.compare(self._encoder, program.flows(), self._channel.dumps())
         put = (*findings.missing, *findings.wrong)
         # a group each: a flow that the switch refuses must not keep the others out
         refused = self.program(Patch(tuple(((flow,), ()) for flow in put))) if put else ()

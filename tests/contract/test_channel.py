@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
-from controller.southbound.openflow.channel import Channel
+from controller.southbound.openflow.channel import SLICE, Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.change import Patch
 from model.errors import Unavailable
 from model.flow import Field, Flow, Match, Output, SetField, Shape, Slot
-from model.ids import COOKIE_MARK
+from model.ids import COOKIE_MARK, ClassId, PortKey
+from pipelines import cookies
 from pipelines.compile import compile, install, recompile
 from tests.contract.ovs import WAIT, PrivateOvs, eventually
 from tests.fakes import world
@@ -257,3 +258,27 @@ def test_ten_thousand_drawn_changes_end_as_the_model_says(channel: Channel) -> N
         assert channel.send(Patch(tuple(groups))).refused == ()
     findings = channel.audit(held.values())
     assert not findings and findings.right == len(held)
+
+
+def test_a_large_table_is_read_in_slices_that_leave_nothing_out(ovs: PrivateOvs, channel: Channel) -> None:
+    """Whose cookie says what does not matter: alien flows are read with the others."""
+    many = 3 * SLICE
+    flows = [Flow(PLAIN, OURS | n, (n, 1)) for n in range(many)]
+    channel.send(Patch(tuple(((flow,), ()) for flow in flows)))
+    ovs.ofctl("add-flow", f"table={PLAIN.table},priority=5,cookie=0x1234,actions=normal")
+    dumps = list(channel.dumps())
+    assert max(len(dump) for dump in dumps) <= SLICE and sum(len(dump) for dump in dumps) == many + 1
+    assert len({dump.entry(n).cookie for dump in dumps for n in range(len(dump))}) == many + 1
+    found = channel.audit(flows)
+    assert not found and (found.right, found.alien) == (many, 1)
+
+
+def test_a_table_of_counters_is_sliced_by_port(ovs: PrivateOvs) -> None:
+    channel = Channel(ovs.management, Encoder(), counted=frozenset({PLAIN.table}))
+    try:
+        flows = [Flow(PLAIN, cookies.account(PortKey(n), ClassId(1), 1), (n, 1)) for n in range(2 * SLICE)]
+        channel.send(Patch(tuple(((flow,), ()) for flow in flows)))
+        assert max(len(dump) for dump in channel.dumps()) <= SLICE
+        assert channel.audit(flows).right == len(flows)
+    finally:
+        channel.close()
