@@ -20,7 +20,7 @@ BENCH ?=
 # first process and reaps orphans, which pytest would not.
 CAGE := unshare --pid --fork --kill-child --mount-proc
 
-.PHONY: help setup demo demo-down test lint format bench docs clean
+.PHONY: help setup setup-all demo demo-down test test-all test-long test-guest lint format bench docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -28,6 +28,10 @@ help: ## this list
 
 setup: ## Debian packages, virtual environment, locked Python packages
 	@scripts/setup.sh
+
+setup-all: setup ## what test-all needs besides: QEMU, and Debian's kernel for guests (unpacked, not installed)
+	@scripts/setup.sh all
+	@scripts/kernel.sh
 
 demo: setup ## two tenants with the same addresses on several hypervisors, with real packets
 	@$(PYTHON) -m topologies demo
@@ -39,7 +43,18 @@ demo-down: ## remove everything that the demo made, and nothing else
 test: setup lint ## linters, then all tests: unit, property, contract, integration
 	@mkdir -p .cache
 	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile \
-		--junitxml=.cache/junit.xml $(PYTEST)
+		-m "not long and not guest" --junitxml=.cache/junit.xml $(PYTEST)
+
+# Side by side: the guest is one processor, and waits for nobody.
+test-all: setup-all ## what make test leaves out: long tests, and the integration tests on the kernel data path
+	@$(MAKE) --keep-going -j 2 test-long test-guest
+
+test-long: setup-all ## the tests that are marked long
+	@mkdir -p .cache
+	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m pytest -q -m long --junitxml=.cache/junit-long.xml $(PYTEST)
+
+test-guest: setup-all ## integration tests in a QEMU guest with Debian's kernel (tests/kernel)
+	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.kernel $(PYTEST)
 
 lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
 	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet . && \

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Make a checkout runnable: what the kernel must offer, Debian packages, virtual environment, Python packages.
 #
-# Place: `make setup`, before demo, test and lint. Costs nothing the second time. Starts and enables no service,
-# changes nothing in the checkout but .venv and .cache. Needs root, as everything in the labs does.
+# Place: `make setup`, before demo, test and lint; `setup.sh all` adds what only `make test-all` needs. Costs
+# nothing the second time. Starts and enables no service, changes nothing in the checkout but .venv and .cache.
+# Needs root, as everything in the labs does.
 # Last line on failure: one sentence that says what is missing and what to do.
 set -eu
 
@@ -10,6 +11,8 @@ cd "$(dirname "$0")/.."
 ROOT=$(pwd)
 VENV=.venv
 CACHE=.cache/setup
+LISTS=scripts/packages.txt
+[ "${1:-}" != all ] || LISTS="$LISTS scripts/packages-all.txt"
 PYTHON=/usr/bin/python3         # Debian's own: another python3 on PATH would not see Debian's Mininet
 POLICY=/usr/sbin/policy-rc.d
 export PATH="$PATH:/usr/sbin:/sbin" # after `su` without a dash they are missing
@@ -75,7 +78,10 @@ check_links() {
 
 # --- Debian packages ------------------------------------------------------------------------------------------
 
-wanted_packages() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' scripts/packages.txt; }
+wanted_packages() {
+    # shellcheck disable=SC2086  # a list of files
+    sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' $LISTS
+}
 
 missing_packages() {
     for package in $(wanted_packages); do

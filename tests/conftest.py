@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 INTEGRATION = Path(__file__).parent / "integration"
+GUEST = Path(__file__).parent / "kernel"
 
 LAB_TOOLS = (
     "ethtool",
@@ -46,10 +47,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything under tests/integration bears the marker, whether or not its author thought of it."""
+    """Everything under tests/integration bears the marker, whether or not its author thought of it; so do
+    the tests that need the guest's kernel."""
     for item in items:
-        if INTEGRATION in item.path.parents:
+        if INTEGRATION in item.path.parents or GUEST in item.path.parents:
             item.add_marker("integration")
+        if GUEST in item.path.parents:
+            item.add_marker("guest")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -60,3 +64,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     absent = [tool for tool in LAB_TOOLS if shutil.which(tool) is None]
     if absent:
         pytest.fail(f"labs need {', '.join(absent)}: run 'make setup', which installs them")
+    if item.get_closest_marker("guest") and not Path("/sys/module/openvswitch").exists():
+        pytest.fail("this kernel has no openvswitch.ko: run 'make test-guest PYTEST=...', which boots one")

@@ -1,0 +1,52 @@
+"""Every test is run by `make test` or by `make test-all`, and by one of the two only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.kernel.suite import EVERYTHING, LEFT_OUT, arguments
+from tests.meta.tree import ROOT, files, shown
+
+TESTS = [path for path in files() if path.name.startswith("test_") and path.suffix == ".py"]
+RECIPE = re.compile(r"(?m)^(test[a-z-]*):.*\n((?:\t.*\n)+)")
+
+
+def _recipes() -> dict[str, str]:
+    return dict(RECIPE.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
+
+
+def test_what_one_command_leaves_out_the_other_runs() -> None:
+    """The first runs all of tests/ but two markers; the second runs these two, each in its way."""
+    recipes = _recipes()
+    settings = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    assert re.search(r"(?m)^testpaths = tests$", settings)
+    assert '-m "not long and not guest"' in recipes["test"]
+    assert re.search(r"-m pytest .*-m long ", recipes["test-long"])
+    assert "-m tests.kernel" in recipes["test-guest"]
+    assert {"test-long", "test-guest"} <= set(recipes["test-all"].split())
+
+
+def test_continuous_integration_runs_both() -> None:
+    commands = re.findall(r"(?m)^(?:exec )?make (\S+)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    assert commands == ["test", "test-all"]
+
+
+def test_the_guest_runs_its_own_tests_and_leaves_out_what_exists_for_a_reason() -> None:
+    assert "tests/kernel" in EVERYTHING and "tests/integration" in EVERYTHING
+    for path, reason in LEFT_OUT:
+        assert (ROOT / path).exists(), f"{path} is left out of the guest, but there is no such file"
+        assert path.startswith("tests/integration/") and len(reason.split()) > 4
+    assert len(LEFT_OUT) == sum(word.startswith("--ignore=") for word in arguments())
+
+
+def test_no_test_file_lies_where_nothing_looks() -> None:
+    assert len(TESTS) > 50
+    stray = [shown(p) for p in TESTS if p.relative_to(ROOT).parts[0] != "tests"]
+    assert not stray, f"{stray}: pytest looks below tests/ only"
+
+
+def test_the_page_tells_what_the_guest_leaves_out() -> None:
+    page = Path(ROOT / "docs" / "kernel-datapath.md").read_text(encoding="utf-8")
+    missing = [path for path, _ in LEFT_OUT if f"`{path}`" not in page]
+    assert not missing, f"docs/kernel-datapath.md does not name {missing}"
