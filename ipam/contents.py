@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from immutables import Map
 
 from ipam.bitmap import Bitmap
 from ipam.pools import Pool
 from model.ids import HostName, PortKey
-from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, Tenant
+from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, StaticRoute, Tenant
 from model.wanted import Kind, Labels, Reference
 
 Name = tuple[str, str]
 """(tenant name, own name): the natural key of Network and Port."""
+Need = tuple[str, str, str]
+"""(what, tenant or "", name): what an object rests on; see `ipam.needs`."""
 Claim = tuple[str, int | str]
 """(scope, value): a number or text that one object alone may hold; scopes come from `ipam.pools`."""
 
@@ -67,7 +70,16 @@ class HypervisorRecord:
     labels: Labels = ()
 
 
-Record = TenantRecord | NetworkRecord | PortRecord | ClassRecord | HypervisorRecord
+@dataclass(frozen=True, slots=True)
+class RouteRecord:
+    """`tenant`: the tenant's name."""
+
+    value: StaticRoute
+    tenant: str
+    labels: Labels = ()
+
+
+Record = TenantRecord | NetworkRecord | PortRecord | ClassRecord | HypervisorRecord | RouteRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,8 @@ class Contents:
     `members`: (tenant, network) -> names of its ports; `networks_of`: tenant -> names of its networks.
     `uses`: host name -> (tenant, port) of the ports whose `hosts` name it. `paired`: (tenant, network) ->
     names of its ports with allowed pairs. `bound`: host name -> how many ports live there; `dwellers`:
-    (tenant, network) -> the same for its own ports.
+    (tenant, network) -> the same for its own ports. `needed`: what others rest on -> who they are (see
+    ipam.needs).
     """
 
     cluster: Cluster | None = None
@@ -108,20 +121,25 @@ class Contents:
     paired: Map[Name, Map[str, None]] = Map()
     bound: Map[HostName, int] = Map()
     dwellers: Map[Name, Map[HostName, int]] = Map()
+    routes: Map[Name, RouteRecord] = Map()
+    needed: Map[Need, Map[Reference, None]] = Map()
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""
-        match reference.kind:
-            case Kind.TENANT:
-                return self.tenants.get(reference.name)
-            case Kind.NETWORK:
-                return self.networks.get((reference.tenant or "", reference.name))
-            case Kind.PORT:
-                return self.ports.get((reference.tenant or "", reference.name))
-            case Kind.EGRESS_CLASS:
-                return self.classes.get(reference.name)
-            case Kind.HYPERVISOR:
-                return self.hypervisors.get(HostName(reference.name))
+        tables: dict[Kind, Mapping[Any, Record]] = {
+            Kind.TENANT: self.tenants,
+            Kind.NETWORK: self.networks,
+            Kind.PORT: self.ports,
+            Kind.EGRESS_CLASS: self.classes,
+            Kind.HYPERVISOR: self.hypervisors,
+            Kind.ROUTE: self.routes,
+        }
+        return tables[reference.kind].get(natural_key(reference))
+
+
+def natural_key(reference: Reference) -> Name | str:
+    """The key of the object in its table of Contents."""
+    return reference.name if reference.tenant is None else (reference.tenant, reference.name)
 
 
 def refer(record: Record) -> Reference:
@@ -137,3 +155,5 @@ def refer(record: Record) -> Reference:
             return Reference(Kind.EGRESS_CLASS, value.name)
         case HypervisorRecord(value):
             return Reference(Kind.HYPERVISOR, value.name)
+        case RouteRecord(value, tenant):
+            return Reference(Kind.ROUTE, value.name, tenant)

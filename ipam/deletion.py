@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ipam.contents import Contents
+from immutables import Map
+
+from ipam.contents import Contents, Need
+from ipam.needs import of_address, of_tenant
 from ipam.steps import Plan
 from ipam.trial import Trial
 from model.errors import Conflict, NotFound
 from model.ids import HostName, Uid
 from model.wanted import Kind, Reference, title
 
-_ORDER: Final = (Kind.PORT, Kind.EGRESS_CLASS, Kind.NETWORK, Kind.TENANT, Kind.HYPERVISOR)
+_ORDER: Final = (Kind.ROUTE, Kind.PORT, Kind.EGRESS_CLASS, Kind.NETWORK, Kind.TENANT, Kind.HYPERVISOR)
 """Children before parents."""
 _SHOWN: Final = 3
 """How many dependants a message names."""
@@ -54,13 +57,22 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
     name, tenant = reference.name, reference.tenant or ""
     match reference.kind:
         case Kind.TENANT:
-            return (Reference(Kind.NETWORK, n, name) for n in sorted(contents.networks_of.get(name, ())))
+            networks = (Reference(Kind.NETWORK, n, name) for n in sorted(contents.networks_of.get(name, ())))
+            return (*networks, *_resting(contents, of_tenant(name)))
         case Kind.NETWORK:
             return (Reference(Kind.PORT, p, tenant) for p in sorted(contents.members.get((tenant, name), ())))
         case Kind.HYPERVISOR:
             return (Reference(Kind.PORT, p, t) for t, p in sorted(contents.uses.get(HostName(name), ())))
-        case Kind.EGRESS_CLASS | Kind.PORT:
+        case Kind.PORT:
+            addresses = contents.ports[tenant, name].value.addresses
+            return (r for address in addresses for r in _resting(contents, of_address(tenant, address)))
+        case Kind.EGRESS_CLASS | Kind.ROUTE:
             return ()
+
+
+def _resting(contents: Contents, need: Need) -> list[Reference]:
+    found = contents.needed.get(need, Map())
+    return sorted(found, key=lambda r: (r.kind.value, r.tenant or "", r.name))
 
 
 def _refuse(trial: Trial, reference: Reference, rest: list[Reference]) -> None:

@@ -13,46 +13,16 @@ from typing import Any, TypeVar
 from immutables import Map, MapMutation
 
 from ipam.bitmap import Bitmap
-from ipam.contents import (
-    Claim,
-    ClassRecord,
-    Contents,
-    HypervisorRecord,
-    NetworkRecord,
-    PortRecord,
-    Record,
-    TenantRecord,
-    refer,
-)
-from ipam.pools import (
-    CLASS_ID,
-    CLASS_PREFIX,
-    MAC,
-    NETWORK_KEY,
-    PORT_KEY,
-    ROUTER_ID,
-    TENANT_KEY,
-    VNI,
-    VTEP,
-    Pool,
-    address_scope,
-    pool_of_scope,
-)
-from model.addresses import Address
-from model.ids import PROBE_VNI, HostName, PortKey
+from ipam.claims import claims
+from ipam.contents import Claim, Contents, Need, NetworkRecord, PortRecord, Record, natural_key, refer
+from ipam.needs import needs
+from ipam.pools import PORT_KEY, VNI, Pool, address_scope, pool_of_scope
+from model.ids import PROBE_VNI, PortKey
 from model.intent import Binding, Cluster, Network
 from model.wanted import Kind, Reference
 
 K = TypeVar("K")
 Inner = TypeVar("Inner")
-
-
-def address_claim(network: Network, address: Address) -> Claim:
-    """Who holds an address is decided per network; the scope is the subnet that the address lies in."""
-    for subnet in network.subnets:
-        if address.version == subnet.version and address in subnet:
-            return address_scope(network.key, subnet), int(address)
-    return f"address:{network.key}", int(address)
 
 
 class Draft:
@@ -69,6 +39,16 @@ class Draft:
         self.ports = contents.ports.mutate()
         self.classes = contents.classes.mutate()
         self.hypervisors = contents.hypervisors.mutate()
+        self.routes = contents.routes.mutate()
+        self._tables: dict[Kind, MapMutation[Any, Any]] = {
+            Kind.TENANT: self.tenants,
+            Kind.NETWORK: self.networks,
+            Kind.PORT: self.ports,
+            Kind.EGRESS_CLASS: self.classes,
+            Kind.HYPERVISOR: self.hypervisors,
+            Kind.ROUTE: self.routes,
+        }
+        self._needed = contents.needed.mutate()
         self._members = contents.members.mutate()
         self._networks_of = contents.networks_of.mutate()
         self._uses = contents.uses.mutate()
@@ -91,6 +71,8 @@ class Draft:
             ports=self.ports.finish(),
             classes=self.classes.finish(),
             hypervisors=self.hypervisors.finish(),
+            routes=self.routes.finish(),
+            needed=self._needed.finish(),
             bindings=self.bindings.finish(),
             tombstones=self.tombstones.finish(),
             owners=self.owners.finish(),
@@ -113,8 +95,8 @@ class Draft:
         bitmap = Bitmap()
         owners, tombstones = self.owners.finish(), self.tombstones.finish()
         self.owners, self.tombstones = owners.mutate(), tombstones.mutate()
-        for claims in (owners, tombstones):
-            for scope, value in claims:
+        for held in (owners, tombstones):
+            for scope, value in held:
                 if scope == pool.name and isinstance(value, int) and pool.first <= value <= pool.last:
                     bitmap.take(value - pool.first)
         if pool.name == VNI and pool.first <= PROBE_VNI <= pool.last:
@@ -158,9 +140,10 @@ class Draft:
         for claim in old:
             if claim not in new:
                 self.free(claim, reference)
-        if isinstance(before, PortRecord):
+        if before is not None:
             self._unlink(before)
-        self._store(record)
+        self._tables[reference.kind][natural_key(reference)] = record
+        self._link(record)
         for claim in new:
             self.owners[claim] = reference
             self._settle(claim)
@@ -172,19 +155,8 @@ class Draft:
             return None
         for claim in self.claims(before):
             self.free(claim, reference)
-        match before:
-            case TenantRecord(value):
-                del self.tenants[value.name]
-            case NetworkRecord(value, tenant):
-                del self.networks[tenant, value.name]
-                _discard(self._networks_of, tenant, value.name)
-            case PortRecord(value, tenant):
-                self._unlink(before)
-                del self.ports[tenant, value.name]
-            case ClassRecord(value):
-                del self.classes[value.name]
-            case HypervisorRecord(value):
-                del self.hypervisors[value.name]
+        self._unlink(before)
+        del self._tables[reference.kind][natural_key(reference)]
         return before
 
     def hold(self, claim: Claim, reference: Reference) -> Reference | None:
@@ -214,38 +186,16 @@ class Draft:
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""
-        key = (reference.tenant or "", reference.name)
-        match reference.kind:
-            case Kind.TENANT:
-                return self.tenants.get(reference.name)
-            case Kind.NETWORK:
-                return self.networks.get(key)
-            case Kind.PORT:
-                return self.ports.get(key)
-            case Kind.EGRESS_CLASS:
-                return self.classes.get(reference.name)
-            case Kind.HYPERVISOR:
-                return self.hypervisors.get(HostName(reference.name))
+        return self._tables[reference.kind].get(natural_key(reference))
 
     def claims(self, record: Record) -> tuple[Claim, ...]:
         """What the object alone may hold."""
-        match record:
-            case TenantRecord(value):
-                routing = ((VNI, value.l3vni),) if value.l3vni else ()
-                return ((TENANT_KEY, value.key), *routing)
-            case NetworkRecord(value):
-                return ((NETWORK_KEY, value.key), (VNI, value.vni))
-            case PortRecord(value, tenant, network):
-                parent = self.networks[tenant, network].value
-                return (
-                    (PORT_KEY, value.key),
-                    (MAC, value.mac),
-                    *(address_claim(parent, address) for address in value.addresses),
-                )
-            case ClassRecord(value):
-                return ((CLASS_ID, value.id), *((CLASS_PREFIX, str(p)) for p in value.prefixes))
-            case HypervisorRecord(value):
-                return ((VTEP, str(value.vtep)), (ROUTER_ID, value.router_id))
+        return claims(self.networks, record)
+
+    def dependants(self, need: Need) -> list[Reference]:
+        """Who rests on it, in order."""
+        found = self._needed.get(need, Map())
+        return sorted(found, key=lambda r: (r.kind.value, r.tenant or "", r.name))
 
     def pool(self, scope: str) -> Pool | None:
         """The pool of a scope; None if nothing is handed out from it."""
@@ -291,30 +241,30 @@ class Draft:
         """Names of the tenant's networks."""
         return sorted(self._networks_of.get(tenant, Map()))
 
-    def _store(self, record: Record) -> None:
+    def _link(self, record: Record) -> None:
+        for need in needs(record):
+            _add(self._needed, need, refer(record))
         match record:
-            case TenantRecord(value):
-                self.tenants[value.name] = record
             case NetworkRecord(value, tenant):
-                self.networks[tenant, value.name] = record
                 _add(self._networks_of, tenant, value.name)
             case PortRecord(value, tenant, network):
-                self.ports[tenant, value.name] = record
                 _add(self._members, (tenant, network), value.name)
                 if value.allowed:
                     _add(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     _add(self._uses, host, (tenant, value.name))
-            case ClassRecord(value):
-                self.classes[value.name] = record
-            case HypervisorRecord(value):
-                self.hypervisors[value.name] = record
 
-    def _unlink(self, record: PortRecord) -> None:
-        _discard(self._members, (record.tenant, record.network), record.value.name)
-        _discard(self._paired, (record.tenant, record.network), record.value.name)
-        for host in record.value.hosts:
-            _discard(self._uses, host, (record.tenant, record.value.name))
+    def _unlink(self, record: Record) -> None:
+        for need in needs(record):
+            _discard(self._needed, need, refer(record))
+        match record:
+            case NetworkRecord(value, tenant):
+                _discard(self._networks_of, tenant, value.name)
+            case PortRecord(value, tenant, network):
+                _discard(self._members, (tenant, network), value.name)
+                _discard(self._paired, (tenant, network), value.name)
+                for host in value.hosts:
+                    _discard(self._uses, host, (tenant, value.name))
 
     def _settle(self, claim: Claim) -> None:
         scope, value = claim

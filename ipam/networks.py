@@ -16,20 +16,20 @@ from model.errors import Conflict, Invalid
 from model.ids import NetworkKey, Vni
 from model.intent import Network
 from model.order import prefix_rank
-from model.wanted import UNMARKED, Kind, Reference, WantedNetwork, refer
+from model.wanted import UNMARKED, Kind, Reference, WantedNetwork, WantedRoute, refer
 
 
 def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
     """VNIs that are written are claimed before any is handed out."""
     admitted = []
     for want in wanted:
-        tenant = trial.draft.tenants.get(want.tenant)
+        tenant = find_tenant(trial, want)
         before = trial.draft.networks.get((want.tenant, want.name))
         sound = _check_subnets(trial, want, before)
         sound = _check_gateways(trial, want, before) and sound
         if tenant is None:
-            _refuse_tenant(trial, want)
-        elif sound and _check_vni(trial, want, before):
+            continue
+        if sound and _check_vni(trial, want, before):
             admitted.append((want, tenant, before))
     for want, tenant, before in admitted:
         if before is None:
@@ -163,9 +163,11 @@ def _check_vni(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) 
     return False
 
 
-def _refuse_tenant(trial: Trial, want: WantedNetwork) -> None:
-    if Reference(Kind.TENANT, want.tenant) in trial.asked:
-        return  # that tenant's own faults say why
+def find_tenant(trial: Trial, want: WantedNetwork | WantedRoute) -> TenantRecord | None:
+    """The object's tenant; None and a fault if there is none."""
+    found = trial.draft.tenants.get(want.tenant)
+    if found is not None or Reference(Kind.TENANT, want.tenant) in trial.asked:
+        return found  # if it is asked for and not there, that tenant's own faults say why
     trial.refuse(
         Conflict,
         want,
@@ -174,3 +176,4 @@ def _refuse_tenant(trial: Trial, want: WantedNetwork) -> None:
         f"Add a Tenant {want.tenant} to the manifest, or correct metadata.tenant.",
         "metadata.tenant",
     )
+    return None

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
-from ipam.draft import Draft, address_claim
+from ipam.claims import address_claim
+from ipam.draft import Draft
 from ipam.trial import Trial
 from model.addresses import Address, Prefix, gateway
 from model.errors import Conflict, Invalid

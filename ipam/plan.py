@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipam.contents import Contents
+from ipam.laws import check_laws
 from ipam.networks import plan_networks, reserve_vnis
 from ipam.ports import plan_ports
 from ipam.roots import plan_classes, plan_hypervisors, plan_tenants
+from ipam.routes import plan_routes
 from ipam.steps import Plan
 from ipam.trial import Trial
 from model.errors import Fault, Invalid, Unavailable
@@ -24,6 +26,7 @@ from model.wanted import (
     WantedHypervisor,
     WantedNetwork,
     WantedPort,
+    WantedRoute,
     WantedTenant,
     refer,
 )
@@ -45,7 +48,7 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
                 "Start the API with its settings once; it writes them.",
             )
         )
-    trial = Trial(contents, now, new_uid, frozenset(refer(want) for want in wanted))
+    trial = Trial(contents, now, new_uid, frozenset(refer(want) for want in wanted), wanted)
     ordered = _once(trial, wanted)
     networks = [w for w in ordered if isinstance(w, WantedNetwork)]
     reserve_vnis(trial, networks)
@@ -54,6 +57,8 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
     plan_networks(trial, networks)
     plan_classes(trial, [w for w in ordered if isinstance(w, WantedEgressClass)])
     plan_ports(trial, [w for w in ordered if isinstance(w, WantedPort)])
+    plan_routes(trial, [w for w in ordered if isinstance(w, WantedRoute)])
+    check_laws(trial)
     return trial.finish()
 
 

@@ -12,8 +12,8 @@ from enum import Enum
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
+from ipam.claims import address_claim
 from ipam.contents import NetworkRecord, PortRecord
-from ipam.draft import address_claim
 from ipam.pairs import Spans, check_pairs, check_written, spans
 from ipam.pools import MAC, PORT_KEY
 from ipam.subnets import reservation

@@ -5,7 +5,7 @@ Place: inside `ipam.plan` and `ipam.deletion` only. All or nothing: a trial with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ipam.contents import Claim, Contents, Record, Tombstone
 from ipam.draft import Draft
@@ -28,13 +28,19 @@ class Trial:
     """`now`: Unix ms. `asked`: what this run is about, so that one mistake is reported once."""
 
     def __init__(
-        self, contents: Contents, now: int, new_uid: Callable[[], Uid], asked: frozenset[Reference]
+        self,
+        contents: Contents,
+        now: int,
+        new_uid: Callable[[], Uid],
+        asked: frozenset[Reference],
+        wanted: Sequence[Wanted] = (),
     ) -> None:
         self._contents = contents
         self.draft = Draft(contents)
         self.now = now
         self.new_uid = new_uid
         self.asked = asked
+        self._wanted = {refer(want): want for want in reversed(wanted)}
         self._faults: list[tuple[type[RingfenceError], Fault]] = []
         self._steps: list[Step] = []
         self._freed: dict[Claim, int] = {}
@@ -53,6 +59,19 @@ class Trial:
     ) -> None:
         """Note a fault and go on."""
         self._faults.append((error, fault(wanted, rule, message, remedy, path)))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is settled so far."""
+        return tuple(self._steps)
+
+    def written(self, reference: Reference) -> Wanted | Reference:
+        """The object as it was written, so that a fault names its line; its name if it was not."""
+        return self._wanted.get(reference, reference)
+
+    def blame(self, *candidates: Reference) -> Wanted | Reference:
+        """The first of those that clash that was written in this request."""
+        return self.written(next((c for c in candidates if c in self._wanted), candidates[0]))
 
     def hold(self, wanted: Wanted, claim: Claim, what: str, path: str) -> bool:
         """Claim what was asked for by value; a fault names who has it."""

@@ -33,6 +33,7 @@ class Kind(Enum):
     NETWORK = "Network"
     EGRESS_CLASS = "EgressClass"
     PORT = "Port"
+    ROUTE = "Route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,19 @@ class WantedHypervisor:
     gateway: bool | None = None
 
 
-Wanted = WantedTenant | WantedNetwork | WantedPort | WantedEgressClass | WantedHypervisor
+@dataclass(frozen=True, slots=True)
+class WantedRoute:
+    """A static route of `tenant`; `next_hops` in the order written."""
+
+    tenant: str
+    name: str
+    prefix: Prefix
+    next_hops: tuple[Address, ...]
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+Wanted = WantedTenant | WantedNetwork | WantedPort | WantedEgressClass | WantedHypervisor | WantedRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +174,13 @@ def kind_of(wanted: Wanted) -> Kind:
             return Kind.EGRESS_CLASS
         case WantedHypervisor():
             return Kind.HYPERVISOR
+        case WantedRoute():
+            return Kind.ROUTE
 
 
 def refer(wanted: Wanted) -> Reference:
     """The name of a wanted object, as a key."""
-    tenant = wanted.tenant if isinstance(wanted, WantedNetwork | WantedPort) else None
+    tenant = wanted.tenant if isinstance(wanted, WantedNetwork | WantedPort | WantedRoute) else None
     return Reference(kind_of(wanted), wanted.name, tenant, wanted.where)
 
 

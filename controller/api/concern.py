@@ -40,7 +40,7 @@ def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[Hos
 
 def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, str]]:
     tenant = reference.tenant or reference.name
-    if reference.kind is Kind.TENANT:
+    if reference.kind in {Kind.TENANT, Kind.ROUTE}:
         return [(tenant, network) for network in contents.networks_of.get(tenant, ())]
     if reference.kind is Kind.NETWORK:
         return [(tenant, reference.name)]

@@ -18,6 +18,7 @@ from controller.store.records import (
     NetworkRecord,
     PortRecord,
     Record,
+    RouteRecord,
     TenantRecord,
 )
 from model.addresses import format_mac
@@ -36,6 +37,7 @@ def records(contents: Contents, kind: Kind) -> Iterator[Record]:
         Kind.PORT: contents.ports,
         Kind.EGRESS_CLASS: contents.classes,
         Kind.HYPERVISOR: contents.hypervisors,
+        Kind.ROUTE: contents.routes,
     }
     table = tables[kind]
     for key in sorted(table):
@@ -67,6 +69,9 @@ def document(record: Record, contents: Contents, states: Mapping[tuple[str, str]
             return _document(Kind.EGRESS_CLASS, value.name, None, value.uid, labels, spec, status)
         case HypervisorRecord():
             return _hypervisor(record, contents)
+        case RouteRecord(value, tenant, labels):
+            way: Document = {"prefix": str(value.prefix), "nextHops": [str(a) for a in value.next_hops]}
+            return _document(Kind.ROUTE, value.name, tenant, value.uid, labels, way, {})
 
 
 def _document(

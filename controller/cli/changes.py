@@ -45,7 +45,11 @@ def _details(change: dict[str, Any]) -> str:
             if spec.get(key) != before.get(key)
         ]
         return "  " + ("; ".join(moved) or "labels")
-    shown = [_word(spec[key]) for key in ("addresses", "mac", "subnets", "prefixes", "vtep") if spec.get(key)]
+    shown = [
+        _word(spec[key])
+        for key in ("addresses", "mac", "subnets", "prefixes", "vtep", "prefix", "nextHops")
+        if spec.get(key)
+    ]
     if "vni" in spec:
         shown.append(f"vni {spec['vni']}")
     if change["kind"] == "Port" and change.get("uid"):
@@ -55,7 +59,9 @@ def _details(change: dict[str, Any]) -> str:
 
 def _word(value: Any) -> str:
     if isinstance(value, list):
-        return ",".join(map(str, value)) or "none"
+        return ",".join(map(_word, value)) or "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "+".join(map(str, value.values()))
     return "none" if value is None else str(value)

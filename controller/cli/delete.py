@@ -9,6 +9,7 @@ import argparse
 
 from controller.cli.apply import finish
 from controller.cli.client import Wrong, segment
+from controller.cli.get import KINDS
 from controller.cli.session import Session
 from controller.cli.sources import declare_files, gather
 from controller.cli.waiting import check_timeout, declare_wait
@@ -24,9 +25,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "examples:\n  ringfence delete port web-1 --tenant acme\n  ringfence delete -f examples/\n"
         "  ringfence delete tenant acme --wait"
     )
-    parser.add_argument(
-        "kind", metavar="KIND", nargs="?", help="tenant, network, port, egressclass, hypervisor"
-    )
+    parser.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(KINDS))
     parser.add_argument("name", metavar="NAME", nargs="?")
     parser.add_argument("-t", "--tenant", metavar="T", help="the tenant of the object")
     declare_files(parser)

@@ -14,7 +14,7 @@ from controller.cli.commands import OK
 from controller.cli.session import Session
 
 Value = dict[str, Any]
-KINDS: Final = ("tenant", "network", "port", "egressclass", "hypervisor")
+KINDS: Final = ("tenant", "network", "port", "egressclass", "hypervisor", "route")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +100,11 @@ def _hypervisor(item: Value) -> list[str]:
     return [item["metadata"]["name"], spec["vtep"], spec["routerId"], kind + duties, str(status["ports"])]
 
 
+def _route(item: Value) -> list[str]:
+    metadata, spec = item["metadata"], item["spec"]
+    return [metadata["tenant"], metadata["name"], spec["prefix"], _words(spec["nextHops"])]
+
+
 def _labels(item: Value) -> str:
     return ", ".join(f"{key}={value}" for key, value in item["metadata"].get("labels", {}).items()) or "-"
 
@@ -114,4 +119,5 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
     "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
+    "Route": (("tenant", "name", "prefix", "next hops"), _route),
 }

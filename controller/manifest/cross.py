@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterable, Iterator
 
+from ipam.claims import address_claim
 from ipam.contents import Claim, Contents
-from ipam.draft import address_claim
 from ipam.pools import MAC
 from model.addresses import Prefix, format_mac
 from model.errors import Fault

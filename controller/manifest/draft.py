@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.manifest import readers
+from controller.manifest.fields import FieldRule, KindRule, Presence, Shape
 from controller.manifest.readers import Misfit
-from controller.manifest.schema import API_VERSION, KINDS, FieldRule, KindRule, Presence, Shape, find_kind
+from controller.manifest.schema import API_VERSION, KINDS, find_kind
 from controller.manifest.suggest import nearest, remedy
 from controller.manifest.text import Document
 from controller.manifest.tree import Entry, Listing, Node, Scalar, Sort, Table, lines, name_sort, show

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from controller.manifest.schema import KINDS, FieldRule, KindRule, Presence, Shape
+from controller.manifest.fields import FieldRule, KindRule, Presence, Shape
+from controller.manifest.schema import KINDS
 
 
 def render() -> str:

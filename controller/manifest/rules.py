@@ -58,4 +58,21 @@ def check_mtu(draft: Draft) -> Iterator[Fault]:
         )
 
 
-RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (check_families, check_mtu)
+def check_hops(draft: Draft) -> Iterator[Fault]:
+    """A route and its next hops are of one IP version."""
+    prefix = draft.get("spec.prefix")
+    if draft.kind is not Kind.ROUTE or prefix is None:
+        return
+    hops = zip(draft.positions.get("spec.nextHops", ()), draft.get("spec.nextHops") or (), strict=True)
+    for index, hop in hops:
+        if hop.version != prefix.version:
+            yield _fault(
+                draft,
+                f"spec.nextHops[{index}]",
+                "next-hop-family",
+                f"next hop {hop} is not of the IP version of {prefix}",
+                f"Write IPv{prefix.version} addresses; make another route for the other version.",
+            )
+
+
+RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (check_families, check_mtu, check_hops)

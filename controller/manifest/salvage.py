@@ -16,6 +16,7 @@ from model.wanted import (
     WantedHypervisor,
     WantedNetwork,
     WantedPort,
+    WantedRoute,
     WantedTenant,
 )
 
@@ -89,5 +90,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 rate_in=get("spec.rateIn"),
                 enabled=get("spec.enabled"),
             )
+        case Kind.ROUTE if get("spec.prefix"):
+            return WantedRoute(tenant, name, get("spec.prefix"), get("spec.nextHops") or (), labels, where)
         case _:
             return None

@@ -6,89 +6,23 @@ Must not hold rules that span fields or objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from controller.manifest import readers
-from controller.manifest.readers import Reader
+from controller.manifest.fields import (
+    HOST_NAME,
+    LABELS,
+    NAME,
+    TENANT_NAME,
+    FieldRule,
+    KindRule,
+    Presence,
+    Shape,
+)
+from controller.manifest.ways import ROUTE
 from model.wanted import Kind
 
 API_VERSION: Final = "ringfence/v1"
-
-
-class Presence(Enum):
-    REQUIRED = "required"
-    OPTIONAL = "optional"
-
-
-class Shape(Enum):
-    """ONE scalar, MANY scalars in a list, a mapping of LABELS, or RECORDS: mappings of `parts` in a list."""
-
-    ONE = "one"
-    MANY = "many"
-    LABELS = "labels"
-    RECORDS = "records"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRule:
-    """A field at `section.name`. `example` is YAML; `meaning` is for people. `most`: longest list.
-
-    `parts`: the fields of each record; `read` is that of the first.
-    """
-
-    section: str
-    name: str
-    read: Reader
-    meaning: str
-    example: str
-    presence: Presence = Presence.OPTIONAL
-    shape: Shape = Shape.ONE
-    most: int = 4096
-    parts: tuple[FieldRule, ...] = ()
-
-    @property
-    def path(self) -> str:
-        return f"{self.section}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class KindRule:
-    """`plural` and `short` are the CLI's and the API's names."""
-
-    kind: Kind
-    plural: str
-    short: tuple[str, ...]
-    meaning: str
-    fields: tuple[FieldRule, ...]
-
-    def of(self, section: str) -> tuple[FieldRule, ...]:
-        return tuple(f for f in self.fields if f.section == section)
-
-    @property
-    def is_tenanted(self) -> bool:
-        """Whether objects of this kind belong to a tenant."""
-        return any(f.path == "metadata.tenant" for f in self.fields)
-
-
-_NAME: Final = FieldRule(
-    "metadata", "name", readers.read_name, "Its name; can't be changed.", "web-1", Presence.REQUIRED
-)
-_HOST_NAME: Final = FieldRule(
-    "metadata",
-    "name",
-    readers.read_host,
-    "Its name: the `external_ids:system-id` of its Open vSwitch.",
-    "hv1",
-    Presence.REQUIRED,
-)
-_TENANT: Final = FieldRule(
-    "metadata", "tenant", readers.read_name, "The tenant that it belongs to.", "acme", Presence.REQUIRED
-)
-_LABELS: Final = FieldRule(
-    "metadata", "labels", readers.read_label, "Free words for people.", "{tier: web}", shape=Shape.LABELS
-)
 
 TENANT: Final = KindRule(
     Kind.TENANT,
@@ -96,8 +30,8 @@ TENANT: Final = KindRule(
     ("t",),
     "A customer: a routing table of its own. Tenants never see each other.",
     (
-        _NAME,
-        _LABELS,
+        NAME,
+        LABELS,
         FieldRule(
             "spec",
             "l3vni",
@@ -114,9 +48,9 @@ NETWORK: Final = KindRule(
     ("net", "nets"),
     "A layer 2 segment of a tenant, one VXLAN VNI.",
     (
-        _NAME,
-        _TENANT,
-        _LABELS,
+        NAME,
+        TENANT_NAME,
+        LABELS,
         FieldRule(
             "spec",
             "subnets",
@@ -173,8 +107,8 @@ EGRESS_CLASS: Final = KindRule(
     ("egress-class", "egress-classes", "class", "classes"),
     "A class of destinations on the bill. Longest prefix first.",
     (
-        _NAME,
-        _LABELS,
+        NAME,
+        LABELS,
         FieldRule(
             "spec",
             "prefixes",
@@ -199,8 +133,8 @@ HYPERVISOR: Final = KindRule(
     ("hv", "hvs", "host", "hosts"),
     "A host that tunnels start and end at.",
     (
-        _HOST_NAME,
-        _LABELS,
+        HOST_NAME,
+        LABELS,
         FieldRule("spec", "vtep", readers.read_vtep, "Its tunnel address.", "192.0.2.11", Presence.REQUIRED),
         FieldRule(
             "spec",
@@ -239,9 +173,9 @@ PORT: Final = KindRule(
     ("p",),
     "A workload's interface in a network. Its uid is the `external_ids:iface-id` of the OVS interface.",
     (
-        _NAME,
-        _TENANT,
-        _LABELS,
+        NAME,
+        TENANT_NAME,
+        LABELS,
         FieldRule(
             "spec",
             "network",
@@ -299,7 +233,7 @@ PORT: Final = KindRule(
     ),
 )
 
-KINDS: Final = (HYPERVISOR, TENANT, NETWORK, EGRESS_CLASS, PORT)
+KINDS: Final = (HYPERVISOR, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE)
 """In the order in which they are written."""
 
 

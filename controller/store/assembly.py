@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from controller.store import rows
+from controller.store import rows, ways
 from controller.store.records import (
     ClassRecord,
     Contents,
@@ -18,6 +18,7 @@ from controller.store.records import (
     NetworkRecord,
     PortRecord,
     Record,
+    RouteRecord,
     TenantRecord,
     refer,
 )
@@ -31,7 +32,8 @@ from model.wanted import Reference
 log = logging.getLogger(__name__)
 
 TABLES: Final = (
-    "Cluster", "Pool", "Hypervisor", "Tenant", "Network", "Egress_Class", "Port", "Binding", "Tombstone",
+    "Cluster", "Pool", "Hypervisor", "Tenant", "Network", "Egress_Class", "Port", "Binding", "Route",
+    "Tombstone",
 )  # fmt: skip
 """What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
 
@@ -116,6 +118,9 @@ class Assembly:
                 port = rows.port(uid, row, home.key)
                 self._ports[uid] = port.key
                 return PortRecord(port, owner, home.name, tags)
+            case "Route":
+                parent = self._tenants[rows.reference(row["tenant"])]
+                return RouteRecord(ways.route(uid, row, parent.key), parent.name, tags)
             case _:
                 value = rows.egress_class(uid, row)
                 return ClassRecord(value, int(row["version"]), rows.effective(row), tags)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controller.store import rows
+from controller.store import rows, ways
 from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
@@ -18,7 +18,9 @@ from controller.store.records import (
     NetworkRecord,
     PortRecord,
     Record,
+    RouteRecord,
     TenantRecord,
+    refer,
 )
 from ipam.steps import Plan, Step, Verb
 from model.ids import HostName, Uid, Vni
@@ -38,6 +40,7 @@ _TABLES: Final = {
     Kind.NETWORK: "Network",
     Kind.EGRESS_CLASS: "Egress_Class",
     Kind.PORT: "Port",
+    Kind.ROUTE: "Route",
 }
 
 
@@ -172,11 +175,11 @@ def _needs_calm(step: Step) -> bool:
         case Verb.CREATE if isinstance(step.after, PortRecord):
             return bool(step.after.value.allowed)
         case Verb.CREATE:
-            return isinstance(step.after, ClassRecord)
+            return isinstance(step.after, ClassRecord | RouteRecord)
         case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
             return step.before.value.allowed != step.after.value.allowed
         case Verb.CHANGE | Verb.DELETE:
-            return isinstance(step.before, ClassRecord | HypervisorRecord | NetworkRecord)
+            return isinstance(step.before, ClassRecord | HypervisorRecord | NetworkRecord | RouteRecord)
 
 
 def _insert(record: Record, parents: _Parents) -> Iterator[Operation]:
@@ -268,17 +271,7 @@ def _cool_down(contents: Contents, plan: Plan) -> Iterator[Operation]:
 
 
 def _table(record: Record) -> str:
-    match record:
-        case TenantRecord():
-            return _TABLES[Kind.TENANT]
-        case NetworkRecord():
-            return _TABLES[Kind.NETWORK]
-        case PortRecord():
-            return _TABLES[Kind.PORT]
-        case ClassRecord():
-            return _TABLES[Kind.EGRESS_CLASS]
-        case HypervisorRecord():
-            return _TABLES[Kind.HYPERVISOR]
+    return _TABLES[refer(record).kind]
 
 
 def _uid(record: Record) -> Uid:
@@ -300,3 +293,5 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             return rows.class_columns(value, version, effective, labels)
         case HypervisorRecord(value, labels):
             return rows.hypervisor_columns(value, labels)
+        case RouteRecord(value, tenant, labels):
+            return ways.route_columns(value, parents.tenant(tenant), labels)

@@ -66,7 +66,7 @@ def labels(value: Any) -> Labels:
 
 def cluster(uid: Uid, row: Row) -> Cluster:
     """Table Cluster. Its row's uid is the cluster's id."""
-    return Cluster(uid, int(row["generation"]), int(row["asn"]), _addresses(row["reflectors"]))
+    return Cluster(uid, int(row["generation"]), int(row["asn"]), addresses(row["reflectors"]))
 
 
 def pool(row: Row) -> Pool:
@@ -118,7 +118,7 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         name=str(row["name"]),
         key=PortKey(int(row["key"])),
         mac=parse_mac(str(row["mac"])),
-        addresses=_addresses(row["addresses"]),
+        addresses=addresses(row["addresses"]),
         hosts=tuple(HostName(h) for h in sorted(texts(row["hosts"]))),
         allowed=tuple(sorted((_pair(p) for p in texts(row["allowed"])), key=pair_rank)),
         rate_out=int(optional(row["rate_out"]) or 0),
@@ -174,14 +174,14 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "confirm": value.confirm,
         "border": value.border or _ABSENT,
         "gateway": value.gateway or _ABSENT,
-        "labels": _map(tags),
+        "labels": label_map(tags),
     }
 
 
 def tenant_columns(value: Tenant, tags: Labels) -> Columns:
     """Inverse of tenant."""
     l3vni = value.l3vni or _ABSENT
-    return {"name": value.name, "key": value.key, "l3vni": l3vni, "labels": _map(tags)}
+    return {"name": value.name, "key": value.key, "l3vni": l3vni, "labels": label_map(tags)}
 
 
 def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
@@ -197,7 +197,7 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         # Absent = true, as rows of before 1.2.0 have it: one value has one form, which `wait`s compare.
         "routed": _ABSENT if value.routed else False,
         "dscp": _ABSENT if value.dscp is None else value.dscp,
-        "labels": _map(tags),
+        "labels": label_map(tags),
     }
 
 
@@ -217,7 +217,7 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
         "enabled": _ABSENT if value.enabled else False,
         "migration": value.migration or _ABSENT,
         "activate": True if value.activate else _ABSENT,
-        "labels": _map(tags),
+        "labels": label_map(tags),
     }
 
 
@@ -234,11 +234,12 @@ def class_columns(value: EgressClass, version: int, since: datetime | None, tags
         "prefixes": text_set(str(p) for p in value.prefixes),
         "version": version,
         "effective": _NO_TIME if since is None else since.astimezone(UTC).isoformat(),
-        "labels": _map(tags),
+        "labels": label_map(tags),
     }
 
 
-def _addresses(value: Any) -> tuple[Address, ...]:
+def addresses(value: Any) -> tuple[Address, ...]:
+    """A set of addresses, in order."""
     return tuple(sorted((ip_address(a) for a in texts(value)), key=address_rank))
 
 
@@ -252,5 +253,6 @@ def _pair_text(pair: Pair) -> str:
     return str(pair.prefix) if pair.mac is None else f"{pair.prefix} {format_mac(pair.mac)}"
 
 
-def _map(pairs: Labels) -> list[Any]:
+def label_map(pairs: Labels) -> list[Any]:
+    """Inverse of labels."""
     return ["map", [[key, value] for key, value in pairs]]

@@ -20,7 +20,7 @@ VERSION: Final = "1.3.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
-.gateway (all optional: absent = none, and enabled)."""
+.gateway (all optional: absent = none, and enabled); Route."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -147,6 +147,17 @@ _TABLES: Final[dict[str, Any]] = {
             "active": _FLAG,
         },
         ["port"],
+    ),
+    "Route": _table(
+        {
+            "tenant": _one("Tenant"),
+            "name": _TEXT,
+            "prefix": _TEXT,
+            "next_hops": _TEXTS,
+            "labels": _LABELS,
+        },
+        ["tenant", "name"],
+        ["tenant", "prefix"],
     ),
     "Tombstone": _table({"scope": _TEXT, "value": _TEXT, "until": _WHOLE}, ["scope", "value"]),
     "Request": _table({"key": _TEXT, "digest": _TEXT, "result": _TEXT, "created": _WHOLE}, ["key"]),

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import rows
+from controller.store import rows, ways
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
 
@@ -25,11 +25,12 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Network", Part.NETWORK),
     ("Port", Part.PORT),
     ("Binding", Part.BINDING),
+    ("Route", Part.STATIC_ROUTE),
 )
 """Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
-_PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port"}
+_PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port", "Route": "tenant"}
 """Table -> the column whose row gives the parent's key."""
-_PARENT_TABLE: Final = {"Network": "Tenant", "Port": "Network", "Binding": "Port"}
+_PARENT_TABLE: Final = {"Network": "Tenant", "Port": "Network", "Binding": "Port", "Route": "Tenant"}
 _RANK: Final = {table: rank for rank, (table, _) in enumerate(PARTS)}
 _PART: Final = dict(PARTS)
 
@@ -164,6 +165,8 @@ class View:
             case "Port":
                 port = rows.port(uid, row, NetworkKey(key or 0))
                 return port.key, port
+            case "Route":
+                return uid, ways.route(uid, row, TenantKey(key or 0))
             case _:
                 binding = rows.binding(row, PortKey(key or 0))
                 return binding.port, binding

@@ -6,8 +6,8 @@ missed. Which cluster and generation it is, is in the batch: the agent decides w
 write.
 
 Conditions are set before connecting, so that the server never sends all rows: first ports whose hosts name
-this host and bindings of this host; then, with those known, networks and ports of the same tenants (this host
-routes to all of them), and with these networks their bindings.
+this host and bindings of this host; then, with those known, networks, ports and routes of the same tenants
+(this host routes to all of them), and with these networks their bindings.
 Hypervisors, classes and the cluster are small and come whole.
 """
 
@@ -193,6 +193,7 @@ def _narrow(idl: _Idl, host: HostName, scope: Scope) -> None:
     idl.cond_change("Port", [["hosts", "includes", ["set", [host]]], *owned])
     idl.cond_change("Binding", [["host", "==", host], *(["network", "==", ["uuid", n]] for n in networks)])
     idl.cond_change("Network", owned)
+    idl.cond_change("Route", owned)
     idl.cond_change("Tenant", [["_uuid", "==", ["uuid", uid]] for uid in tenants])
 
 

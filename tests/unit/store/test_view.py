@@ -47,6 +47,13 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "rate_in": ["set", []],
                 "enabled": ["set", []] if variant % 2 else False,
             }
+        case "Route":
+            return {
+                "tenant": ["uuid", uid("Tenant", parent)],
+                "name": f"r{index}",
+                "prefix": "172.16.0.0/16" if variant < 3 else "broken",
+                "next_hops": "10.0.0.5",
+            }
         case "Binding":
             return {
                 "port": ["uuid", uid("Port", index)],
@@ -60,7 +67,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
 
 
 PLACES = st.tuples(
-    st.sampled_from(["Cluster", "Tenant", "Network", "Port", "Binding"]),
+    st.sampled_from(["Cluster", "Tenant", "Network", "Port", "Binding", "Route"]),
     st.integers(0, 3),
     st.integers(-1, 3),
 )

@@ -6,14 +6,15 @@ import json
 import os
 import shutil
 import signal
-from ipaddress import ip_network
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from controller.store.server import Server
 from controller.store.watch import Watch
 from controller.store.writer import Store
 from model.change import Part
-from model.wanted import Kind, Reference, WantedNetwork, WantedPort, WantedTenant
+from model.wanted import Kind, Reference, WantedNetwork, WantedPort, WantedRoute, WantedTenant
 from tests.unit.store.house import (
     HOSTS,
     OLD,
@@ -39,6 +40,7 @@ def expected(store: Store, tenant: str = "acme") -> dict:
         **{(Part.CLASS, r.value.id): r.value for r in contents.classes.values()},
         **{(Part.TENANT, r.value.key): r.value for n, r in contents.tenants.items() if n == tenant},
         **{(Part.NETWORK, r.value.key): r.value for (t, _), r in contents.networks.items() if t == tenant},
+        **{(Part.STATIC_ROUTE, r.value.uid): r.value for (t, _), r in contents.routes.items() if t == tenant},
         **{(Part.PORT, key): value for key, value in ports.items()},
         **{(Part.BINDING, key): value for key, value in contents.bindings.items() if key in ports},
     }
@@ -81,6 +83,24 @@ def test_a_host_sees_networks_of_its_tenants_that_it_has_no_port_in(server: Serv
         apply(store, port("a", "h2"))
         seen.wait(lambda: not seen.part(Part.TENANT) and not seen.part(Part.NETWORK))
         seen.wait(lambda: not seen.part(Part.PORT) and not seen.part(Part.BINDING))
+
+
+def test_a_host_sees_the_routes_of_its_tenants_and_of_no_other(server: Server, store: Store) -> None:
+    apply(store, *base(), port("a", "h1"), port("x", "h2", tenant="umbra"), route("r", "172.16.0.0/16"))
+    apply(store, route("u", "172.17.0.0/16", "umbra"))
+    with watching(server.remote, "h1") as seen:
+        assert seen.values == expected(store)
+        assert seen.names(Part.STATIC_ROUTE) == {"r"}
+        apply(store, route("late", "172.18.0.0/16"))
+        seen.wait(lambda: seen.names(Part.STATIC_ROUTE) == {"r", "late"})
+        delete(store, Reference(Kind.ROUTE, "r", "acme"))
+        seen.wait(lambda: seen.names(Part.STATIC_ROUTE) == {"late"})
+        assert seen.values == expected(store)
+    assert store.contents() == replace(store.read_all(), taken=store.contents().taken)
+
+
+def route(name: str, prefix: str, tenant: str = "acme") -> WantedRoute:
+    return WantedRoute(tenant, name, ip_network(prefix), (ip_address("10.0.0.2"),))
 
 
 def test_changes_come_one_by_one_with_what_they_touch_only(server: Server, store: Store) -> None:
