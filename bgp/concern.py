@@ -115,6 +115,7 @@ def _of(snapshot: Snapshot, change: Change) -> Iterable[Token]:
         if port is None:
             return
         yield ("mac", port.mac)
+        yield from (("mac", pair.mac) for pair in port.allowed if pair.mac is not None)
         network = snapshot.networks.get(port.network)
         if part is Part.PORT and network is not None:
             yield ("flood", network.vni)

@@ -16,6 +16,7 @@ from bgp.codec import communities, nlri
 from bgp.irb import judge_router
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim, judge_prefix, vrf_of
+from bgp.spoken import AddressClaim, judge_spoken
 from bgp.verdict import NOT_IMPORTED, Case, NotImported, Refused, targets_tenant, title
 from model.addresses import Address, format_mac, is_unicast, link_local
 from model.ids import Mac, NetworkKey, PortKey
@@ -47,7 +48,7 @@ class FloodClaim:
     vtep: Address
 
 
-Claim = MacClaim | FloodClaim | PrefixClaim
+Claim = MacClaim | FloodClaim | PrefixClaim | AddressClaim
 
 
 Verdict = Claim | Refused | NotImported
@@ -85,7 +86,7 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
     """
     name = lookup.host(claim.vtep)
     keys: Iterable[PortKey]
-    if isinstance(claim, PrefixClaim):
+    if isinstance(claim, PrefixClaim | AddressClaim):
         keys = claim.ports
     elif isinstance(claim, MacClaim):
         port = lookup.port(claim.network, claim.mac)
@@ -195,6 +196,10 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
         )
     if body.esi != _NO_SEGMENT:
         return Refused("segment", f"{case.who()} announces {mac} on an Ethernet segment; none is declared")
+    if body.address is not None:
+        speakers = lookup.speakers(case.network.key, body.mac, body.address)
+        if speakers:
+            return judge_spoken(snapshot, case, body, body.address, speakers)
     key = lookup.port(case.network.key, body.mac)
     if key is None:
         return Refused(

@@ -19,13 +19,14 @@ from dataclasses import replace
 from typing import Final
 
 from bgp import concern, guard, restored
+from bgp.choice import finish
 from bgp.codec import nlri
 from bgp.codec.update import Update
 from bgp.guard import Verdict
 from bgp.lookup import index, reindex
 from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
 from bgp.verdict import NotImported, Refused
-from bgp.work import Work, finish, open_table
+from bgp.work import Work, open_table
 from model.addresses import Address
 from model.change import Change, Part
 from model.route import Rejected, Route

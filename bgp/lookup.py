@@ -18,6 +18,7 @@ from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, Vni
 from model.snapshot import Snapshot
+from model.whereabouts import singles
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,6 +36,12 @@ class Lookup:
     macs: Map[tuple[NetworkKey, Mac], frozenset[PortKey]] = Map()
     sites: Map[tuple[NetworkKey, HostName], int] = Map()
     holders: Holders = holders.EMPTY
+    pairs: Map[tuple[NetworkKey, Mac, Address], frozenset[PortKey]] = Map()
+    """Ports that may use an address with a MAC besides their own: pairs of one address."""
+
+    def speakers(self, network: NetworkKey, mac: Mac, address: Address) -> frozenset[PortKey]:
+        """The ports of a network that may speak for an address of a pair with this MAC."""
+        return self.pairs.get((network, mac, address), frozenset())
 
     def network(self, vni: Vni) -> NetworkKey | None:
         """The network with this VNI."""
@@ -61,6 +68,7 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
     """The indexes of `new`, made from those of `old`."""
     vnis, vteps = lookup.vnis.mutate(), lookup.vteps.mutate()
     macs, sites = lookup.macs.mutate(), lookup.sites.mutate()
+    pairs = lookup.pairs.mutate()
     # Taken out of the old snapshot first, all of them: two objects may have swapped what they claim.
     for snapshot, step in ((old, -1), (new, 1)):
         for change in changes:
@@ -76,10 +84,12 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
                 port = snapshot.ports.get(PortKey(change.key))
                 if port is not None:
                     _claim(macs, (port.network, port.mac), port.key, step)
+                    for mac, address in singles(port):
+                        _claim(pairs, (port.network, mac, address), port.key, step)
                     for name in port.hosts:
                         _count(sites, (port.network, name), step)
     behind = holders.reindex(lookup.holders, old, new, changes)
-    return Lookup(vnis.finish(), vteps.finish(), macs.finish(), sites.finish(), behind)
+    return Lookup(vnis.finish(), vteps.finish(), macs.finish(), sites.finish(), behind, pairs.finish())
 
 
 def _claim(claims: MapMutation[K, frozenset[V]], key: K, owner: V, step: int) -> None:

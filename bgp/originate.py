@@ -10,7 +10,7 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +24,7 @@ from model.ids import NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Cluster, Hypervisor, Network, Port
 from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Nlri, Route
 from model.snapshot import Snapshot
+from model.whereabouts import owner
 
 _NOBODY: Final[frozenset[PortKey]] = frozenset()
 _NO_ROUTES: Final[tuple[None, tuple[bytes, ...]]] = (None, ())
@@ -138,6 +139,9 @@ def _touched(
     for change in changes:
         if change.part in (Part.PORT, Part.BINDING) and isinstance(change.key, int):
             ports.add(PortKey(change.key))
+        elif change.part in (Part.SIGHTING, Part.CLAIMED):
+            seen = (snapshot.sightings.get(change.key) for snapshot in (old, new))  # type: ignore[call-overload]
+            ports.update(one.port for one in seen if one is not None)
         elif change.part is Part.INTERFACE and isinstance(change.key, str):
             found = (snapshot.by_uid.get(Uid(change.key)) for snapshot in (old, new))
             ports.update(key for key in found if key is not None)
@@ -243,7 +247,18 @@ def _port_routes(snapshot: Snapshot, key: PortKey) -> tuple[tuple[bytes, Route],
     return (
         _keyed(body(None, None), plain),
         *(_keyed(body(address, origin.l3vni), routed) for address in port.addresses),
+        *_spoken_routes(snapshot, origin, key),
     )
+
+
+def _spoken_routes(snapshot: Snapshot, origin: _Origin, key: PortKey) -> Iterator[tuple[bytes, Route]]:
+    """RT-2 of the addresses of allowed pairs that the port spoke for last, each with its own sequence."""
+    mine = (spot for spot, seen in snapshot.sightings.items() if seen.port == key)
+    for network, address in sorted(mine, key=lambda one: (one[1].version, int(one[1]))):
+        seen = snapshot.sightings[network, address]
+        if network == origin.network.key and owner(snapshot, network, address) == seen:
+            body = MacRoute(origin.rd, seen.mac, address, origin.network.vni, origin.l3vni)
+            yield _keyed(body, origin.routed(origin.attributes(seen.sequence)))
 
 
 def _flood_route(snapshot: Snapshot, network: NetworkKey) -> tuple[bytes, Route] | None:

@@ -14,7 +14,7 @@ from bgp.table import prefix_order
 from model.addresses import Address
 from model.ids import NetworkKey, Vni
 from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, RemoteMac, Route
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, RemoteAddress, RemoteMac, Route
 from model.snapshot import Snapshot
 
 
@@ -36,7 +36,21 @@ def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
             network, rd, hung = shared
             hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
             found.append(Route(MulticastRoute(rd, flood.vtep), hung))
-    return found + _prefixes(snapshot, lookup)
+    return found + _prefixes(snapshot, lookup) + _addresses(snapshot, lookup)
+
+
+def _addresses(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
+    """RT-2 of addresses of allowed pairs."""
+    found: list[Route] = []
+    for spot in sorted(snapshot.claimed, key=lambda one: (one[0], one[1].version, int(one[1]))):
+        known = snapshot.claimed[spot]
+        shared = _shared(snapshot, lookup, known.network, known.vtep)
+        if shared is not None:
+            network, rd, hung = shared
+            hung = replace(hung, sequence=known.sequence or None)
+            l3vni, hung = _routing(snapshot, network, known, hung)
+            found.append(Route(MacRoute(rd, known.mac, known.address, network.vni, l3vni), hung))
+    return found
 
 
 def _prefixes(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
@@ -56,7 +70,7 @@ def _prefixes(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
 
 
 def _routing(
-    snapshot: Snapshot, network: Network, remote: RemoteMac, plain: Attributes
+    snapshot: Snapshot, network: Network, remote: RemoteMac | RemoteAddress, plain: Attributes
 ) -> tuple[Vni | None, Attributes]:
     """L3VNI and attributes of a remote's routes with addresses (see `bgp.originate`)."""
     tenant = snapshot.tenants.get(network.tenant)

@@ -14,11 +14,12 @@ from immutables import Map
 from bgp.guard import Claim, FloodClaim, MacClaim
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
+from bgp.spoken import AddressClaim
 from model.addresses import Address, Prefix
 from model.change import Change, Part
 from model.ids import Mac, NetworkKey, TenantKey
-from model.route import FloodVtep, NextHop, Rejected, RemoteMac, RemotePrefix, Route
-from model.snapshot import FloodKey, PrefixKey, RemoteKey, Snapshot
+from model.route import FloodVtep, NextHop, Rejected, RemoteAddress, RemoteMac, RemotePrefix, Route
+from model.snapshot import FloodKey, PrefixKey, RemoteKey, SightingKey, Snapshot
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -28,7 +29,8 @@ Ref = tuple[bytes, str]
 MacEntity = tuple[Literal["mac"], NetworkKey, Mac]
 FloodEntity = tuple[Literal["flood"], NetworkKey, Address]
 PrefixEntity = tuple[Literal["prefix"], TenantKey, Prefix]
-Entity = MacEntity | FloodEntity | PrefixEntity
+AddressEntity = tuple[Literal["address"], NetworkKey, Address]
+Entity = MacEntity | FloodEntity | PrefixEntity | AddressEntity
 Token = tuple[Literal["mac", "vni", "flood", "hop", "vrf", "prefix"], Mac | int | Address | Prefix]
 """What a verdict depends on: a MAC, a VNI, a VNI as a place for replicated frames, a next hop; of an RT-5 the
 L3VNI and the prefix."""
@@ -103,6 +105,7 @@ class Table:
     remotes: Map[RemoteKey, RemoteMac] = Map()
     floods: Map[FloodKey, FloodVtep] = Map()
     prefixes: Map[PrefixKey, RemotePrefix] = Map()
+    claimed: Map[SightingKey, RemoteAddress] = Map()
     sizes: Map[TenantKey, int] = Map()
     """Prefixes known of each VRF, chosen or not."""
 
@@ -121,6 +124,8 @@ class Outcome:
     drop_floods: tuple[FloodKey, ...] = ()
     put_prefixes: tuple[RemotePrefix, ...] = ()
     drop_prefixes: tuple[PrefixKey, ...] = ()
+    put_addresses: tuple[RemoteAddress, ...] = ()
+    drop_addresses: tuple[SightingKey, ...] = ()
     relearn: tuple[bytes, ...] = ()
     relearn_all: bool = False
     faults: tuple[str, ...] = ()
@@ -133,6 +138,7 @@ class Outcome:
             (Part.REMOTE, self.drop_remotes),
             (Part.FLOOD, self.drop_floods),
             (Part.PREFIX, self.drop_prefixes),
+            (Part.CLAIMED, self.drop_addresses),
         ):
             changes.update(Change(part, key) for key in dropped)
         if self.put_remotes or self.drop_remotes:
@@ -144,9 +150,15 @@ class Outcome:
         if self.put_prefixes or self.drop_prefixes:
             prefixes = _after(prefixes, {(p.vrf, p.prefix): p for p in self.put_prefixes}, self.drop_prefixes)
             changes.update(Change(Part.PREFIX, (p.vrf, p.prefix)) for p in self.put_prefixes)
+        claimed = snapshot.claimed
+        if self.put_addresses or self.drop_addresses:
+            claimed = _after(
+                claimed, {(a.network, a.address): a for a in self.put_addresses}, self.drop_addresses
+            )
+            changes.update(Change(Part.CLAIMED, (a.network, a.address)) for a in self.put_addresses)
         if not changes:
             return snapshot, frozenset()
-        made = replace(snapshot, remotes=remotes, floods=floods, prefixes=prefixes)
+        made = replace(snapshot, remotes=remotes, floods=floods, prefixes=prefixes, claimed=claimed)
         return made, frozenset(changes)
 
 
@@ -168,6 +180,8 @@ def entity(claim: Claim) -> Entity:
             return ("flood", claim.network, claim.vtep)
         case PrefixClaim():
             return ("prefix", claim.vrf, claim.prefix)
+        case AddressClaim():
+            return ("address", claim.network, claim.address)
 
 
 def address_order(address: Address) -> tuple[int, int]:

@@ -6,48 +6,37 @@ holds mechanism (what is filed where), no policy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from immutables import Map, MapMutation
 
 from bgp.codec import communities
-from bgp.guard import Claim, MacClaim
+from bgp.guard import Claim
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
 from bgp.table import (
     HELD,
     NO_REFS,
     Entity,
-    FloodEntity,
     Held,
     Limits,
     Live,
-    MacEntity,
-    Outcome,
     PeerState,
-    PrefixEntity,
     Ref,
     Table,
     Token,
-    address_order,
     entity,
-    prefix_order,
-    select,
-    select_hops,
 )
 from model.ids import TenantKey, Vni
 from model.route import (
-    FloodVtep,
     MacRoute,
     MulticastRoute,
     PrefixRoute,
     Rejected,
-    RemoteMac,
-    RemotePrefix,
     Route,
 )
-from model.snapshot import FloodKey, PrefixKey, RemoteKey, Snapshot
+from model.snapshot import Snapshot
 
 K = TypeVar("K")
 
@@ -193,98 +182,6 @@ def open_table(table: Table) -> Work:
         touched=set(),
         full=set(),
     )
-
-
-def finish(work: Work) -> tuple[Table, Outcome]:
-    """The new table, and what became of the entities that were touched."""
-    remotes, floods, outcome = _choose(work)
-    prefixes, put, drop = _choose_prefixes(work)
-    table = replace(
-        work.table,
-        live=work.live.finish(),
-        held=work.held.finish(),
-        refused=work.refused.finish(),
-        peers_of=work.peers_of.finish(),
-        tokens=work.tokens.finish(),
-        entities=work.entities.finish(),
-        peers=work.peers.finish(),
-        counts=work.counts.finish(),
-        counters=work.counters.finish(),
-        sizes=work.sizes.finish(),
-        forgotten=work.forgotten or any(work.has_room_in(vrf) for vrf in work.full),
-        remotes=remotes,
-        floods=floods,
-        prefixes=prefixes,
-    )
-    return table, replace(outcome, put_prefixes=put, drop_prefixes=drop)
-
-
-def _choose(work: Work) -> tuple[Map[RemoteKey, RemoteMac], Map[FloodKey, FloodVtep], Outcome]:
-    """Choose again for what was touched; tell what differs from before."""
-    remotes, floods = work.table.remotes.mutate(), work.table.floods.mutate()
-    put: list[RemoteMac] = []
-    drop: list[RemoteKey] = []
-    flood_put: list[FloodVtep] = []
-    flood_drop: list[FloodKey] = []
-    for spot in sorted(one for one in work.touched if one[0] == "mac"):
-        chosen, key = _best(work, spot), (spot[1], spot[2])
-        if chosen is not None and remotes.get(key) != chosen:
-            remotes[key] = chosen
-            put.append(chosen)
-        elif chosen is None and remotes.pop(key, None) is not None:
-            drop.append(key)
-    for place in sorted((one for one in work.touched if one[0] == "flood"), key=_flood_order):
-        site = (place[1], place[2])
-        if place in work.entities and site not in floods:
-            floods[site] = FloodVtep(*site)
-            flood_put.append(floods[site])
-        elif place not in work.entities and floods.pop(site, None) is not None:
-            flood_drop.append(site)
-    outcome = Outcome(tuple(put), tuple(drop), tuple(flood_put), tuple(flood_drop))
-    return remotes.finish(), floods.finish(), outcome
-
-
-def _choose_prefixes(
-    work: Work,
-) -> tuple[Map[PrefixKey, RemotePrefix], tuple[RemotePrefix, ...], tuple[PrefixKey, ...]]:
-    """The same for prefixes: (all, what came or changed, what went)."""
-    prefixes = work.table.prefixes.mutate()
-    put: list[RemotePrefix] = []
-    drop: list[PrefixKey] = []
-    spots = (one for one in work.touched if one[0] == "prefix")
-    for spot in sorted(spots, key=lambda one: (one[1], prefix_order(one[2]))):
-        chosen, key = _best_hops(work, spot), (spot[1], spot[2])
-        if chosen is not None and prefixes.get(key) != chosen:
-            prefixes[key] = chosen
-            put.append(chosen)
-        elif chosen is None and prefixes.pop(key, None) is not None:
-            drop.append(key)
-    return prefixes.finish(), tuple(put), tuple(drop)
-
-
-def _best_hops(work: Work, spot: PrefixEntity) -> RemotePrefix | None:
-    live: list[PrefixClaim] = []
-    held: list[PrefixClaim] = []
-    for key, peer in work.entities.get(spot, NO_REFS):
-        claim = work.held[key].claim if peer == HELD else work.live[key, peer].claim
-        if isinstance(claim, PrefixClaim):
-            timed = peer == HELD and work.held[key].until is not None
-            (held if timed else live).append(claim)
-    return select_hops(tuple(live), tuple(held), work.snapshot.down)
-
-
-def _best(work: Work, spot: MacEntity) -> RemoteMac | None:
-    live: list[MacClaim] = []
-    held: list[MacClaim] = []
-    for key, peer in work.entities.get(spot, NO_REFS):
-        claim = work.held[key].claim if peer == HELD else work.live[key, peer].claim
-        if isinstance(claim, MacClaim):
-            (held if peer == HELD else live).append(claim)
-    return select(tuple(live), tuple(held))
-
-
-def _flood_order(spot: FloodEntity) -> tuple[int, tuple[int, int]]:
-    return (spot[1], address_order(spot[2]))
 
 
 def _tokens(route: Route) -> tuple[Token, ...]:

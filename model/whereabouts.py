@@ -6,7 +6,7 @@ Place: asked by pipelines, bgp and the agent, so that all of them, on all hosts,
 from __future__ import annotations
 
 from model.addresses import Address
-from model.ids import NetworkKey
+from model.ids import Mac, NetworkKey
 from model.intent import Port
 from model.route import RemoteAddress, Sighting
 from model.snapshot import Snapshot
@@ -37,11 +37,16 @@ def stands(snapshot: Snapshot, seen: Sighting) -> bool:
     return interface is not None and interface.ofport > 0 and seen.mac in speakers(port, seen.address)
 
 
-def speakers(port: Port, address: Address) -> tuple[int, ...]:
+def speakers(port: Port, address: Address) -> tuple[Mac, ...]:
     """The MACs with which a port may announce an address: those of its pairs of this one address."""
+    return tuple(mac for mac, one in singles(port) if one == address)
+
+
+def singles(port: Port) -> tuple[tuple[Mac, Address], ...]:
+    """Its pairs of one address, as MAC and address, in order."""
     found = {
-        port.mac if pair.mac is None else pair.mac
+        (port.mac if pair.mac is None else pair.mac, pair.prefix.network_address)
         for pair in port.allowed
-        if pair.prefix.prefixlen == pair.prefix.max_prefixlen and pair.prefix.network_address == address
+        if pair.prefix.prefixlen == pair.prefix.max_prefixlen
     }
-    return tuple(sorted(found))
+    return tuple(sorted(found, key=lambda one: (one[0], one[1].version, int(one[1]))))

@@ -88,6 +88,7 @@ def details(core: Core, around: Circumstance, brief: Report) -> Report:
             *(_mac(core, *key) for key in learned),
             *(LearnedReport("flood", _network(snapshot, n), str(vtep)) for n, vtep in floods),
             *_prefixes(snapshot),
+            *_addresses(snapshot),
         ),
     )
     return replace(brief, evpn=evpn, receipts=around.receipts)
@@ -129,7 +130,7 @@ def _evpn(core: Core, around: Circumstance, missing: int) -> EvpnReport:
     return EvpnReport(
         peers=tuple(PeerReport(p, names.get(s, s)) for p, s in sorted(around.peers.items())),
         originated=len(core.routes.routes),
-        learned=len(snapshot.remotes) + len(snapshot.floods) + len(snapshot.prefixes),
+        learned=len(snapshot.remotes) + len(snapshot.floods) + len(snapshot.prefixes) + len(snapshot.claimed),
         refused=len(core.table.refused),
         missing=missing,
     )
@@ -162,6 +163,20 @@ def _prefixes(snapshot: Snapshot) -> Iterator[LearnedReport]:
                 mac=format_mac(hop.router_mac),
                 addresses=(str(prefix),),
             )
+
+
+def _addresses(snapshot: Snapshot) -> Iterator[LearnedReport]:
+    """Addresses of allowed pairs that are behind tunnels."""
+    for spot in heapq.nsmallest(SAMPLE, snapshot.claimed, key=lambda k: (k[0], str(k[1]))):
+        known = snapshot.claimed[spot]
+        yield LearnedReport(
+            kind="address",
+            network=_network(snapshot, known.network),
+            vtep=str(known.vtep),
+            mac=format_mac(known.mac),
+            addresses=(str(known.address),),
+            sequence=known.sequence,
+        )
 
 
 def _network(snapshot: Snapshot, key: NetworkKey) -> str:

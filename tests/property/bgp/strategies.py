@@ -20,6 +20,7 @@ from model.intent import (
     FloatingIp,
     Hypervisor,
     Network,
+    Pair,
     Peering,
     Port,
     Side,
@@ -35,6 +36,7 @@ from model.route import (
     PrefixRoute,
     Route,
     SegmentRoute,
+    Sighting,
 )
 from model.snapshot import Snapshot, with_port, without_port
 
@@ -111,6 +113,9 @@ PREFIXES = tuple(
         "203.0.113.6/32",
     )
 )
+VIRTUAL = IPv4Address("10.0.0.100")
+"""Of allowed pairs: with a port's own MAC, and with a virtual router's."""
+PAIRS = (Pair(ip_network("10.0.0.100/32")), Pair(ip_network("10.0.0.100/32"), Mac(0x00005E000101)))
 POOL = ip_network("203.0.113.0/24")
 FLOATING, EGRESS_ADDRESS = ip_address("203.0.113.5"), ip_address("203.0.113.6")
 VTEPS = (*(IPv4Address(0xC0000200 + n) for n in range(3)), IPv6Address("fd99::1"))
@@ -131,7 +136,7 @@ def edits(draw):
             (
                 *(Part.PORT, Part.BINDING, Part.INTERFACE, Part.NETWORK, Part.TENANT),
                 *(Part.HYPERVISOR, Part.CLUSTER, Part.STATIC_ROUTE, Part.FLOATING, Part.PEERING),
-                *(Part.EXTERNAL, Part.DOWN),
+                *(Part.EXTERNAL, Part.DOWN, Part.SIGHTING),
             )
         )
     )
@@ -141,7 +146,8 @@ def edits(draw):
         hosts = tuple(sorted(draw(st.sets(st.sampled_from(HOST_NAMES), max_size=3))))
         addresses = tuple(draw(st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=2)))
         network, mac = draw(st.sampled_from(NETWORK_KEYS)), draw(st.sampled_from(MACS))
-        port = Port(Uid(f"p{key}"), network, f"p{key}", key, mac, addresses, hosts)
+        allowed = draw(st.sampled_from(((), PAIRS[:1], PAIRS)))
+        port = Port(Uid(f"p{key}"), network, f"p{key}", key, mac, addresses, hosts, allowed)
         return Change(part, key), lambda s: without_port(s, key) if absent else with_port(s, port)
     if part is Part.BINDING:
         key = draw(st.sampled_from(PORT_KEYS))
@@ -177,6 +183,11 @@ def edits(draw):
         number, external, border = draw(st.integers(0, 3)), draw(st.booleans()), draw(st.booleans())
         host = Hypervisor(name, draw(st.sampled_from(VTEPS)), number, external, border=border)
         return Change(part, name), lambda s: _set(s, "hypervisors", name, None if absent else host)
+    if part is Part.SIGHTING:
+        spot = (draw(st.sampled_from(NETWORK_KEYS)), VIRTUAL)
+        port, mac = draw(st.sampled_from(PORT_KEYS)), draw(st.sampled_from((*MACS, PAIRS[1].mac)))
+        seen = Sighting(*spot, mac, port, draw(st.integers(0, 3)))
+        return Change(part, spot), lambda s: _set(s, "sightings", spot, None if absent else seen)
     if part in (Part.STATIC_ROUTE, Part.FLOATING, Part.PEERING, Part.EXTERNAL, Part.DOWN):
         key, value = draw(vrf_values(part))
         return Change(part, key), lambda s: _set(s, part.value, key, None if absent else value)
@@ -243,7 +254,9 @@ def start():
         made = _set(made, "networks", key, Network(Uid(f"n{key}"), 1, f"n{key}", key, vni))
     for n, key in enumerate(PORT_KEYS):
         hosts = (HOST_NAMES[n % 2], HOST_NAMES[2])
-        port = Port(Uid(f"p{key}"), NETWORK_KEYS[n // 3], f"p{key}", key, MACS[n % 3], ADDRESSES[:2], hosts)
+        port = Port(
+            Uid(f"p{key}"), NETWORK_KEYS[n // 3], f"p{key}", key, MACS[n % 3], ADDRESSES[:2], hosts, PAIRS[:1]
+        )
         made = with_port(made, port)
     made = _set(made, "bindings", PORT_KEYS[0], Binding(PORT_KEYS[0], HOST_NAMES[0], 0, True))
     made = _set(made, "bindings", PORT_KEYS[1], Binding(PORT_KEYS[1], HOST_NAMES[1], 0, True))
@@ -260,7 +273,7 @@ def honest_routes(draw):
     target = (communities.route_target(65000, vni),)
     if draw(st.integers(0, 4)) == 0:
         return Route(MulticastRoute(rd, hop), Attributes(hop, target, pmsi_vni=vni, pmsi_endpoint=hop))
-    address = draw(st.sampled_from((None, *ADDRESSES[:2])))
+    address = draw(st.sampled_from((None, *ADDRESSES[:2], VIRTUAL)))
     sequence = draw(st.none() | st.integers(1, 3))
     if address is None or draw(st.booleans()):
         return Route(MacRoute(rd, MACS[n % 3], address, vni), Attributes(hop, target, sequence))
@@ -282,13 +295,13 @@ def small_routes(draw):
         return Route(
             MulticastRoute(rd, hop), Attributes(hop, (target,), None, pmsi_vni=vni, pmsi_endpoint=hop)
         )
-    address = draw(st.none() | st.sampled_from(ADDRESSES))
+    address = draw(st.none() | st.sampled_from((*ADDRESSES, VIRTUAL)))
     l3vni = draw(st.sampled_from((None, *L3VNIS)))
     routing = communities.route_target(65000, draw(st.sampled_from(L3VNIS)))
     targets = draw(st.sampled_from(((target,), (routing,), tuple(sorted((target, routing))))))
     router = draw(st.sampled_from((None, router_mac(host), Mac(0x001122334455), GATEWAY_MAC)))
     return Route(
-        MacRoute(rd, draw(st.sampled_from(MACS)), address, vni, l3vni),
+        MacRoute(rd, draw(st.sampled_from((*MACS, PAIRS[1].mac))), address, vni, l3vni),
         Attributes(hop, targets, sequence, router_mac=router),
     )
 

@@ -15,6 +15,7 @@ from bgp.guard import FloodClaim, MacClaim, judge
 from bgp.lookup import index, reindex
 from bgp.originate import originate, reoriginate
 from bgp.rights import PrefixClaim
+from bgp.spoken import AddressClaim, select_address
 from bgp.table import select, select_hops
 from model.ids import HostName
 from tests.property.bgp.strategies import EDITS, EVENTS, HARD, PEERS, edited, start
@@ -70,6 +71,7 @@ def expected(snapshot, routes):
     claims: dict[object, list[MacClaim]] = {}
     floods = set()
     prefixes: dict[object, list[PrefixClaim]] = {}
+    spoken: dict[object, list[AddressClaim]] = {}
     for route in routes:
         verdict = judge(snapshot, index(snapshot), route)
         if isinstance(verdict, MacClaim):
@@ -78,9 +80,12 @@ def expected(snapshot, routes):
             floods.add((verdict.network, verdict.vtep))
         elif isinstance(verdict, PrefixClaim):
             prefixes.setdefault((verdict.vrf, verdict.prefix), []).append(verdict)
+        elif isinstance(verdict, AddressClaim):
+            spoken.setdefault((verdict.network, verdict.address), []).append(verdict)
     chosen = {spot: select(tuple(some), ()) for spot, some in claims.items()}
     hops = {spot: select_hops(tuple(some), (), snapshot.down) for spot, some in prefixes.items()}
-    return chosen, floods, hops
+    newest = {spot: select_address(tuple(some), ()) for spot, some in spoken.items()}
+    return chosen, floods, hops, newest
 
 
 def settled(table):
@@ -102,10 +107,11 @@ def test_learning_then_changing_equals_changing_then_learning(first, events, sec
         if set(route.attributes.route_targets) & set(outcome.relearn):
             table, _ = learn.receive(table, peer, Update(announced=((route_key, route),)), 0.0)
     table = settled(table)
-    remotes, floods, prefixes = expected(new, standing(events).values())
+    remotes, floods, prefixes, claimed = expected(new, standing(events).values())
     assert dict(table.remotes) == remotes
     assert set(table.floods) == floods
     assert dict(table.prefixes) == prefixes
+    assert dict(table.claimed) == claimed
 
 
 @given(EDITS, EVENTS, st.randoms(use_true_random=False))
@@ -116,6 +122,7 @@ def test_the_order_of_announcements_does_not_matter(first, events, chance):
     chance.shuffle(shuffled)
     one, other = play(learn.start(snapshot), final), play(learn.start(snapshot), shuffled)
     assert (one.remotes, one.prefixes) == (other.remotes, other.prefixes)
+    assert one.claimed == other.claimed
 
 
 @given(EDITS, EVENTS)
@@ -135,6 +142,7 @@ def test_outcomes_add_up_to_the_table(first, events):
     shown, _ = outcome.apply(shown)
     assert (shown.remotes, shown.floods) == (table.remotes, table.floods)
     assert shown.prefixes == table.prefixes
+    assert shown.claimed == table.claimed
 
 
 @given(EDITS, EVENTS)
@@ -180,8 +188,9 @@ def test_the_worlds_are_not_barren():
             said=bool(originate(snapshot).by_vrf),
             refused=bool(table.refused),
             held=bool(table.held),
+            claimed=bool(table.claimed),
         )
 
     count()
-    wanted = ("announced", "remotes", "routers", "floods", "prefixes", "said", "refused", "held")
+    wanted = ("announced", "remotes", "routers", "floods", "prefixes", "said", "refused", "held", "claimed")
     assert all(tally[name] >= 5 for name in wanted), tally
