@@ -1,0 +1,103 @@
+"""Reasons: why a flow drops a packet, and what to do about it, in words for the operator.
+
+Place: read by `ringfence trace`; a test holds that every flow that drops has its words. Must not decide.
+
+In the words, `{source}` stands for the port that sent, `{network}` for the network, `{tenant}` for the
+tenant, `{target}` for the address asked for, `{ip}` and `{mac}` for the packet's destination.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from model.flow import DecTtl, Flow, Move, SetField, Shape, Special
+from pipelines import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`shape`: of the flow, or a prefix of it that ends with `*`; the first that fits holds."""
+
+    shape: str
+    why: str
+    remedy: str
+
+
+_HONEST: Final = "Let the workload send with the port's own addresses, or give the port the address."
+_ASK: Final = "See that the address is of a port that is bound: ringfence get ports --tenant {tenant}"
+_ROUTES: Final = "See: ringfence get ports --tenant {tenant}; ringfence evpn routes"
+_LEAVE: Final = "Nothing: such packets are never routed (RFC 1812 section 5.3.7, RFC 4291 section 2.5)."
+_DRIFT: Final = "Look at `ringfence drift`: flows are missing."
+_OUR_OWN: Final = "Nothing: workloads don't say what only routers and DHCP servers say."
+
+REASONS: Final = (
+    Reason("classify-refused", "the frame bears a VLAN tag, or its VTEP may not send this VNI",
+           "Send untagged frames; for a VTEP see: ringfence evpn rejected"),
+    Reason("classify-miss", "it came through a port that is none of ours",
+           "Bind the interface to a port: external_ids:iface-id = the port's uid."),
+    Reason("classify-waiting-*", "the port is about to move here: until it is active, only what announces it "
+           "is taken, and nothing of it passed on", "See: ringfence migrate --help"),
+    Reason("guard-dhcp*", "the guard refuses what only a DHCP server says", _OUR_OWN),
+    Reason("guard-refused", "the guard refuses: source MAC or address is not that of port {source}", _HONEST),
+    Reason("guard-miss", "the guard knows no such port", _DRIFT),
+    Reason("neighbours-refused-133", "a workload sends a router solicitation", _OUR_OWN),
+    Reason("neighbours-refused-134", "a workload poses as a router", _OUR_OWN),
+    Reason("neighbours-refused-137", "a workload sends a redirect", _OUR_OWN),
+    Reason("neighbours-*", "the neighbour discovery message is not of port {source}, or garbled", _HONEST),
+    Reason("services-arp-own", "the port asks for its own address: nobody answers that", "Nothing."),
+    Reason("services-nd-own", "the port asks for its own address: nobody answers that", "Nothing."),
+    Reason("services-arp-unknown", "nobody answers: no port of network {network} has the address {target}",
+           _ASK),
+    Reason("services-miss", "it is neither ARP nor IP", "Send ARP or IP: nothing else is carried."),
+    Reason("advertise-miss", "nobody answers: no port of network {network} has the address {target}", _ASK),
+    Reason("gateway-own*", "the gateway takes only echo requests for itself", "Ping it; it has no services."),
+    Reason("gateway-never*", "the gateway routes nothing to or from such an address", _LEAVE),
+    Reason("gateway-expired*", "its TTL or hop limit was used up at the gateway", "Send a higher one."),
+    Reason("route-self*", "the packet would be routed back to the port that sent it",
+           "Don't send a port's own address to the gateway."),
+    Reason("route-connected*", "no port has the address {ip} in its subnet of tenant {tenant}", _ROUTES),
+    Reason("route-nowhere*", "no route to {ip}: tenant {tenant} has no network, route or way out for it",
+           "Declare a route, a peering or egress for the tenant."),
+    Reason("route-miss", "no route to {ip}: tenant {tenant} has no network, route or way out for it",
+           "Declare a route, a peering or egress for the tenant."),
+    Reason("arrival-told*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
+    Reason("arrival-expired*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
+    Reason("arrival-miss", "no port of the tenant on this host has {ip}, or it was sent to another router",
+           "The sender's route is stale, or the port has moved: ringfence evpn routes"),
+    Reason("resolve-self", "the frame is for the port that sent it", "Nothing."),
+    Reason("resolve-group-refused", "network {network} does not replicate broadcast and multicast",
+           "Set replicate: true, if the network needs it."),
+    Reason("resolve-miss", "unknown unicast: no port of network {network} has the MAC {mac}",
+           "See: ringfence get ports --tenant {tenant}; flush the sender's neighbour cache."),
+    Reason("account-miss", "its egress class has no counter", _DRIFT),
+    Reason("limit-miss", "no flow sends what a limited port gets", _DRIFT),
+    Reason("output-miss", "no flow sends this group frame", _DRIFT),
+    Reason("delivery-group-refused", "network {network} does not replicate broadcast and multicast",
+           "Set replicate: true, if the network needs it."),
+    Reason("delivery-miss", "unknown unicast: no port of network {network} here has the MAC {mac}",
+           "The sender's route is stale, or the port has moved: ringfence evpn routes"),
+    Reason("delivery-*", "nobody behind a tunnel speaks as the gateway, or asks for it",
+           "Nothing: each host has the gateway itself."),
+)  # fmt: skip
+
+
+def is_end(shape: Shape) -> bool:
+    """Whether a packet that meets such a flow ends there; the agent may get it, to tell its sender."""
+    passing = (SetField, Move, DecTtl)
+    kept = (a for a in shape.actions if not isinstance(a, passing) and a is not Special.CONTROLLER)
+    return shape.goto is None and not any(True for _ in kept)
+
+
+def reason(flow: Flow) -> Reason:
+    """Why this flow drops; if nobody wrote it down, what the table says of a miss."""
+    name = flow.shape.name
+    for each in REASONS:
+        if name == each.shape or (each.shape.endswith("*") and name.startswith(each.shape[:-1])):
+            return each
+    known = {table.number: table for table in tables.TABLES}
+    table = known.get(flow.shape.table)
+    said = table.miss.removeprefix("drop: ") if table is not None and not flow.shape.match else ""
+    return Reason(
+        name, said or f"the flow {name} drops it", "See docs/pipeline.md for what that flow is for."
+    )
