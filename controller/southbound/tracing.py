@@ -8,6 +8,7 @@ the pipeline's tables.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -39,6 +40,9 @@ _OUTPUT: Final = re.compile(r"^ +output:(\d+)$")
 _CONTROLLER: Final = re.compile(r"^ +CONTROLLER:\d+$")
 _TO_FIELD: Final = re.compile(r"^ +-> output port is (\d+)$")
 _SKIPPED: Final = ">> skipping output to input port"
+_BRIDGE: Final = re.compile(r'^( *)bridge\("(.*)"\)$')
+_RULE: Final = re.compile(r"^ *-*$")
+_TROUBLE: Final = ("native tunnel routing failed", "neighbor cache miss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,15 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """`sent`: (port, fields written till then); `final`: the packet's fields at the end, in OVS's names."""
+    """`sent`: (port, fields written till then); `final`: the packet's fields at the end, in OVS's names.
+
+    `trouble`: why what went into a tunnel does not come out, in the switch's words.
+    """
 
     path: tuple[Met, ...]
     sent: tuple[tuple[int, dict[str, int]], ...]
     final: dict[str, int]
+    trouble: tuple[str, ...] = ()
 
 
 def question(packet: Packet) -> str:
@@ -88,7 +96,8 @@ def parse(text: str, came: int) -> Traced:
     path: list[Met] = []
     sent: list[tuple[int, dict[str, int]]] = []
     written: dict[str, int] = {}
-    for line in text.splitlines():
+    trouble: list[str] = []
+    for line in _own(text):
         if found := _STEP.match(line):
             path.append(Met(int(found[1]), int(found[3]), int(found[4] or "0", 16), found[2] or ""))
         elif found := _MISS.match(line):
@@ -103,9 +112,31 @@ def parse(text: str, came: int) -> Traced:
             sent.append((came, dict(written)))
         elif _SKIPPED in line:
             sent.pop()
+        elif any(words in line for words in _TROUBLE):
+            trouble.append(line.strip(" ->"))
         elif line.startswith("Final flow: "):
-            return Traced(tuple(path), tuple(sent), _final(line.removeprefix("Final flow: ")))
+            last = _final(line.removeprefix("Final flow: "))
+            return Traced(tuple(path), tuple(sent), last, tuple(trouble))
     raise ValueError(f"no verdict in {text!r}")
+
+
+def _own(text: str) -> Iterator[str]:
+    """The lines about the bridge that was asked: what a tunnel does in the bridge below is left out.
+
+    That bridge's part is indented below its headline, or comes last and is not.
+    """
+    ours, foreign = "", -1
+    for line in text.splitlines():
+        if found := _BRIDGE.match(line):
+            ours = ours or found[2]
+            foreign = -1 if found[2] == ours else len(found[1])
+            continue
+        if foreign >= 0:
+            inside = len(line) - len(line.lstrip()) > foreign or _RULE.match(line)
+            if inside or _STEP.match(line) or _MISS.match(line):
+                continue
+            foreign = -1
+        yield line
 
 
 def _final(line: str) -> dict[str, int]:
