@@ -31,6 +31,7 @@ from controller.agent.meter import Meter, read_boot_id
 from controller.agent.metering import Metering
 from controller.agent.pace import Pace
 from controller.agent.probing import Probing
+from controller.agent.questioning import Questioning
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
@@ -41,6 +42,7 @@ from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.reading import Local
 from controller.southbound.probe import Prober
 from controller.store.watch import Watch
+from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
 from model.ids import HostName
 
@@ -90,9 +92,18 @@ def run(argv: Sequence[str]) -> int:
         start = core.start(host, saved, settings.limits)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start()
+        questioning = Questioning(
+            lambda: Connection(settings.store, Seat.ANY),
+            host,
+            lambda: loop.core,
+            settings.rundir,
+            settings.bridge,
+        )
+        questioning.start()
         try:
             loop.run()
         finally:
+            questioning.stop()
             LOG.info("agent ends host=%s", host)
     database.stop()
     return 0
