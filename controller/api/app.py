@@ -15,6 +15,7 @@ from controller.api.hosts import hosts
 from controller.api.limits import Bounds, Limits
 from controller.api.objects import reads, writes
 from controller.api.service import Service
+from controller.api.sight import sight
 
 DEFAULT: Final = Bounds()
 
@@ -31,6 +32,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     replies.install(app)
     app.include_router(writes(service))
     app.include_router(hosts(service))
+    app.include_router(sight(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

@@ -71,6 +71,9 @@ class Cluster:
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
         return self._store.port_rows(uid)
 
+    def ask(self, host: HostName, kind: str, text: str, patience: float) -> str:
+        return self._store.ask(host, kind, text, patience)
+
     def change(
         self, build: Build, key: str, digest: str, summarise: Callable[[Plan], str]
     ) -> tuple[Plan | None, Outcome]:
