@@ -16,6 +16,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("status", "controller.cli.status", "cluster, hosts, pools and alarms"),
     ("egress", "controller.cli.egress", "egress per tenant, port and class"),
     ("evpn", "controller.cli.evpn", "routes that hosts refused or learned"),
+    ("trace", "controller.cli.trace", "where a packet goes, on every host, and why it ends"),
+    ("flows", "controller.cli.flows", "the real flows of a host's switch, with names"),
     ("drift", "controller.cli.drift", "what hosts found changed in their switch, and mended"),
     ("migrate", "controller.cli.migrate", "move a port to another host with its workload"),
     ("freeze", "controller.cli.freeze", "tell a host's agent to change nothing"),
@@ -30,6 +32,8 @@ USAGE: Final = 2
 NOT_REACHED: Final = 3
 UNREACHABLE: Final = 4
 FAILED: Final = 5
+DROPPED: Final = 6
+DIFFERS: Final = 7
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 
@@ -37,9 +41,11 @@ EXIT_CODES: Final[tuple[tuple[int, str], ...]] = (
     (OK, "done"),
     (REFUSED, "refused: invalid, in conflict, or not found; nothing was written"),
     (USAGE, "wrong use of the command line"),
-    (NOT_REACHED, "--wait: written, but the named hosts have not programmed it in time"),
+    (NOT_REACHED, "--wait: written, but not programmed in time; trace, flows: a host does not answer"),
     (UNREACHABLE, "the API or its store does not answer"),
     (FAILED, "the API failed in an unforeseen way; its log has the details"),
+    (DROPPED, "trace: the packet is dropped"),
+    (DIFFERS, "trace: a switch differs from what its agent compiled, or could not be asked"),
     (INTERRUPTED, "interrupted (Ctrl-C)"),
     (BROKEN_PIPE, "the reader of the output went away"),
 )
