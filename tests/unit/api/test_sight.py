@@ -69,7 +69,7 @@ def end(what: str) -> dict[str, str]:
     return {"what": what, "text": f"{what}!", "remedy": "r"}
 
 
-def away(vtep: str, source: str = "192.0.2.110") -> dict[str, Any]:
+def away(vtep: str, source: str = "192.0.2.150") -> dict[str, Any]:
     return {"from": source, "vtep": vtep, "vni": 77, "packet": {"eth_type": 0x800, "ip_dst": 7}}
 
 
@@ -78,9 +78,9 @@ def trace(house: House, tenant: str, **more: Any) -> Any:
 
 
 def test_a_packet_is_followed_from_host_to_host(house, remote) -> None:
-    uid = tenant_on(house, "tr-a", 110, "ta1")
-    apply(house, document("Hypervisor", "ta2", vtep="192.0.2.111"))
-    first = {"ok": {"legs": [leg(end("answered")), leg(end("tunnelled"), onward=[away("192.0.2.111")])]}}
+    uid = tenant_on(house, "tr-a", 150, "ta1")
+    apply(house, document("Hypervisor", "ta2", vtep="192.0.2.151"))
+    first = {"ok": {"legs": [leg(end("answered")), leg(end("tunnelled"), onward=[away("192.0.2.151")])]}}
     second = {"ok": {"legs": [leg(end("delivered"))]}}
     with (
         agent(house, remote, "ta1", lambda _: first) as one,
@@ -93,30 +93,30 @@ def test_a_packet_is_followed_from_host_to_host(house, remote) -> None:
     assert [(e["what"], e["host"]) for e in told["ends"]] == [("delivered", "ta2")]
     sent = {"port": uid, "to": "2001:db8::7", "proto": "tcp", "sport": 0, "dport": 443, "size": 0}
     assert one == [("trace", sent)]
-    arrival = {"vtep": "192.0.2.110", "vni": 77, "packet": {"eth_type": 0x800, "ip_dst": 7}}
+    arrival = {"vtep": "192.0.2.150", "vni": 77, "packet": {"eth_type": 0x800, "ip_dst": 7}}
     assert two == [("arrival", arrival)]
 
 
 def test_where_it_leaves_us_and_what_is_silent(house, remote) -> None:
-    tenant_on(house, "tr-b", 112, "tb1")
-    apply(house, document("Hypervisor", "tb2", vtep="192.0.2.113", external=True),
-          document("Hypervisor", "tb3", vtep="192.0.2.114"))  # fmt: skip
+    tenant_on(house, "tr-b", 152, "tb1")
+    apply(house, document("Hypervisor", "tb2", vtep="192.0.2.153", external=True),
+          document("Hypervisor", "tb3", vtep="192.0.2.154"))  # fmt: skip
     onward: list[str] = []
 
     def reply(_: Question) -> Any:
         return {"ok": {"legs": [leg(end("tunnelled"), onward=[away(vtep) for vtep in onward])]}}
 
     with agent(house, remote, "tb1", reply):
-        onward[:] = ["192.0.2.113"]
+        onward[:] = ["192.0.2.153"]
         told = trace(house, "tr-b")
         assert told["verdict"] == "left" and "external host tb2" in told["ends"][0]["text"]
         onward[:] = ["203.0.113.9"]
         assert "no declared host" in trace(house, "tr-b")["ends"][0]["text"]
-        onward[:] = ["192.0.2.114"]
+        onward[:] = ["192.0.2.154"]
         told = trace(house, "tr-b")
         assert told["verdict"] == "unanswered" and "Hypervisor tb3" in told["ends"][0]["text"]
         assert "agent on tb3" in told["ends"][0]["remedy"]
-        onward[:] = ["192.0.2.112"] * 3  # in circles
+        onward[:] = ["192.0.2.152"] * 3  # in circles
         told = trace(house, "tr-b")
         assert len(told["legs"]) == MOST_HOSTS + 1 and "not followed" in told["ends"][-1]["text"]
 
@@ -125,7 +125,7 @@ def test_where_it_leaves_us_and_what_is_silent(house, remote) -> None:
     ("verdict", "whole"), [("differs", "differs"), ("unasked", "unasked"), ("fine", "unasked")]
 )
 def test_one_switch_that_differs_is_enough(house, remote, verdict: str, whole: str) -> None:
-    tenant_on(house, "tr-c", 115, "tc1")
+    tenant_on(house, "tr-c", 155, "tc1")
     odd = leg(end("delivered"), switch={"verdict": verdict, "text": "x"})
     with agent(house, remote, "tc1", lambda _: {"ok": {"legs": [leg(end("answered")), odd]}}):
         assert trace(house, "tr-c")["switch"] == whole
@@ -138,7 +138,7 @@ def refused(house: House, path: str, query: dict[str, Any]) -> tuple[int, dict[s
 
 
 def test_mistakes_are_named(house) -> None:
-    tenant_on(house, "tr-d", 116, "td1")
+    tenant_on(house, "tr-d", 156, "td1")
     apply(house, document("Port", "loose", "tr-d", network="net"))
     ask = {"tenant": "tr-d", "port": "p", "to": "10.0.0.7"}
     for change, status, rule in (
@@ -160,7 +160,7 @@ def test_mistakes_are_named(house) -> None:
 
 
 def test_a_dead_host_is_not_asked_at_all(house) -> None:
-    tenant_on(house, "tr-e", 117, "te1")
+    tenant_on(house, "tr-e", 157, "te1")
     told = trace(house, "tr-e")
     assert told["verdict"] == "unanswered" and "never reported" in told["ends"][0]["text"]
     tell(house, "te1", 1, stamp_ms=clock() - 60_000)
@@ -181,7 +181,7 @@ def test_a_dead_host_is_not_asked_at_all(house) -> None:
     ],
 )  # fmt: skip
 def test_whatever_an_agent_answers_the_api_goes_on(house, remote, answer: Any) -> None:
-    tenant_on(house, "tr-f", 118, "tf1")
+    tenant_on(house, "tr-f", 158, "tf1")
     with agent(house, remote, "tf1", lambda _: answer):
         for path, query in (
             ("/v1/trace", {"tenant": "tr-f", "port": "p", "to": "10.0.0.7"}),
@@ -194,7 +194,7 @@ def test_whatever_an_agent_answers_the_api_goes_on(house, remote, answer: Any) -
 
 
 def test_faults_of_an_agent_are_passed_on(house, remote) -> None:
-    tenant_on(house, "tr-g", 119, "tg1")
+    tenant_on(house, "tr-g", 159, "tg1")
     fault = {"object": "Port a/b", "rule": "port-unplugged", "message": "m", "remedy": "r"}
     with agent(house, remote, "tg1", lambda _: {"faults": [fault]}):
         status, got = refused(house, "/v1/trace", {"tenant": "tr-g", "port": "p", "to": "10.0.0.7"})
@@ -202,7 +202,7 @@ def test_faults_of_an_agent_are_passed_on(house, remote) -> None:
 
 
 def test_flows_of_a_host(house, remote) -> None:
-    tenant_on(house, "tr-h", 120, "th1")
+    tenant_on(house, "tr-h", 160, "th1")
     flow = {"table": "route", "number": 24, "priority": 7, "match": "m", "actions": "a", "owner": "o",
             "ours": True, "cookie": "0x1", "packets": 5, "octets": 500, "seconds": 1.5}  # fmt: skip
     count = {"table": "route", "flows": 9, "strangers": 1, "packets": 5, "octets": 500}
@@ -218,8 +218,8 @@ def test_flows_of_a_host(house, remote) -> None:
 
 
 def test_mistakes_about_flows_are_named(house) -> None:
-    tenant_on(house, "tr-i", 121, "ti1")
-    apply(house, document("Hypervisor", "ti2", vtep="192.0.2.122", external=True))
+    tenant_on(house, "tr-i", 161, "ti1")
+    apply(house, document("Hypervisor", "ti2", vtep="192.0.2.162", external=True))
     for host, query, status, rule in (
         ("nohost", {}, 404, "not-found"),
         ("ti2", {}, 409, "external-host"),

@@ -40,13 +40,13 @@ COUNT = {"table": "route", "flows": 9, "strangers": 1, "packets": 5, "octets": 5
         ([leg(end("dropped"))], DROPPED),
         ([leg(end("dropped"), switch={"verdict": "differs", "text": "in route"})], DIFFERS),
         ([leg(end("delivered"), switch={"verdict": "unasked", "text": "no session"})], DIFFERS),
-        ([leg(end("tunnelled"), onward=[away("192.0.2.131")])], NOT_REACHED),
+        ([leg(end("tunnelled"), onward=[away("192.0.2.231")])], NOT_REACHED),
     ],
     ids=["delivered", "answered", "dropped", "differs", "unasked", "unanswered"],
 )
 def test_the_exit_code_says_how_it_ended(house, remote, legs: list[dict[str, Any]], code: int) -> None:
-    tenant_on(house, "ct-a", 130, "cta1")
-    apply(house, document("Hypervisor", "cta2", vtep="192.0.2.131"))
+    tenant_on(house, "ct-a", 230, "cta1")
+    apply(house, document("Hypervisor", "cta2", vtep="192.0.2.231"))
     with agent(house, remote, "cta1", lambda _: {"ok": {"legs": legs}}):
         ran = ringfence(house, "trace", "--tenant", "ct-a", "--from", "p", "--to", "10.0.0.7")
         plain = ringfence(house, "trace", "--from", "ct-a/p", "--to", "10.0.0.7", "-o", "json")
@@ -83,7 +83,7 @@ def test_wrong_use_of_trace(house, words: list[str]) -> None:
 
 
 def test_mistakes_of_a_trace_are_refused_in_words(house) -> None:
-    tenant_on(house, "ct-b", 132, "ctb1")
+    tenant_on(house, "ct-b", 232, "ctb1")
     for words, said in (
         (["--from", "ct-b/pq", "--to", "10.0.0.1"], "Port ct-b/pq: it does not exist [not-found]"),
         (["--from", "ct-b/p", "--to", "10.0.0.256"], "is no address [address-syntax]"),
@@ -93,7 +93,7 @@ def test_mistakes_of_a_trace_are_refused_in_words(house) -> None:
 
 
 def test_flows_and_counts_are_printed(house, remote) -> None:
-    tenant_on(house, "ct-c", 133, "ctc1")
+    tenant_on(house, "ct-c", 233, "ctc1")
     answer = {"ok": {"flows": [FLOW], "counts": [COUNT], "left": 8, "unseen": 3}}
     with agent(house, remote, "ctc1", lambda _: answer) as heard:
         ran = ringfence(house, "flows", "ctc1", "--table", "route", "--port", "p", "--tenant", "ct-c")
@@ -108,11 +108,11 @@ def test_flows_and_counts_are_printed(house, remote) -> None:
 
 
 def test_a_dead_host_has_an_exit_code_of_its_own(house) -> None:
-    apply(house, document("Hypervisor", "ctd1", vtep="192.0.2.134"))
+    apply(house, document("Hypervisor", "ctd1", vtep="192.0.2.234"))
     ran = ringfence(house, "flows", "ctd1")
     assert ran.returncode == NOT_REACHED
     assert "Hypervisor ctd1: it has never reported" in ran.stderr and "agent on ctd1" in ran.stderr
-    tenant_on(house, "ct-d", 135, "ctd2")
+    tenant_on(house, "ct-d", 235, "ctd2")
     ran = ringfence(house, "trace", "--from", "ct-d/p", "--to", "10.0.0.7")
     assert ran.returncode == NOT_REACHED and "Hypervisor ctd2" in ran.stdout
 
