@@ -10,6 +10,8 @@ from typing import Protocol
 from ipam.contents import (
     Claim,
     ClassRecord,
+    ExternalRecord,
+    FloatingRecord,
     HypervisorRecord,
     Name,
     NetworkRecord,
@@ -29,9 +31,11 @@ from ipam.pools import (
     VNI,
     VTEP,
     address_scope,
+    outside_scope,
 )
 from model.addresses import Address, Prefix
-from model.intent import Network
+from model.ids import PortKey
+from model.intent import External, Network
 
 
 def address_claim(network: Network, address: Address) -> Claim:
@@ -47,24 +51,49 @@ def route_claim(tenant: str, prefix: Prefix) -> Claim:
     return f"route:{tenant}", str(prefix)
 
 
+def outside_claim(external: External, address: Address) -> Claim:
+    """Who holds an address of an external network is decided per pool that it lies in."""
+    for pool in external.pools:
+        if address.version == pool.version and address in pool:
+            return outside_scope(external.key, pool), int(address)
+    return f"outside:{external.key}", int(address)
+
+
+def translated_claim(port: PortKey, version: int) -> Claim:
+    """A port has one floating IP of each family."""
+    return f"translated:{version}", int(port)
+
+
 class Networks(Protocol):
     """Networks by name, as Contents and Draft have them."""
 
     def __getitem__(self, name: Name, /) -> NetworkRecord: ...
 
 
-def claims(networks: Networks, record: Record) -> tuple[Claim, ...]:
-    """All of the record's; `networks`: those that ports may be in."""
+class Externals(Protocol):
+    """External networks by name, likewise."""
+
+    def __getitem__(self, name: str, /) -> ExternalRecord: ...
+
+
+def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Claim, ...]:
+    """All of the record's; `networks`: those that ports may be in; `externals`: those that lead out."""
     match record:
-        case TenantRecord(value):
+        case TenantRecord(value, external=external):
             routing = ((VNI, value.l3vni),) if value.l3vni else ()
-            return ((TENANT_KEY, value.key), *routing)
+            outside = (outside_claim(externals[external].value, a) for a in value.egress_addresses)
+            return ((TENANT_KEY, value.key), *routing, *outside)
+        case ExternalRecord(value):
+            return ((TENANT_KEY, value.key), (VNI, value.l3vni))
+        case FloatingRecord(value, external=external):
+            own = outside_claim(externals[external].value, value.address)
+            return (own, translated_claim(value.port, value.address.version)) if value.port else (own,)
         case NetworkRecord(value):
             return ((NETWORK_KEY, value.key), (VNI, value.vni))
         case PortRecord(value, tenant, network):
             parent = networks[tenant, network].value
-            own = (address_claim(parent, address) for address in value.addresses)
-            return ((PORT_KEY, value.key), (MAC, value.mac), *own)
+            addresses = (address_claim(parent, address) for address in value.addresses)
+            return ((PORT_KEY, value.key), (MAC, value.mac), *addresses)
         case ClassRecord(value):
             return ((CLASS_ID, value.id), *((CLASS_PREFIX, str(p)) for p in value.prefixes))
         case HypervisorRecord(value):

@@ -16,7 +16,18 @@ from immutables import Map
 from ipam.bitmap import Bitmap
 from ipam.pools import Pool
 from model.ids import HostName, PortKey
-from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Port, StaticRoute, Tenant
+from model.intent import (
+    Binding,
+    Cluster,
+    EgressClass,
+    External,
+    FloatingIp,
+    Hypervisor,
+    Network,
+    Port,
+    StaticRoute,
+    Tenant,
+)
 from model.wanted import Kind, Labels, Reference
 
 Name = tuple[str, str]
@@ -29,8 +40,11 @@ Claim = tuple[str, int | str]
 
 @dataclass(frozen=True, slots=True)
 class TenantRecord:
+    """`external`: the name of the external network that its value names by key; empty = none."""
+
     value: Tenant
     labels: Labels = ()
+    external: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,33 @@ class RouteRecord:
     labels: Labels = ()
 
 
-Record = TenantRecord | NetworkRecord | PortRecord | ClassRecord | HypervisorRecord | RouteRecord
+@dataclass(frozen=True, slots=True)
+class ExternalRecord:
+    value: External
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingRecord:
+    """`tenant`, `external`, `port`: names; `port` empty = of nobody."""
+
+    value: FloatingIp
+    tenant: str
+    external: str
+    port: str = ""
+    labels: Labels = ()
+
+
+Record = (
+    TenantRecord
+    | NetworkRecord
+    | PortRecord
+    | ClassRecord
+    | HypervisorRecord
+    | RouteRecord
+    | ExternalRecord
+    | FloatingRecord
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +141,7 @@ class Contents:
     `uses`: host name -> (tenant, port) of the ports whose `hosts` name it. `paired`: (tenant, network) ->
     names of its ports with allowed pairs. `bound`: host name -> how many ports live there; `dwellers`:
     (tenant, network) -> the same for its own ports. `needed`: what others rest on -> who they are (see
-    ipam.needs).
+    ipam.needs). `gateways`: hosts that may translate.
     """
 
     cluster: Cluster | None = None
@@ -122,6 +162,9 @@ class Contents:
     bound: Map[HostName, int] = Map()
     dwellers: Map[Name, Map[HostName, int]] = Map()
     routes: Map[Name, RouteRecord] = Map()
+    externals: Map[str, ExternalRecord] = Map()
+    floating: Map[Name, FloatingRecord] = Map()
+    gateways: Map[HostName, None] = Map()
     needed: Map[Need, Map[Reference, None]] = Map()
 
     def find(self, reference: Reference) -> Record | None:
@@ -133,6 +176,8 @@ class Contents:
             Kind.EGRESS_CLASS: self.classes,
             Kind.HYPERVISOR: self.hypervisors,
             Kind.ROUTE: self.routes,
+            Kind.EXTERNAL: self.externals,
+            Kind.FLOATING_IP: self.floating,
         }
         return tables[reference.kind].get(natural_key(reference))
 
@@ -157,3 +202,7 @@ def refer(record: Record) -> Reference:
             return Reference(Kind.HYPERVISOR, value.name)
         case RouteRecord(value, tenant):
             return Reference(Kind.ROUTE, value.name, tenant)
+        case ExternalRecord(value):
+            return Reference(Kind.EXTERNAL, value.name)
+        case FloatingRecord(value, tenant):
+            return Reference(Kind.FLOATING_IP, value.name, tenant)

@@ -12,14 +12,15 @@ from typing import Final
 from immutables import Map
 
 from ipam.contents import Contents, Need
-from ipam.needs import of_address, of_tenant
+from ipam.needs import of_address, of_external, of_port, of_tenant
 from ipam.steps import Plan
 from ipam.trial import Trial
+from ipam.ways_out import replan_gateways
 from model.errors import Conflict, NotFound
 from model.ids import HostName, Uid
 from model.wanted import Kind, Reference, title
 
-_ORDER: Final = (Kind.ROUTE, Kind.PORT, Kind.EGRESS_CLASS, Kind.NETWORK, Kind.TENANT, Kind.HYPERVISOR)
+_ORDER: Final = tuple(reversed(Kind))
 """Children before parents."""
 _SHOWN: Final = 3
 """How many dependants a message names."""
@@ -50,6 +51,7 @@ def plan_deletion(contents: Contents, references: Sequence[Reference], now: int)
             _refuse(trial, reference, rest)
         else:
             trial.drop(reference, record)
+    replan_gateways(trial, contents.gateways)
     return trial.finish()
 
 
@@ -65,8 +67,11 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
             return (Reference(Kind.PORT, p, t) for t, p in sorted(contents.uses.get(HostName(name), ())))
         case Kind.PORT:
             addresses = contents.ports[tenant, name].value.addresses
-            return (r for address in addresses for r in _resting(contents, of_address(tenant, address)))
-        case Kind.EGRESS_CLASS | Kind.ROUTE:
+            hops = (r for address in addresses for r in _resting(contents, of_address(tenant, address)))
+            return (*hops, *_resting(contents, of_port(tenant, name)))
+        case Kind.EXTERNAL:
+            return _resting(contents, of_external(name))
+        case _:
             return ()
 
 

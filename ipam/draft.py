@@ -14,10 +14,20 @@ from immutables import Map, MapMutation
 
 from ipam.bitmap import Bitmap
 from ipam.claims import claims
-from ipam.contents import Claim, Contents, Need, NetworkRecord, PortRecord, Record, natural_key, refer
+from ipam.contents import (
+    Claim,
+    Contents,
+    HypervisorRecord,
+    Need,
+    NetworkRecord,
+    PortRecord,
+    Record,
+    natural_key,
+    refer,
+)
 from ipam.needs import needs
 from ipam.pools import PORT_KEY, VNI, Pool, address_scope, pool_of_scope
-from model.ids import PROBE_VNI, PortKey
+from model.ids import PROBE_VNI, HostName, PortKey
 from model.intent import Binding, Cluster, Network
 from model.wanted import Kind, Reference
 
@@ -40,13 +50,18 @@ class Draft:
         self.classes = contents.classes.mutate()
         self.hypervisors = contents.hypervisors.mutate()
         self.routes = contents.routes.mutate()
-        self._tables: dict[Kind, MapMutation[Any, Any]] = {
+        self.externals = dict(contents.externals)
+        self.floating = contents.floating.mutate()
+        self._gateways = dict(contents.gateways)
+        self._tables: dict[Kind, MapMutation[Any, Any] | dict[Any, Any]] = {
             Kind.TENANT: self.tenants,
             Kind.NETWORK: self.networks,
             Kind.PORT: self.ports,
             Kind.EGRESS_CLASS: self.classes,
             Kind.HYPERVISOR: self.hypervisors,
             Kind.ROUTE: self.routes,
+            Kind.EXTERNAL: self.externals,
+            Kind.FLOATING_IP: self.floating,
         }
         self._needed = contents.needed.mutate()
         self._members = contents.members.mutate()
@@ -72,6 +87,9 @@ class Draft:
             classes=self.classes.finish(),
             hypervisors=self.hypervisors.finish(),
             routes=self.routes.finish(),
+            externals=Map(self.externals),
+            floating=self.floating.finish(),
+            gateways=Map(self._gateways),
             needed=self._needed.finish(),
             bindings=self.bindings.finish(),
             tombstones=self.tombstones.finish(),
@@ -190,7 +208,7 @@ class Draft:
 
     def claims(self, record: Record) -> tuple[Claim, ...]:
         """What the object alone may hold."""
-        return claims(self.networks, record)
+        return claims(self.networks, self.externals, record)
 
     def dependants(self, need: Need) -> list[Reference]:
         """Who rests on it, in order."""
@@ -241,6 +259,14 @@ class Draft:
         """Names of the tenant's networks."""
         return sorted(self._networks_of.get(tenant, Map()))
 
+    def external_names(self) -> tuple[str, ...]:
+        """Names of the external networks."""
+        return tuple(sorted(self.externals))
+
+    def gateways(self) -> tuple[HostName, ...]:
+        """Hosts that may translate for tenants, by name."""
+        return tuple(sorted(self._gateways))
+
     def _link(self, record: Record) -> None:
         for need in needs(record):
             _add(self._needed, need, refer(record))
@@ -253,6 +279,8 @@ class Draft:
                     _add(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     _add(self._uses, host, (tenant, value.name))
+            case HypervisorRecord(value) if value.gateway and not value.external:
+                self._gateways[value.name] = None
 
     def _unlink(self, record: Record) -> None:
         for need in needs(record):
@@ -265,6 +293,8 @@ class Draft:
                 _discard(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     _discard(self._uses, host, (tenant, value.name))
+            case HypervisorRecord(value):
+                self._gateways.pop(value.name, None)
 
     def _settle(self, claim: Claim) -> None:
         scope, value = claim

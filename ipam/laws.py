@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipam.claims import address_claim
-from ipam.contents import NetworkRecord, PortRecord, RouteRecord
-from ipam.needs import of_address, of_tenant
+from ipam.contents import ExternalRecord, FloatingRecord, NetworkRecord, PortRecord, RouteRecord, TenantRecord
+from ipam.laws_outside import check_outside, check_targets
+from ipam.needs import of_address, of_external, of_tenant
 from ipam.steps import Step, Verb
 from ipam.trial import Trial
 from model.addresses import Address, Prefix
@@ -25,24 +26,32 @@ def check_laws(trial: Trial) -> None:
     steps = [step for step in trial.steps if step.verb is not Verb.UNCHANGED]
     for step in steps:
         _check_lost(trial, step)
-    for tenant in sorted({name for step in steps for name in _touched(step)}):
+    for tenant in sorted({name for step in steps for name in _touched(trial, step)}):
         _check_routes(trial, tenant)
+        check_outside(trial, tenant)
 
 
-def _touched(step: Step) -> Iterator[str]:
+def _touched(trial: Trial, step: Step) -> Iterator[str]:
     """Tenants for which the laws are judged again."""
     match step.after or step.before:
-        case NetworkRecord(_, tenant) | RouteRecord(_, tenant):
+        case NetworkRecord(_, tenant) | RouteRecord(_, tenant) | FloatingRecord(_, tenant):
             yield tenant
+        case TenantRecord(value):
+            yield value.name
+        case ExternalRecord(value):
+            for reference in trial.draft.dependants(of_external(value.name)):
+                yield reference.tenant or reference.name
         case _:
             pass
 
 
 def _check_lost(trial: Trial, step: Step) -> None:
-    """An address that a port gives up must not be anybody's next hop."""
+    """An address that a port gives up must not be anybody's next hop, nor behind a floating IP."""
     if not isinstance(step.before, PortRecord):
         return
     kept = step.after.value.addresses if isinstance(step.after, PortRecord) else ()
+    if kept != step.before.value.addresses:
+        check_targets(trial, step.before, kept)
     for address in step.before.value.addresses:
         if address in kept:
             continue

@@ -6,7 +6,7 @@ without a search. Must not judge.
 
 from __future__ import annotations
 
-from ipam.contents import Need, Record, RouteRecord
+from ipam.contents import FloatingRecord, Need, Record, RouteRecord, TenantRecord
 from model.addresses import Address
 
 
@@ -20,10 +20,25 @@ def of_address(tenant: str, address: Address) -> Need:
     return "address", tenant, str(address)
 
 
+def of_port(tenant: str, name: str) -> Need:
+    """A port."""
+    return "port", tenant, name
+
+
+def of_external(name: str) -> Need:
+    """An external network."""
+    return "external", "", name
+
+
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
         case RouteRecord(value, tenant):
             return (of_tenant(tenant), *(of_address(tenant, hop) for hop in value.next_hops))
+        case TenantRecord(external=external) if external:
+            return (of_external(external),)
+        case FloatingRecord(_, tenant, external, port):
+            ports = (of_port(tenant, port),) if port else ()
+            return (of_tenant(tenant), of_external(external), *ports)
         case _:
             return ()

@@ -16,7 +16,16 @@ from model.errors import Conflict, Invalid
 from model.ids import NetworkKey, Vni
 from model.intent import Network
 from model.order import prefix_rank
-from model.wanted import UNMARKED, Kind, Reference, WantedNetwork, WantedRoute, refer
+from model.wanted import (
+    UNMARKED,
+    Kind,
+    Reference,
+    Tenanted,
+    WantedExternal,
+    WantedNetwork,
+    WantedTenant,
+    refer,
+)
 
 
 def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
@@ -38,14 +47,17 @@ def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
             trial.settle(want, before, _merge(before, want))
 
 
-def reserve_vnis(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
-    """Claim what new networks ask for by value, before tenants are handed L3VNIs from the same numbers.
+def reserve_vnis(trial: Trial, wanted: Sequence[WantedNetwork | WantedTenant | WantedExternal]) -> None:
+    """Claim what is asked for by value, before anything is handed out of the same numbers.
 
-    Says nothing of clashes: `plan_networks` does.
+    Says nothing of clashes: those who plan each kind do.
     """
     for want in wanted:
-        if want.vni is not None and (want.tenant, want.name) not in trial.draft.networks:
-            trial.draft.hold((VNI, want.vni), refer(want))
+        vni = want.l3vni if isinstance(want, WantedTenant) else want.vni
+        before = trial.draft.find(refer(want))
+        new = before is None or (isinstance(before, TenantRecord) and not before.value.l3vni)
+        if vni is not None and new:
+            trial.draft.hold((VNI, vni), refer(want))
 
 
 def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
@@ -163,7 +175,7 @@ def _check_vni(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) 
     return False
 
 
-def find_tenant(trial: Trial, want: WantedNetwork | WantedRoute) -> TenantRecord | None:
+def find_tenant(trial: Trial, want: Tenanted) -> TenantRecord | None:
     """The object's tenant; None and a fault if there is none."""
     found = trial.draft.tenants.get(want.tenant)
     if found is not None or Reference(Kind.TENANT, want.tenant) in trial.asked:

@@ -12,17 +12,21 @@ from collections.abc import Callable, Sequence
 from ipam.contents import Contents
 from ipam.laws import check_laws
 from ipam.networks import plan_networks, reserve_vnis
+from ipam.outside import plan_externals, plan_floating, reserve_floating
 from ipam.ports import plan_ports
 from ipam.roots import plan_classes, plan_hypervisors, plan_tenants
 from ipam.routes import plan_routes
 from ipam.steps import Plan
 from ipam.trial import Trial
+from ipam.ways_out import replan_gateways
 from model.errors import Fault, Invalid, Unavailable
 from model.ids import Uid
 from model.wanted import (
     Reference,
     Wanted,
     WantedEgressClass,
+    WantedExternal,
+    WantedFloatingIp,
     WantedHypervisor,
     WantedNetwork,
     WantedPort,
@@ -51,13 +55,20 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
     trial = Trial(contents, now, new_uid, frozenset(refer(want) for want in wanted), wanted)
     ordered = _once(trial, wanted)
     networks = [w for w in ordered if isinstance(w, WantedNetwork)]
-    reserve_vnis(trial, networks)
+    tenants = [w for w in ordered if isinstance(w, WantedTenant)]
+    externals = [w for w in ordered if isinstance(w, WantedExternal)]
+    floating = [w for w in ordered if isinstance(w, WantedFloatingIp)]
+    reserve_vnis(trial, [*networks, *tenants, *externals])
     plan_hypervisors(trial, [w for w in ordered if isinstance(w, WantedHypervisor)])
-    plan_tenants(trial, [w for w in ordered if isinstance(w, WantedTenant)])
+    plan_externals(trial, externals)
+    reserve_floating(trial, floating)
+    plan_tenants(trial, tenants)
+    replan_gateways(trial, contents.gateways)
     plan_networks(trial, networks)
     plan_classes(trial, [w for w in ordered if isinstance(w, WantedEgressClass)])
     plan_ports(trial, [w for w in ordered if isinstance(w, WantedPort)])
     plan_routes(trial, [w for w in ordered if isinstance(w, WantedRoute)])
+    plan_floating(trial, floating)
     check_laws(trial)
     return trial.finish()
 

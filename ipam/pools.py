@@ -11,9 +11,9 @@ from enum import Enum
 from ipaddress import ip_network
 from typing import Final
 
-from ipam.subnets import usable
+from ipam.subnets import lendable, usable
 from model.addresses import Prefix, format_mac, parse_mac
-from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, PROBE_VNI, TENANT_KEYS, NetworkKey
+from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, PROBE_VNI, TENANT_KEYS, NetworkKey, TenantKey
 
 
 class PoolKind(Enum):
@@ -92,12 +92,26 @@ def address_pool(network: NetworkKey, subnet: Prefix) -> Pool:
     return Pool(address_scope(network, subnet), kind, base + offsets.start, base + offsets.stop - 1)
 
 
+def outside_scope(external: TenantKey, pool: Prefix) -> str:
+    """The scope of an external network's addresses in one of its pools."""
+    return f"outside:{external}:{pool}"
+
+
+def outside_pool(external: TenantKey, pool: Prefix) -> Pool:
+    """The addresses that may be handed out of an external network's pool (see ipam.subnets.lendable)."""
+    kind = PoolKind.IPV4 if pool.version == 4 else PoolKind.IPV6
+    offsets, base = lendable(pool), int(pool.network_address)
+    return Pool(outside_scope(external, pool), kind, base + offsets.start, base + offsets.stop - 1)
+
+
 def pool_of_scope(scope: str) -> Pool | None:
-    """The address pool of a scope that `address_scope` made; None for any other scope."""
+    """The pool of a scope that `address_scope` or `outside_scope` made; None for any other scope."""
     kind, _, rest = scope.partition(":")
     key, _, subnet = rest.partition(":")
-    if kind != "address" or not key.isdecimal() or not subnet:
+    if kind not in {"address", "outside"} or not key.isdecimal() or not subnet:
         return None
+    if kind == "outside":
+        return outside_pool(TenantKey(int(key)), ip_network(subnet))
     return address_pool(NetworkKey(int(key)), ip_network(subnet))
 
 

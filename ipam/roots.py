@@ -11,6 +11,7 @@ from dataclasses import replace
 from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
 from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
+from ipam.ways_out import lead_out
 from model.errors import Conflict, Invalid
 from model.ids import ClassId, TenantKey, Vni
 from model.intent import EgressClass, Hypervisor, Tenant
@@ -31,11 +32,15 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
             key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
             if key is not None:
                 value = Tenant(trial.new_uid(), want.name, TenantKey(key), l3vni)
-                trial.settle(want, None, TenantRecord(value, want.labels or ()))
+                record = lead_out(trial, want, TenantRecord(value, want.labels or ()), None)
+                if record is not None:
+                    trial.settle(want, None, record)
         else:
             labels = before.labels if want.labels is None else want.labels
             value = replace(before.value, l3vni=l3vni)
-            trial.settle(want, before, replace(before, value=value, labels=labels))
+            record = lead_out(trial, want, replace(before, value=value, labels=labels), before)
+            if record is not None:
+                trial.settle(want, before, record)
 
 
 def _check_l3vni(trial: Trial, want: WantedTenant, before: TenantRecord | None) -> bool:

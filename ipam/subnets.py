@@ -27,6 +27,27 @@ def usable(subnet: Prefix) -> range:
     return range(first, max(min(last, WINDOW), first))
 
 
+def lendable(pool: Prefix) -> range:
+    """Offsets of an external network's pool that may be handed out: nobody of ours routes in it, so only its
+    first address (network, or subnet-router anycast) and an IPv4 broadcast address are left out.
+    """
+    total = size(pool)
+    if total <= 2:
+        return range(total)
+    return range(1, min(total - 1 if pool.version == 4 else total, WINDOW))
+
+
+def lending_objection(pool: Prefix, address: Address) -> str:
+    """Why nobody may have this address of the pool; empty if one may."""
+    if size(pool) <= 2:
+        return ""
+    if address == pool.network_address:
+        return "is the network address" if pool.version == 4 else "is the subnet-router anycast address"
+    if pool.version == 4 and address == pool.broadcast_address:
+        return "is the broadcast address"
+    return ""
+
+
 def reservation(subnet: Prefix, address: Address) -> str:
     """Why no port may have this address of the subnet; empty if it may.
 

@@ -129,7 +129,7 @@ class Trial:
         """Whether a port lives on that host now."""
         return host in self._contents.bound
 
-    def settle(self, wanted: Wanted, before: Record | None, after: Record) -> None:
+    def settle(self, wanted: Wanted | Reference, before: Record | None, after: Record) -> None:
         """Take an object as it shall be; a step says what that means."""
         if before is None:
             verb = Verb.CREATE
@@ -137,7 +137,8 @@ class Trial:
             verb = Verb.UNCHANGED if before == after else Verb.CHANGE
         if verb is not Verb.UNCHANGED:
             self.draft.put(after)
-        self._steps.append(Step(verb, refer(wanted), before, after))
+        reference = wanted if isinstance(wanted, Reference) else refer(wanted)
+        self._steps.append(Step(verb, reference, before, after))
 
     def drop(self, reference: Reference, before: Record) -> None:
         """Delete an object."""

@@ -16,7 +16,7 @@ from typing import Final
 from model.addresses import Address, Prefix
 from model.errors import Fault
 from model.ids import HostName, Mac, Vni
-from model.intent import Pair
+from model.intent import Egress, Pair
 
 UNMARKED: Final = -1
 """A DSCP that is written as `none`: packets keep theirs."""
@@ -29,11 +29,13 @@ class Kind(Enum):
     """The kinds of a manifest, in the order in which they are written to the store."""
 
     HYPERVISOR = "Hypervisor"
+    EXTERNAL = "External"
     TENANT = "Tenant"
     NETWORK = "Network"
     EGRESS_CLASS = "EgressClass"
     PORT = "Port"
     ROUTE = "Route"
+    FLOATING_IP = "FloatingIp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,14 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class WantedTenant:
-    """`labels` None = not written (on update: keep)."""
+    """`labels` None = not written (on update: keep). `external`: by name."""
 
     name: str
     labels: Labels | None = None
     where: Where = Where()
     l3vni: Vni | None = None
+    egress: Egress | None = None
+    external: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,43 @@ class WantedRoute:
     where: Where = Where()
 
 
-Wanted = WantedTenant | WantedNetwork | WantedPort | WantedEgressClass | WantedHypervisor | WantedRoute
+@dataclass(frozen=True, slots=True)
+class WantedExternal:
+    """A network outside. `pools` in the order written."""
+
+    name: str
+    pools: tuple[Prefix, ...]
+    vni: Vni | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFloatingIp:
+    """An address of `external` for a port of `tenant` (by name; "" = of nobody). `family`: 4 or 6."""
+
+    tenant: str
+    name: str
+    external: str
+    address: Address | None = None
+    family: int | None = None
+    port: str | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+Tenanted = WantedNetwork | WantedPort | WantedRoute | WantedFloatingIp
+"""Those that belong to a tenant."""
+Wanted = (
+    WantedTenant
+    | WantedNetwork
+    | WantedPort
+    | WantedEgressClass
+    | WantedHypervisor
+    | WantedRoute
+    | WantedExternal
+    | WantedFloatingIp
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +216,15 @@ def kind_of(wanted: Wanted) -> Kind:
             return Kind.HYPERVISOR
         case WantedRoute():
             return Kind.ROUTE
+        case WantedExternal():
+            return Kind.EXTERNAL
+        case WantedFloatingIp():
+            return Kind.FLOATING_IP
 
 
 def refer(wanted: Wanted) -> Reference:
     """The name of a wanted object, as a key."""
-    tenant = wanted.tenant if isinstance(wanted, WantedNetwork | WantedPort | WantedRoute) else None
+    tenant = wanted.tenant if isinstance(wanted, Tenanted) else None
     return Reference(kind_of(wanted), wanted.name, tenant, wanted.where)
 
 

@@ -19,6 +19,9 @@ DEAD_AFTER_MS: Final = 15_000
 """A host that has not reported for this long counts as dead."""
 
 
+_EVERYWHERE: Final = frozenset({Kind.EGRESS_CLASS, Kind.HYPERVISOR, Kind.EXTERNAL})
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A host that has not done it, and why."""
@@ -31,7 +34,7 @@ def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[Hos
     """Hosts with bound ports of the touched objects."""
     hosts: set[HostName] = set()
     for reference in touched:
-        if reference.kind in {Kind.EGRESS_CLASS, Kind.HYPERVISOR}:
+        if reference.kind in _EVERYWHERE:
             return frozenset(contents.bound)
         for name in _networks(contents, reference):
             hosts.update(contents.dwellers.get(name, ()))
@@ -40,7 +43,7 @@ def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[Hos
 
 def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, str]]:
     tenant = reference.tenant or reference.name
-    if reference.kind in {Kind.TENANT, Kind.ROUTE}:
+    if reference.kind in {Kind.TENANT, Kind.ROUTE, Kind.FLOATING_IP}:
         return [(tenant, network) for network in contents.networks_of.get(tenant, ())]
     if reference.kind is Kind.NETWORK:
         return [(tenant, reference.name)]

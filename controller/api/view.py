@@ -14,6 +14,8 @@ from controller.manifest.schema import API_VERSION
 from controller.store.records import (
     ClassRecord,
     Contents,
+    ExternalRecord,
+    FloatingRecord,
     HypervisorRecord,
     NetworkRecord,
     PortRecord,
@@ -21,8 +23,9 @@ from controller.store.records import (
     RouteRecord,
     TenantRecord,
 )
+from ipam.needs import of_external
 from model.addresses import format_mac
-from model.intent import Pair
+from model.intent import Egress, Pair
 from model.report import PortReport, Report
 from model.wanted import Kind, Labels
 
@@ -38,6 +41,8 @@ def records(contents: Contents, kind: Kind) -> Iterator[Record]:
         Kind.EGRESS_CLASS: contents.classes,
         Kind.HYPERVISOR: contents.hypervisors,
         Kind.ROUTE: contents.routes,
+        Kind.EXTERNAL: contents.externals,
+        Kind.FLOATING_IP: contents.floating,
     }
     table = tables[kind]
     for key in sorted(table):
@@ -52,11 +57,22 @@ def port_states(reports: Iterable[Report]) -> dict[tuple[str, str], PortReport]:
 def document(record: Record, contents: Contents, states: Mapping[tuple[str, str], PortReport]) -> Document:
     """The manifest of a record, with its status."""
     match record:
-        case TenantRecord(value, labels):
-            networks = len(contents.networks_of.get(value.name, ()))
-            routing: Document = {"l3vni": value.l3vni} if value.l3vni else {}
-            counts: Document = {"key": value.key, "networks": networks}
-            return _document(Kind.TENANT, value.name, None, value.uid, labels, routing, counts)
+        case TenantRecord():
+            return _tenant(record, contents)
+        case ExternalRecord(value, labels):
+            outside: Document = {"pools": [str(p) for p in value.pools], "vni": value.l3vni}
+            users = len(contents.needed.get(of_external(value.name), ()))
+            return _document(
+                Kind.EXTERNAL,
+                value.name,
+                None,
+                value.uid,
+                labels,
+                outside,
+                {"key": value.key, "users": users},
+            )
+        case FloatingRecord():
+            return _floating(record, contents)
         case NetworkRecord():
             return _network(record, contents)
         case PortRecord():
@@ -88,6 +104,30 @@ def _document(
     if spec:
         made["spec"] = spec
     return made | {"status": status}
+
+
+def _tenant(record: TenantRecord, contents: Contents) -> Document:
+    value = record.value
+    spec: Document = {"l3vni": value.l3vni} if value.l3vni else {}
+    status: Document = {"key": value.key, "networks": len(contents.networks_of.get(value.name, ()))}
+    if value.egress is not Egress.NONE:
+        spec["egress"] = value.egress.value
+        status["egressAddresses"] = [str(a) for a in value.egress_addresses]
+        status["gateways"] = list(value.gateways)
+    if record.external:
+        spec["external"] = record.external
+    return _document(Kind.TENANT, value.name, None, value.uid, record.labels, spec, status)
+
+
+def _floating(record: FloatingRecord, contents: Contents) -> Document:
+    value = record.value
+    spec: Document = {"external": record.external, "address": str(value.address)}
+    if record.port:
+        spec["port"] = record.port
+    binding = contents.bindings.get(value.port)
+    host = binding.host if binding is not None and binding.active else ""
+    status: Document = {"target": "" if value.target is None else str(value.target), "host": host}
+    return _document(Kind.FLOATING_IP, value.name, record.tenant, value.uid, record.labels, spec, status)
 
 
 def _network(record: NetworkRecord, contents: Contents) -> Document:

@@ -47,7 +47,18 @@ def _details(change: dict[str, Any]) -> str:
         return "  " + ("; ".join(moved) or "labels")
     shown = [
         _word(spec[key])
-        for key in ("addresses", "mac", "subnets", "prefixes", "vtep", "prefix", "nextHops")
+        for key in (
+            "addresses",
+            "mac",
+            "subnets",
+            "prefixes",
+            "vtep",
+            "prefix",
+            "nextHops",
+            "pools",
+            "address",
+            "port",
+        )
         if spec.get(key)
     ]
     if "vni" in spec:

@@ -14,7 +14,7 @@ from controller.cli.commands import OK
 from controller.cli.session import Session
 
 Value = dict[str, Any]
-KINDS: Final = ("tenant", "network", "port", "egressclass", "hypervisor", "route")
+KINDS: Final = ("tenant", "network", "port", "egressclass", "hypervisor", "route", "external", "floatingip")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +51,15 @@ def _print(session: Session, value: Value) -> None:
 
 
 def _tenant(item: Value) -> list[str]:
-    l3vni = item.get("spec", {}).get("l3vni", "-")
-    return [item["metadata"]["name"], str(l3vni), str(item["status"]["networks"]), _labels(item)]
+    spec, status = item.get("spec", {}), item["status"]
+    way = [spec.get("egress", "none"), *status.get("egressAddresses", ()), *status.get("gateways", ())]
+    return [
+        item["metadata"]["name"],
+        str(spec.get("l3vni", "-")),
+        str(status["networks"]),
+        " ".join(way),
+        _labels(item),
+    ]
 
 
 def _network(item: Value) -> list[str]:
@@ -105,6 +112,24 @@ def _route(item: Value) -> list[str]:
     return [metadata["tenant"], metadata["name"], spec["prefix"], _words(spec["nextHops"])]
 
 
+def _external(item: Value) -> list[str]:
+    spec, status = item["spec"], item["status"]
+    return [item["metadata"]["name"], str(spec["vni"]), _words(spec["pools"]), str(status["users"])]
+
+
+def _floating(item: Value) -> list[str]:
+    metadata, spec, status = item["metadata"], item["spec"], item["status"]
+    return [
+        metadata["tenant"],
+        metadata["name"],
+        spec["external"],
+        spec["address"],
+        spec.get("port", "-"),
+        status["target"] or "-",
+        status["host"] or "-",
+    ]
+
+
 def _labels(item: Value) -> str:
     return ", ".join(f"{key}={value}" for key, value in item["metadata"].get("labels", {}).items()) or "-"
 
@@ -114,10 +139,12 @@ def _words(values: list[str]) -> str:
 
 
 TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
-    "Tenant": (("name", "l3vni", "networks", "labels"), _tenant),
+    "Tenant": (("name", "l3vni", "networks", "egress", "labels"), _tenant),
     "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),
     "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
     "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
+    "External": (("name", "vni", "pools", "users"), _external),
+    "FloatingIp": (("tenant", "name", "external", "address", "port", "target", "host"), _floating),
     "Route": (("tenant", "name", "prefix", "next hops"), _route),
 }

@@ -16,6 +16,7 @@ from typing import Final
 from controller.manifest.tree import Scalar, Sort, show
 from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_mac, is_unicast, parse_mac
 from model.ids import PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
+from model.intent import Egress
 from model.wanted import UNMARKED
 
 MTUS: Final = range(576, 9217)
@@ -211,6 +212,36 @@ def read_rate(node: Scalar) -> int:
     if kbits.denominator != 1 or int(kbits) not in RATES:
         raise Misfit("range", f"{node.text} is out of range for a rate", advice)
     return int(kbits)
+
+
+def read_egress(node: Scalar) -> Egress:
+    """none, fabric or snat."""
+    try:
+        return Egress(_text(node))
+    except ValueError as error:
+        raise Misfit("choice", f"{show(node.text)} is no way out", "Write none, fabric or snat.") from error
+
+
+def read_family(node: Scalar) -> int:
+    """ipv4 or ipv6."""
+    families = {"ipv4": 4, "ipv6": 6}
+    if (text := _text(node)) not in families:
+        raise Misfit("choice", f"{show(text)} is no family of addresses", "Write ipv4 or ipv6.")
+    return families[text]
+
+
+def read_reference(node: Scalar) -> str:
+    """A name, or empty text for nobody."""
+    return "" if node.sort is Sort.TEXT and not node.text else read_name(node)
+
+
+def read_pool(node: Scalar) -> Prefix:
+    """A prefix of unicast addresses of at most a million IPv4 ones, without bits behind its length."""
+    prefix = read_unicast(node)
+    shortest = 12 if prefix.version == 4 else 32
+    if prefix.prefixlen < shortest:
+        raise Misfit("subnet-size", f"{prefix} has /{prefix.prefixlen}", f"Use /{shortest} or longer.")
+    return prefix
 
 
 def read_flag(node: Scalar) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from controller.manifest.draft import Draft
 from model.addresses import Prefix
 from model.errors import Fault
+from model.intent import Egress
 from model.wanted import Kind
 
 DEFAULT_MTU: Final = 1450
@@ -75,4 +76,32 @@ def check_hops(draft: Draft) -> Iterator[Fault]:
             )
 
 
-RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (check_families, check_mtu, check_hops)
+def check_egress(draft: Draft) -> Iterator[Fault]:
+    """Who has no way out needs no external network."""
+    if draft.kind is Kind.TENANT and draft.get("spec.egress") is Egress.NONE and draft.get("spec.external"):
+        yield _fault(
+            draft,
+            "spec.external",
+            "external-unused",
+            "an external network without a way out",
+            "Write egress: snat (or fabric), or leave external out.",
+        )
+
+
+def check_family(draft: Draft) -> Iterator[Fault]:
+    """A floating IP is of the family that is written."""
+    address, family = draft.get("spec.address"), draft.get("spec.family")
+    if draft.kind is not Kind.FLOATING_IP or address is None or family in {None, address.version}:
+        return
+    yield _fault(
+        draft, "spec.family", "family-mismatch", f"{address} is not IPv{family}", "Leave spec.family out."
+    )
+
+
+RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (
+    check_families,
+    check_mtu,
+    check_hops,
+    check_egress,
+    check_family,
+)

@@ -13,6 +13,8 @@ from model.wanted import (
     Kind,
     Wanted,
     WantedEgressClass,
+    WantedExternal,
+    WantedFloatingIp,
     WantedHypervisor,
     WantedNetwork,
     WantedPort,
@@ -29,7 +31,7 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
     name: str = draft.get("metadata.name") or f"unreadable-{number}"
     tenant = draft.get("metadata.tenant")
     match draft.kind:
-        case Kind.TENANT | Kind.EGRESS_CLASS | Kind.HYPERVISOR:
+        case Kind.TENANT | Kind.EGRESS_CLASS | Kind.HYPERVISOR | Kind.EXTERNAL:
             return _root(draft, name)
         case _:
             return None if tenant is None else _tenanted(draft, tenant, name)
@@ -39,7 +41,11 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
     get, labels, where = draft.get, draft.get("metadata.labels"), draft.where
     match draft.kind:
         case Kind.TENANT:
-            return WantedTenant(name, labels, where, get("spec.l3vni"))
+            return WantedTenant(
+                name, labels, where, get("spec.l3vni"), get("spec.egress"), get("spec.external")
+            )
+        case Kind.EXTERNAL:
+            return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)
         case Kind.EGRESS_CLASS:
             return WantedEgressClass(name, get("spec.prefixes") or (), get("spec.effective"), labels, where)
         case Kind.HYPERVISOR if get("spec.vtep"):
@@ -89,6 +95,17 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 rate_out=get("spec.rateOut"),
                 rate_in=get("spec.rateIn"),
                 enabled=get("spec.enabled"),
+            )
+        case Kind.FLOATING_IP if get("spec.external"):
+            return WantedFloatingIp(
+                tenant=tenant,
+                name=name,
+                external=get("spec.external"),
+                address=get("spec.address"),
+                family=get("spec.family"),
+                port=get("spec.port"),
+                labels=labels,
+                where=where,
             )
         case Kind.ROUTE if get("spec.prefix"):
             return WantedRoute(tenant, name, get("spec.prefix"), get("spec.nextHops") or (), labels, where)

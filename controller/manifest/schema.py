@@ -19,7 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
-from controller.manifest.ways import ROUTE
+from controller.manifest.ways import EXTERNAL, FLOATING_IP, ROUTE
 from model.wanted import Kind
 
 API_VERSION: Final = "ringfence/v1"
@@ -39,6 +39,21 @@ TENANT: Final = KindRule(
             "VXLAN network identifier of its routed traffic, 1 to 16777215 but 16777214, no network's; given"
             " a free one if left out. Can't be changed.",
             "6001",
+        ),
+        FieldRule(
+            "spec",
+            "egress",
+            readers.read_egress,
+            "Its way out of the cluster: none; `fabric`: by what borders announce, under its own addresses;"
+            " `snat`: behind an address of its own, on gateway hosts (default none).",
+            "snat",
+        ),
+        FieldRule(
+            "spec",
+            "external",
+            readers.read_name,
+            "The external network that its address comes from. Needed for `egress: snat`.",
+            "internet",
         ),
     ),
 )
@@ -233,7 +248,7 @@ PORT: Final = KindRule(
     ),
 )
 
-KINDS: Final = (HYPERVISOR, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE)
+KINDS: Final = (HYPERVISOR, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP)
 """In the order in which they are written."""
 
 

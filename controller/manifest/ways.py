@@ -1,4 +1,4 @@
-"""Kinds of what leads beyond a network, declared as data: routes.
+"""Kinds of what leads beyond a network, declared as data: routes, external networks, floating IPs.
 
 Place: part of `controller.manifest.schema`. Must not hold rules that span fields or objects.
 """
@@ -38,6 +38,76 @@ ROUTE: Final = KindRule(
             Presence.REQUIRED,
             Shape.MANY,
             most=16,
+        ),
+    ),
+)
+EXTERNAL: Final = KindRule(
+    Kind.EXTERNAL,
+    "externals",
+    ("ext", "exts"),
+    "A network outside the cluster, reached through borders: a routing table of its own, in which tenants"
+    " have addresses.",
+    (
+        NAME,
+        LABELS,
+        FieldRule(
+            "spec",
+            "pools",
+            readers.read_pool,
+            "Addresses of ours in it, handed out as floating IPs and to tenants with `egress: snat`. Apart"
+            " from those of other external networks, and from subnets of tenants that use it.",
+            "[203.0.113.0/24, 2001:db8:f::/64]",
+            Presence.REQUIRED,
+            Shape.MANY,
+            most=64,
+        ),
+        FieldRule(
+            "spec",
+            "vni",
+            readers.read_vni,
+            "VXLAN network identifier of its traffic, 1 to 16777215 but 16777214; given a free one if left"
+            " out. Can't be changed.",
+            "7001",
+        ),
+    ),
+)
+FLOATING_IP: Final = KindRule(
+    Kind.FLOATING_IP,
+    "floatingips",
+    ("floating-ip", "floating-ips", "fip", "fips"),
+    "An address outside that stands for a port, one to one.",
+    (
+        NAME,
+        TENANT_NAME,
+        LABELS,
+        FieldRule(
+            "spec",
+            "external",
+            readers.read_name,
+            "The external network. Can't be changed.",
+            "internet",
+            Presence.REQUIRED,
+        ),
+        FieldRule(
+            "spec",
+            "address",
+            readers.read_address,
+            "Of one of its pools; given a free one if left out. Can't be changed.",
+            "203.0.113.80",
+        ),
+        FieldRule(
+            "spec",
+            "family",
+            readers.read_family,
+            "Of the address that is given (default: IPv4 if external network and port have it).",
+            "ipv6",
+        ),
+        FieldRule(
+            "spec",
+            "port",
+            readers.read_reference,
+            'The port of the same tenant; `""`: nobody. It stands for its first address of that family.',
+            "web-1",
         ),
     ),
 )

@@ -14,6 +14,8 @@ from controller.store import rows, ways
 from controller.store.records import (
     ClassRecord,
     Contents,
+    ExternalRecord,
+    FloatingRecord,
     HypervisorRecord,
     NetworkRecord,
     PortRecord,
@@ -32,8 +34,8 @@ from model.wanted import Reference
 log = logging.getLogger(__name__)
 
 TABLES: Final = (
-    "Cluster", "Pool", "Hypervisor", "Tenant", "Network", "Egress_Class", "Port", "Binding", "Route",
-    "Tombstone",
+    "Cluster", "Pool", "Hypervisor", "External", "Tenant", "Network", "Egress_Class", "Port", "Binding",
+    "Route", "Floating_Ip", "Tombstone",
 )  # fmt: skip
 """What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
 
@@ -107,7 +109,14 @@ class Assembly:
                 return HypervisorRecord(rows.hypervisor(row), tags)
             case "Tenant":
                 tenant = self._tenants[uid] = rows.tenant(uid, row)
-                return TenantRecord(tenant, tags)
+                return TenantRecord(tenant, tags, self._name(row["external"]))
+            case "External":
+                return ExternalRecord(ways.external(uid, row), tags)
+            case "Floating_Ip":
+                floating = ways.floating(uid, row)
+                parent = self._tenants[rows.reference(row["tenant"])]
+                outside, port_name = self._name(row["external"]), self._name(row["port"])
+                return FloatingRecord(floating, parent.name, outside, port_name, tags)
             case "Network":
                 parent = self._tenants[rows.reference(row["tenant"])]
                 network = rows.network(uid, row, parent.key)
@@ -124,6 +133,10 @@ class Assembly:
             case _:
                 value = rows.egress_class(uid, row)
                 return ClassRecord(value, int(row["version"]), rows.effective(row), tags)
+
+    def _name(self, value: Any) -> str:
+        """Of the object that an optional reference names; empty if it is absent."""
+        return "" if rows.optional(value) is None else self._records[rows.reference(value)].name
 
     def _remove(self, draft: Draft, table: str, uid: Uid) -> None:
         match table:

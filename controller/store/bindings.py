@@ -190,9 +190,9 @@ def _write(seen: _Seen, port: Uid, wanted: Binding) -> list[Operation]:
     ]
     if seen.binding is None:
         parents = {"port": ["uuid", port], "network": ["uuid", seen.network]}
-        operations.append(insert("Binding", uid, {**new, **parents}))
+        operations.append(insert("Binding", uid, {**new, **parents, "key": seen.key}))
     else:
-        operations.append(update("Binding", uid, new))
+        operations.append(update("Binding", uid, {**new, "key": seen.key}))
     if wanted.active and seen.migration == wanted.host:  # it has arrived
         operations.append(update("Port", port, rows.settled_columns()))
     return operations

@@ -14,6 +14,8 @@ from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
     Contents,
+    ExternalRecord,
+    FloatingRecord,
     HypervisorRecord,
     NetworkRecord,
     PortRecord,
@@ -24,7 +26,7 @@ from controller.store.records import (
 )
 from ipam.steps import Plan, Step, Verb
 from model.ids import HostName, Uid, Vni
-from model.intent import Network
+from model.intent import Egress, Network
 from model.wanted import Kind
 
 Operation = dict[str, Any]
@@ -36,16 +38,18 @@ _SWEEP_EVERY: Final = 64
 
 _TABLES: Final = {
     Kind.HYPERVISOR: "Hypervisor",
+    Kind.EXTERNAL: "External",
     Kind.TENANT: "Tenant",
     Kind.NETWORK: "Network",
     Kind.EGRESS_CLASS: "Egress_Class",
     Kind.PORT: "Port",
     Kind.ROUTE: "Route",
+    Kind.FLOATING_IP: "Floating_Ip",
 }
 
 
 class _Parents:
-    """uids of tenants and networks by name: those of the contents, and those that the plan creates."""
+    """uids of what rows refer to, by name: those of the contents, and those that the plan creates."""
 
     def __init__(self, contents: Contents, steps: Iterable[Step]) -> None:
         self._contents = contents
@@ -53,10 +57,26 @@ class _Parents:
         self._networks = {
             (r.tenant, r.value.name): r.value for r in self._new.values() if isinstance(r, NetworkRecord)
         }
+        self._externals = {
+            r.value.name: r.value.uid for r in self._new.values() if isinstance(r, ExternalRecord)
+        }
+        self._ports = {
+            (r.tenant, r.value.name): r.value.uid for r in self._new.values() if isinstance(r, PortRecord)
+        }
         self._tenants = {r.value.name: r.value.uid for r in self._new.values() if isinstance(r, TenantRecord)}
 
     def tenant(self, name: str) -> Uid:
         return self._tenants.get(name) or self._contents.tenants[name].value.uid
+
+    def external(self, name: str) -> Uid | None:
+        if not name:
+            return None
+        return self._externals.get(name) or self._contents.externals[name].value.uid
+
+    def port(self, tenant: str, name: str) -> Uid | None:
+        if not name:
+            return None
+        return self._ports.get((tenant, name)) or self._contents.ports[tenant, name].value.uid
 
     def network(self, tenant: str, name: str) -> Network:
         return self._networks.get((tenant, name)) or self._contents.networks[tenant, name].value
@@ -168,6 +188,16 @@ def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
             yield wait("Hypervisor", by_uid(row_uid("Hypervisor", host)), ("name",), [{"name": host}])
 
 
+_RARE: Final = ClassRecord | RouteRecord | ExternalRecord | FloatingRecord
+"""Kinds that are judged together with others, and of which there are few."""
+
+
+def _leads_out(step: Step) -> bool:
+    """Whether a tenant's way out is part of it: its addresses come from pools that no index guards."""
+    records = (step.before, step.after)
+    return any(isinstance(r, TenantRecord) and r.value.egress is not Egress.NONE for r in records)
+
+
 def _needs_calm(step: Step) -> bool:
     match step.verb:
         case Verb.UNCHANGED:
@@ -175,11 +205,13 @@ def _needs_calm(step: Step) -> bool:
         case Verb.CREATE if isinstance(step.after, PortRecord):
             return bool(step.after.value.allowed)
         case Verb.CREATE:
-            return isinstance(step.after, ClassRecord | RouteRecord)
+            return isinstance(step.after, _RARE) or _leads_out(step)
+        case Verb.CHANGE if isinstance(step.before, TenantRecord):
+            return _leads_out(step)
         case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
             return step.before.value.allowed != step.after.value.allowed
         case Verb.CHANGE | Verb.DELETE:
-            return isinstance(step.before, ClassRecord | HypervisorRecord | NetworkRecord | RouteRecord)
+            return isinstance(step.before, HypervisorRecord | NetworkRecord | _RARE)
 
 
 def _insert(record: Record, parents: _Parents) -> Iterator[Operation]:
@@ -215,7 +247,7 @@ def _delete(record: Record, parents: _Parents) -> Iterator[Operation]:
 def _vni(record: Record) -> Vni:
     """What it claims of the number space that L2VNIs and L3VNIs share; 0 = nothing."""
     match record:
-        case TenantRecord(value):
+        case TenantRecord(value) | ExternalRecord(value):
             return value.l3vni
         case NetworkRecord(value):
             return value.vni
@@ -283,7 +315,7 @@ def _uid(record: Record) -> Uid:
 def _columns(record: Record, parents: _Parents) -> rows.Columns:
     match record:
         case TenantRecord(value, labels):
-            return rows.tenant_columns(value, labels)
+            return rows.tenant_columns(value, parents.external(record.external), labels)
         case NetworkRecord(value, tenant, labels):
             return rows.network_columns(value, parents.tenant(tenant), labels)
         case PortRecord(value, tenant, network, labels):
@@ -295,3 +327,9 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             return rows.hypervisor_columns(value, labels)
         case RouteRecord(value, tenant, labels):
             return ways.route_columns(value, parents.tenant(tenant), labels)
+        case ExternalRecord(value, labels):
+            return ways.external_columns(value, labels)
+        case FloatingRecord(value, tenant, external, port, labels):
+            home, outside = parents.tenant(tenant), parents.external(external)
+            assert outside is not None
+            return ways.floating_columns(value, home, outside, parents.port(tenant, port), labels)

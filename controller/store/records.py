@@ -11,6 +11,8 @@ from typing import Final
 from ipam.contents import (
     ClassRecord,
     Contents,
+    ExternalRecord,
+    FloatingRecord,
     HypervisorRecord,
     NetworkRecord,
     PortRecord,
@@ -60,6 +62,8 @@ __all__ = [
     "REPORTS",
     "ClassRecord",
     "Contents",
+    "ExternalRecord",
+    "FloatingRecord",
     "HostReport",
     "HypervisorRecord",
     "NetworkRecord",

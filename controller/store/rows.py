@@ -15,7 +15,7 @@ from typing import Any, Final
 from ipam.pools import Pool, PoolKind, parse_range, render_range
 from model.addresses import Address, format_mac, parse_mac
 from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Cluster, EgressClass, Hypervisor, Network, Pair, Port, Tenant
+from model.intent import Binding, Cluster, Egress, EgressClass, Hypervisor, Network, Pair, Port, Tenant
 from model.order import address_rank, pair_rank, prefix_rank
 from model.wanted import Labels
 
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 Columns = dict[str, Any]
 
 _NO_TIME: Final = ""
-_ABSENT: Final = ["set", []]
+ABSENT: Final = ["set", []]
 
 
 def texts(value: Any) -> tuple[str, ...]:
@@ -43,11 +43,16 @@ def text_set(items: Iterable[str]) -> list[Any]:
 
 def optional(value: Any) -> Any:
     """The value of an optional scalar; None if it is absent (`["set", []]`)."""
-    if isinstance(value, list):
-        if value != _ABSENT:
+    if isinstance(value, list) and value[:1] != ["uuid"]:
+        if value != ABSENT:
             raise ValueError(f"{value!r} is no optional value")
         return None
     return value
+
+
+def optional_text(value: Any) -> str:
+    """An optional text; empty if it is absent."""
+    return str(optional(value) or "")
 
 
 def reference(value: Any) -> Uid:
@@ -91,7 +96,18 @@ def hypervisor(row: Row) -> Hypervisor:
 
 def tenant(uid: Uid, row: Row) -> Tenant:
     """Table Tenant."""
-    return Tenant(uid, str(row["name"]), TenantKey(int(row["key"])), Vni(int(optional(row["l3vni"]) or 0)))
+    active = optional_text(row["gateway_active"])
+    gateways = sorted((HostName(h) for h in texts(row["gateways"])), key=lambda host: (host != active, host))
+    return Tenant(
+        uid=uid,
+        name=str(row["name"]),
+        key=TenantKey(int(row["key"])),
+        l3vni=Vni(int(optional(row["l3vni"]) or 0)),
+        egress=Egress(optional_text(row["egress"]) or Egress.NONE.value),
+        external=TenantKey(int(optional(row["external_key"]) or 0)),
+        egress_addresses=addresses(row["egress_addresses"]),
+        gateways=tuple(gateways),
+    )
 
 
 def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
@@ -172,16 +188,29 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "external": value.external,
         "frozen": value.frozen,
         "confirm": value.confirm,
-        "border": value.border or _ABSENT,
-        "gateway": value.gateway or _ABSENT,
+        "border": value.border or ABSENT,
+        "gateway": value.gateway or ABSENT,
         "labels": label_map(tags),
     }
 
 
-def tenant_columns(value: Tenant, tags: Labels) -> Columns:
-    """Inverse of tenant."""
-    l3vni = value.l3vni or _ABSENT
-    return {"name": value.name, "key": value.key, "l3vni": l3vni, "labels": label_map(tags)}
+def tenant_columns(value: Tenant, external: Uid | None, tags: Labels) -> Columns:
+    """Inverse of tenant; `external`: uid of the external network. A set has no order: hence the active one.
+
+    Which of the standbys is next matters only among three, and there are two.
+    """
+    return {
+        "name": value.name,
+        "key": value.key,
+        "l3vni": value.l3vni or ABSENT,
+        "egress": ABSENT if value.egress is Egress.NONE else value.egress.value,
+        "external": ABSENT if external is None else ["uuid", external],
+        "external_key": value.external or ABSENT,
+        "egress_addresses": text_set(str(a) for a in value.egress_addresses),
+        "gateways": text_set(sorted(value.gateways)),
+        "gateway_active": value.gateways[0] if value.gateways else ABSENT,
+        "labels": label_map(tags),
+    }
 
 
 def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
@@ -195,8 +224,8 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         "mtu": value.mtu,
         "replicate": value.replicate,
         # Absent = true, as rows of before 1.2.0 have it: one value has one form, which `wait`s compare.
-        "routed": _ABSENT if value.routed else False,
-        "dscp": _ABSENT if value.dscp is None else value.dscp,
+        "routed": ABSENT if value.routed else False,
+        "dscp": ABSENT if value.dscp is None else value.dscp,
         "labels": label_map(tags),
     }
 
@@ -212,18 +241,18 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
         "addresses": text_set(str(a) for a in value.addresses),
         "hosts": text_set(value.hosts),
         "allowed": text_set(_pair_text(p) for p in value.allowed),
-        "rate_out": value.rate_out or _ABSENT,
-        "rate_in": value.rate_in or _ABSENT,
-        "enabled": _ABSENT if value.enabled else False,
-        "migration": value.migration or _ABSENT,
-        "activate": True if value.activate else _ABSENT,
+        "rate_out": value.rate_out or ABSENT,
+        "rate_in": value.rate_in or ABSENT,
+        "enabled": ABSENT if value.enabled else False,
+        "migration": value.migration or ABSENT,
+        "activate": True if value.activate else ABSENT,
         "labels": label_map(tags),
     }
 
 
 def settled_columns() -> Columns:
     """Of a port that has arrived where it was moving to."""
-    return {"migration": _ABSENT, "activate": _ABSENT}
+    return {"migration": ABSENT, "activate": ABSENT}
 
 
 def class_columns(value: EgressClass, version: int, since: datetime | None, tags: Labels) -> Columns:

@@ -20,7 +20,8 @@ VERSION: Final = "1.3.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
-.gateway (all optional: absent = none, and enabled); Route."""
+.gateway; Tenant.egress, .external, .external_key, .egress_addresses, .gateways, .gateway_active; Binding.key
+(all optional: absent = none, and enabled); Route; External; Floating_Ip."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -35,6 +36,7 @@ _MAYBE: Final[Column] = {"type": {"key": "boolean", "min": 0, "max": 1}}
 _SHORT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
+_MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 
 
@@ -49,6 +51,11 @@ def _optional(numbers: range) -> Column:
 def _one(table: str) -> Column:
     """A strong reference: the server refuses to delete a row that another one needs."""
     return {"type": {"key": {"type": "uuid", "refTable": table, "refType": "strong"}}}
+
+
+def _maybe(table: str) -> Column:
+    """An optional strong reference."""
+    return {"type": {**_one(table)["type"], "min": 0, "max": 1}}
 
 
 def _table(columns: dict[str, Column], *indexes: list[str]) -> dict[str, Any]:
@@ -80,9 +87,49 @@ _TABLES: Final[dict[str, Any]] = {
     ),
     # l3vni has no index: all rows of an older store lack it. Vni_Claim keeps it unique.
     "Tenant": _table(
-        {"name": _TEXT, "key": _within(TENANT_KEYS), "l3vni": _optional(VNIS), "labels": _LABELS},
+        {
+            "name": _TEXT,
+            "key": _within(TENANT_KEYS),
+            "l3vni": _optional(VNIS),
+            "egress": _MAYBE_TEXT,
+            "external": _maybe("External"),
+            "external_key": _optional(TENANT_KEYS),
+            "egress_addresses": _TEXTS,
+            "gateways": _TEXTS,
+            "gateway_active": _MAYBE_TEXT,
+            "labels": _LABELS,
+        },
         ["name"],
         ["key"],
+    ),
+    "External": _table(
+        {
+            "name": _TEXT,
+            "key": _within(TENANT_KEYS),
+            "l3vni": _within(VNIS),
+            "pools": _TEXTS,
+            "labels": _LABELS,
+        },
+        ["name"],
+        ["key"],
+        ["l3vni"],
+    ),
+    # The keys stand beside the references: who reads it need not see those rows.
+    "Floating_Ip": _table(
+        {
+            "tenant": _one("Tenant"),
+            "tenant_key": _within(TENANT_KEYS),
+            "name": _TEXT,
+            "external": _one("External"),
+            "external_key": _within(TENANT_KEYS),
+            "address": _TEXT,
+            "port": _maybe("Port"),
+            "port_key": _optional(PORT_KEYS),
+            "target": _MAYBE_TEXT,
+            "labels": _LABELS,
+        },
+        ["tenant", "name"],
+        ["external", "address"],
     ),
     "Network": _table(
         {
@@ -141,6 +188,7 @@ _TABLES: Final[dict[str, Any]] = {
     "Binding": _table(
         {
             "port": _one("Port"),
+            "key": _optional(PORT_KEYS),
             "network": _one("Network"),
             "host": _TEXT,
             "sequence": _WHOLE,

@@ -7,11 +7,12 @@ monitoring gives no order across tables) waits for it. A row that does not parse
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.store import rows, ways
+from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
 
@@ -20,12 +21,14 @@ log = logging.getLogger(__name__)
 PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Cluster", Part.CLUSTER),
     ("Hypervisor", Part.HYPERVISOR),
+    ("External", Part.EXTERNAL),
     ("Egress_Class", Part.CLASS),
     ("Tenant", Part.TENANT),
     ("Network", Part.NETWORK),
     ("Port", Part.PORT),
     ("Binding", Part.BINDING),
     ("Route", Part.STATIC_ROUTE),
+    ("Floating_Ip", Part.FLOATING),
 )
 """Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
 _PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port", "Route": "tenant"}
@@ -51,18 +54,6 @@ class Batch:
     complete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What the host must know about: uids of the tenants whose ports it may bind, and of all their networks.
-
-    All of a tenant, since its routed networks reach each other: this host routes for its own ports
-    (RFC 9135), so it needs the addresses of all others.
-    """
-
-    tenants: frozenset[Uid] = frozenset()
-    networks: frozenset[Uid] = frozenset()
-
-
 class View:
     """Rows by table and uid, what was last said about each, and who waits for whom."""
 
@@ -72,8 +63,7 @@ class View:
         self._children: dict[Place, set[Place]] = {}
         self._said: dict[Place, Upsert] = {}
         self._dirty: set[Place] = set()
-        self._own: dict[Uid, tuple[Uid, Uid]] = {}
-        self._networks_of: dict[Uid, set[Uid]] = {}
+        self._interest = Interest(host)
 
     def clear(self) -> None:
         """Forget everything: a new session starts from nothing."""
@@ -81,8 +71,7 @@ class View:
         self._children.clear()
         self._said.clear()
         self._dirty.clear()
-        self._own.clear()
-        self._networks_of.clear()
+        self._interest.clear()
 
     def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
         """A row as it is now; None if it is gone."""
@@ -93,19 +82,14 @@ class View:
             self._rows.pop(place, None)
         else:
             self._rows[place] = row
-        if table == "Port":
-            self._own_or_not(uid, row)
-        elif table == "Network":
-            self._belong(uid, old, row)
+        self._interest.touch(table, uid, row)
         self._dirty.add(place)
         if (old is None) != (row is None):
             self._spoil_children(place)
 
     def scope(self) -> Scope:
         """What the rows seen so far make this host interested in."""
-        tenants = frozenset(tenant for _, tenant in self._own.values())
-        local = {network for network, _ in self._own.values()}
-        return Scope(tenants, frozenset(local.union(*(self._networks_of.get(t, ()) for t in tenants))))
+        return self._interest.scope()
 
     def everything(self) -> Batch:
         """All values; what `settle` would have said is covered."""
@@ -167,6 +151,11 @@ class View:
                 return port.key, port
             case "Route":
                 return uid, ways.route(uid, row, TenantKey(key or 0))
+            case "External":
+                external = ways.external(uid, row)
+                return external.key, external
+            case "Floating_Ip":
+                return uid, ways.floating(uid, row)
             case _:
                 binding = rows.binding(row, PortKey(key or 0))
                 return binding.port, binding
@@ -176,7 +165,12 @@ class View:
         if column is None:
             return None
         parent = self._rows.get((_PARENT_TABLE[table], rows.reference(row[column])))
-        return None if parent is None else int(parent["key"])
+        if parent is not None:
+            return int(parent["key"])
+        if table == "Binding" and row["host"] != self._host:
+            # Of a port that is not of our tenants: it says where a floating IP lives.
+            return int(rows.optional(row["key"]) or 0) or None
+        return None
 
     def _relate(self, place: Place, old: rows.Row | None, new: rows.Row | None) -> None:
         for row, add in ((old, False), (new, True)):
@@ -195,28 +189,6 @@ class View:
         while waiting:
             waiting = [child for parent in waiting for child in self._children.get(parent, ())]
             self._dirty.update(waiting)
-
-    def _belong(self, uid: Uid, old: rows.Row | None, new: rows.Row | None) -> None:
-        before, now = _tenant(old), _tenant(new)
-        if before is not None:
-            self._networks_of[before].discard(uid)
-        if now is not None:
-            self._networks_of.setdefault(now, set()).add(uid)
-
-    def _own_or_not(self, uid: Uid, row: Mapping[str, Any] | None) -> None:
-        self._own.pop(uid, None)
-        try:
-            if row is not None and self._host in rows.texts(row["hosts"]):
-                self._own[uid] = (rows.reference(row["network"]), rows.reference(row["tenant"]))
-        except (ValueError, KeyError):
-            log.warning("port ignored uuid=%s: its hosts or parents can't be read", uid)
-
-
-def _tenant(row: rows.Row | None) -> Uid | None:
-    try:
-        return None if row is None else rows.reference(row["tenant"])
-    except (ValueError, KeyError):
-        return None
 
 
 def _parent(table: str, row: rows.Row) -> Place | None:

@@ -8,7 +8,8 @@ write.
 Conditions are set before connecting, so that the server never sends all rows: first ports whose hosts name
 this host and bindings of this host; then, with those known, networks, ports and routes of the same tenants
 (this host routes to all of them), and with these networks their bindings.
-Hypervisors, classes and the cluster are small and come whole.
+What controller.store.scope adds: tenants that this host is a gateway of, and who else speaks in external
+networks that it speaks in. Hypervisors, external networks, classes and the cluster are small and come whole.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from uuid import UUID
 from controller.store import framing
 from controller.store.records import DATABASE
 from controller.store.schema import VERSION, columns, intent_schema, parse_version
-from controller.store.view import PARTS, Batch, Scope, View
+from controller.store.scope import Scope
+from controller.store.view import PARTS, Batch, View
 from model.ids import HostName, Uid
 
 with warnings.catch_warnings():
@@ -188,13 +190,20 @@ class Watch:
 
 def _narrow(idl: _Idl, host: HostName, scope: Scope) -> None:
     """Set the conditions: clauses of one table are joined by or. An empty list matches no row."""
-    tenants, networks = sorted(scope.tenants), sorted(scope.networks)
+    tenants, networks, outside = sorted(scope.tenants), sorted(scope.networks), sorted(scope.outside)
     owned = [["tenant", "==", ["uuid", uid]] for uid in tenants]
     idl.cond_change("Port", [["hosts", "includes", ["set", [host]]], *owned])
-    idl.cond_change("Binding", [["host", "==", host], *(["network", "==", ["uuid", n]] for n in networks)])
+    bound = [["network", "==", ["uuid", uid]] for uid in networks]
+    lent = [["port", "==", ["uuid", uid]] for uid in sorted(scope.lent)]
+    idl.cond_change("Binding", [["host", "==", host], *bound, *lent])
     idl.cond_change("Network", owned)
     idl.cond_change("Route", owned)
-    idl.cond_change("Tenant", [["_uuid", "==", ["uuid", uid]] for uid in tenants])
+    known = [["_uuid", "==", ["uuid", uid]] for uid in tenants]
+    led = ["gateways", "includes", ["set", [host]]]
+    beside = [["external", "includes", ["set", [["uuid", uid]]]] for uid in outside]
+    idl.cond_change("Tenant", [led, *known, *beside])
+    there = [["external", "==", ["uuid", uid]] for uid in outside]
+    idl.cond_change("Floating_Ip", [*owned, *there])
 
 
 def _settled(idl: _Idl) -> bool:

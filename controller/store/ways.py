@@ -1,15 +1,27 @@
-"""Ways: rows of what leads beyond a network to model values and back: routes.
+"""Ways: rows of what leads beyond a network to model values and back: routes, external
+networks, floating IPs.
 
 Place: as `controller.store.rows`, whose readers it uses. Pure. Must not do I/O.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
-from controller.store.rows import Columns, Row, addresses, label_map, text_set
-from model.ids import TenantKey, Uid
-from model.intent import StaticRoute
+from controller.store.rows import (
+    ABSENT,
+    Columns,
+    Row,
+    addresses,
+    label_map,
+    optional,
+    optional_text,
+    text_set,
+    texts,
+)
+from model.ids import PortKey, TenantKey, Uid, Vni
+from model.intent import External, FloatingIp, StaticRoute
+from model.order import prefix_rank
 from model.wanted import Labels
 
 
@@ -26,5 +38,57 @@ def route_columns(value: StaticRoute, parent: Uid, tags: Labels) -> Columns:
         "name": value.name,
         "prefix": str(value.prefix),
         "next_hops": text_set(str(a) for a in value.next_hops),
+        "labels": label_map(tags),
+    }
+
+
+def external(uid: Uid, row: Row) -> External:
+    """Table External."""
+    return External(
+        uid=uid,
+        name=str(row["name"]),
+        key=TenantKey(int(row["key"])),
+        l3vni=Vni(int(row["l3vni"])),
+        pools=tuple(sorted((ip_network(p) for p in texts(row["pools"])), key=prefix_rank)),
+    )
+
+
+def external_columns(value: External, tags: Labels) -> Columns:
+    """Inverse of external."""
+    return {
+        "name": value.name,
+        "key": value.key,
+        "l3vni": value.l3vni,
+        "pools": text_set(str(p) for p in value.pools),
+        "labels": label_map(tags),
+    }
+
+
+def floating(uid: Uid, row: Row) -> FloatingIp:
+    """Table Floating_Ip: all that an agent must know of it stands in the row."""
+    target = optional_text(row["target"])
+    return FloatingIp(
+        uid=uid,
+        tenant=TenantKey(int(row["tenant_key"])),
+        name=str(row["name"]),
+        external=TenantKey(int(row["external_key"])),
+        address=ip_address(str(row["address"])),
+        port=PortKey(int(optional(row["port_key"]) or 0)),
+        target=ip_address(target) if target else None,
+    )
+
+
+def floating_columns(value: FloatingIp, parent: Uid, outside: Uid, port: Uid | None, tags: Labels) -> Columns:
+    """Inverse of floating; the uids of its tenant, external network and port."""
+    return {
+        "tenant": ["uuid", parent],
+        "tenant_key": value.tenant,
+        "name": value.name,
+        "external": ["uuid", outside],
+        "external_key": value.external,
+        "address": str(value.address),
+        "port": ABSENT if port is None else ["uuid", port],
+        "port_key": value.port or ABSENT,
+        "target": ABSENT if value.target is None else str(value.target),
         "labels": label_map(tags),
     }

@@ -12,9 +12,22 @@ from controller.manifest.reference import render
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "cli.md").read_text()
 KEBAB = re.compile(r"[a-z]+(-[a-z0-9]+)+")
-PLANNER = ("laws", "routes", "ports", "pairs", "networks", "roots", "trial", "plan", "deletion")
+PLANNER = (
+    "outside",
+    "ways_out",
+    "laws_outside",
+    "laws",
+    "routes",
+    "ports",
+    "pairs",
+    "networks",
+    "roots",
+    "trial",
+    "plan",
+    "deletion",
+)
 NO_RULES = {
-    *("egress-class", "egress-classes", "web-1"),  # names of kinds, an example
+    *("egress-class", "egress-classes", "floating-ip", "floating-ips", "web-1"),  # names of kinds, an example
     *("already-running", "not-a-socket", "path-too-long"),  # at the start of the API only
     *("content-type", "content-length", "idempotency-key", "utf-8"),
 }

@@ -315,6 +315,8 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Request": [["key"]],
         "Tombstone": [["scope", "value"]],
         "Vni_Claim": [["vni"]],
+        "External": [["name"], ["key"], ["l3vni"]],
+        "Floating_Ip": [["tenant", "name"], ["external", "address"]],
         "Route": [["tenant", "name"], ["tenant", "prefix"]],
     }
     assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected

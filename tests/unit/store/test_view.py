@@ -20,7 +20,31 @@ def row(table: str, index: int, variant: int) -> rows.Row:
     parent = index % 2
     match table:
         case "Tenant":
-            return {"name": f"t{index}", "key": index + 1, "l3vni": 90 + index if variant else ["set", []]}
+            return {
+                "name": f"t{index}",
+                "key": index + 1,
+                "l3vni": 90 + index if variant else ["set", []],
+                "egress": "snat" if variant % 2 else ["set", []],
+                "external": ["uuid", uid("External", parent)] if variant % 2 else ["set", []],
+                "external_key": 50 + parent if variant % 2 else ["set", []],
+                "egress_addresses": "192.0.2.9" if variant % 2 else ["set", []],
+                "gateways": ["set", ["h1", "h2"]] if variant % 2 else ["set", []],
+                "gateway_active": "h2" if variant % 2 else ["set", []],
+            }
+        case "External":
+            return {"name": f"e{index}", "key": 50 + index, "l3vni": 70 + variant, "pools": "192.0.2.0/24"}
+        case "Floating_Ip":
+            return {
+                "tenant": ["uuid", uid("Tenant", parent)],
+                "tenant_key": parent + 1,
+                "name": f"f{index}",
+                "external": ["uuid", uid("External", parent)],
+                "external_key": 50 + parent,
+                "address": f"192.0.2.{index}",
+                "port": ["uuid", uid("Port", variant)] if variant else ["set", []],
+                "port_key": variant + 1 if variant else ["set", []],
+                "target": "10.0.0.5" if variant else ["set", []],
+            }
         case "Network":
             return {
                 "tenant": ["uuid", uid("Tenant", parent)],
@@ -57,6 +81,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
         case "Binding":
             return {
                 "port": ["uuid", uid("Port", index)],
+                "key": index + 1 if variant % 2 else ["set", []],
                 "network": ["uuid", uid("Network", parent)],
                 "host": f"h{variant}",
                 "sequence": variant,
@@ -67,7 +92,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
 
 
 PLACES = st.tuples(
-    st.sampled_from(["Cluster", "Tenant", "Network", "Port", "Binding", "Route"]),
+    st.sampled_from(["Cluster", "Tenant", "Network", "Port", "Binding", "Route", "External", "Floating_Ip"]),
     st.integers(0, 3),
     st.integers(-1, 3),
 )
@@ -101,7 +126,13 @@ def test_steps_amount_to_the_whole(turns) -> None:
 def test_what_came_and_went_leaves_nothing_behind() -> None:
     """Or tenants that make and delete ports for long enough fill the agent's memory."""
     view = View(HOST)
-    port = {"key": 1, "hosts": "hv1", "network": ["uuid", "n"], "tenant": ["uuid", "t"]}
+    port = {
+        "key": 1,
+        "hosts": "hv1",
+        "allowed": ["set", []],
+        "network": ["uuid", "n"],
+        "tenant": ["uuid", "t"],
+    }
     for _ in range(2):
         view.touch("Port", Uid("p"), port)
         view.touch("Binding", Uid("b"), {"port": ["uuid", "p"], "host": "hv1"})

@@ -14,7 +14,18 @@ from controller.store.server import Server
 from controller.store.watch import Watch
 from controller.store.writer import Store
 from model.change import Part
-from model.wanted import Kind, Reference, WantedNetwork, WantedPort, WantedRoute, WantedTenant
+from model.intent import Egress
+from model.wanted import (
+    Kind,
+    Reference,
+    WantedExternal,
+    WantedFloatingIp,
+    WantedHypervisor,
+    WantedNetwork,
+    WantedPort,
+    WantedRoute,
+    WantedTenant,
+)
 from tests.unit.store.house import (
     HOSTS,
     OLD,
@@ -29,6 +40,8 @@ from tests.unit.store.house import (
     uid_of,
     watching,
 )
+
+FAR = ip_network("198.51.100.0/24")
 
 
 def expected(store: Store, tenant: str = "acme") -> dict:
@@ -97,6 +110,53 @@ def test_a_host_sees_the_routes_of_its_tenants_and_of_no_other(server: Server, s
         seen.wait(lambda: seen.names(Part.STATIC_ROUTE) == {"late"})
         assert seen.values == expected(store)
     assert store.contents() == replace(store.read_all(), taken=store.contents().taken)
+
+
+def test_a_host_sees_who_speaks_in_the_external_networks_that_it_speaks_in(
+    server: Server, store: Store
+) -> None:
+    """Its own floating IPs, those of others with where they live, and tenants with an address there."""
+    nets = (WantedExternal("net", (ip_network("203.0.113.0/24"),)), WantedExternal("far", (FAR,)))
+    floating = [
+        WantedFloatingIp("acme", "f", "net", port="a"),
+        WantedFloatingIp("umbra", "f", "net", port="x"),
+        WantedFloatingIp("umbra", "idle", "net"),
+        WantedFloatingIp("umbra", "far", "far"),
+    ]
+    gateway = WantedHypervisor(HOSTS[6], ip_address("192.0.2.7"), gateway=True)
+    snat = WantedTenant("third", egress=Egress.SNAT, external="net")
+    apply(
+        store,
+        *(w for w in base() if w.name != "h7"),
+        gateway,
+        port("a", "h1"),
+        port("x", "h2", tenant="umbra"),
+        *nets,
+        *floating,
+        snat,
+    )
+    store.bind(uid_of(store, "x", "umbra"), HOSTS[1])
+    contents = store.read_all()
+    assert contents == replace(store.contents(), taken=contents.taken)
+    with watching(server.remote, "h1") as seen:
+        assert seen.names(Part.EXTERNAL) == {"net", "far"}
+        assert seen.names(Part.TENANT) == {"acme", "third"}
+        assert {(f.tenant, f.name) for f in seen.part(Part.FLOATING).values()} == {
+            (contents.tenants[t].value.key, n) for t, n in (("acme", "f"), ("umbra", "f"), ("umbra", "idle"))
+        }
+        x = contents.ports["umbra", "x"].value.key
+        assert seen.part(Part.BINDING) == {x: contents.bindings[x]}
+        assert seen.names(Part.PORT) == {"a"} and seen.names(Part.NETWORK) == {"prod"}
+        apply(store, WantedFloatingIp("acme", "f", "net", port=""))
+        seen.wait(lambda: seen.names(Part.TENANT) == {"acme"} and not seen.part(Part.BINDING))
+        assert {f.name for f in seen.part(Part.FLOATING).values()} == {"f"}
+    with watching(server.remote, "h7") as seen:  # the gateway: all of its tenant, and who else is there
+        assert seen.names(Part.TENANT) == {"third"} and len(seen.part(Part.FLOATING)) == 3
+        assert set(seen.part(Part.BINDING)) == {x}
+        apply(store, WantedNetwork("third", "n", (ip_network("10.0.0.0/24"),)), WantedPort("third", "p", "n"))
+        seen.wait(lambda: seen.names(Part.PORT) == {"p"} and seen.names(Part.NETWORK) == {"n"})
+    with watching(server.remote, "h3") as seen:
+        assert not [p for p in (Part.TENANT, Part.FLOATING, Part.BINDING, Part.PORT) if seen.part(p)]
 
 
 def route(name: str, prefix: str, tenant: str = "acme") -> WantedRoute:
