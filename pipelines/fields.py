@@ -87,6 +87,8 @@ ROUTER_ADVERTISEMENT: Final = 134
 NEIGHBOR_SOLICITATION: Final = 135
 NEIGHBOR_ADVERTISEMENT: Final = 136
 REDIRECT: Final = 137
+VRRP_GROUPS: Final = (0x01005E000012, 0x333300000012)
+"""Where virtual routers talk to each other: 224.0.0.18, ff02::12 (RFC 5798 section 5.1) as MAC addresses."""
 HOP_LIMIT: Final = 255
 """The only hop limit of a valid neighbour discovery message (RFC 4861 section 7.1)."""
 GROUP: Final = 1 << 40

@@ -28,6 +28,7 @@ from pipelines.features import (
     resolve,
     route,
     services,
+    virtual_routers,
     waiting,
 )
 from pipelines.objects import Kind
@@ -78,6 +79,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("accounting", Kind.PORT, accounting.port),
     Feature("output", Kind.HOST, output.host),
     Feature("output", Kind.NETWORK, output.network),
+    Feature("virtual routers", Kind.NETWORK, virtual_routers.network),
     Feature("delivery", Kind.HOST, delivery.host),
     Feature("delivery", Kind.NETWORK, delivery.network),
     Feature("delivery", Kind.PORT, delivery.port),

@@ -76,9 +76,11 @@ from pipelines.shapes.paths import (
     RESOLVE_REFUSED,
     RESOLVE_REMOTE4,
     RESOLVE_REMOTE6,
+    RESOLVE_ROUTERS,
     RESOLVE_SELF,
 )
 from pipelines.shapes.paths import delivery_group as delivery_group
+from pipelines.shapes.paths import for_routers as for_routers
 from pipelines.shapes.paths import output_group as output_group
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
@@ -145,6 +147,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     RESOLVE_REMOTE6,
     RESOLVE_GROUP,
     RESOLVE_REFUSED,
+    RESOLVE_ROUTERS,
     CLASS_GROUP,
     CLASS_ARP,
     CLASS_LINK4,

@@ -5,6 +5,7 @@ Place: tables resolve to delivery. See pipelines.shapes for the rules of all sha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from model.addresses import GATEWAY_MAC
@@ -185,6 +186,22 @@ def _limited(count: int) -> tuple[Slot, ...]:
 
 def _copies(slots: tuple[Slot, ...]) -> tuple[Action, ...]:
     return tuple(Copy(f.EXIT.field, slot, t.LIMIT.number) for slot in slots)
+
+
+RESOLVE_ROUTERS: Final = shape(
+    "routers", t.RESOLVE, AT_LOCAL, (IS_NET, Match(f.ETH_DST, MAC)), (NET, MAC), goto=t.MARK
+)
+
+
+def for_routers(group: Shape) -> Shape:
+    """A shape of replication for one group MAC alone, that of VRRP. Slots: network, MAC, and its others."""
+    return replace(
+        group,
+        name=f"{group.name}-routers",
+        priority=AT_LOCAL,
+        match=(IS_NET, Match(f.ETH_DST, MAC)),
+        slots=(NET, MAC, *group.slots[1:]),
+    )
 
 
 def output_group(ports: int, vteps: int, version: int, limited: int = 0) -> Shape:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from immutables import Map
 
 from model.addresses import Address
-from model.ids import HostName, Mac, NetworkKey, Vni
+from model.ids import HostName, Mac, NetworkKey, PortKey, Vni
 from model.intent import EgressClass, Network
 from model.inventory import Switch
 from model.snapshot import Snapshot
@@ -37,6 +37,7 @@ class NetworkView:
 
     `gateways`: the addresses for which its gateway answers, IPv4 first, with the link-local one if it speaks
     IPv6; none if it is not routed. `limited`: ports with a limit of what they get, `ofports` the others.
+    `sharing`: those of all of them that have allowed pairs, and so may be virtual routers.
     """
 
     network: Network
@@ -45,6 +46,7 @@ class NetworkView:
     vteps: tuple[Address, ...]
     gateways: tuple[Address, ...]
     limited: tuple[int, ...] = ()
+    sharing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,11 @@ def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkK
     if network is None or not here:
         return None
     floods = index.floods.get(key, Map())
-    ports = [(snapshot.interfaces[snapshot.ports[p].uid].ofport, snapshot.ports[p].rate_in) for p in here]
+
+    def ofport_of(key: PortKey) -> int:
+        return snapshot.interfaces[snapshot.ports[key].uid].ofport
+
+    ports = [(ofport_of(p), snapshot.ports[p].rate_in) for p in here]
     return NetworkView(
         network=network,
         tunnel=switch.tunnel,
@@ -83,6 +89,7 @@ def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkK
         vteps=tuple(sorted((v for v in floods if reachable(snapshot, v)), key=int)),
         gateways=gateways_of(network),
         limited=tuple(sorted({ofport for ofport, rate in ports if rate})),
+        sharing=tuple(sorted(ofport_of(p) for p in here if snapshot.ports[p].allowed)),
     )
 
 

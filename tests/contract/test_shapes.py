@@ -33,7 +33,7 @@ from model.flow import (
     Special,
 )
 from model.ids import COOKIE_MARK
-from pipelines.shapes import SHAPES, delivery_group, output_group
+from pipelines.shapes import SHAPES, delivery_group, for_routers, output_group
 
 OURS = COOKIE_MARK << 48
 ETH = Field("eth_type", 16)
@@ -182,6 +182,8 @@ GROUPS = (
     delivery_group(5),
     output_group(2, 3, 4, 2),
     delivery_group(1, 3),
+    for_routers(delivery_group(1, 3)),
+    for_routers(output_group(2, 3, 4, 2)),
 )
 EVERY = (*SHAPES, *GROUPS, *ACTIONS)
 

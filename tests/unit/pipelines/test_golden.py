@@ -77,7 +77,7 @@ def made(feature: Feature) -> str:
     parts = []
     routes = feature.name in ROUTING or feature.kind not in (*o.Kind,)[:6]
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
-    if feature.name == "pairs":
+    if feature.name in ("pairs", "virtual routers"):
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
     if feature.name == "quality":
         worlds = (world.qualified(), over_ipv6())

@@ -10,7 +10,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from model.ids import NetworkKey
 from model.intent import Pair
+from model.route import FloodVtep
 from model.snapshot import Snapshot
 from pipelines import cookies
 from pipelines.check import check_flows
@@ -115,3 +117,32 @@ def test_pairs_that_contain_each_other_do_not_overlap() -> None:
     )
     check_flows(compile(world.allowing(world.two_tenants(), 11, every)).flows())
     check_flows(compile(paired()).flows())
+
+
+VRRP4, VRRP6 = 0x01005E000012, 0x333300000012
+OTHER_GROUP = 0x01005E000013
+
+
+def quiet() -> Snapshot:
+    """Port 21 of a network that replicates nothing shares addresses, port 22 does not; hv2 has a VTEP."""
+    snapshot = world.allowing(world.two_tenants(), 21)
+    return world.added(snapshot, FloodVtep(NetworkKey(2), ip_address("192.0.2.2")))
+
+
+def group(mac: int, snapshot: Snapshot, port: int, key: int) -> Verdict:
+    frame = packets.ipv4(0x020000001000 + key - 20, mac, 0x0A000000 + key - 20, 0xE0000012, proto=112)
+    return Switch.of(compile(snapshot).flows()).receive(frame | {"in_port": port, "nw_ttl": 255})
+
+
+def test_virtual_routers_hear_each_other_where_nothing_is_replicated() -> None:
+    assert group(VRRP4, quiet(), 3, 21).ports == (world.TUNNEL,)
+    both = world.allowing(quiet(), 22)
+    assert group(VRRP4, both, 3, 21).ports == (4, world.TUNNEL)
+    assert group(OTHER_GROUP, both, 3, 21).ports == ()
+
+
+def test_virtual_routers_behind_a_tunnel_are_heard_by_those_that_share() -> None:
+    frame = packets.ipv4(0x020000001003, VRRP4, 0x0A000003, 0xE0000012, proto=112)
+    told = frame | {"in_port": world.TUNNEL, "tun_id": 1002, "tun_src": int(ip_address("192.0.2.2"))}
+    assert Switch.of(compile(quiet()).flows()).receive(told).ports == (3,)
+    assert Switch.of(compile(world.two_tenants()).flows()).receive(told).ports == ()
