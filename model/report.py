@@ -181,6 +181,16 @@ def render(report: Report) -> str:
     return json.dumps(report, default=_plain, sort_keys=True, separators=(",", ":"))
 
 
+def render_receipts(receipts: tuple[DriftReceipt, ...]) -> str:
+    """The JSON text of receipts alone."""
+    return json.dumps(receipts, default=_plain, sort_keys=True, separators=(",", ":"))
+
+
+def parse_receipts(plain: object) -> tuple[DriftReceipt, ...]:
+    """The last receipts of a parsed JSON list; ValueError for anything that does not fit."""
+    return tuple(_receipt(r) for r in _items({"receipts": plain}, "receipts")[-MAX_RECEIPTS:])
+
+
 def refresh(report: Report, head: Report) -> Report:
     """`head` (which has no long lists, and is newer) with the long lists of `report`."""
     evpn = replace(head.evpn, rejected=report.evpn.rejected, learned_routes=report.evpn.learned_routes)

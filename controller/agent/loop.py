@@ -18,6 +18,7 @@ from typing import Final
 from bgp import client, learn
 from controller.agent import commands, core, receipts, reporting, state
 from controller.agent.announcements import Announced
+from controller.agent.book import Book
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
 from controller.agent.events import (
@@ -30,13 +31,13 @@ from controller.agent.events import (
     Stop,
 )
 from controller.agent.pace import Due, Pace, Tally
-from controller.agent.scribe import Scribe
+from controller.agent.scribe import snapshots
 from controller.agent.speech import Speech
 from controller.agent.switching import Found
 from controller.agent.telling import HandedUp, Teller
 from controller.store.view import Batch
 from model.errors import RingfenceError
-from model.report import DriftReceipt, State
+from model.report import State
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Loop:
         self.core = start
         self._effects = effects
         self._events = events
-        self._scribe = Scribe(directory / "snapshot.json")
+        self._scribe = snapshots(directory / "snapshot.json")
+        self._book = Book(directory / "receipts.json", start.effective.host)
         self._pace = pace
         self._clock = clock
         self._wall = wall
@@ -65,6 +67,7 @@ class Loop:
         self._around = reporting.Circumstance(
             store="the store has not been read yet",
             speaker="" if effects.speaker is None else "the speaker is not attached",
+            receipts=self._book.kept,
         )
         self._unsaved = False
         self._unsaid = True
@@ -90,6 +93,7 @@ class Loop:
             self._periodic()
         self._save()
         self._scribe.stop()
+        self._book.stop()
 
     def _take(self, wait: float) -> None:
         """Handle what is there; updates of peers, and answers of the store, go together."""
@@ -260,14 +264,9 @@ class Loop:
                 alien=found.alien,
                 audits=drift.audits + 1,
             ),
-            receipts=self._receipts(() if amiss else found.mended),
+            receipts=self._book.record(() if amiss else found.mended, self.core.effective, self._wall()),
         )
         self._look_again(found)
-
-    def _receipts(self, mended: tuple[receipts.Mended, ...]) -> tuple[DriftReceipt, ...]:
-        now, snapshot = self._wall(), self.core.effective
-        made = (receipts.receipt(item, snapshot, now) for item in mended)
-        return receipts.keep(self._around.receipts, made)
 
     def _look_again(self, found: Found) -> None:
         """Once after a finding, soon: to see that it is mended, not to fight for the flow at that pace."""

@@ -1,9 +1,9 @@
-"""Scribe: keeps the last snapshot on disk, on a thread of its own: the loop waits for no disk and no
+"""Scribe: keeps the newest of some value on disk, on a thread of its own: the loop waits for no disk and no
 encoding.
 
-Place: the loop hands every snapshot over that it wants kept; the newest is written. After a write it rests
-for a multiple of the time that the write took, so that a large snapshot does not take the loop's processor.
-Must not look into a snapshot.
+Place: the loop hands every snapshot over that it wants kept; the newest is written. So are receipts. After a
+write it rests for a multiple of the time that the write took, so that a large snapshot does not take the
+loop's processor. Must not look into what it writes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from controller.agent.disk import Shelf
 from model.snapshot import Snapshot
@@ -23,22 +23,30 @@ _REST: Final = 30
 """A write of 0.1 s is followed by 3 s without one."""
 
 
-class Scribe:
-    """`save` may be called from one thread, and does not wait; `stop` writes what is still to be written."""
+T = TypeVar("T")
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
+
+class Scribe(Generic[T]):
+    """`save` may be called from one thread, and does not wait; `stop` writes what is still to be written.
+
+    `write`: puts a value on disk, or raises OSError; `what`: for the log, with its place.
+    """
+
+    def __init__(
+        self, write: Callable[[T], None], what: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write = write
+        self._what = what
         self._clock = clock
-        self._shelf = Shelf(path)
-        self._waiting: Snapshot | None = None
+        self._waiting: T | None = None
         self._condition = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, value: T) -> None:
         """Write it soon; replaces one that still waits."""
         with self._condition:
-            self._waiting = snapshot
+            self._waiting = value
             self._condition.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
@@ -56,15 +64,20 @@ class Scribe:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._stopping or self._waiting is not None)
-                snapshot, self._waiting = self._waiting, None
-            if snapshot is None:
+                value, self._waiting = self._waiting, None
+            if value is None:
                 return
             began = self._clock()
             try:
-                self._shelf.save(snapshot)
+                self._write(value)
             except OSError as error:
-                LOG.error("snapshot not saved host=%s path=%s: %s", snapshot.host, self._path, error)
+                LOG.error("not saved: %s: %s", self._what, error)
             except Exception:  # a defect must not end the thread: the next one may be written
-                LOG.exception("snapshot not saved host=%s path=%s", snapshot.host, self._path)
+                LOG.exception("not saved: %s", self._what)
             with self._condition:
                 self._condition.wait_for(lambda: self._stopping, _REST * (self._clock() - began))
+
+
+def snapshots(path: Path) -> Scribe[Snapshot]:
+    """The scribe of a host's last snapshot."""
+    return Scribe(Shelf(path).save, f"snapshot path={path}")

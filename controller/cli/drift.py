@@ -25,8 +25,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "Every host compares its switch with what it programmed, at intervals, and mends what differs: puts "
         "what is missing or wrong, deletes orphans (flows with our mark that nobody wants). Flows without "
         "our mark (alien) are counted and left alone. Shown are the last receipts of each host, oldest "
-        "first, with the packets that the wrong or orphan flow had counted when found; above them the counts "
-        "since its agent started. JSON has bytes (octets), too."
+        "first, also those from before a restart of its agent, with the packets that the wrong or orphan "
+        "flow had counted when found; above them the counts since its agent started. JSON has bytes "
+        "(octets), too."
     )
     parser.epilog = "examples:\n  ringfence drift\n  ringfence drift --host hv1 -o json"
     parser.add_argument("--host", metavar="HOST", help="of this host only")

@@ -150,6 +150,17 @@ def test_a_flow_that_claims_to_be_ours_is_deleted_and_a_strange_one_is_left_alon
     assert stage.line(_ALIEN), "it is none of our business"
 
 
+def test_receipts_outlive_the_agent(stage: Stage) -> None:
+    match = stage.entry(stage.mine)
+    known = len(stage.receipts("missing"))
+    stage.host.ofctl("del-flows", "--strict", stage.host.management, f"table=0,{match}")
+    stage.awaited("missing", known)
+    before = stage.drift()["items"]
+    stage.scenario.control.audit_every(stage.host, _EVERY)
+    until("the new agent has audited", lambda: stage.drift()["counts"][0]["missing"] == 0, 60)
+    assert stage.drift()["items"] == before
+
+
 def tampered(stage: Stage, finding: str, tamper: Callable[[], int]) -> tuple[int, dict[str, Any]]:
     """Tamper until the packets could be read before an audit came: their number, and the receipt of it."""
     for _ in range(5):

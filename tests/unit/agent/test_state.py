@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from controller.agent import brake, disk, state
-from controller.agent.scribe import Scribe
+from controller.agent.scribe import snapshots
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
@@ -167,7 +167,7 @@ def test_many_ports_at_once_are_the_same_as_one_after_the_other() -> None:
 
 
 def test_the_scribe_writes_the_newest_and_what_waits_at_the_end(tmp_path) -> None:
-    scribe = Scribe(tmp_path / "s.json")
+    scribe = snapshots(tmp_path / "s.json")
     for count in range(1, 40):
         scribe.save(filled(count))
     scribe.stop()
@@ -176,10 +176,10 @@ def test_the_scribe_writes_the_newest_and_what_waits_at_the_end(tmp_path) -> Non
 
 def test_a_disk_that_takes_nothing_ends_no_thread(tmp_path, caplog) -> None:
     place = tmp_path / "late"
-    scribe = Scribe(place / "s.json")
+    scribe = snapshots(place / "s.json")
     scribe.save(filled(1))
     deadline = time.monotonic() + 10
-    while "snapshot not saved" not in caplog.text:
+    while "not saved: snapshot" not in caplog.text:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     place.mkdir()
