@@ -107,6 +107,18 @@ class Ct:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Hand the packet to the select group of this number, in a pass of its own: the data path chooses one of
+    its `buckets` by a hash of the packet's addresses and ports; it writes its place (0, 1, ..) into `field`
+    and goes on in `table`. The last action of its flow."""
+
+    number: int
+    field: Field
+    buckets: int
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
 class Metered:
     """Drop what exceeds the meter of this id, before anything else: the first action of its shape."""
 
@@ -152,6 +164,7 @@ Action = (
     | OutputField
     | DecTtl
     | Ct
+    | Group
     | Metered
     | Recirculate
     | CheckLarger

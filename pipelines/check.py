@@ -17,6 +17,7 @@ from model.flow import (
     DecTtl,
     Field,
     Flow,
+    Group,
     Match,
     Metered,
     Move,
@@ -73,8 +74,8 @@ def check_flows(
 
 
 def check_filled(flows: Iterable[Flow], tables: tuple[Table, ...] = TABLES) -> None:
-    """Raise Broken with every table that a program leaves empty. Only a host without ports, or without
-    IPv6, may do that."""
+    """Raise Broken with every table that a program leaves empty. Only a host without ports, IPv6,
+    or prefixes of several next hops may do that."""
     found = tuple(_filled(tables, tuple(flow.shape for flow in flows)))
     if found:
         raise Broken(*found)
@@ -176,6 +177,7 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
                 shape.name, "matches", f"matches {term.field.name} in {table.name}", "declare the match"
             )
     yield from _tracked(tables, table, shape)
+    yield from _grouped(tables, table, shape)
     for action in shape.actions:
         target = _written(action)
         if target is not None and target not in table.writes:
@@ -214,12 +216,27 @@ def _meter_first(shape: Shape) -> Iterator[Fault]:
         yield _fault(shape.name, "meter", "has a meter behind other actions", "put it first")
 
 
+def _grouped(tables: tuple[Table, ...], table: Table, shape: Shape) -> Iterator[Fault]:
+    """A group ends its flow, and leads forward as a goto does."""
+    named = {t.number for t in tables if t.name in table.next}
+    for at, action in enumerate(shape.actions):
+        if not isinstance(action, Group):
+            continue
+        if action.table not in named:
+            message = f"goes from {table.name} to {action.table} by a group"
+            yield _fault(shape.name, "next", message, "declare it as next")
+        if at + 1 < len(shape.actions) or shape.goto is not None:
+            yield _fault(shape.name, "group", "does something after a group", "choose last")
+
+
 def _written(action: object) -> Field | None:
     match action:
         case SetField(target, _) | Move(_, target) | CheckLarger(_, target) | Copy(target, _, _):
             return target
         case DecTtl():
             return NW_TTL
+        case Group():
+            return action.field
         case _:
             return None
 

@@ -124,7 +124,7 @@ VRF: Final = Register(
     "vrf",
     "key of the tenant whose routed networks the frame may go to, 0 = none",
     "classify",
-    "arrival",
+    "spread",
 )
 
 NOTICE: Final = Register(
@@ -134,8 +134,11 @@ NOTICE: Final = Register(
     "services",
     "advertise",
 )
+SLOT: Final = Register(
+    Field("reg5", 32), "slot", "which of the equally good next hops the packet takes", "route", "spread"
+)
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, NOTICE)
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, NOTICE)
 
 FIELDS: Final = (
     IN_PORT,

@@ -7,7 +7,7 @@ say: it can be built from it at any time, and `advance` must come to the same as
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from immutables import Map
@@ -17,6 +17,8 @@ from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import Snapshot
+from pipelines import statics
+from pipelines.statics import Statics
 
 G = TypeVar("G")
 K = TypeVar("K")
@@ -42,6 +44,7 @@ class Index:
     vrfs: Tenants[NetworkKey, None] = Map()
     live: Tenants[NetworkKey, None] = Map()
     senders: Tenants[HostName, int] = Map()
+    statics: Statics = field(default_factory=Statics)
 
 
 def ready(snapshot: Snapshot) -> bool:
@@ -83,6 +86,7 @@ def build(snapshot: Snapshot) -> Index:
         remotes=_collect(snapshot.remotes),
         floods=_collect(snapshot.floods),
         addresses=_collect((*snapshot.sightings, *snapshot.claimed)),
+        statics=statics.build(snapshot),
     )
     for key in sorted(snapshot.ports):
         made = _admit(made, snapshot, key)
@@ -100,6 +104,7 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
         index = _admit(_dismiss(index, old, port), new, port)
     for change in changed:
         index = _learn(index, new, change)
+    index = replace(index, statics=statics.advance(index.statics, old, new, changed))
     moved = {
         NetworkKey(change.key)
         for change in changed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from model.addresses import Address
+from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey
 
 
@@ -26,6 +26,7 @@ class Kind(IntEnum):
     SUBNETS = 7
     SENDER = 8
     ROUTE = 9
+    PREFIX = 10
     WAITING = 15
     ADDRESS = 16
 
@@ -33,10 +34,10 @@ class Kind(IntEnum):
 class Object(NamedTuple):
     """An object by its keys; 0 and empty where a kind has none. A tuple, so that order and hash are cheap.
 
-    CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host.
-    PORT and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major =
-    tenant key. SUBNETS: major = network key. SENDER: major = tenant key, name = host. ADDRESS:
-    major = network key, name = the address.
+    CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host. PORT
+    and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant
+    key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
+    tenant key, name = host. ADDRESS: major = network key, name = the address.
     """
 
     kind: Kind
@@ -101,3 +102,8 @@ def sender(key: TenantKey, host: HostName) -> Object:
 def route(key: NetworkKey, mac: Mac) -> Object:
     """The host routes to a MAC behind a tunnel, whether or not its network lives here."""
     return Object(Kind.ROUTE, key, mac)
+
+
+def prefix(key: TenantKey, prefix: Prefix) -> Object:
+    """A prefix of a VRF: static routes, and what other hosts announce."""
+    return Object(Kind.PREFIX, key, 0, str(prefix))

@@ -17,6 +17,7 @@ from model.flow import (
     DecTtl,
     Field,
     Flow,
+    Group,
     Match,
     Metered,
     Move,
@@ -105,6 +106,8 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
             return "dec_ttl"
         case Ct():
             return _tracking(action, show, table)
+        case Group(number):
+            return f"group:{number}"
         case Metered(meter):
             return f"meter:{show(IN_PORT, meter)}"
         case Recirculate():

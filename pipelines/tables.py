@@ -34,6 +34,7 @@ _SRC = f.SOURCE.field
 _EXIT = f.EXIT.field
 _CLS = f.CLASS.field
 _VRF = f.VRF.field
+_SLOT = f.SLOT.field
 
 CLASSIFY: Final = Table(
     number=0,
@@ -193,11 +194,21 @@ ROUTE: Final = Table(
     number=24,
     name="route",
     purpose="Finds the next hop within the tenant: a host route for each known address, whatever its network,"
-    " and below them the connected prefixes, where nobody else lives. What has no route goes to the agent.",
+    " and below them the longest prefix: connected, where nobody else lives, or behind next hops. Of several"
+    " next hops a group chooses one by a hash of the connection. What has no route goes to the agent.",
     matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("nexthop", "mark"),
+    miss="drop: never reached, what has no route of its tenant is told",
+)
+NEXTHOP: Final = Table(
+    number=28,
+    name="nexthop",
+    purpose="Sends a packet to the next hop that has its slot, of a prefix with several.",
+    matches=(_VRF, _SLOT, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("mark",),
-    miss="drop: never reached, what has no route of its tenant is told",
+    miss="drop: never reached, all slots of a prefix are given out",
 )
 RESOLVE: Final = Table(
     number=40,
@@ -285,9 +296,18 @@ ARRIVAL: Final = Table(
     " tenant, if they are sent to this host's router MAC, and never back to a tunnel. Those whose TTL is used"
     " up go to the agent.",
     matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
+    writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=("spread", "limit"),
+    miss="drop: no local port's address, or not for this router",
+)
+SPREAD: Final = Table(
+    number=74,
+    name="spread",
+    purpose="As nexthop, for packets that another VTEP routed here: to next hops on this host only.",
+    matches=(_VRF, _SLOT, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
     next=("limit",),
-    miss="drop: no local port's address, or not for this router",
+    miss="drop: never reached, all slots of a prefix are given out",
 )
 LIMIT: Final = Table(
     number=80,
@@ -307,6 +327,7 @@ TABLES: Final = (
     ADVERTISE,
     GATEWAY,
     ROUTE,
+    NEXTHOP,
     RESOLVE,
     MARK,
     RATE,
@@ -315,6 +336,7 @@ TABLES: Final = (
     OUTPUT,
     DELIVERY,
     ARRIVAL,
+    SPREAD,
     LIMIT,
 )
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from immutables import Map
 
+from model.addresses import Address
 from model.change import Change, Part
-from model.ids import ClassId, HostName, NetworkKey, TenantKey
+from model.ids import ClassId, HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
-from model.snapshot import Snapshot
+from model.snapshot import PrefixKey, Snapshot
 from pipelines import objects as o
 from pipelines.index import Index, ports_of, vrf_of, waits
 
@@ -53,6 +54,7 @@ def touched(
             if port is not None:
                 found |= _around(port, before, after)
                 found |= _around_vrf(port, old, new, before, after)
+                found |= _behind(port, old, before) | _behind(port, new, after)
     return found
 
 
@@ -76,7 +78,21 @@ def _of_vrf(vrf: TenantKey, index: Index) -> set[o.Object]:
     found.update(o.sender(vrf, host) for host in index.senders.get(vrf, Map()))
     for network in index.vrfs.get(vrf, Map()):
         found |= _routes_to(network, index)
-    return found
+    return found | _prefixes(vrf, index)
+
+
+def _prefixes(vrf: TenantKey, index: Index) -> set[o.Object]:
+    return {o.prefix(vrf, prefix) for prefix in index.statics.known(vrf)}
+
+
+def _behind(port: Port, snapshot: Snapshot, index: Index) -> set[o.Object]:
+    """The prefixes of which a port is, or may be, a next hop: by its addresses, or those of its pairs."""
+    vrf = vrf_of(snapshot, port.network)
+    if vrf is None:
+        return set()
+    if port.allowed:
+        return _prefixes(vrf, index)
+    return {o.prefix(vrf, prefix) for prefix in index.statics.over(snapshot, vrf, port.addresses)}
 
 
 def _routes_to(network: NetworkKey, index: Index) -> set[o.Object]:
@@ -139,13 +155,46 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
         case Part.REMOTE:
             return {o.remote(*key), o.route(*key)}
         case Part.SIGHTING | Part.CLAIMED:
-            return {o.address(*key)}
+            return {o.address(*key)} | _over(key, old, before) | _over(key, new, after)
+        case Part.STATIC_ROUTE:
+            return _by_route(key, old, before) | _by_route(key, new, after)
+        case Part.PREFIX:
+            return {o.prefix(*key)}
+        case Part.DOWN:
+            live = {*before.live, *after.live}
+            return {o.prefix(*spot) for spot in new.prefixes if spot[0] in live and _leads(new, spot, key)}
         case Part.FLOOD:
             return {o.network(key[0])}
         case _:
             # PORT, BINDING, INTERFACE, EPOCH: see `ports_of`. SWITCH: see `_everywhere`. No flow holds
             # anything of CLUSTER.
             return set()
+
+
+def _over(spot: tuple[NetworkKey, Address], snapshot: Snapshot, index: Index) -> set[o.Object]:
+    """A next hop may be an address of an allowed pair: who speaks for it, gets the packets."""
+    vrf = vrf_of(snapshot, spot[0])
+    if vrf is None:
+        return set()
+    return {o.prefix(vrf, prefix) for prefix in index.statics.over(snapshot, vrf, spot[1:])}
+
+
+def _by_route(uid: Uid, snapshot: Snapshot, index: Index) -> set[o.Object]:
+    """Its prefix, and the local ports that may send out of it because they are, or may be, next hops."""
+    route = snapshot.static_routes.get(uid)
+    if route is None:
+        return set()
+    found = {o.prefix(route.tenant, route.prefix)}
+    for network in index.live.get(route.tenant, Map()):
+        for key in index.locals.get(network, Map()):
+            port = snapshot.ports[key]
+            if port.allowed or not {*port.addresses}.isdisjoint(route.next_hops):
+                found.add(o.port(key))
+    return found
+
+
+def _leads(snapshot: Snapshot, spot: PrefixKey, vtep: Address) -> bool:
+    return any(hop.vtep == vtep for hop in snapshot.prefixes[spot].hops)
 
 
 def _by_network(
@@ -156,6 +205,7 @@ def _by_network(
     for vrf in _vrfs(network, old, new):
         found |= _dawn(vrf, before, after)
         for index in (before, after):
+            found |= _prefixes(vrf, index)  # a next hop in it, if it is routed
             found.update(o.sender(vrf, host) for host in index.permits.get(network, Map()))
     return found
 

@@ -22,6 +22,7 @@ from model.flow import (
     End,
     Field,
     Flow,
+    Group,
     Match,
     Metered,
     Move,
@@ -36,6 +37,8 @@ from pipelines.fields import CT_NEW, CT_TRACKED, FIELDS, IPV6
 CONTROLLER: Final = 0xFFFFFFFD
 """OFPP_CONTROLLER (OpenFlow 1.4.1 section 7.2.1)."""
 
+HASH: Final = "dp_hash"
+"""What the data path hashed of the packet, for groups."""
 SIZE: Final = "packet_len"
 """Octets of the frame: no field, but a flow may ask for it."""
 
@@ -211,6 +214,8 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             run.send(run.packet.get("in_port", 0))
         case Special.CONTROLLER:
             run.send(CONTROLLER)
+        case Group():
+            _choose(action, run)
         case Metered():
             run.note(Remark(f"meter {flow.fill(action.meter)}, which may drop it"))
         case Recirculate():
@@ -241,6 +246,14 @@ def _track(action: Ct, flow: Flow, run: _Run) -> None:
     for name in sorted(found):
         if run.packet.get(name, 0) != found[name]:
             run.write(_field(name), found[name])
+    _pass(action.table, run)
+    run.ended = True
+
+
+def _choose(action: Group, run: _Run) -> None:
+    """With buckets that weigh the same, a power of two of them, Open vSwitch takes the last bits of the hash.
+    Whoever asks about a packet without a hash asks about the first bucket."""
+    run.write(action.field, run.packet.get(HASH, 0) % action.buckets)
     _pass(action.table, run)
     run.ended = True
 

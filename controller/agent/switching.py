@@ -35,6 +35,7 @@ from model.report import MAX_RECEIPTS
 from pipelines import cookies
 from pipelines.accounts import ACCOUNT_TABLE
 from pipelines.compile import Program
+from pipelines.groups import GROUPS
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ class Switching:
         self._datapath = datapath
         self._clock = clock
         self._encoder = Encoder()
-        self._channel = Channel(rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset({ACCOUNT_TABLE}))
+        self._channel = Channel(
+            rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset({ACCOUNT_TABLE}), standing=GROUPS
+        )
         self._refused = 0
 
     def ensure(self, vtep: Address) -> None:
@@ -88,6 +91,8 @@ class Switching:
         `closing` is called with the cookies of counters before they are swept.
         """
         began = self._clock()
+        for number in self._channel.ensure_groups():  # first: without its group a flow is refused
+            LOG.info("group made as declared id=%#x", number)
         gauge = self._hold_meters(program)
         findings = audit.compare(self._encoder, program.flows(), self._channel.dumps())
         put = (*findings.missing, *findings.wrong)

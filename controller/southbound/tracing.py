@@ -17,11 +17,12 @@ from model.addresses import parse_mac
 from model.flow import Field
 from pipelines import fields as f
 from pipelines.render import value
-from pipelines.walk import CONTROLLER, SIZE, Packet
+from pipelines.walk import CONTROLLER, HASH, SIZE, Packet
 
 _TCP: Final = (Field("tcp_src", 16), Field("tcp_dst", 16))
+_UNSEEN: Final = (*_TCP, Field(HASH, 32))
 """No flow of ours looks at these, but a packet may have them."""
-FIELDS: Final = (*f.FIELDS, *_TCP)
+FIELDS: Final = (*f.FIELDS, *_UNSEEN)
 _BY_NAME: Final = {field.name: field for field in FIELDS}
 _ORDER: Final = tuple(_BY_NAME)
 _LAYER4: Final = frozenset(

@@ -82,6 +82,7 @@ from pipelines.shapes.paths import (
 from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import for_routers as for_routers
 from pipelines.shapes.paths import output_group as output_group
+from pipelines.shapes.prefixes import PREFIXED
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
 from pipelines.shapes.terms import shape
@@ -141,6 +142,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     ND_REMOTE,
     ND_GATEWAY,
     *ROUTING,
+    *PREFIXED,
     RESOLVE_SELF,
     RESOLVE_LOCAL,
     RESOLVE_REMOTE4,

@@ -22,6 +22,7 @@ from pipelines.views.bridged import (
     vtep_view,
 )
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
+from pipelines.views.prefixes import PrefixView, prefix_view
 from pipelines.views.routed import (
     RouteView,
     SenderView,
@@ -39,6 +40,7 @@ __all__ = [
     "HostView",
     "NetworkView",
     "PortView",
+    "PrefixView",
     "RemoteView",
     "RouteView",
     "SenderView",
@@ -63,6 +65,7 @@ View = (
     | SubnetsView
     | SenderView
     | RouteView
+    | PrefixView
 )
 
 
@@ -97,3 +100,5 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return sender_view(snapshot, index, switch, subject)
         case Kind.ROUTE:
             return route_view(snapshot, index, switch, subject)
+        case Kind.PREFIX:
+            return prefix_view(snapshot, index, switch, subject)

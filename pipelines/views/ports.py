@@ -29,7 +29,8 @@ class PortView:
     `vrf`: the tenant whose routed networks it may reach, None = none; `routes`: those of its addresses that
     can be routed to; `router`: this host's router MAC, None = nobody can send it routed packets from afar.
     `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC. `meter_out`, `meter_in`: its
-    limits of what the workload sends and gets, None = none.
+    limits of what the workload sends and gets, None = none. `forwards`: prefixes that static routes send to
+    it, disjoint: it may send packets out of them.
     """
 
     key: PortKey
@@ -45,6 +46,7 @@ class PortView:
     pairs: tuple[tuple[Mac, Prefix], ...] = ()
     meter_out: Meter | None = None
     meter_in: Meter | None = None
+    forwards: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         pairs=_pairs(port),
         meter_out=limits.meter_out(ofport, port.rate_out),
         meter_in=limits.meter_in(ofport, port.rate_in),
+        forwards=() if vrf is None else _forwards(snapshot, index, vrf, port),
     )
 
 
@@ -95,10 +98,22 @@ def _pairs(port: Port) -> tuple[tuple[Mac, Prefix], ...]:
         mac = port.mac if pair.mac is None else pair.mac
         found.setdefault((mac, pair.prefix.version), []).append(pair.prefix)
     every = ((mac, one) for mac, version in sorted(found) for one in collapsed(found[mac, version]))
-    # of everything, its halves: a mask of no bits would be another match
-    return tuple(
-        (mac, half) for mac, one in every for half in (one.subnets() if not one.prefixlen else (one,))
-    )
+    return tuple((mac, half) for mac, one in every for half in _halves(one))
+
+
+def _forwards(snapshot: Snapshot, index: Index, vrf: TenantKey, port: Port) -> tuple[Prefix, ...]:
+    """As a next hop by its own addresses, or by those that its pairs let it speak for."""
+    hops = {*port.addresses}
+    if port.allowed:
+        every = index.statics.hops.get(vrf, Map())
+        hops |= {hop for hop in every if any(hop in pair.prefix for pair in port.allowed)}
+    found = collapsed(index.statics.over(snapshot, vrf, hops))
+    return tuple(half for one in found for half in _halves(one))
+
+
+def _halves(prefix: Prefix) -> Iterable[Prefix]:
+    """Of everything, its halves: a mask of no bits would be another match."""
+    return (prefix,) if prefix.prefixlen else prefix.subnets()
 
 
 def collapsed(prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
+from pipelines.groups import GROUPS
 from tests.contract.ovs import PrivateOvs
 
 HERE = Path(__file__).parent
@@ -53,6 +54,6 @@ def own_ovs() -> Iterator[PrivateOvs]:
 
 @pytest.fixture
 def channel(ovs: PrivateOvs) -> Iterator[Channel]:
-    channel = Channel(ovs.management, Encoder())
+    channel = Channel(ovs.management, Encoder(), standing=GROUPS)
     yield channel
     channel.close()

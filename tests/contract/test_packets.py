@@ -13,6 +13,7 @@ from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.tracing import Traced, parse, question
+from model.flow import Group
 from pipelines import fields as f
 from pipelines.compile import Program, compile, install
 from tests.contract.ovs import PrivateOvs
@@ -143,7 +144,8 @@ def agree(traced: Traced, verdict: Verdict) -> None:
     assert [port for port, _ in traced.sent] == list(verdict.ports)
     for (_, written), sent in zip(traced.sent, verdict.sent, strict=True):
         assert {name: sent.has(name) for name in written} == written
-    if verdict.sent:
+    chosen = any(isinstance(a, Group) for _, flow in verdict.path if flow for a in flow.shape.actions)
+    if verdict.sent and not chosen:  # what a bucket writes is gone behind its group, where the trace ends
         last = verdict.sent[-1]
         # a fragment's layer 4 is hidden from flows: the fake leaves it out, OVS shows what it was asked about
         kind = {"icmp_type" if last.has("eth_type") == f.IPV4 else "icmpv6_type": "icmp_type"}

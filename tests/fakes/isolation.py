@@ -75,18 +75,20 @@ def _from_port(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> 
         yield f"a tagged frame of {sender.name} got through"
     if sent.port == packet["in_port"]:
         if sent.has("icmp_type") or sent.has("icmpv6_type") == f.ECHO_REPLY6 or sent.has("ip_src"):
-            yield from _honest(sender, Sent(0, packet))
+            yield from _honest(snapshot, sender, Sent(0, packet))
             yield from routing.echoed(snapshot, sender, packet, sent)
         else:
             yield from _answer(snapshot, sender, sent)
         return
     if sent.port == CONTROLLER:
-        yield from _honest(sender, sent)
+        yield from _honest(snapshot, sender, sent)
         yield from routing.told(snapshot, sender, packet, sent)
         return
     routed = packet.get("eth_dst") == GATEWAY_MAC
     # a routed packet has its router's MAC as its source; all else must still be the sender's
-    yield from _honest(sender, Sent(0, sent.packet | {"eth_src": packet["eth_src"]}) if routed else sent)
+    yield from _honest(
+        snapshot, sender, Sent(0, sent.packet | {"eth_src": packet["eth_src"]}) if routed else sent
+    )
     if sent.port == snapshot.switch.tunnel:
         judge = routing.tunnelled(snapshot, sender, packet, sent) if routed else None
         yield from _encapsulated(snapshot, sender, sent) if judge is None else judge
@@ -116,7 +118,7 @@ def _owns(port: Port) -> set[int]:
     return own | {int(link_local(port.mac))} if any(a.version == 6 for a in port.addresses) else own
 
 
-def _honest(sender: Port, sent: Sent) -> Iterator[str]:
+def _honest(snapshot: Snapshot, sender: Port, sent: Sent) -> Iterator[str]:
     if sent.has("eth_src") != sender.mac:
         yield f"{sender.name} spoke with MAC {sent.has('eth_src'):#x}"
     kind, own = sent.has("eth_type"), _owns(sender)
@@ -124,18 +126,18 @@ def _honest(sender: Port, sent: Sent) -> Iterator[str]:
         if sent.has("arp_sha") != sender.mac or sent.has("arp_spa") not in own:
             yield f"{sender.name} claimed {sent.has('arp_spa'):#x} in ARP"
     elif kind == f.IPV4:
-        if sent.has("ip_src") not in own:
+        if sent.has("ip_src") not in own and not routing.forwards(snapshot, sender, sent.packet):
             yield f"{sender.name} spoke as {sent.has('ip_src'):#x}"
         if sent.has("ip_proto") == f.UDP and (sent.has("udp_src") == 67 or sent.has("udp_dst") == 68):
             yield f"{sender.name} served DHCP"
     elif kind == f.IPV6:
-        yield from _honest6(sender, sent, own)
+        yield from _honest6(snapshot, sender, sent, own)
     else:
         yield f"{sender.name} sent EtherType {kind:#x}"
 
 
-def _honest6(sender: Port, sent: Sent, own: set[int]) -> Iterator[str]:
-    if sent.has("ipv6_src") not in own:
+def _honest6(snapshot: Snapshot, sender: Port, sent: Sent, own: set[int]) -> Iterator[str]:
+    if sent.has("ipv6_src") not in own and not routing.forwards(snapshot, sender, sent.packet):
         yield f"{sender.name} spoke as {sent.has('ipv6_src'):#x}"
     if sent.has("ip_proto") != f.ICMPV6:
         return

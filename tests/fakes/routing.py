@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from model.addresses import GATEWAY_MAC, Address, gateway, link_local, router_mac
+from model.addresses import GATEWAY_MAC, Address, Prefix, gateway, link_local, router_mac
 from model.ids import NetworkKey, TenantKey
 from model.intent import Network, Port
 from model.snapshot import Snapshot
@@ -96,7 +96,9 @@ def tunnelled(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> I
     if sent.has("eth_src") != own_router(snapshot):
         yield f"{sender.name} was routed under MAC {sent.has('eth_src'):#x}"
     hop = (sent.has("tun_dst") or sent.has("tun_ipv6_dst"), sent.has("eth_dst"), destination(sent.packet))
-    if hop not in _hops(snapshot, tenant):
+    prefix = None if hop[2] in _known(snapshot, tenant) else longest(snapshot, tenant, sent.packet)
+    behind = set() if prefix is None else _prefix_hops(snapshot, tenant, prefix)
+    if hop not in _hops(snapshot, tenant) and hop[:2] not in behind:
         yield f"{sender.name} was routed to {hop[2]:#x} by {hop[1]:#x} at {hop[0]:#x}, where it is not"
 
 
@@ -114,7 +116,7 @@ def told(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterat
     """A packet that the agent got: as it came, from a port that wanted it routed where it cannot go."""
     yield from _to_gateway(snapshot, sender, packet)
     tenant = snapshot.networks[sender.network].tenant
-    if packet.get("nw_ttl", 0) > 1 and destination(packet) in reachable(snapshot, tenant):
+    if packet.get("nw_ttl", 0) > 1 and reachable(snapshot, tenant, packet):
         yield f"a packet of {sender.name} with TTL {packet['nw_ttl']} went to the agent"
     if any(sent.has(name) != value for name, value in packet.items()):
         yield f"a packet of {sender.name} went to the agent in another form"
@@ -137,18 +139,72 @@ def told_afar(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str]:
         yield "a packet of the tunnel went to the agent that needs no answer"
 
 
-def reachable(snapshot: Snapshot, tenant: TenantKey) -> set[int]:
-    """Addresses that a packet of the tenant can be routed to: of ports here, and behind another router."""
-    keys = {network.key for network in routed_networks(snapshot, tenant)}
-    here = {
-        int(address)
-        for key in keys
-        for port in snapshot.ports_of(key)
-        if snapshot.bound_here(port.key) and port.uid in snapshot.interfaces
-        for address in port.addresses
+def reachable(snapshot: Snapshot, tenant: TenantKey, packet: Packet) -> bool:
+    """Whether somebody of the tenant, here or behind another router, takes the packet."""
+    known, to = _known(snapshot, tenant), destination(packet)
+    if to in known:
+        return known[to]
+    prefix = longest(snapshot, tenant, packet)
+    if prefix is None:
+        return False
+    return bool(_takers(snapshot, tenant, prefix) or _prefix_hops(snapshot, tenant, prefix))
+
+
+def _known(snapshot: Snapshot, tenant: TenantKey) -> dict[int, bool]:
+    """Addresses with a host route. All are: others are no keys."""
+    found = {}
+    for network in routed_networks(snapshot, tenant):
+        for port in snapshot.ports_of(network.key):
+            if snapshot.bound_here(port.key) and port.uid in snapshot.interfaces:
+                found.update({int(address): True for address in port.addresses})
+    if l3vni(snapshot, tenant):
+        found.update({address: True for _, _, address in _hops(snapshot, tenant)})
+    return found
+
+
+def longest(snapshot: Snapshot, tenant: TenantKey, packet: Packet) -> Prefix | None:
+    """The static route or subnet that a packet falls under; None for a subnet, where nobody is routed to."""
+    address = _address(packet, destination(packet))
+    subnets = {s for network in routed_networks(snapshot, tenant) for s in network.subnets}
+    statics = {r.prefix for r in snapshot.static_routes.values() if r.tenant == tenant}
+    found = [p for p in subnets | statics if p.version == address.version and address in p]
+    best = max(found, key=lambda p: p.prefixlen, default=None)
+    return None if best in subnets else best
+
+
+def _address(packet: Packet, number: int) -> Address:
+    return ip_address(number.to_bytes(4 if packet.get("eth_type") == f.IPV4 else 16, "big"))
+
+
+def _takers(snapshot: Snapshot, tenant: TenantKey, prefix: Prefix) -> list[Port]:
+    """Local ports that are next hops of a static route."""
+    hops = {
+        hop
+        for route in snapshot.static_routes.values()
+        if route.tenant == tenant and route.prefix == prefix
+        for hop in route.next_hops
     }
-    there = _hops(snapshot, tenant) if l3vni(snapshot, tenant) else set()
-    return here | {address for _, _, address in there}
+    here = (p for n in routed_networks(snapshot, tenant) for p in snapshot.ports_of(n.key))
+    return [p for p in here if snapshot.bound_here(p.key) and not hops.isdisjoint(p.addresses)]
+
+
+def _prefix_hops(snapshot: Snapshot, tenant: TenantKey, prefix: Prefix) -> set[tuple[int, int]]:
+    found = snapshot.prefixes.get((tenant, prefix))
+    if found is None or not l3vni(snapshot, tenant):
+        return set()
+    return {(int(hop.vtep), int(hop.router_mac)) for hop in found.hops}
+
+
+def forwards(snapshot: Snapshot, sender: Port, packet: Packet) -> bool:
+    """Whether a packet's source is behind its sender: of a prefix that is routed there."""
+    tenant, address = snapshot.networks[sender.network].tenant, _address(packet, source(packet))
+    routes = (r for r in snapshot.static_routes.values() if r.tenant == tenant)
+    return any(
+        r.prefix.version == address.version
+        and address in r.prefix
+        and not {*r.next_hops}.isdisjoint(sender.addresses)
+        for r in routes
+    )
 
 
 def echoed(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:
@@ -190,8 +246,16 @@ def _delivered(snapshot: Snapshot, packet: Packet, sent: Sent, receiver: Port) -
         yield f"{receiver.name} was routed to in a network that is not"
     if (sent.has("eth_src"), sent.has("eth_dst")) != (GATEWAY_MAC, receiver.mac):
         yield f"{receiver.name} got a routed packet as {sent.has('eth_dst'):#x} from {sent.has('eth_src'):#x}"
-    if not is_ip(packet) or destination(packet) not in {int(a) for a in receiver.addresses}:
+    if not is_ip(packet) or not _takes(snapshot, receiver, packet):
         yield f"{receiver.name} got what was for {destination(packet):#x}"
+
+
+def _takes(snapshot: Snapshot, receiver: Port, packet: Packet) -> bool:
+    to, tenant = destination(packet), snapshot.networks[receiver.network].tenant
+    if to in {int(a) for a in receiver.addresses}:
+        return True
+    prefix = None if to in _known(snapshot, tenant) else longest(snapshot, tenant, packet)
+    return prefix is not None and receiver in _takers(snapshot, tenant, prefix)
 
 
 def _one_hop(packet: Packet, sent: Sent) -> Iterator[str]:

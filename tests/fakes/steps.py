@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from model.addresses import router_mac
 from model.change import Part
-from model.ids import HostName, Mac, NetworkKey, PortKey, Uid, Vni
-from model.intent import Binding
+from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, Egress, Tenant
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteAddress, Sighting
 from tests.fakes import world
@@ -34,7 +34,7 @@ def _step(part: Part, key: Any, values: list[Any]) -> st.SearchStrategy[world.St
 def _universe() -> list[tuple[Part, Any, list[Any]]]:
     made: list[tuple[Part, Any, list[Any]]] = [
         (Part.SWITCH, None, [Switch("netdev", tunnel, run) for tunnel in (100, 101) for run in ("a", "b")]),
-        *((Part.TENANT, key, [world.tenant(key), world.tenant(key, l3vni=0)]) for key in (1, 2)),
+        *((Part.TENANT, key, [world.tenant(key), world.tenant(key, l3vni=0), _open(key)]) for key in (1, 2)),
         (
             Part.HYPERVISOR,
             world.HERE,
@@ -75,6 +75,13 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
             made.append((Part.FLOOD, (NetworkKey(net), end), [FloodVtep(NetworkKey(net), end)]))
     for key, prefixes in ((2, ["10.9.0.0/16"]), (3, ["10.9.0.0/16", "0.0.0.0/0", "2001:db8::1/128"])):
         made.append((Part.CLASS, key, [world.egress_class(key, prefixes[:n]) for n in (1, 2, 3)]))
+    for uid, prefix in (("a", "10.50.0.0/16"), ("b", "10.50.0.0/16"), ("c", "0.0.0.0/0"), ("d", "fd50::/48")):
+        mine = [world.static_route(uid, prefix, hops, owner=o) for hops in _addresses()[:3] for o in (1, 2)]
+        mine.append(world.static_route(uid, prefix, ["10.0.0.1", "10.0.0.2", "10.0.0.100"]))
+        made.append((Part.STATIC_ROUTE, Uid(f"route-{uid}"), mine))
+        for vrf in (1, 2):
+            far = [world.remote_prefix(prefix, ends, vrf=vrf) for ends in (_ends(), _ends()[:1])]
+            made.append((Part.PREFIX, (TenantKey(vrf), ip_network(prefix)), far))
     return made + [each for key in (11, 12, 13, 21) for each in _of_port(PortKey(key))]
 
 
@@ -100,6 +107,10 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
         (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 1, -1, 100)]),
         (Part.EPOCH, key, [1, 2]),
     ]
+
+
+def _open(key: int) -> Tenant:
+    return replace(world.tenant(key), egress=Egress.FABRIC)
 
 
 def _ends() -> list[str]:

@@ -15,9 +15,18 @@ from immutables import Map
 from model.addresses import router_mac
 from model.change import Change, Part
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, EgressClass, Hypervisor, Network, Pair, Port, Tenant
+from model.intent import (
+    Binding,
+    EgressClass,
+    Hypervisor,
+    Network,
+    Pair,
+    Port,
+    StaticRoute,
+    Tenant,
+)
 from model.inventory import Interface, Switch
-from model.route import FloodVtep, RemoteMac
+from model.route import FloodVtep, NextHop, RemoteMac, RemotePrefix
 from model.snapshot import Snapshot, with_port, without_port
 
 HERE = HostName("hv1")
@@ -76,6 +85,18 @@ def remote(
     found = tuple(ip_address(a) for a in addresses)
     next_hop = None if router is None else router_mac(router)
     return RemoteMac(NetworkKey(net), Mac(mac), ip_address(vtep), found, router_mac=next_hop)
+
+
+def static_route(name: str, prefix: str, hops: Iterable[str], *, owner: int = 1) -> StaticRoute:
+    uid, found = Uid(f"route-{name}"), tuple(ip_address(hop) for hop in hops)
+    return StaticRoute(uid, TenantKey(owner), name, ip_network(prefix), found)
+
+
+def remote_prefix(prefix: str, vteps: Iterable[str], *, vrf: int = 1) -> RemotePrefix:
+    """Over the routers of these VTEPs; the router id is the last part of the address."""
+    ends = (ip_address(vtep) for vtep in vteps)
+    hops = tuple(NextHop(end, router_mac(int(end) & 0xFF)) for end in ends)
+    return RemotePrefix(TenantKey(vrf), ip_network(prefix), hops)
 
 
 def egress_class(key: int, prefixes: Iterable[str]) -> EgressClass:
@@ -138,6 +159,10 @@ def keyed(value: Any) -> tuple[Part, Any]:
             return Part.REMOTE, (value.network, value.mac)
         case FloodVtep():
             return Part.FLOOD, (value.network, value.vtep)
+        case StaticRoute():
+            return Part.STATIC_ROUTE, value.uid
+        case RemotePrefix():
+            return Part.PREFIX, (value.vrf, value.prefix)
         case Binding():
             return Part.BINDING, value.port
         case Interface():
@@ -274,3 +299,29 @@ def routed_port(key: int, host: str) -> Port:
     block = 1 if net == 5 else net
     addresses = [f"10.0.{block}.{10 + last}", f"fd00:0:0:{block}::{10 + last:x}"]
     return port(key, net, 0x020000000000 | net << 8 | last, addresses, [host])
+
+
+def hopped() -> Snapshot:
+    """`routed`, and prefixes of tenant 1 behind next hops, in both families.
+
+    10.50.0.0/16 and fd50::/48: ports 11 and 21 here, and hv2. 10.51.0.0/16, fd51::/48: port 11. 10.52.0.0/16,
+    fd52::/48: hv2 alone. 10.53.0.0/16, fd53::/48: nobody. 10.50.7.0/24, fd50:0:0:7::/64: port 21. Port 13,
+    here in network 1, is no next hop.
+    """
+    here = {11: routed_port(11, HERE).addresses, 21: routed_port(21, HERE).addresses}
+    far = routed_port(12, "hv2").addresses
+    made: list[Any] = []
+    for family, (wide, narrow) in enumerate(
+        (
+            (("10.50.0.0/16", "10.51.0.0/16", "10.52.0.0/16", "10.53.0.0/16"), "10.50.7.0/24"),
+            (("fd50::/48", "fd51::/48", "fd52::/48", "fd53::/48"), "fd50:0:0:7::/64"),
+        )
+    ):
+        one, two, three = (str(here[11][family]), str(here[21][family]), str(far[family]))
+        nobody = ("10.0.3.77", "fd00:0:0:3::77")[family]
+        hops = ((one, two, three), (one,), (three,), (nobody,))
+        for number, (prefix, over) in enumerate(zip(wide, hops, strict=True)):
+            made.append(static_route(f"{number}-{family}", prefix, over))
+        made.append(static_route(f"narrow-{family}", narrow, (two,)))
+        made += [remote_prefix(prefix, ["192.0.2.2"]) for prefix in (wide[0], wide[2])]
+    return plugged(added(routed(), *made), routed_port(13, HERE), 13)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from controller.southbound.openflow import meters
+from controller.southbound.openflow import groups, meters
 from controller.southbound.openflow.audit import Findings, compare
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.conversation import Conversation, Step
@@ -25,7 +25,7 @@ from controller.southbound.openflow.stream import HEADER, VERSION, Stream, unava
 from controller.southbound.openflow.templates import ATOMIC_ORDERED, BUNDLE_ADD, BUNDLE_ADD_TYPE
 from model.change import Patch
 from model.errors import Fault, Invalid
-from model.flow import Flow, Meter
+from model.flow import Flow, Group, Meter
 
 TIMEOUT: Final = 10.0
 """Seconds without progress after which the switch counts as gone."""
@@ -52,6 +52,7 @@ class Channel:
     """Connects when first used, and again after the switch went away. `path`: `<rundir>/<bridge>.mgmt`.
 
     `counted`: tables whose cookies begin with class and epoch, which differ little from flow to flow.
+    `standing`: groups that are there before any flow is sent on a connection.
     """
 
     def __init__(
@@ -61,9 +62,12 @@ class Channel:
         timeout: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
         counted: frozenset[int] = frozenset(),
+        standing: tuple[Group, ...] = (),
     ) -> None:
         self._path = path
         self._counted = counted
+        self._standing = standing
+        self._stands = False
         self._encoder = encoder
         self._timeout = timeout
         self._clock = clock
@@ -75,6 +79,7 @@ class Channel:
         if self._stream is not None:
             self._stream.close()
         self._stream = self._conversation = None
+        self._stands = False
 
     def send(self, patch: Patch) -> Outcome:
         """Apply a patch in ordered atomic bundles and wait for each acknowledgement.
@@ -84,11 +89,19 @@ class Channel:
         connection breaks: what was under way is then unknown and an audit must follow.
         """
         conversation = self._ready()
+        if not self._stands:
+            self.ensure_groups()
         for number, refusal in sorted(meters.put(conversation, patch.meters).items()):
             _log.error("meter refused id=%d: %s", number, refusal)
         outcome = Sending(conversation, self._encoder).run(patch)
         meters.delete(conversation, patch.stale_meters)
         return outcome
+
+    def ensure_groups(self) -> tuple[int, ...]:
+        """Make the groups as declared; the numbers of those that were not."""
+        mended = self._parsed(lambda: groups.ensure(self._ready(), self._standing))
+        self._stands = True
+        return mended
 
     def meters(self) -> dict[int, Meter | None]:
         """Our meters that the switch has, by id; None for one that is not as we make them."""

@@ -29,6 +29,7 @@ from model.flow import (
     DecTtl,
     End,
     Flow,
+    Group,
     Match,
     Metered,
     Move,
@@ -271,6 +272,8 @@ def _action(flow: Flow, action: Action) -> Any:
             )
         case DecTtl():
             return _parser.OFPActionDecNwTtl()
+        case Group():
+            return _parser.OFPActionGroup(action.number)
         case Ct():
             return _track(flow, action)
         case CheckLarger():

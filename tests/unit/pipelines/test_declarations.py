@@ -33,9 +33,12 @@ def test_the_declarations_hold() -> None:
 
 
 def test_a_program_holds() -> None:
-    flows = tuple(compile(world.qualified()).flows())
-    check_flows(flows)
-    check_filled(flows)
+    every: dict[Shape, Flow] = {}
+    for snapshot in (world.qualified(), world.hopped()):
+        flows = tuple(compile(snapshot).flows())
+        check_flows(flows)
+        every.update({flow.shape: flow for flow in flows})
+    check_filled(every.values())
 
 
 @pytest.mark.parametrize(
@@ -152,9 +155,9 @@ def test_an_odd_flow_is_named(odd: Flow, rule: str) -> None:
 
 
 def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
-    flows = [
-        flow for flow in compile(world.qualified()).flows() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)
-    ]
+    programs = (compile(world.qualified()), compile(world.hopped()))
+    every = {flow.shape: flow for program in programs for flow in program.flows()}
+    flows = [flow for flow in every.values() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)]
     with pytest.raises(Broken) as caught:
         check_filled(flows)
     assert rules(caught.value) == {("account", "filled")}

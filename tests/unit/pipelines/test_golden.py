@@ -6,7 +6,7 @@ The files in `golden/` were read by a person when they were made. To make them a
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,7 @@ SUBJECTS = {
     o.Kind.VRF: [o.vrf(world.TenantKey(1))],
     o.Kind.SUBNETS: [o.subnets(NetworkKey(n)) for n in (2, 3, 4)],
     o.Kind.SENDER: [o.sender(world.TenantKey(1), world.HostName(f"hv{n}")) for n in (2, 3, 4)],
+    o.Kind.PREFIX: [o.prefix(world.TenantKey(1), ip_network(p)) for p in ("fd51::/48", "10.50.7.0/24")],
     o.Kind.ROUTE: [
         o.route(NetworkKey(n), world.Mac(0x020000000000 | n << 8 | last)) for n, last in ((3, 2), (3, 3))
     ],
@@ -77,6 +78,8 @@ def made(feature: Feature) -> str:
     parts = []
     routes = feature.name in ROUTING or feature.kind not in (*o.Kind,)[:6]
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
+    if feature.kind is o.Kind.PREFIX:
+        worlds = (world.hopped(), world.hopped())
     if feature.name in ("pairs", "virtual routers"):
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
     if feature.name == "quality":
