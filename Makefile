@@ -67,7 +67,8 @@ lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
 format: setup ## what ruff can mend by itself
 	@$(PYTHON) -m ruff check --quiet --fix . ; $(PYTHON) -m ruff format --quiet .
 
-bench: setup ## figures, no timed assertions
+bench: ## figures, beside OVN's; no timed assertions
+	@scripts/setup.sh bench
 	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.bench $(BENCH)
 
 docs: setup ## generate docs/pipeline.md from the tables' declarations

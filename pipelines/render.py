@@ -97,7 +97,8 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
         case SetField(field, number):
             return f"set_field:{show(field, number)}->{field.name}"
         case Move(source, target):
-            return f"move:{source.name}->{target.name}"
+            lower = f"[0..{target.bits - 1}]" if source.bits > target.bits else ""
+            return f"move:{source.name}{lower}->{target.name}"
         case Output(port):
             return f"output:{show(IN_PORT, port)}"
         case OutputField(field):

@@ -18,12 +18,15 @@ from types import FrameType
 # After `su` without a dash, PATH lacks the folders of ovs-vswitchd and nft; the Makefile does the same.
 os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-from tests.bench import allocations, flows, ports
+from tests.bench import allocations, flows, ovn, packets, ports
+from tests.bench.aims import summary
 from tests.bench.figures import Table
 
 BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
     ("flows", flows.run, "100,000 flows compiled, sent, audited and counted, beside ovs-ofctl (root)"),
-    ("ports", ports.run, "one port from API to switch, beside 100 and 2,000; memory, idle load (root)"),
+    ("packets", packets.run, "packets a second of the whole pipeline and of a bare one (root)"),
+    ("ports", ports.run, "one port from API to switch, beside 1,000 and 10,000; a restart (root)"),
+    ("ovn", ovn.run, "the same with OVN on this machine (root)"),
     ("allocations", allocations.run, "addresses planned, and written durably"),
 )
 INTERRUPTED = 130
@@ -42,7 +45,7 @@ def main() -> int:
     given = parser.parse_args()
     chosen = [b for b in BENCHMARKS if not given.only or b[0] in given.only]
     if os.geteuid() and any(name != "allocations" for name, _, _ in chosen):
-        print("bench: flows and ports need root; without: --only allocations", file=sys.stderr)
+        print("bench: all but allocations need root; without: --only allocations", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -54,15 +57,20 @@ def main() -> int:
 
 
 def _run(chosen: list[tuple[str, Callable[[], tuple[Table, ...]], str]], form: str) -> None:
-    plain = {}
+    plain, results = {}, {}
     for name, measure, meaning in chosen:
         began = time.perf_counter()
         print(f"bench: {name}: {meaning} ...", file=sys.stderr, flush=True)
         tables = measure()
         print(f"bench: {name}: done in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+        results[name] = tables
         plain[name] = [table.plain() for table in tables]
         if form == "table":
             print("\n\n".join(table.text() for table in tables), end="\n\n", flush=True)
+    aims = summary(results)
+    plain["aims"] = [aims.plain()]
+    if form == "table" and aims.rows:
+        print(aims.text())
     if form == "json":
         print(json.dumps(plain, indent=2))
 

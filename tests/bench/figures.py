@@ -26,7 +26,7 @@ class Row:
     """One line: what was measured, and its numbers, one for each column of the table."""
 
     what: str
-    numbers: tuple[float | None, ...]
+    numbers: tuple[float | str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,10 @@ class Table:
         return "\n".join([*lines, *(f"  * {note}" for note in self.notes)])
 
 
-def _number(value: float | None) -> str:
-    """Three significant digits; whole numbers from 100 on, in groups."""
+def _number(value: float | str | None) -> str:
+    """Three significant digits; whole numbers from 100 on, in groups. Words as they are."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return "-"
     if isinstance(value, int) or abs(value) >= 100:

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from controller.southbound.openflow import audit
+from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.change import Change, Part, Patch
@@ -23,57 +24,20 @@ from model.snapshot import Snapshot
 from pipelines.accounts import ACCOUNT_TABLE
 from pipelines.compile import Program, compile, install, recompile
 from pipelines.render import text
+from tests.bench.bulk import Bulk
+from tests.bench.echo import Echo
 from tests.bench.figures import Cost, Row, Table, frozen_heap, spread, timed, typical
+from tests.bench.snapshots import crowded, populate, strangers
 from tests.contract.ovs import PrivateOvs
 from tests.fakes import world
 
 FLOWS = 100_000
 ROUNDS = 5
-CHANGES = 200
+CHANGES = 1000
+MACS = 5
+"""That come and go in one change; each has four flows."""
+BUSY_PAUSE = 0.005
 POLLS = 10
-NETWORKS = 50
-LOCAL_PORTS = 200
-FLOWS_OF_REMOTE = 4
-FLOWS_OF_THE_REST = 4800
-VTEPS = 200
-COUNTED_PORTS = 1000
-CLASSES = 18
-"""Declared egress classes of the poll's host; two are built in."""
-
-
-def populate(flows: int) -> Snapshot:
-    """A host with local ports and as many dual-stack remote MACs as make about `flows` flows."""
-    values = [world.tenant(1)]
-    values += [world.network(n, owner=1) for n in range(1, NETWORKS + 1)]
-    values += [world.hypervisor(f"hv{n}", f"192.0.{2 + n // 250}.{1 + n % 250}") for n in range(2, VTEPS + 2)]
-    for n in range(max((flows - FLOWS_OF_THE_REST) // FLOWS_OF_REMOTE, 1)):
-        rank = n // NETWORKS
-        high, low = divmod(rank + LOCAL_PORTS, 250)
-        addresses = [f"10.0.{high}.{low + 1}", f"fd00::{rank + LOCAL_PORTS:x}"]
-        vtep = 2 + n % VTEPS
-        values.append(
-            world.remote(
-                1 + n % NETWORKS, (2 << 40) + n, f"192.0.{2 + vtep // 250}.{1 + vtep % 250}", addresses
-            )
-        )
-    snapshot = world.added(world.empty(), *values)
-    for n in range(LOCAL_PORTS):
-        one = world.port(n + 1, 1 + n % NETWORKS, (6 << 40) + n, [f"10.0.0.{n + 1}", f"fd00::{n + 1:x}"])
-        snapshot = world.plugged(snapshot, one, n + 1)
-    return snapshot
-
-
-def crowded() -> Snapshot:
-    """A host whose ports have as many counters as 20 egress classes make."""
-    classes = [world.egress_class(2 + n, [f"198.51.{n}.0/24"]) for n in range(CLASSES)]
-    snapshot = world.added(
-        world.empty(), world.tenant(1), world.network(1, subnets=["10.0.0.0/16"]), *classes
-    )
-    for n in range(COUNTED_PORTS):
-        high, low = divmod(n, 250)
-        one = world.port(n + 1, 1, (6 << 40) + n, [f"10.0.{high}.{low + 1}"])
-        snapshot = world.plugged(snapshot, one, n + 1)
-    return snapshot
 
 
 def run() -> tuple[Table, ...]:
@@ -145,78 +109,92 @@ def _beside(what: str, costs: Sequence[Cost], peer: Cost, flows: int) -> Row:
 
 
 def _loaded(ovs: PrivateOvs, snapshot: Snapshot, program: Program) -> tuple[Table, ...]:
-    channel = Channel(ovs.management, Encoder())
+    channel = Channel(ovs.management, Encoder(), counted=frozenset({ACCOUNT_TABLE}))
     try:
-        changes = _changes(channel, snapshot, program)
-        audited = _audit(channel, program)
+        changes = _changes(ovs, channel, snapshot, program)
+        audited = _audit(ovs, channel, program)
         return changes, audited, _poll(ovs, channel)
     finally:
         channel.close()
 
 
-def _changes(channel: Channel, snapshot: Snapshot, program: Program) -> Table:
-    """A port comes and goes on the loaded switch."""
-    extra = world.port(LOCAL_PORTS + 1, 1, (6 << 40) + LOCAL_PORTS, ["10.0.0.250", "fd00::fff"])
-    full = world.plugged(snapshot, extra, LOCAL_PORTS + 1)
-    parts = (
-        (Part.PORT, extra.key),
-        (Part.BINDING, extra.key),
-        (Part.INTERFACE, extra.uid),
-        (Part.EPOCH, extra.key),
+def _changes(ovs: PrivateOvs, channel: Channel, snapshot: Snapshot, program: Program) -> Table:
+    """Five MACs behind tunnels come and go on the loaded switch: alone, then while others load it in bulk."""
+    flows, calm = _come_and_go(channel, snapshot, program, CHANGES)
+    with Bulk(ovs.management, FLOWS) as bulk:
+        _, busy = _come_and_go(channel, snapshot, program, CHANGES, BUSY_PAUSE)
+    return Table(
+        f"A change of {flows} flows on a switch with {FLOWS:,} (MACs come, MACs go)",
+        ("p50 ms", "p99 ms", "most ms"),
+        (
+            Row("recompile what changed", spread([thought for thought, _ in calm])),
+            Row("patch to acknowledgement", spread([sent for _, sent in calm])),
+            Row("both", spread([sum(one) for one in calm])),
+            Row("patch to acknowledgement, beside a bulk load", spread([sent for _, sent in busy])),
+        ),
+        (
+            f"{CHANGES} changes, one after the other; beside the bulk load {BUSY_PAUSE * 1e3:g} ms apart",
+            f"bulk load: another process and connection, bundles of {BUNDLE_FLOWS:,},"
+            f" {bulk.rate:,.0f} flows a second meanwhile",
+        ),
     )
-    touched = frozenset(Change(part, key) for part, key in parts)
-    thought, sent, flows = [], [], 0
-    old, new = snapshot, full
-    for _ in range(CHANGES):
+
+
+def _come_and_go(
+    channel: Channel, snapshot: Snapshot, program: Program, changes: int, pause: float = 0.0
+) -> tuple[int, list[tuple[float, float]]]:
+    """(flows of a change, (seconds to recompile, seconds to the acknowledgement) of each)."""
+    some = strangers(MACS, 0)
+    full = world.added(snapshot, *some)
+    touched = frozenset(Change(Part.REMOTE, (one.network, one.mac)) for one in some)
+    old, new, flows, taken = snapshot, full, 0, []
+    for _ in range(changes):
+        time.sleep(pause)
         began = time.perf_counter()
         program, patch = recompile(program, old, new, touched)
         between = time.perf_counter()
         flows = channel.send(patch).flows
-        sent.append(time.perf_counter() - between)
-        thought.append(between - began)
+        taken.append((between - began, time.perf_counter() - between))
         old, new = new, old
-    both = [a + b for a, b in zip(thought, sent, strict=True)]
-    return Table(
-        f"A change of {flows} flows on a switch with {FLOWS:,} (a port comes, a port goes)",
-        ("p50 ms", "p99 ms", "most ms"),
-        (
-            Row("recompile what changed", spread(thought)),
-            Row("patch to acknowledgement", spread(sent)),
-            Row("both", spread(both)),
-        ),
-        (f"{CHANGES} changes one after the other",),
-    )
+    return flows, taken
 
 
-def _audit(channel: Channel, program: Program) -> Table:
-    """Read everything back, table by table, and compare it byte by byte."""
-    read, longest, compared, whole = [], [], [], []
+def _audit(ovs: PrivateOvs, channel: Channel, program: Program) -> Table:
+    """Read everything back, slice by slice, and compare it byte by byte; others ask for an echo meanwhile."""
+    read, longest, compared, whole, slices = [], [], [], [], 0
     encoder = Encoder()
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        dumps, times = [], []
-        for table in channel.active_tables():
-            before = time.perf_counter()
-            dumps.append(channel.dump(table))
-            times.append(time.perf_counter() - before)
-        between = time.perf_counter()
-        found = audit.compare(encoder, program.flows(), dumps)
-        if found:
-            raise RuntimeError("the audit found a difference where there is none")
-        compared.append(time.perf_counter() - between)
-        read.append(between - began)
-        longest.append(max(times))
-        whole.append(time.perf_counter() - began)
+    with Echo(ovs.management) as echo:
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            dumps, times, before = [], [], began
+            for dump in channel.dumps():
+                dumps.append(dump)
+                now = time.perf_counter()
+                times.append(now - before)
+                before = now
+            found = audit.compare(encoder, program.flows(), dumps)
+            ended = time.perf_counter()
+            if found:
+                raise RuntimeError("the audit found a difference where there is none")
+            read.append(before - began)
+            compared.append(ended - before)
+            longest.append(max(times))
+            whole.append(ended - began)
+            slices = len(times)
+    p50, p99, most = spread(echo.seconds)
     return Table(
-        f"Audit of {found.right:,} flows",
+        f"Audit of {len(program.claims):,} flows",
         ("median ms",),
         (
-            Row("read all tables", (median(read) * 1e3,)),
-            Row("  of which the largest table", (median(longest) * 1e3,)),
+            Row(f"read all tables, in {slices} slices", (median(read) * 1e3,)),
+            Row("  of which the longest slice", (median(longest) * 1e3,)),
             Row("compare with the program", (median(compared) * 1e3,)),
             Row("both", (median(whole) * 1e3,)),
+            Row("echo on another connection meanwhile, p50", (p50,)),
+            Row("  p99", (p99,)),
+            Row("  longest", (most,)),
         ),
-        (f"medians of {ROUNDS}; each table is one request, the largest the longest pause",),
+        (f"medians of {ROUNDS}; {len(echo.seconds):,} echoes, from a process of their own",),
     )
 
 
@@ -255,4 +233,6 @@ def _ofctl(ovs: PrivateOvs, listing: Path) -> None:
         f"unix:{ovs.management}",
         str(listing),
     ]
-    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    done = subprocess.run(command, check=False, timeout=300, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"ovs-ofctl: {done.stderr[:2000]}")

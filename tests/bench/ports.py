@@ -1,4 +1,4 @@
-"""How long until a port is programmed, and what the processes weigh: API, store, agent, switch, all real.
+"""How long until a port is programmed, a restart, and what the processes weigh: all real, from API to switch.
 
 Place: part of `make bench`; needs root. Times are taken here, outside of the processes that are measured.
 """
@@ -8,18 +8,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
+from statistics import median
 
 from pipelines import cookies
+from pipelines.tables import CLASSIFY
 from tests.bench.figures import Row, Table, family, resident, spread, used
-from tests.bench.rig import Rig, address_in, await_that, build, port
+from tests.bench.rig import Rig, UdpStream, address_in, await_that, build, port
 
 KNOWN = (1000, 10_000)
 HERE = 50
 """Ports bound on hv1, where times are taken; all others are bound on hv2, so hv1 learns them by EVPN."""
-SAMPLES = 40
-PAUSE = 0.25
+SAMPLES = 60
+PAUSE = 0.1
 """Seconds between samples: a change that comes alone, not in the wake of the one before."""
+CHANGED = 20
+"""Of the samples, whose address changes too."""
 IDLE = 10.0
+FROM, TO = "p0", f"p{HERE}"
+"""Two ports of one network, on hv1 and on hv2, that are real VMs."""
+RATE = 500
+RESTARTS = 3
+CLASSIFY_TABLE = CLASSIFY.number
 _EVERY_TABLE = 0xFF
 _EXACT = (1 << 64) - 1
 
@@ -33,7 +42,7 @@ def run() -> tuple[Table, ...]:
         for known in KNOWN:
             filled.append(_fill(rig, known))
             rows += _added(rig, fresh, known)
-        return _times(rows, filled), _weights(rig)
+        return _times(rows, filled), _restarted(rig), _weights(rig)
 
 
 def _fill(rig: Rig, known: int) -> Row:
@@ -42,6 +51,9 @@ def _fill(rig: Rig, known: int) -> Row:
     mine = [n for n in names if int(n[1:]) < HERE]
     others = [n for n in names if int(n[1:]) >= HERE]
     rig.write([*(port(n, 1) for n in mine), *(port(n, 2) for n in others)])
+    if FROM in mine:
+        rig.vms = (rig.plug_vm(1, FROM), rig.plug_vm(2, TO))
+    mine, others = ([n for n in some if n not in (FROM, TO)] for some in (mine, others))
     began = time.perf_counter()
     for number, some in ((1, mine), (2, others)):
         if some:
@@ -63,12 +75,14 @@ def _added(rig: Rig, fresh: Iterator[str], known: int) -> list[Row]:
         rig.wait(answer)
         waited.append(time.perf_counter() - began)
     plugged = [_plugged(rig, name) for name in names]
-    changed = [_changed(rig, name, known, n) for n, name in enumerate(names)]
+    placed = [_placed(rig, next(fresh)) for _ in names]
+    changed = [_changed(rig, name, known, n) for n, name in enumerate(names[:CHANGED])]
     what = f"{known:,} ports known: "
     return [
         Row(what + "port written (API, durable)", spread(written)),
         Row(what + "port added, until --wait returns", spread(waited)),
         Row(what + "interface added, until its flows stand", spread(plugged)),
+        Row(what + "port added and plugged, API to flows", spread(placed)),
         Row(what + "bound port's address changed, --wait", spread(changed)),
     ]
 
@@ -86,6 +100,48 @@ def _plugged(rig: Rig, name: str) -> float:
         switch.close()
 
 
+def _placed(rig: Rig, name: str) -> float:
+    """The whole way of a port: written through the API, plugged, programmed."""
+    switch = rig.switch(1)
+    try:
+        before = len(switch.dump(CLASSIFY_TABLE))
+        time.sleep(PAUSE)
+        began = time.perf_counter()
+        rig.write([port(name, 1)])
+        rig.plug(1, [name])
+        return await_that(lambda: len(switch.dump(CLASSIFY_TABLE)) > before, f"flows of {name}") - began
+    finally:
+        switch.close()
+
+
+def _restarted(rig: Rig) -> Table:
+    """Killed and started under traffic. A port is written meanwhile: in sync is who has programmed that."""
+    (source, _), (target, address) = rig.vms
+    rig.await_settled()
+    agent, seconds, lost = rig.control.agents["hv1"], [], 0
+    sent = 0
+    for n in range(RESTARTS):
+        with UdpStream(source, target, address, rate=RATE) as stream:
+            await_that(lambda stream=stream: stream.received > RATE // 10, "traffic flows")  # type: ignore[misc]
+            agent.kill()
+            answer = rig.write([port(f"r{n}", 1)])
+            began = time.perf_counter()
+            agent.launch()
+            rig.wait(answer)
+            seconds.append(time.perf_counter() - began)
+            result = stream.stop()
+        lost, sent = lost + result.lost, sent + result.sent
+    return Table(
+        f"The agent of hv1 killed and started, with {len(rig.uids):,} ports known",
+        ("median s", "most s", "packets lost"),
+        (Row("until it has programmed what was written meanwhile", (median(seconds), max(seconds), lost)),),
+        (
+            f"{RESTARTS} times; meanwhile {sent:,} packets at {RATE} a second between VMs on the two hosts",
+            "all of it: Python, the snapshot on disk, store, switch, audit, report",
+        ),
+    )
+
+
 def _changed(rig: Rig, name: str, known: int, n: int) -> float:
     """Spoof guard, ARP and ND answers of a bound port change with its address."""
     time.sleep(PAUSE)
@@ -96,7 +152,7 @@ def _changed(rig: Rig, name: str, known: int, n: int) -> float:
 
 
 def _times(rows: list[Row], filled: list[Row]) -> Table:
-    p50 = {row.what: row.numbers[0] or 0.0 for row in rows}
+    p50 = {row.what: float(row.numbers[0] or 0.0) for row in rows}
     few, many = (f"{known:,} ports known: " for known in KNOWN)
     kinds = [what.removeprefix(few) for what in p50 if what.startswith(few)]
     ratios = ", ".join(f"{kind}: {p50[many + kind] / p50[few + kind]:.2f}" for kind in kinds)

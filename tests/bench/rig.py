@@ -20,8 +20,10 @@ with warnings.catch_warnings():
     from topologies.control import Control
     from topologies.fabrics import Plan, two_hypervisors
     from topologies.lab import Lab
-    from topologies.nodes.hypervisor import OVERLAY_BRIDGE, Hypervisor
+    from topologies.nodes.hypervisor import OVERLAY_BRIDGE, Hypervisor, plug
+    from topologies.nodes.vm import Vm
     from topologies.scenarios.two_tenants import API_VERSION, hypervisors
+    from topologies.traffic.udp import UdpStream
 
 from controller.cli.client import Api
 from controller.southbound import rpc
@@ -47,6 +49,9 @@ def await_that(true: Callable[[], object], what: str, patience: float = PATIENCE
     return time.perf_counter()
 
 
+__all__ = ["Rig", "UdpStream", "address_in", "await_that", "build", "port"]
+
+
 @dataclass(slots=True)
 class Rig:
     """`uids`: of all ports made here, by name. A context manager: leaving it removes everything."""
@@ -55,6 +60,8 @@ class Rig:
     control: Control
     api: Api
     uids: dict[str, str] = field(default_factory=dict)
+    vms: tuple[tuple[Vm, str], ...] = ()
+    plugged: int = 0
 
     def host(self, number: int) -> Hypervisor:
         """hv1 or hv2."""
@@ -80,6 +87,7 @@ class Rig:
 
     def plug(self, number: int, names: Sequence[str]) -> None:
         """Give ports an interface on hv1 or hv2, all in one transaction; returns when it is written."""
+        self.plugged += len(names)
         operations: list[dict[str, Any]] = []
         for i, name in enumerate(names):
             interface = {
@@ -111,14 +119,21 @@ class Rig:
         if faults:
             raise RuntimeError(f"interfaces not added: {faults[0]}")
 
+    def plug_vm(self, number: int, name: str) -> tuple[Vm, str]:
+        """A real VM on hv1 or hv2 for a port, instead of an interface without a device; and its address."""
+        found = self.api.get(f"/v1/ports/{name}", {"tenant": tenant_of(name)})
+        spec, vm = found["spec"], self.lab.vm(f"vm{name}")
+        addresses = [f"{a}/{64 if ':' in a else 16}" for a in spec["addresses"]]
+        self.plugged += 1
+        plug(self.host(number), vm, name, self.uids[name], spec["mac"], addresses)
+        return vm, next(a for a in spec["addresses"] if ":" not in a)
+
     def await_bound(self, names: Sequence[str]) -> None:
-        """Until their hosts report these ports as active."""
-        wanted = {self.uids[name] for name in names}
+        """Until the hosts report everything that was plugged as active; `names` only for the message."""
 
         def bound() -> bool:
-            items = self.api.get("/v1/ports")["items"]
-            active = {i["metadata"]["uid"] for i in items if i["status"].get("state") == "active"}
-            return wanted <= active
+            hosts = self.api.get("/v1/status")["hosts"]
+            return sum(host.get("ports", {}).get("active", 0) for host in hosts) >= self.plugged
 
         end = time.perf_counter() + PATIENCE
         while not bound():

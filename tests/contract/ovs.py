@@ -50,8 +50,8 @@ class PrivateOvs:
     def start(self) -> None:
         self._spawn("namespace", "unshare", "--net", "sleep", "infinity")
         own = os.readlink("/proc/self/ns/net")
-        eventually(lambda: os.readlink(self._namespace()) != own, "no network namespace")
-        self.run("nsenter", f"--net={self._namespace()}", "ip", "link", "set", "lo", "up")
+        eventually(lambda: os.readlink(self.namespace()) != own, "no network namespace")
+        self.run("nsenter", f"--net={self.namespace()}", "ip", "link", "set", "lo", "up")
         self.run("ovsdb-tool", "create", str(self.rundir / "conf.db"), SCHEMA)
         self.start_database()
         self.vsctl("--no-wait", "init")
@@ -176,11 +176,12 @@ class PrivateOvs:
             text=True,
         )
 
-    def _namespace(self) -> str:
+    def namespace(self) -> str:
+        """Path of the network namespace."""
         return f"/proc/{self._processes['namespace'].pid}/ns/net"
 
     def _enter(self, name: str, *command: str) -> None:
-        self._spawn(name, "nsenter", f"--net={self._namespace()}", *command)
+        self._spawn(name, "nsenter", f"--net={self.namespace()}", *command)
 
     def _spawn(self, name: str, *command: str) -> None:
         with (self.rundir / f"{name}.out").open("ab") as output:

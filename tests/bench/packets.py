@@ -1,0 +1,180 @@
+"""What a packet costs: the whole pipeline against a bare one of two tables, and how well the flow cache
+holds it.
+
+Place: part of `make bench`; needs root. A real Open vSwitch (userspace data path) in a namespace of its own
+with three veth ports; one core floods the first, the switch forwards on another, the kernel counts what
+comes out.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from controller.southbound.openflow.channel import Channel
+from controller.southbound.openflow.encoder import Encoder
+from model.addresses import GATEWAY_MAC, format_mac
+from model.ids import PortKey
+from model.snapshot import Snapshot
+from pipelines.compile import compile, install
+from tests.bench.figures import Row, Table
+from tests.contract.ovs import PrivateOvs
+from tests.fakes import world
+
+ROUNDS = 5
+SECONDS = 1.0
+MIXED = 2000
+PAYLOAD = 64
+RATE = 100_000_000
+"""kbit/s of a meter that never drops: only its price counts here."""
+_MACS = tuple((6 << 40) + n for n in (1, 2, 3))
+_V4 = ("10.0.1.1", "10.0.1.2", "10.0.2.3")
+_V6 = ("fd00:1::1", "fd00:1::2", "fd00:2::3")
+_LINKS = tuple((f"p{n}", f"q{n}") for n in (1, 2, 3))
+
+
+def run() -> tuple[Table, ...]:
+    """Make a switch with three ports, measure, remove it."""
+    ovs = PrivateOvs()
+    try:
+        ovs.start()
+        ovs.lay_bridge()
+        for number, (inner, outer) in enumerate(_LINKS, 1):
+            _inside(ovs, "ip", "link", "add", inner, "type", "veth", "peer", "name", outer)
+            for name in (inner, outer):
+                _inside(ovs, "ip", "link", "set", name, "up", "mtu", "1500", "addrgenmode", "none")
+                _inside(ovs, "ethtool", "-K", name, "tx", "off")
+            ovs.vsctl(
+                "add-port", "br-int", inner, "--", "set", "Interface", inner, f"ofport_request={number}"
+            )
+        return _rates(ovs), _cache(ovs)
+    finally:
+        ovs.stop()
+
+
+def _rates(ovs: PrivateOvs) -> Table:
+    """In turns, so that what else the machine does hits all of them."""
+    variants = (
+        ("bare: two tables, in_port, then destination MAC", None),
+        ("whole pipeline, plain port", _snapshot()),
+        ("whole pipeline, port with a meter", _metered(_snapshot())),
+    )
+    found: dict[str, list[float]] = {name: [] for name, _ in variants}
+    frame = [bytes(_frame(0, 1, UDP(sport=1000, dport=2000)))]
+    for _ in range(ROUNDS):
+        for name, snapshot in variants:
+            _install(ovs, snapshot)
+            found[name].append(_flood(ovs, SECONDS, frame))
+    bare = median(found[variants[0][0]])
+    rows = [Row(name, (median(rates), median(rates) / bare)) for name, rates in found.items()]
+    return Table(
+        "Packets a second between two local ports, warm flow cache",
+        ("median packets/s", "of bare"),
+        tuple(rows),
+        (
+            f"medians of {ROUNDS} rounds of {SECONDS:g} s in turns; {PAYLOAD} octets of payload",
+            "userspace data path; the switch has one core, the sender the other",
+        ),
+    )
+
+
+def _cache(ovs: PrivateOvs) -> Table:
+    """Megaflows and masks that packets of many kinds leave in the cache."""
+    _install(ovs, _snapshot())
+    ovs.run("ovs-appctl", "-t", str(ovs.rundir / "vswitchd.ctl"), "revalidator/purge")
+    draw = random.Random(MIXED)
+    frames = [bytes(_mixed(draw)) for _ in range(MIXED)]
+    came = _flood(ovs, 0, frames)
+    lines = ovs.run("ovs-appctl", "-t", str(ovs.rundir / "vswitchd.ctl"), "dpctl/dump-flows").splitlines()
+    matches = [line.partition(", packets:")[0] for line in lines if "in_port" in line]
+    masks = {re.sub(r"=[^,/()]+", "=", match) for match in matches}
+    return Table(
+        f"Flow cache after {MIXED:,} mixed packets",
+        ("megaflows", "masks", "packets at the neighbour"),
+        (Row("whole pipeline", (len(matches), len(masks), int(came))),),
+        (
+            "drawn: TCP, UDP and ICMP, IPv4 and IPv6, ports, lengths, to the neighbour and, with four TTLs,"
+            " to another network of the tenant",
+        ),
+    )
+
+
+def _snapshot() -> Snapshot:
+    snapshot = world.added(
+        world.empty(),
+        world.tenant(1),
+        world.network(1, owner=1, subnets=["10.0.1.0/24", "fd00:1::/64"]),
+        world.network(2, owner=1, subnets=["10.0.2.0/24", "fd00:2::/64"]),
+    )
+    for n, net in enumerate((1, 1, 2)):
+        snapshot = world.plugged(snapshot, world.port(n + 1, net, _MACS[n], [_V4[n], _V6[n]]), n + 1)
+    return snapshot
+
+
+def _metered(snapshot: Snapshot) -> Snapshot:
+    key = PortKey(1)
+    return replace(snapshot, ports=snapshot.ports.set(key, replace(snapshot.ports[key], rate_out=RATE)))
+
+
+def _install(ovs: PrivateOvs, snapshot: Snapshot | None) -> None:
+    ovs.ofctl("del-flows")
+    ovs.ofctl("del-meters")
+    if snapshot is None:
+        ovs.ofctl("add-flow", "table=0,in_port=1,actions=goto_table:1")
+        ovs.ofctl("add-flow", f"table=1,dl_dst={format_mac(_MACS[1])},actions=output:2")
+        return
+    channel = Channel(ovs.management, Encoder())
+    try:
+        outcome = channel.send(install(compile(snapshot)))
+    finally:
+        channel.close()
+    if outcome.refused:
+        raise RuntimeError(f"refused: {outcome.refused[:3]}")
+
+
+def _frame(source: int, target: int, inner: object, version: int = 4, ttl: int = 64) -> Ether:
+    routed = _V4[source].rpartition(".")[0] != _V4[target].rpartition(".")[0]
+    to = format_mac(GATEWAY_MAC if routed else _MACS[target])
+    outer = Ether(src=format_mac(_MACS[source]), dst=to)
+    if version == 4:
+        return outer / IP(src=_V4[source], dst=_V4[target], ttl=ttl) / inner / bytes(PAYLOAD)
+    return outer / IPv6(src=_V6[source], dst=_V6[target], hlim=ttl) / inner / bytes(PAYLOAD)
+
+
+def _mixed(draw: random.Random) -> Ether:
+    version, target = draw.choice((4, 6)), draw.choice((1, 1, 1, 2))
+    ends = {
+        "sport": draw.randrange(1024, 65536),
+        "dport": draw.choice((22, 80, 443, draw.randrange(1, 65536))),
+    }
+    kinds = [TCP(**ends), UDP(**ends)]
+    if version == 4:
+        kinds.append(ICMP(id=draw.randrange(65536)))
+    return _frame(0, target, draw.choice(kinds), version, draw.choice((32, 64, 128, 255)))
+
+
+def _flood(ovs: PrivateOvs, seconds: float, frames: Sequence[bytes]) -> float:
+    command = [sys.executable, "-m", "tests.bench.flood", str(seconds), _LINKS[0][1], _LINKS[1][1]]
+    done = subprocess.run(
+        ["nsenter", f"--net={ovs.namespace()}", *command],
+        input="\n".join(frame.hex() for frame in frames),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return float(done.stdout)
+
+
+def _inside(ovs: PrivateOvs, *command: str) -> None:
+    ovs.run("nsenter", f"--net={ovs.namespace()}", *command)
