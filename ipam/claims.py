@@ -13,8 +13,10 @@ from ipam.contents import (
     ExternalRecord,
     FloatingRecord,
     HypervisorRecord,
+    LinkRecord,
     Name,
     NetworkRecord,
+    PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -76,6 +78,11 @@ class Externals(Protocol):
     def __getitem__(self, name: str, /) -> ExternalRecord: ...
 
 
+def peer_claim(tenant: str, peer: str) -> Claim:
+    """A tenant declares one half for each peer."""
+    return f"peer:{tenant}", peer
+
+
 def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Claim, ...]:
     """All of the record's; `networks`: those that ports may be in; `externals`: those that lead out."""
     match record:
@@ -84,6 +91,10 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
             outside = (outside_claim(externals[external].value, a) for a in value.egress_addresses)
             return ((TENANT_KEY, value.key), *routing, *outside)
         case ExternalRecord(value):
+            return ((TENANT_KEY, value.key), (VNI, value.l3vni))
+        case PeeringRecord(_, tenant, peer):
+            return (peer_claim(tenant, peer),)
+        case LinkRecord(value):
             return ((TENANT_KEY, value.key), (VNI, value.l3vni))
         case FloatingRecord(value, external=external):
             own = outside_claim(externals[external].value, value.address)

@@ -15,7 +15,8 @@ from immutables import Map
 
 from ipam.bitmap import Bitmap
 from ipam.pools import Pool
-from model.ids import HostName, PortKey
+from model.addresses import Prefix
+from model.ids import HostName, PortKey, TenantKey, Uid, Vni
 from model.intent import (
     Binding,
     Cluster,
@@ -110,6 +111,49 @@ class FloatingRecord:
     labels: Labels = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Half:
+    """What one tenant of a peering declared."""
+
+    uid: Uid
+    name: str
+    tenant: TenantKey
+    peer: TenantKey
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeeringRecord:
+    """`tenant`, `peer`: names."""
+
+    value: Half
+    tenant: str
+    peer: str
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The VRF of two tenants of which at least one declared a peering."""
+
+    uid: Uid
+    key: TenantKey
+    l3vni: Vni
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRecord:
+    """`tenants`: names, in order."""
+
+    value: Link
+    tenants: tuple[str, str]
+
+
+def link_name(one: str, other: str) -> str:
+    """The name of the link of two tenants, which no other pair has."""
+    return "+".join(sorted((one, other)))
+
+
 Record = (
     TenantRecord
     | NetworkRecord
@@ -119,6 +163,8 @@ Record = (
     | RouteRecord
     | ExternalRecord
     | FloatingRecord
+    | PeeringRecord
+    | LinkRecord
 )
 
 
@@ -164,6 +210,8 @@ class Contents:
     routes: Map[Name, RouteRecord] = Map()
     externals: Map[str, ExternalRecord] = Map()
     floating: Map[Name, FloatingRecord] = Map()
+    peerings: Map[Name, PeeringRecord] = Map()
+    links: Map[str, LinkRecord] = Map()
     gateways: Map[HostName, None] = Map()
     needed: Map[Need, Map[Reference, None]] = Map()
 
@@ -178,6 +226,8 @@ class Contents:
             Kind.ROUTE: self.routes,
             Kind.EXTERNAL: self.externals,
             Kind.FLOATING_IP: self.floating,
+            Kind.PEERING: self.peerings,
+            Kind.LINK: self.links,
         }
         return tables[reference.kind].get(natural_key(reference))
 
@@ -206,3 +256,7 @@ def refer(record: Record) -> Reference:
             return Reference(Kind.EXTERNAL, value.name)
         case FloatingRecord(value, tenant):
             return Reference(Kind.FLOATING_IP, value.name, tenant)
+        case PeeringRecord(value, tenant):
+            return Reference(Kind.PEERING, value.name, tenant)
+        case LinkRecord(_, tenants):
+            return Reference(Kind.LINK, link_name(*tenants))

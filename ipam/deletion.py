@@ -13,9 +13,11 @@ from immutables import Map
 
 from ipam.contents import Contents, Need
 from ipam.needs import of_address, of_external, of_port, of_tenant
+from ipam.peerings import drop_links
 from ipam.steps import Plan
 from ipam.trial import Trial
 from ipam.ways_out import replan_gateways
+from model.addresses import Prefix
 from model.errors import Conflict, NotFound
 from model.ids import HostName, Uid
 from model.wanted import Kind, Reference, title
@@ -51,6 +53,7 @@ def plan_deletion(contents: Contents, references: Sequence[Reference], now: int)
             _refuse(trial, reference, rest)
         else:
             trial.drop(reference, record)
+    drop_links(trial)
     replan_gateways(trial, contents.gateways)
     return trial.finish()
 
@@ -62,7 +65,12 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
             networks = (Reference(Kind.NETWORK, n, name) for n in sorted(contents.networks_of.get(name, ())))
             return (*networks, *_resting(contents, of_tenant(name)))
         case Kind.NETWORK:
-            return (Reference(Kind.PORT, p, tenant) for p in sorted(contents.members.get((tenant, name), ())))
+            ports = (
+                Reference(Kind.PORT, p, tenant) for p in sorted(contents.members.get((tenant, name), ()))
+            )
+            return (*ports, *_sharing(contents, tenant, contents.networks[tenant, name].value.subnets))
+        case Kind.ROUTE:
+            return _sharing(contents, tenant, (contents.routes[tenant, name].value.prefix,))
         case Kind.HYPERVISOR:
             return (Reference(Kind.PORT, p, t) for t, p in sorted(contents.uses.get(HostName(name), ())))
         case Kind.PORT:
@@ -73,6 +81,19 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
             return _resting(contents, of_external(name))
         case _:
             return ()
+
+
+def _sharing(contents: Contents, tenant: str, prefixes: Iterable[Prefix]) -> list[Reference]:
+    """Halves of peerings of the tenant that let others reach what is in these prefixes."""
+    halves = [
+        r for r in _resting(contents, of_tenant(tenant)) if r.kind is Kind.PEERING and r.tenant == tenant
+    ]
+    return [
+        half
+        for half in halves
+        for shared in contents.peerings[tenant, half.name].value.prefixes
+        if any(p.version == shared.version and p.overlaps(shared) for p in prefixes)
+    ]
 
 
 def _resting(contents: Contents, need: Need) -> list[Reference]:

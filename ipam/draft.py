@@ -50,6 +50,8 @@ class Draft:
         self.classes = contents.classes.mutate()
         self.hypervisors = contents.hypervisors.mutate()
         self.routes = contents.routes.mutate()
+        self.peerings = contents.peerings.mutate()
+        self.links = contents.links.mutate()
         self.externals = dict(contents.externals)
         self.floating = contents.floating.mutate()
         self._gateways = dict(contents.gateways)
@@ -62,6 +64,8 @@ class Draft:
             Kind.ROUTE: self.routes,
             Kind.EXTERNAL: self.externals,
             Kind.FLOATING_IP: self.floating,
+            Kind.PEERING: self.peerings,
+            Kind.LINK: self.links,
         }
         self._needed = contents.needed.mutate()
         self._members = contents.members.mutate()
@@ -89,6 +93,8 @@ class Draft:
             routes=self.routes.finish(),
             externals=Map(self.externals),
             floating=self.floating.finish(),
+            peerings=self.peerings.finish(),
+            links=self.links.finish(),
             gateways=Map(self._gateways),
             needed=self._needed.finish(),
             bindings=self.bindings.finish(),

@@ -10,8 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipam.claims import address_claim
-from ipam.contents import ExternalRecord, FloatingRecord, NetworkRecord, PortRecord, RouteRecord, TenantRecord
+from ipam.contents import (
+    ExternalRecord,
+    FloatingRecord,
+    NetworkRecord,
+    PeeringRecord,
+    PortRecord,
+    RouteRecord,
+    TenantRecord,
+)
 from ipam.laws_outside import check_outside, check_targets
+from ipam.laws_peerings import check_peerings
 from ipam.needs import of_address, of_external, of_tenant
 from ipam.steps import Step, Verb
 from ipam.trial import Trial
@@ -29,12 +38,18 @@ def check_laws(trial: Trial) -> None:
     for tenant in sorted({name for step in steps for name in _touched(trial, step)}):
         _check_routes(trial, tenant)
         check_outside(trial, tenant)
+        check_peerings(trial, tenant)
 
 
 def _touched(trial: Trial, step: Step) -> Iterator[str]:
     """Tenants for which the laws are judged again."""
     match step.after or step.before:
-        case NetworkRecord(_, tenant) | RouteRecord(_, tenant) | FloatingRecord(_, tenant):
+        case (
+            NetworkRecord(_, tenant)
+            | RouteRecord(_, tenant)
+            | FloatingRecord(_, tenant)
+            | PeeringRecord(_, tenant)
+        ):
             yield tenant
         case TenantRecord(value):
             yield value.name

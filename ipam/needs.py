@@ -6,7 +6,7 @@ without a search. Must not judge.
 
 from __future__ import annotations
 
-from ipam.contents import FloatingRecord, Need, Record, RouteRecord, TenantRecord
+from ipam.contents import FloatingRecord, Need, PeeringRecord, Record, RouteRecord, TenantRecord
 from model.addresses import Address
 
 
@@ -40,5 +40,7 @@ def needs(record: Record) -> tuple[Need, ...]:
         case FloatingRecord(_, tenant, external, port):
             ports = (of_port(tenant, port),) if port else ()
             return (of_tenant(tenant), of_external(external), *ports)
+        case PeeringRecord(_, tenant, peer):
+            return (of_tenant(tenant), of_tenant(peer))
         case _:
             return ()

@@ -13,6 +13,7 @@ from ipam.contents import Contents
 from ipam.laws import check_laws
 from ipam.networks import plan_networks, reserve_vnis
 from ipam.outside import plan_externals, plan_floating, reserve_floating
+from ipam.peerings import plan_peerings
 from ipam.ports import plan_ports
 from ipam.roots import plan_classes, plan_hypervisors, plan_tenants
 from ipam.routes import plan_routes
@@ -29,6 +30,7 @@ from model.wanted import (
     WantedFloatingIp,
     WantedHypervisor,
     WantedNetwork,
+    WantedPeering,
     WantedPort,
     WantedRoute,
     WantedTenant,
@@ -69,6 +71,7 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
     plan_ports(trial, [w for w in ordered if isinstance(w, WantedPort)])
     plan_routes(trial, [w for w in ordered if isinstance(w, WantedRoute)])
     plan_floating(trial, floating)
+    plan_peerings(trial, [w for w in ordered if isinstance(w, WantedPeering)])
     check_laws(trial)
     return trial.finish()
 

@@ -109,6 +109,8 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
     if before is not None:
         value = replace(before.value, hosts=port.hosts, addresses=port.addresses or ())
         value = _limited(value, want)
+        if value.migration and value.migration not in value.hosts:
+            value = replace(value, migration=HostName(""), activate=False)
         labels = before.labels if want.labels is None else want.labels
         trial.settle(want, before, replace(before, value=value, labels=labels))
         return

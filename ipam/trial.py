@@ -95,10 +95,12 @@ class Trial:
         what: str,
         path: str,
         skip: Callable[[int], int | None] = lambda _number: None,
+        holder: Reference | None = None,
     ) -> int | None:
         """The lowest free number of the pool, claimed; None (and a fault) if there is none.
 
-        `skip` gives the last number of the stretch that may not be handed out and that a number lies in.
+        `holder`: who gets it, if not the wanted object itself. `skip` gives the last number of the stretch
+        that may not be handed out and that a number lies in.
         """
         value = self.draft.next_free(pool)
         while value is not None and (end := skip(value)) is not None:
@@ -114,7 +116,7 @@ class Trial:
                 path,
             )
             return None
-        self.draft.hold((pool.name, value), refer(wanted))
+        self.draft.hold((pool.name, value), holder or refer(wanted))
         return value
 
     def release(self, reference: Reference, claims: Iterable[Claim]) -> None:

@@ -26,7 +26,10 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Kind(Enum):
-    """The kinds of a manifest, in the order in which they are written to the store."""
+    """The kinds of a manifest, in the order in which they are written to the store.
+
+    LINK stands in no manifest: the planner makes one for two tenants of which one declares a Peering.
+    """
 
     HYPERVISOR = "Hypervisor"
     EXTERNAL = "External"
@@ -36,6 +39,8 @@ class Kind(Enum):
     PORT = "Port"
     ROUTE = "Route"
     FLOATING_IP = "FloatingIp"
+    PEERING = "Peering"
+    LINK = "Link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +179,21 @@ class WantedFloatingIp:
     where: Where = Where()
 
 
-Tenanted = WantedNetwork | WantedPort | WantedRoute | WantedFloatingIp
+@dataclass(frozen=True, slots=True)
+class WantedPeering:
+    """The half of a peering that `tenant` declares: what `peer` (by name) may reach."""
+
+    tenant: str
+    name: str
+    peer: str
+    prefixes: tuple[Prefix, ...]
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+Tenanted = WantedNetwork | WantedPort | WantedRoute | WantedFloatingIp | WantedPeering
 """Those that belong to a tenant."""
-Wanted = (
-    WantedTenant
-    | WantedNetwork
-    | WantedPort
-    | WantedEgressClass
-    | WantedHypervisor
-    | WantedRoute
-    | WantedExternal
-    | WantedFloatingIp
-)
+Wanted = WantedTenant | WantedEgressClass | WantedHypervisor | WantedExternal | Tenanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +228,8 @@ def kind_of(wanted: Wanted) -> Kind:
             return Kind.EXTERNAL
         case WantedFloatingIp():
             return Kind.FLOATING_IP
+        case WantedPeering():
+            return Kind.PEERING
 
 
 def refer(wanted: Wanted) -> Reference:

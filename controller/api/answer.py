@@ -21,15 +21,17 @@ def summarise(made: Plan, contents: Contents) -> Answer:
     """Each step with the values that it makes or changes. `contents`: those that the plan was made on."""
     return {
         "changed": bool(made),
-        "counts": {verb.value: len(made.of(verb)) for verb in Verb},
-        "changes": [_show(step, contents) for step in made.steps],
+        "counts": _counts(made),
+        "changes": [_show(step, contents) for step in _told(made)],
     }
 
 
 def shorten(made: Plan) -> str:
     """The same without values, as JSON text."""
-    counts = {verb.value: len(made.of(verb)) for verb in Verb}
-    steps = [[s.verb.value, s.reference.kind.value, s.reference.tenant, s.reference.name] for s in made.steps]
+    counts = _counts(made)
+    steps = [
+        [s.verb.value, s.reference.kind.value, s.reference.tenant, s.reference.name] for s in _told(made)
+    ]
     return json.dumps({"changed": bool(made), "counts": counts, "steps": steps}, separators=(",", ":"))
 
 
@@ -43,8 +45,8 @@ def lengthen(text: str, contents: Contents) -> Answer:
 
 def touched(made: Plan) -> tuple[Reference, ...]:
     """What changes; if nothing does, all that was named: so that asking again waits for the same."""
-    changing = tuple(s.reference for s in made.steps if s.verb is not Verb.UNCHANGED)
-    return changing or tuple(s.reference for s in made.steps)
+    changing = tuple(s.reference for s in _told(made) if s.verb is not Verb.UNCHANGED)
+    return changing or tuple(s.reference for s in _told(made))
 
 
 def named(answer: Answer) -> tuple[Reference, ...]:
@@ -52,6 +54,16 @@ def named(answer: Answer) -> tuple[Reference, ...]:
     changes = answer["changes"]
     changing = [c for c in changes if c["verb"] != Verb.UNCHANGED.value] or changes
     return tuple(Reference(Kind(c["kind"]), c["name"], c.get("tenant")) for c in changing)
+
+
+def _told(made: Plan) -> tuple[Step, ...]:
+    """Without links: they follow from peerings, and nobody has asked for one."""
+    return tuple(step for step in made.steps if step.reference.kind is not Kind.LINK)
+
+
+def _counts(made: Plan) -> dict[str, int]:
+    told = _told(made)
+    return {verb.value: sum(step.verb is verb for step in told) for verb in Verb}
 
 
 def _show(step: Step, contents: Contents) -> Answer:

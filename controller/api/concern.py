@@ -45,6 +45,10 @@ def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, s
     tenant = reference.tenant or reference.name
     if reference.kind in {Kind.TENANT, Kind.ROUTE, Kind.FLOATING_IP}:
         return [(tenant, network) for network in contents.networks_of.get(tenant, ())]
+    if reference.kind is Kind.PEERING:
+        half = contents.peerings.get((tenant, reference.name))
+        sides = (tenant,) if half is None else (tenant, half.peer)
+        return [(side, network) for side in sides for network in contents.networks_of.get(side, ())]
     if reference.kind is Kind.NETWORK:
         return [(tenant, reference.name)]
     port = contents.ports.get((tenant, reference.name))

@@ -17,12 +17,16 @@ from controller.store.records import (
     ExternalRecord,
     FloatingRecord,
     HypervisorRecord,
+    LinkRecord,
     NetworkRecord,
+    PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
     TenantRecord,
 )
+from ipam.claims import peer_claim
+from ipam.contents import link_name
 from ipam.needs import of_external
 from model.addresses import format_mac
 from model.intent import Egress, Pair
@@ -43,6 +47,8 @@ def records(contents: Contents, kind: Kind) -> Iterator[Record]:
         Kind.ROUTE: contents.routes,
         Kind.EXTERNAL: contents.externals,
         Kind.FLOATING_IP: contents.floating,
+        Kind.PEERING: contents.peerings,
+        Kind.LINK: contents.links,
     }
     table = tables[kind]
     for key in sorted(table):
@@ -71,6 +77,10 @@ def document(record: Record, contents: Contents, states: Mapping[tuple[str, str]
                 outside,
                 {"key": value.key, "users": users},
             )
+        case PeeringRecord():
+            return _peering(record, contents)
+        case LinkRecord(value, tenants):
+            return _document(Kind.LINK, link_name(*tenants), None, value.uid, (), {}, {"key": value.key})
         case FloatingRecord():
             return _floating(record, contents)
         case NetworkRecord():
@@ -128,6 +138,17 @@ def _floating(record: FloatingRecord, contents: Contents) -> Document:
     host = binding.host if binding is not None and binding.active else ""
     status: Document = {"target": "" if value.target is None else str(value.target), "host": host}
     return _document(Kind.FLOATING_IP, value.name, record.tenant, value.uid, record.labels, spec, status)
+
+
+def _peering(record: PeeringRecord, contents: Contents) -> Document:
+    value = record.value
+    spec: Document = {"peer": record.peer, "prefixes": [str(p) for p in value.prefixes]}
+    link = contents.links.get(link_name(record.tenant, record.peer))
+    answered = peer_claim(record.peer, record.tenant) in contents.owners
+    status: Document = {"state": "complete" if answered else "half"}
+    if link is not None:
+        status |= {"key": link.value.key, "vni": link.value.l3vni}
+    return _document(Kind.PEERING, value.name, record.tenant, value.uid, record.labels, spec, status)
 
 
 def _network(record: NetworkRecord, contents: Contents) -> Document:

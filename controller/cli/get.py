@@ -14,7 +14,17 @@ from controller.cli.commands import OK
 from controller.cli.session import Session
 
 Value = dict[str, Any]
-KINDS: Final = ("tenant", "network", "port", "egressclass", "hypervisor", "route", "external", "floatingip")
+KINDS: Final = (
+    "tenant",
+    "network",
+    "port",
+    "egressclass",
+    "hypervisor",
+    "route",
+    "external",
+    "floatingip",
+    "peering",
+)
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +140,13 @@ def _floating(item: Value) -> list[str]:
     ]
 
 
+def _peering(item: Value) -> list[str]:
+    metadata, spec, status = item["metadata"], item["spec"], item["status"]
+    state = "complete" if status["state"] == "complete" else f"waits for {spec['peer']}"
+    vni = str(status.get("vni", "-"))
+    return [metadata["tenant"], metadata["name"], spec["peer"], _words(spec["prefixes"]), state, vni]
+
+
 def _labels(item: Value) -> str:
     return ", ".join(f"{key}={value}" for key, value in item["metadata"].get("labels", {}).items()) or "-"
 
@@ -146,5 +163,6 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
     "External": (("name", "vni", "pools", "users"), _external),
     "FloatingIp": (("tenant", "name", "external", "address", "port", "target", "host"), _floating),
+    "Peering": (("tenant", "name", "peer", "prefixes", "state", "vni"), _peering),
     "Route": (("tenant", "name", "prefix", "next hops"), _route),
 }

@@ -17,6 +17,7 @@ from model.wanted import (
     WantedFloatingIp,
     WantedHypervisor,
     WantedNetwork,
+    WantedPeering,
     WantedPort,
     WantedRoute,
     WantedTenant,
@@ -107,6 +108,8 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 labels=labels,
                 where=where,
             )
+        case Kind.PEERING if get("spec.peer"):
+            return WantedPeering(tenant, name, get("spec.peer"), get("spec.prefixes") or (), labels, where)
         case Kind.ROUTE if get("spec.prefix"):
             return WantedRoute(tenant, name, get("spec.prefix"), get("spec.nextHops") or (), labels, where)
         case _:

@@ -19,7 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
-from controller.manifest.ways import EXTERNAL, FLOATING_IP, ROUTE
+from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
 
 API_VERSION: Final = "ringfence/v1"
@@ -248,7 +248,7 @@ PORT: Final = KindRule(
     ),
 )
 
-KINDS: Final = (HYPERVISOR, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP)
+KINDS: Final = (HYPERVISOR, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP, PEERING)
 """In the order in which they are written."""
 
 

@@ -1,4 +1,4 @@
-"""Kinds of what leads beyond a network, declared as data: routes, external networks, floating IPs.
+"""Kinds of what leads beyond a network, declared as data: routes, external networks, floating IPs, peerings.
 
 Place: part of `controller.manifest.schema`. Must not hold rules that span fields or objects.
 """
@@ -108,6 +108,36 @@ FLOATING_IP: Final = KindRule(
             readers.read_reference,
             'The port of the same tenant; `""`: nobody. It stands for its first address of that family.',
             "web-1",
+        ),
+    ),
+)
+PEERING: Final = KindRule(
+    Kind.PEERING,
+    "peerings",
+    ("peer", "peers"),
+    "One tenant's half of a peering: what it lets another reach. Packets pass, both ways, only between what"
+    " both have declared, and only while both halves are there.",
+    (
+        NAME,
+        TENANT_NAME,
+        LABELS,
+        FieldRule(
+            "spec",
+            "peer",
+            readers.read_name,
+            "The other tenant, one half for each. Can't be changed.",
+            "globex",
+            Presence.REQUIRED,
+        ),
+        FieldRule(
+            "spec",
+            "prefixes",
+            readers.read_unicast,
+            "What the peer may reach: in the tenant's own routed subnets or routes, apart from the peer's.",
+            "[10.0.2.0/24]",
+            Presence.REQUIRED,
+            Shape.MANY,
+            most=256,
         ),
     ),
 )

@@ -17,7 +17,9 @@ from controller.store.records import (
     ExternalRecord,
     FloatingRecord,
     HypervisorRecord,
+    LinkRecord,
     NetworkRecord,
+    PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 
 TABLES: Final = (
     "Cluster", "Pool", "Hypervisor", "External", "Tenant", "Network", "Egress_Class", "Port", "Binding",
-    "Route", "Floating_Ip", "Tombstone",
+    "Route", "Floating_Ip", "Peering", "Peering_Link", "Tombstone",
 )  # fmt: skip
 """What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
 
@@ -103,7 +105,7 @@ class Assembly:
                 self._records[uid] = refer(record)
 
     def _record(self, table: str, uid: Uid, row: rows.Row) -> Record:
-        tags = rows.labels(row["labels"])
+        tags = rows.labels(row["labels"]) if "labels" in row else ()
         match table:
             case "Hypervisor":
                 return HypervisorRecord(rows.hypervisor(row), tags)
@@ -112,6 +114,12 @@ class Assembly:
                 return TenantRecord(tenant, tags, self._name(row["external"]))
             case "External":
                 return ExternalRecord(ways.external(uid, row), tags)
+            case "Peering":
+                return PeeringRecord(
+                    ways.half(uid, row), self._name(row["tenant"]), self._name(row["peer"]), tags
+                )
+            case "Peering_Link":
+                return LinkRecord(ways.link(uid, row), (self._name(row["first"]), self._name(row["second"])))
             case "Floating_Ip":
                 floating = ways.floating(uid, row)
                 parent = self._tenants[rows.reference(row["tenant"])]

@@ -17,7 +17,9 @@ from controller.store.records import (
     ExternalRecord,
     FloatingRecord,
     HypervisorRecord,
+    LinkRecord,
     NetworkRecord,
+    PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -45,6 +47,8 @@ _TABLES: Final = {
     Kind.PORT: "Port",
     Kind.ROUTE: "Route",
     Kind.FLOATING_IP: "Floating_Ip",
+    Kind.PEERING: "Peering",
+    Kind.LINK: "Peering_Link",
 }
 
 
@@ -188,7 +192,7 @@ def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
             yield wait("Hypervisor", by_uid(row_uid("Hypervisor", host)), ("name",), [{"name": host}])
 
 
-_RARE: Final = ClassRecord | RouteRecord | ExternalRecord | FloatingRecord
+_RARE: Final = ClassRecord | RouteRecord | ExternalRecord | FloatingRecord | PeeringRecord | LinkRecord
 """Kinds that are judged together with others, and of which there are few."""
 
 
@@ -247,7 +251,7 @@ def _delete(record: Record, parents: _Parents) -> Iterator[Operation]:
 def _vni(record: Record) -> Vni:
     """What it claims of the number space that L2VNIs and L3VNIs share; 0 = nothing."""
     match record:
-        case TenantRecord(value) | ExternalRecord(value):
+        case TenantRecord(value) | ExternalRecord(value) | LinkRecord(value):
             return value.l3vni
         case NetworkRecord(value):
             return value.vni
@@ -329,6 +333,10 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             return ways.route_columns(value, parents.tenant(tenant), labels)
         case ExternalRecord(value, labels):
             return ways.external_columns(value, labels)
+        case PeeringRecord(value, tenant, peer, labels):
+            return ways.half_columns(value, parents.tenant(tenant), parents.tenant(peer), labels)
+        case LinkRecord(value, (first, second)):
+            return ways.link_columns(value, parents.tenant(first), parents.tenant(second))
         case FloatingRecord(value, tenant, external, port, labels):
             home, outside = parents.tenant(tenant), parents.external(external)
             assert outside is not None

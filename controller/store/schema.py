@@ -21,7 +21,8 @@ VERSION: Final = "1.3.0"
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
 .gateway; Tenant.egress, .external, .external_key, .egress_addresses, .gateways, .gateway_active; Binding.key
-(all optional: absent = none, and enabled); Route; External; Floating_Ip."""
+(all optional: absent = none, and enabled); Route; External; Floating_Ip; Peering,
+Peering_Link."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -206,6 +207,31 @@ _TABLES: Final[dict[str, Any]] = {
         },
         ["tenant", "name"],
         ["tenant", "prefix"],
+    ),
+    # What one tenant declares; a peering is there when both have.
+    "Peering": _table(
+        {
+            "tenant": _one("Tenant"),
+            "tenant_key": _within(TENANT_KEYS),
+            "name": _TEXT,
+            "peer": _one("Tenant"),
+            "peer_key": _within(TENANT_KEYS),
+            "prefixes": _TEXTS,
+            "labels": _LABELS,
+        },
+        ["tenant", "name"],
+        ["tenant", "peer"],
+    ),
+    "Peering_Link": _table(
+        {
+            "first": _one("Tenant"),
+            "second": _one("Tenant"),
+            "key": _within(TENANT_KEYS),
+            "l3vni": _within(VNIS),
+        },
+        ["first", "second"],
+        ["key"],
+        ["l3vni"],
     ),
     "Tombstone": _table({"scope": _TEXT, "value": _TEXT, "until": _WHOLE}, ["scope", "value"]),
     "Request": _table({"key": _TEXT, "digest": _TEXT, "result": _TEXT, "created": _WHOLE}, ["key"]),

@@ -1,11 +1,13 @@
 """Scope: which rows of the store a host must know about, as a function of the rows that it has seen.
 
 Place: between `controller.store.view`, which feeds it rows, and `watch`, which makes monitor conditions of
-it. It grows step by step: own ports name tenants, these name networks and external networks. Must not do I/O.
-A row that can't be read says nothing.
+it. It grows step by step: own ports name tenants, these name networks, peers and external networks. Must not
+do I/O. A row that can't be read says nothing.
 
 - All of each tenant with ports here, since its routed networks reach each other (RFC 9135) and this host
   routes for its own ports; the same for tenants that this host is a gateway of.
+- Of tenants that peer with one with ports here, both halves declared: the networks, and ports and bindings of
+  those networks that the peer lets it reach: who may announce their addresses.
 - Of external networks in which this host speaks (for floating IPs of its own ports, as a gateway): who else
   may speak there: floating IPs, the bindings of their ports, tenants with egress addresses.
 """
@@ -14,27 +16,33 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, Final
 
 from controller.store import rows
+from model.addresses import Prefix
 from model.ids import HostName, Uid
 
 log = logging.getLogger(__name__)
 
-_READ: Final = ("Port", "Network", "Tenant", "Floating_Ip")
+_READ: Final = ("Port", "Network", "Tenant", "Floating_Ip", "Peering")
 _Fact = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """uids. `tenants`: of which everything is needed; `networks`: those whose bindings are. `outside`:
-    external networks that this host speaks in; `lent`: ports that floating IPs there stand for.
+    external networks that this host speaks in; `lent`: ports that floating IPs there stand for. `local`: the
+    tenants with ports here; `peers`: theirs; `shared`: networks of peers in which they may reach ports.
     """
 
     tenants: frozenset[Uid] = frozenset()
     networks: frozenset[Uid] = frozenset()
     outside: frozenset[Uid] = frozenset()
     lent: frozenset[Uid] = frozenset()
+    local: frozenset[Uid] = frozenset()
+    peers: frozenset[Uid] = frozenset()
+    shared: frozenset[Uid] = frozenset()
 
 
 class Interest:
@@ -77,7 +85,13 @@ class Interest:
                     own = self._host in rows.texts(row["hosts"])
                     return (rows.reference(row["network"]), rows.reference(row["tenant"])) if own else None
                 case "Network":
-                    return (rows.reference(row["tenant"]),)
+                    return rows.reference(row["tenant"]), _prefixes(row["subnets"])
+                case "Peering":
+                    return (
+                        rows.reference(row["tenant"]),
+                        rows.reference(row["peer"]),
+                        _prefixes(row["prefixes"]),
+                    )
                 case "Tenant":
                     led = self._host in rows.texts(row["gateways"])
                     return (_optional(row["external"]),) if led else None
@@ -90,13 +104,45 @@ class Interest:
     def _compute(self) -> Scope:
         own, led = self._facts["Port"], self._facts["Tenant"]
         tenants = {tenant for _, tenant in own.values()} | set(led)
+        local = {tenant for _, tenant in own.values()}
         networks = {network for network, _ in own.values()}
-        networks.update(uid for uid, (tenant,) in self._facts["Network"].items() if tenant in tenants)
+        networks.update(uid for uid, (tenant, _) in self._facts["Network"].items() if tenant in tenants)
+        reached = self._reached(local)
+        shared = {
+            uid
+            for uid, (tenant, subnets) in self._facts["Network"].items()
+            if tenant in reached and _meet(subnets, reached[tenant])
+        }
         floating = self._facts["Floating_Ip"].values()
         outside = {external for external, port in floating if port in own}
         outside.update(external for (external,) in led.values() if external is not None)
         lent = {port for external, port in floating if external in outside and port is not None}
-        return Scope(frozenset(tenants), frozenset(networks), frozenset(outside), frozenset(lent - set(own)))
+        return Scope(
+            tenants=frozenset(tenants),
+            networks=frozenset(networks),
+            outside=frozenset(outside),
+            lent=frozenset(lent - set(own)),
+            local=frozenset(local),
+            peers=frozenset(reached),
+            shared=frozenset(shared - networks),
+        )
+
+    def _reached(self, local: set[Uid]) -> dict[Uid, list[Prefix]]:
+        """Peer -> what it lets tenants with ports here reach. Both halves must be there."""
+        halves = {(tenant, peer): prefixes for tenant, peer, prefixes in self._facts["Peering"].values()}
+        reached: dict[Uid, list[Prefix]] = {}
+        for (tenant, peer), prefixes in halves.items():
+            if peer in local and (peer, tenant) in halves:
+                reached.setdefault(tenant, []).extend(prefixes)
+        return reached
+
+
+def _prefixes(value: Any) -> tuple[Prefix, ...]:
+    return tuple(ip_network(text) for text in rows.texts(value))
+
+
+def _meet(subnets: tuple[Prefix, ...], prefixes: list[Prefix]) -> bool:
+    return any(s.version == p.version and s.overlaps(p) for s in subnets for p in prefixes)
 
 
 def _optional(value: Any) -> Uid | None:

@@ -29,6 +29,8 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Binding", Part.BINDING),
     ("Route", Part.STATIC_ROUTE),
     ("Floating_Ip", Part.FLOATING),
+    ("Peering", Part.PEERING),
+    ("Peering_Link", Part.PEERING),
 )
 """Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
 _PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port", "Route": "tenant"}
@@ -64,6 +66,8 @@ class View:
         self._said: dict[Place, Upsert] = {}
         self._dirty: set[Place] = set()
         self._interest = Interest(host)
+        self._halves: dict[tuple[Uid, Uid], Uid] = {}
+        self._links: dict[tuple[Uid, Uid], Uid] = {}
 
     def clear(self) -> None:
         """Forget everything: a new session starts from nothing."""
@@ -72,6 +76,8 @@ class View:
         self._said.clear()
         self._dirty.clear()
         self._interest.clear()
+        self._halves.clear()
+        self._links.clear()
 
     def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
         """A row as it is now; None if it is gone."""
@@ -83,6 +89,8 @@ class View:
         else:
             self._rows[place] = row
         self._interest.touch(table, uid, row)
+        if table in {"Peering", "Peering_Link"}:
+            self._pair(table, uid, old, row)
         self._dirty.add(place)
         if (old is None) != (row is None):
             self._spoil_children(place)
@@ -156,9 +164,23 @@ class View:
                 return external.key, external
             case "Floating_Ip":
                 return uid, ways.floating(uid, row)
+            case "Peering":
+                return None  # half of what its link tells
+            case "Peering_Link":
+                return self._peering(uid, row)
             case _:
                 binding = rows.binding(row, PortKey(key or 0))
                 return binding.port, binding
+
+    def _peering(self, uid: Uid, row: rows.Row) -> tuple[Hashable, Any] | None:
+        """Two halves and their link; nothing while one of the halves is missing."""
+        ends = rows.reference(row["first"]), rows.reference(row["second"])
+        found = [self._halves.get(way) for way in (ends, ends[::-1])]
+        halves = [ways.half(half, self._rows["Peering", half]) for half in found if half is not None]
+        if len(halves) < len(found):
+            return None
+        value = ways.peering(ways.link(uid, row), (halves[0], halves[1]))
+        return value.key, value
 
     def _parent_key(self, table: str, row: rows.Row) -> int | None:
         column = _PARENT.get(table)
@@ -184,11 +206,34 @@ class View:
                 if not self._children[parent]:
                     del self._children[parent]  # or what came and went would be remembered for ever
 
+    def _pair(self, table: str, uid: Uid, old: rows.Row | None, new: rows.Row | None) -> None:
+        """Halves by (tenant, peer) and links by their tenants; a half that changes changes its peering."""
+        ends = ("tenant", "peer") if table == "Peering" else ("first", "second")
+        index = self._halves if table == "Peering" else self._links
+        for row, add in ((old, False), (new, True)):
+            way = None if row is None else _ends(row, ends)
+            if way is None:
+                continue
+            if add:
+                index[way] = uid
+            elif index.get(way) == uid:
+                del index[way]
+            for link in (self._links.get(way), self._links.get(way[::-1])):
+                if link is not None:
+                    self._dirty.add(("Peering_Link", link))
+
     def _spoil_children(self, place: Place) -> None:
         waiting: Iterable[Place] = (place,)
         while waiting:
             waiting = [child for parent in waiting for child in self._children.get(parent, ())]
             self._dirty.update(waiting)
+
+
+def _ends(row: rows.Row, columns: tuple[str, str]) -> tuple[Uid, Uid] | None:
+    try:
+        return rows.reference(row[columns[0]]), rows.reference(row[columns[1]])
+    except (ValueError, KeyError):
+        return None
 
 
 def _parent(table: str, row: rows.Row) -> Place | None:

@@ -8,8 +8,9 @@ write.
 Conditions are set before connecting, so that the server never sends all rows: first ports whose hosts name
 this host and bindings of this host; then, with those known, networks, ports and routes of the same tenants
 (this host routes to all of them), and with these networks their bindings.
-What controller.store.scope adds: tenants that this host is a gateway of, and who else speaks in external
-networks that it speaks in. Hypervisors, external networks, classes and the cluster are small and come whole.
+What controller.store.scope adds: tenants that this host is a gateway of, what peers let its tenants reach,
+and who else speaks in external networks that it speaks in. Hypervisors, external networks, classes and the
+cluster are small and come whole.
 """
 
 from __future__ import annotations
@@ -192,18 +193,23 @@ def _narrow(idl: _Idl, host: HostName, scope: Scope) -> None:
     """Set the conditions: clauses of one table are joined by or. An empty list matches no row."""
     tenants, networks, outside = sorted(scope.tenants), sorted(scope.networks), sorted(scope.outside)
     owned = [["tenant", "==", ["uuid", uid]] for uid in tenants]
-    idl.cond_change("Port", [["hosts", "includes", ["set", [host]]], *owned])
-    bound = [["network", "==", ["uuid", uid]] for uid in networks]
+    shared = [["network", "==", ["uuid", uid]] for uid in sorted(scope.shared)]
+    idl.cond_change("Port", [["hosts", "includes", ["set", [host]]], *owned, *shared])
+    bound = [["network", "==", ["uuid", uid]] for uid in networks] + shared
     lent = [["port", "==", ["uuid", uid]] for uid in sorted(scope.lent)]
     idl.cond_change("Binding", [["host", "==", host], *bound, *lent])
-    idl.cond_change("Network", owned)
+    peers = sorted(scope.peers - scope.tenants)
+    idl.cond_change("Network", [*owned, *(["tenant", "==", ["uuid", uid]] for uid in peers)])
     idl.cond_change("Route", owned)
-    known = [["_uuid", "==", ["uuid", uid]] for uid in tenants]
+    known = [["_uuid", "==", ["uuid", uid]] for uid in (*tenants, *peers)]
     led = ["gateways", "includes", ["set", [host]]]
     beside = [["external", "includes", ["set", [["uuid", uid]]]] for uid in outside]
     idl.cond_change("Tenant", [led, *known, *beside])
     there = [["external", "==", ["uuid", uid]] for uid in outside]
     idl.cond_change("Floating_Ip", [*owned, *there])
+    for table, ends in (("Peering", ("tenant", "peer")), ("Peering_Link", ("first", "second"))):
+        local = ([end, "==", ["uuid", uid]] for uid in sorted(scope.local) for end in ends)
+        idl.cond_change(table, list(local))
 
 
 def _settled(idl: _Idl) -> bool:

@@ -1,5 +1,5 @@
 """Ways: rows of what leads beyond a network to model values and back: routes, external
-networks, floating IPs.
+networks, floating IPs, peerings.
 
 Place: as `controller.store.rows`, whose readers it uses. Pure. Must not do I/O.
 """
@@ -7,6 +7,7 @@ Place: as `controller.store.rows`, whose readers it uses. Pure. Must not do I/O.
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from controller.store.rows import (
     ABSENT,
@@ -19,8 +20,10 @@ from controller.store.rows import (
     text_set,
     texts,
 )
+from ipam.contents import Half, Link
+from model.addresses import Prefix
 from model.ids import PortKey, TenantKey, Uid, Vni
-from model.intent import External, FloatingIp, StaticRoute
+from model.intent import External, FloatingIp, Peering, Side, StaticRoute
 from model.order import prefix_rank
 from model.wanted import Labels
 
@@ -49,7 +52,7 @@ def external(uid: Uid, row: Row) -> External:
         name=str(row["name"]),
         key=TenantKey(int(row["key"])),
         l3vni=Vni(int(row["l3vni"])),
-        pools=tuple(sorted((ip_network(p) for p in texts(row["pools"])), key=prefix_rank)),
+        pools=_prefixes(row["pools"]),
     )
 
 
@@ -92,3 +95,52 @@ def floating_columns(value: FloatingIp, parent: Uid, outside: Uid, port: Uid | N
         "target": ABSENT if value.target is None else str(value.target),
         "labels": label_map(tags),
     }
+
+
+def half(uid: Uid, row: Row) -> Half:
+    """Table Peering."""
+    return Half(
+        uid=uid,
+        name=str(row["name"]),
+        tenant=TenantKey(int(row["tenant_key"])),
+        peer=TenantKey(int(row["peer_key"])),
+        prefixes=_prefixes(row["prefixes"]),
+    )
+
+
+def half_columns(value: Half, parent: Uid, peer: Uid, tags: Labels) -> Columns:
+    """Inverse of half; the uids of its tenants."""
+    return {
+        "tenant": ["uuid", parent],
+        "tenant_key": value.tenant,
+        "name": value.name,
+        "peer": ["uuid", peer],
+        "peer_key": value.peer,
+        "prefixes": text_set(str(p) for p in value.prefixes),
+        "labels": label_map(tags),
+    }
+
+
+def link(uid: Uid, row: Row) -> Link:
+    """Table Peering_Link."""
+    return Link(uid, TenantKey(int(row["key"])), Vni(int(row["l3vni"])))
+
+
+def link_columns(value: Link, first: Uid, second: Uid) -> Columns:
+    """Inverse of link; the uids of its tenants, by their names."""
+    return {
+        "first": ["uuid", first],
+        "second": ["uuid", second],
+        "key": value.key,
+        "l3vni": value.l3vni,
+    }
+
+
+def peering(value: Link, halves: tuple[Half, Half]) -> Peering:
+    """Two halves and their link: what agents see."""
+    low, high = sorted(halves, key=lambda each: each.tenant)
+    return Peering(value.key, value.l3vni, (Side(low.tenant, low.prefixes), Side(high.tenant, high.prefixes)))
+
+
+def _prefixes(value: Any) -> tuple[Prefix, ...]:
+    return tuple(sorted((ip_network(p) for p in texts(value)), key=prefix_rank))

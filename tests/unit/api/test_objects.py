@@ -253,7 +253,9 @@ def test_the_examples_apply_and_can_be_taken_away_again(house) -> None:
     folder = Path(__file__).parents[3] / "examples"
     sources = [{"name": p.name, "text": p.read_text()} for p in sorted(folder.glob("*.yaml"))]
     answer = house.api.post("/v1/apply", body={"sources": sources})
-    assert answer["counts"]["create"] == len(answer["changes"]) > 10
+    # Tenants of other tests may change with the gateway hosts.
+    made = [change for change in answer["changes"] if change["verb"] != "change"]
+    assert answer["counts"]["create"] == len(made) > 10
     assert not house.api.post("/v1/apply", body={"sources": sources, "dryRun": True})["changed"]
     acme, globex = (house.api.get("/v1/ports/web-1", {"tenant": t})["spec"] for t in ("acme", "globex"))
     assert acme["addresses"] == globex["addresses"] and acme["mac"] != globex["mac"]

@@ -315,6 +315,8 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Request": [["key"]],
         "Tombstone": [["scope", "value"]],
         "Vni_Claim": [["vni"]],
+        "Peering": [["tenant", "name"], ["tenant", "peer"]],
+        "Peering_Link": [["first", "second"], ["key"], ["l3vni"]],
         "External": [["name"], ["key"], ["l3vni"]],
         "Floating_Ip": [["tenant", "name"], ["external", "address"]],
         "Route": [["tenant", "name"], ["tenant", "prefix"]],

@@ -33,6 +33,18 @@ def row(table: str, index: int, variant: int) -> rows.Row:
             }
         case "External":
             return {"name": f"e{index}", "key": 50 + index, "l3vni": 70 + variant, "pools": "192.0.2.0/24"}
+        case "Peering":
+            return {
+                "tenant": ["uuid", uid("Tenant", parent)],
+                "tenant_key": parent + 1,
+                "name": f"h{index}",
+                "peer": ["uuid", uid("Tenant", 1 - parent)],
+                "peer_key": 2 - parent,
+                "prefixes": f"10.{variant}.0.0/24",
+            }
+        case "Peering_Link":
+            ends = {"first": ["uuid", uid("Tenant", 0)], "second": ["uuid", uid("Tenant", 1)]}
+            return ends | {"key": 80 + variant, "l3vni": 81 + variant}
         case "Floating_Ip":
             return {
                 "tenant": ["uuid", uid("Tenant", parent)],
@@ -91,8 +103,22 @@ def row(table: str, index: int, variant: int) -> rows.Row:
             return {"generation": variant, "asn": 1, "reflectors": ["set", []]}
 
 
+ONLY = {"Cluster": 0, "Peering_Link": 0}
 PLACES = st.tuples(
-    st.sampled_from(["Cluster", "Tenant", "Network", "Port", "Binding", "Route", "External", "Floating_Ip"]),
+    st.sampled_from(
+        [
+            "Cluster",
+            "Tenant",
+            "Network",
+            "Port",
+            "Binding",
+            "Route",
+            "External",
+            "Floating_Ip",
+            "Peering",
+            "Peering_Link",
+        ]
+    ),
     st.integers(0, 3),
     st.integers(-1, 3),
 )
@@ -105,7 +131,7 @@ def test_steps_amount_to_the_whole(turns) -> None:
     last = {}
     for turn in turns:
         for table, index, variant in turn:
-            index = 0 if table == "Cluster" else index
+            index = ONLY.get(table, index) if table != "Peering" else index % 2
             now = None if variant < 0 else row(table, index, variant)
             view.touch(table, uid(table, index), now)
             last[table, index] = now

@@ -14,7 +14,7 @@ from controller.store.server import Server
 from controller.store.watch import Watch
 from controller.store.writer import Store
 from model.change import Part
-from model.intent import Egress
+from model.intent import Egress, Peering, Side
 from model.wanted import (
     Kind,
     Reference,
@@ -22,6 +22,7 @@ from model.wanted import (
     WantedFloatingIp,
     WantedHypervisor,
     WantedNetwork,
+    WantedPeering,
     WantedPort,
     WantedRoute,
     WantedTenant,
@@ -157,6 +158,36 @@ def test_a_host_sees_who_speaks_in_the_external_networks_that_it_speaks_in(
         seen.wait(lambda: seen.names(Part.PORT) == {"p"} and seen.names(Part.NETWORK) == {"n"})
     with watching(server.remote, "h3") as seen:
         assert not [p for p in (Part.TENANT, Part.FLOATING, Part.BINDING, Part.PORT) if seen.part(p)]
+
+
+def test_a_peering_is_seen_while_both_halves_are_there(server: Server, store: Store) -> None:
+    """With the networks of the peer, and ports and bindings in those that it shares, and no others."""
+    shared = WantedNetwork("umbra", "shared", (ip_network("10.5.0.0/24"),))
+    other = WantedNetwork("acme", "own", (ip_network("10.6.0.0/24"),))
+    ours = WantedPeering("acme", "to-umbra", "umbra", (ip_network("10.6.0.0/24"),))
+    theirs = WantedPeering("umbra", "to-acme", "acme", (ip_network("10.5.0.0/25"),))
+    far = WantedPort("umbra", "s", "shared", hosts=HOSTS[1:2])
+    apply(store, *base(), shared, other, far, port("a", "h1"), port("x", "h2", tenant="umbra"), ours)
+    store.bind(uid_of(store, "s", "umbra"), HOSTS[1])
+    with watching(server.remote, "h1") as seen, watching(server.remote, "h3") as stranger:
+        assert not seen.part(Part.PEERING) and seen.names(Part.TENANT) == {"acme"}
+        apply(store, theirs)
+        seen.wait(lambda: seen.names(Part.PORT) == {"a", "s"} and len(seen.part(Part.BINDING)) == 1)
+        contents = store.read_all()
+        assert contents == replace(store.contents(), taken=contents.taken)
+        (link,) = contents.links.values()
+        acme, umbra = (contents.tenants[t].value.key for t in ("acme", "umbra"))
+        sides = (Side(acme, ours.prefixes), Side(umbra, theirs.prefixes))
+        made = Peering(link.value.key, link.value.l3vni, sides if acme < umbra else sides[::-1])
+        assert seen.part(Part.PEERING) == {made.key: made}
+        assert seen.names(Part.TENANT) == {"acme", "umbra"}
+        assert seen.names(Part.NETWORK) == {"prod", "own", "shared"}
+        delete(store, Reference(Kind.PEERING, "to-umbra", "acme"))
+        seen.wait(lambda: not seen.part(Part.PEERING))
+        seen.wait(lambda: seen.names(Part.TENANT) == {"acme"} and seen.names(Part.PORT) == {"a"})
+        apply(store, ours)
+        seen.wait(lambda: seen.part(Part.PEERING) == {made.key: made})
+        assert not stranger.part(Part.PEERING) and not stranger.part(Part.TENANT)
 
 
 def route(name: str, prefix: str, tenant: str = "acme") -> WantedRoute:
