@@ -52,6 +52,13 @@ class OpenLinks:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Send these frames to workloads: (OpenFlow port, frame)."""
+
+    frames: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     routes: tuple[Route, ...]
 
@@ -108,6 +115,7 @@ Command = (
     | CloseAccounts
     | CloseCounters
     | OpenLinks
+    | Tell
     | Announce
     | Withdraw
     | Bind

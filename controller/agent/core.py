@@ -24,7 +24,7 @@ from immutables import Map
 from bgp import learn, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
-from controller.agent import binder, brake, commands, sightings, state
+from controller.agent import binder, brake, commands, heralds, sightings, state
 from controller.agent.announcements import Announced
 from model.addresses import Address
 from model.change import Change, Part, Patch
@@ -330,6 +330,9 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.OpenLinks(_links(new, new, arriving)))
     if announce:
         orders.append(commands.Announce(announce))
+    news = heralds.herald(old, new, changes)
+    if core.session and news:
+        orders.append(commands.Tell(news))
     if outcome.relearn or outcome.relearn_all:
         orders.append(commands.Relearn(None if outcome.relearn_all else outcome.relearn))
     core, asked = _claim(core, binder.claims(new, binder.touched(new, changes), core.announced))

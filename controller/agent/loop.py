@@ -221,6 +221,9 @@ class Loop:
             case commands.OpenLinks():
                 effects.switch.open_links(command.links)
                 self._due.read = min(self._due.read, self._clock())  # what was never read leaves no trace
+            case commands.Tell():
+                for port, frame in command.frames:
+                    effects.post.send(port, frame)
             case commands.Announce():
                 if effects.speaker is not None:
                     effects.speaker.announce(command.routes)
