@@ -138,7 +138,15 @@ SLOT: Final = Register(
     Field("reg5", 32), "slot", "which of the equally good next hops the packet takes", "route", "spread"
 )
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, NOTICE)
+EXTERNAL: Final = Register(
+    Field("reg8", 32),
+    "external",
+    "key of the external network that the packet leads into, or has come back from, 0 = none",
+    "returned",
+    "output",
+)
+
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, NOTICE, EXTERNAL)
 
 FIELDS: Final = (
     IN_PORT,

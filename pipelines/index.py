@@ -17,7 +17,8 @@ from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import Snapshot
-from pipelines import statics
+from pipelines import outward, statics
+from pipelines.outward import NOWHERE, Outward
 from pipelines.statics import Statics
 
 G = TypeVar("G")
@@ -33,7 +34,8 @@ _NO_HOSTS: Final[Map[HostName, int]] = Map()
 class Index:
     """By network: local ports that can be compiled; how many ports each other host may have there; remote
     MACs; VTEPs that take replicated frames. By tenant: routed networks; those of them with a local port that
-    can be compiled; in how many of them each other host may have ports. What is empty has no key."""
+    can be compiled; in how many of them each other host may have ports. What is empty has no key. `outward`:
+    see there."""
 
     locals: Groups[PortKey, None] = Map()
     permits: Groups[HostName, int] = Map()
@@ -45,6 +47,7 @@ class Index:
     live: Tenants[NetworkKey, None] = Map()
     senders: Tenants[HostName, int] = Map()
     statics: Statics = field(default_factory=Statics)
+    outward: Outward = NOWHERE
 
 
 def ready(snapshot: Snapshot) -> bool:
@@ -92,7 +95,12 @@ def build(snapshot: Snapshot) -> Index:
         made = _admit(made, snapshot, key)
     for network in sorted(snapshot.networks):
         made = _join(made, snapshot, network)
-    return made
+    return replace(made, outward=outward.build(snapshot, compilable))
+
+
+def routes_here(index: Index, vrf: TenantKey) -> bool:
+    """Whether a tenant is routed on this host: it has a local port, or is translated here."""
+    return vrf in index.live or vrf in index.outward.gated
 
 
 def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> Index:
@@ -113,7 +121,10 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
     for network in sorted(moved):
         index = _join(_leave(index, before, old, network), new, network)
     seen = (s.ports[key] for key in ports for s in (old, new) if key in s.ports)
-    return _follow(index, before, new, [one for one in seen if one.network not in moved])
+    ways = outward.advance(before.outward, old, new, changed, ports, compilable)
+    return _follow(
+        replace(index, outward=ways), before, new, [one for one in seen if one.network not in moved]
+    )
 
 
 def vrf_of(snapshot: Snapshot, network: NetworkKey) -> TenantKey | None:

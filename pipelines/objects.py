@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from model.addresses import Address, Prefix
-from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
 
 
 class Kind(IntEnum):
@@ -27,8 +27,12 @@ class Kind(IntEnum):
     SENDER = 8
     ROUTE = 9
     PREFIX = 10
+    FLOATING = 11
+    EGRESS = 12
     WAITING = 15
     ADDRESS = 16
+    EXTERNAL = 17
+    OUTSIDE = 18
 
 
 class Object(NamedTuple):
@@ -37,7 +41,9 @@ class Object(NamedTuple):
     CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host. PORT
     and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
-    tenant key, name = host. ADDRESS: major = network key, name = the address.
+    tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
+    uid. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
+    = prefix.
     """
 
     kind: Kind
@@ -107,3 +113,23 @@ def route(key: NetworkKey, mac: Mac) -> Object:
 def prefix(key: TenantKey, prefix: Prefix) -> Object:
     """A prefix of a VRF: static routes, and what other hosts announce."""
     return Object(Kind.PREFIX, key, 0, str(prefix))
+
+
+def floating(uid: Uid) -> Object:
+    """A floating IP whose port lives here."""
+    return Object(Kind.FLOATING, 0, 0, uid)
+
+
+def egress(key: TenantKey) -> Object:
+    """A tenant that this host translates for."""
+    return Object(Kind.EGRESS, key)
+
+
+def external(key: TenantKey) -> Object:
+    """An external network that something of this host leads into."""
+    return Object(Kind.EXTERNAL, key)
+
+
+def outside(key: TenantKey, prefix: Prefix) -> Object:
+    """A learned prefix of an external network."""
+    return Object(Kind.OUTSIDE, key, 0, str(prefix))

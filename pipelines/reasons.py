@@ -28,6 +28,8 @@ _HONEST: Final = "Let the workload send with the port's own addresses, or give t
 _ASK: Final = "See that the address is of a port that is bound: ringfence get ports --tenant {tenant}"
 _ROUTES: Final = "See: ringfence get ports --tenant {tenant}; ringfence evpn routes"
 _LEAVE: Final = "Nothing: such packets are never routed (RFC 1812 section 5.3.7, RFC 4291 section 2.5)."
+_CONNECTION: Final = "Nothing; if it goes on, begin the connection anew: its state may have been lost."
+_FULL: Final = "Close connections, or raise the limit: docs/operations.md, connections."
 _DRIFT: Final = "Look at `ringfence drift`: flows are missing."
 _OUR_OWN: Final = "Nothing: workloads don't say what only routers and DHCP servers say."
 
@@ -57,15 +59,28 @@ REASONS: Final = (
     Reason("route-self*", "the packet would be routed back to the port that sent it",
            "Don't send a port's own address to the gateway."),
     Reason("route-connected*", "no port has the address {ip} in its subnet of tenant {tenant}", _ROUTES),
-    Reason("route-nowhere*", "no route to {ip}: tenant {tenant} has no network, route or way out for it",
-           "Declare a route, a peering or egress for the tenant."),
     Reason("route-back*", "a next hop sends to the prefix that is routed to it: it would come round again",
            "Let the next hop have a route of its own for {ip}."),
     Reason("route-dead*", "no next hop of the static route to {ip} is bound, here or elsewhere", _ASK),
     Reason("nexthop-miss", "no flow has its slot among the next hops", _DRIFT),
     Reason("spread-miss", "no flow has its slot among the next hops", _DRIFT),
-    Reason("route-miss", "no route to {ip}: tenant {tenant} has no network, route or way out for it",
+    Reason("translate-nowhere*", "no route to {ip}: tenant {tenant} has no network, route or way out for it",
            "Declare a route, a peering or egress for the tenant."),
+    Reason("returned-invalid", "it belongs to no connection and can begin none", _CONNECTION),
+    Reason("translated-invalid", "it belongs to no connection and can begin none", _CONNECTION),
+    Reason("landing-invalid", "it belongs to no connection and can begin none", _CONNECTION),
+    Reason("returned-*", "nobody of the tenant began this connection from behind its egress address",
+           "Give the port a floating IP, if it shall be reached from outside."),
+    Reason("translated-*", "it was not translated: its zone of connections is full, or out of ports", _FULL),
+    Reason("landing-*", "it was not translated: the port's zone of connections is full", _FULL),
+    Reason("translate-miss", "it came back from outside, and has no route in its tenant", _ROUTES),
+    Reason("outside-self*", "the packet would come back to the port that sent it",
+           "Don't send to the floating IP of the sender itself."),
+    Reason("outside-pool*", "{ip} is of a pool of ours, and nobody has it now",
+           "See: ringfence evpn routes; a floating IP is announced where its port is bound."),
+    Reason("outside-miss", "no border announces a way to {ip} in the external network",
+           "See: ringfence evpn routes"),
+    Reason("arrival-inside*", "{ip} is of tenant {tenant} itself: it is not translated here", _ROUTES),
     Reason("arrival-told*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
     Reason("arrival-expired*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
     Reason("arrival-miss", "no port of the tenant on this host has {ip}, or it was sent to another router",

@@ -35,6 +35,7 @@ _EXIT = f.EXIT.field
 _CLS = f.CLASS.field
 _VRF = f.VRF.field
 _SLOT = f.SLOT.field
+_EXT = f.EXTERNAL.field
 
 CLASSIFY: Final = Table(
     number=0,
@@ -190,16 +191,26 @@ GATEWAY: Final = Table(
     next=("route", "resolve"),
     miss="continue as a bridged frame",
 )
+RETURNED: Final = Table(
+    number=22,
+    name="returned",
+    purpose="Takes what conntrack knows as part of a connection that a tenant began from behind its egress"
+    " address: from here on it is routed as that tenant's.",
+    matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE),
+    writes=(_NET, _SRC, _VRF, _EXT, f.IN_PORT),
+    next=("route",),
+    miss="drop: no zone of a tenant",
+)
 ROUTE: Final = Table(
     number=24,
     name="route",
     purpose="Finds the next hop within the tenant: a host route for each known address, whatever its network,"
     " and below them the longest prefix: connected, where nobody else lives, or behind next hops. Of several"
-    " next hops a group chooses one by a hash of the connection. What has no route goes to the agent.",
-    matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    " next hops a group chooses one by a hash of the connection.",
+    matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_SRC, f.IP_DST, f.IPV6_SRC, f.IPV6_DST),
     writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("nexthop", "mark"),
-    miss="drop: never reached, what has no route of its tenant is told",
+    next=("nexthop", "translate", "mark"),
+    miss="continue to the ways out",
 )
 NEXTHOP: Final = Table(
     number=28,
@@ -209,6 +220,37 @@ NEXTHOP: Final = Table(
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("mark",),
     miss="drop: never reached, all slots of a prefix are given out",
+)
+TRANSLATE: Final = Table(
+    number=32,
+    name="translate",
+    purpose="Takes what has no route in its tenant: conntrack gives it the port's floating IP or, where this"
+    " host translates for the tenant, the tenant's egress address. The agent gets what has no way out.",
+    matches=(_SRC, _VRF, _EXT, f.ETH_TYPE, f.IP_SRC, f.IPV6_SRC),
+    writes=(),
+    next=(),
+    miss="drop: came from outside, and has no route in its tenant",
+    again=("translated",),
+)
+TRANSLATED: Final = Table(
+    number=34,
+    name="translated",
+    purpose="Lets on what bears the address that it should have got, for a zone that is full or out of ports"
+    " leaves packets as they were.",
+    matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_SRC, f.IPV6_SRC),
+    writes=(_EXT,),
+    next=("outside",),
+    miss="drop: no zone of ours",
+)
+OUTSIDE: Final = Table(
+    number=36,
+    name="outside",
+    purpose="Finds the next hop within an external network: addresses of it that are on this host, learned"
+    " prefixes by their length, and below each length pools of ours, where nobody else lives.",
+    matches=(_EXT, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("mark",),
+    miss="drop: no border knows the way",
 )
 RESOLVE: Final = Table(
     number=40,
@@ -262,10 +304,12 @@ OUTPUT: Final = Table(
     number=64,
     name="output",
     purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
-    " and to the VTEPs of the network.",
-    matches=(_NET, _EXIT, f.ETH_DST),
+    " and to the VTEPs of the network. For an external address on this host it goes back through conntrack,"
+    " as if it had come from another host.",
+    matches=(_NET, _EXIT, _EXT, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("limit",),
+    again=("landing", "returned"),
     miss="drop: never reached, resolve lets no group frame by that has no flow here",
 )
 DELIVERY: Final = Table(
@@ -294,10 +338,12 @@ ARRIVAL: Final = Table(
     name="arrival",
     purpose="Routes packets that another VTEP routed here (RFC 9135 section 5.2) to local ports of the"
     " tenant, if they are sent to this host's router MAC, and never back to a tunnel. Those whose TTL is used"
-    " up go to the agent.",
+    " up go to the agent. What is for a floating IP or an egress address, or leaves a tenant that is"
+    " translated here, goes through conntrack.",
     matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
-    writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.IN_PORT),
     next=("spread", "limit"),
+    again=("returned", "translated", "landing"),
     miss="drop: no local port's address, or not for this router",
 )
 SPREAD: Final = Table(
@@ -308,6 +354,15 @@ SPREAD: Final = Table(
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
     next=("limit",),
     miss="drop: never reached, all slots of a prefix are given out",
+)
+LANDING: Final = Table(
+    number=76,
+    name="landing",
+    purpose="Hands what came for a floating IP to its port, if conntrack gave it the port's own address.",
+    matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=("limit",),
+    miss="drop: no zone of ours",
 )
 LIMIT: Final = Table(
     number=80,
@@ -326,8 +381,12 @@ TABLES: Final = (
     SERVICES,
     ADVERTISE,
     GATEWAY,
+    RETURNED,
     ROUTE,
     NEXTHOP,
+    TRANSLATE,
+    TRANSLATED,
+    OUTSIDE,
     RESOLVE,
     MARK,
     RATE,
@@ -337,6 +396,7 @@ TABLES: Final = (
     DELIVERY,
     ARRIVAL,
     SPREAD,
+    LANDING,
     LIMIT,
 )
 

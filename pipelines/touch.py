@@ -17,7 +17,8 @@ from model.ids import ClassId, HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import PrefixKey, Snapshot
 from pipelines import objects as o
-from pipelines.index import Index, ports_of, vrf_of, waits
+from pipelines.index import Index, ports_of, routes_here, vrf_of, waits
+from pipelines.touch_outward import outward_objects, touched_outward
 
 
 def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
@@ -27,8 +28,9 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
     for network in index.locals:
         found |= _of_network(network, index)
         found.update(o.port(key) for key in index.locals[network])
-    for vrf in index.live:
-        found |= _of_vrf(vrf, index)
+    for vrf in {*index.live, *index.outward.gated}:
+        found |= _of_vrf(vrf, index, snapshot)
+    found |= outward_objects(snapshot, index)
     for uid in snapshot.interfaces:
         key = snapshot.by_uid.get(uid)
         if key is not None and waits(snapshot, key):
@@ -46,7 +48,9 @@ def touched(
     found: set[o.Object] = set()
     for change in changed:
         found |= _by_part(old, new, before, after, change)
-    for key in ports_of(old, new, changed):
+    ports = ports_of(old, new, changed)
+    found |= touched_outward(old, new, before, after, changed, ports)
+    for key in ports:
         found |= {o.port(key), o.waiting(key)}
         found.update(o.address(*spot) for spot, seen in old.sightings.items() if seen.port == key)
         found.update(o.address(*spot) for spot, seen in new.sightings.items() if seen.port == key)
@@ -72,9 +76,11 @@ def _of_network(network: NetworkKey, index: Index) -> set[o.Object]:
     return found
 
 
-def _of_vrf(vrf: TenantKey, index: Index) -> set[o.Object]:
+def _of_vrf(vrf: TenantKey, index: Index, snapshot: Snapshot) -> set[o.Object]:
     """What a tenant has on this host in order to route, but for its ports."""
     found = {o.vrf(vrf)}
+    tenant = snapshot.tenants.get(vrf)
+    found.update(o.sender(vrf, host) for host in (() if tenant is None else tenant.gateways))
     found.update(o.sender(vrf, host) for host in index.senders.get(vrf, Map()))
     for network in index.vrfs.get(vrf, Map()):
         found |= _routes_to(network, index)
@@ -121,8 +127,8 @@ def _around_vrf(port: Port, old: Snapshot, new: Snapshot, before: Index, after: 
     """The same for the port's tenant: the first local port of all its routed networks brings the others."""
     found: set[o.Object] = set()
     for vrf in _vrfs(port.network, old, new):
-        found |= _dawn(vrf, before, after)
-        if vrf in before.live or vrf in after.live:
+        found |= _dawn(vrf, old, new, before, after)
+        if routes_here(before, vrf) or routes_here(after, vrf):
             found.update(o.sender(vrf, host) for host in port.hosts)
     return found
 
@@ -132,11 +138,11 @@ def _vrfs(network: NetworkKey, old: Snapshot, new: Snapshot) -> tuple[TenantKey,
     return tuple(sorted(found))
 
 
-def _dawn(vrf: TenantKey, before: Index, after: Index) -> set[o.Object]:
+def _dawn(vrf: TenantKey, old: Snapshot, new: Snapshot, before: Index, after: Index) -> set[o.Object]:
     """All that a tenant has here, if it comes or goes."""
-    if (vrf in before.live) == (vrf in after.live):
+    if routes_here(before, vrf) == routes_here(after, vrf):
         return set()
-    return _of_vrf(vrf, before) | _of_vrf(vrf, after)
+    return _of_vrf(vrf, before, old) | _of_vrf(vrf, after, new)
 
 
 def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: Change) -> set[o.Object]:
@@ -147,7 +153,7 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
             return here | _by_network(old, new, before, after, key)
         case Part.TENANT:  # its L3VNI, without which nothing comes from afar, is in the same ones
             ports = {o.port(port) for network in after.live.get(key, Map()) for port in after.locals[network]}
-            return _of_vrf(key, before) | _of_vrf(key, after) | ports
+            return _of_vrf(key, before, old) | _of_vrf(key, after, new) | ports
         case Part.CLASS:
             return _by_class(old, new, before, after, key)
         case Part.HYPERVISOR:
@@ -161,7 +167,7 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
         case Part.PREFIX:
             return {o.prefix(*key)}
         case Part.DOWN:
-            live = {*before.live, *after.live}
+            live = {*before.live, *after.live, *before.outward.gated, *after.outward.gated}
             return {o.prefix(*spot) for spot in new.prefixes if spot[0] in live and _leads(new, spot, key)}
         case Part.FLOOD:
             return {o.network(key[0])}
@@ -203,7 +209,7 @@ def _by_network(
     """Routed or not, and for whom: its host routes, and the hosts that may send because of it alone."""
     found = _routes_to(network, before) | _routes_to(network, after)
     for vrf in _vrfs(network, old, new):
-        found |= _dawn(vrf, before, after)
+        found |= _dawn(vrf, old, new, before, after)
         for index in (before, after):
             found |= _prefixes(vrf, index)  # a next hop in it, if it is routed
             found.update(o.sender(vrf, host) for host in index.permits.get(network, Map()))
@@ -222,5 +228,6 @@ def _by_class(old: Snapshot, new: Snapshot, before: Index, after: Index, key: Cl
 def _by_host(host: HostName, index: Index) -> set[o.Object]:
     """The networks of this hypervisor are few, however many the cluster has."""
     found = {o.vtep(n, host) for n in index.locals if host in index.permits.get(n, Map())}
-    found.update(o.sender(vrf, host) for vrf in index.live if host in index.senders.get(vrf, Map()))
+    vrfs = {*index.live, *index.outward.gated}
+    found.update(o.sender(vrf, host) for vrf in vrfs if host in index.senders.get(vrf, Map()))
     return found

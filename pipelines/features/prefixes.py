@@ -30,7 +30,7 @@ from pipelines.shapes.prefixes import (
     Forms,
     place,
 )
-from pipelines.shapes.routes import PREFIXES
+from pipelines.shapes.routes import PREFIX_STEP, PREFIXES
 from pipelines.views import PrefixView
 from pipelines.views.prefixes import LocalHop
 
@@ -90,7 +90,7 @@ def _shared(view: PrefixView, hops: tuple[Hop, ...]) -> Iterator[tuple[int, Hop]
 
 
 def _height(view: PrefixView) -> int:
-    return PREFIXES + 2 * view.prefix.prefixlen
+    return PREFIXES + PREFIX_STEP * view.prefix.prefixlen
 
 
 def _flow(view: PrefixView, forms: Forms, values: tuple[int, ...], above: int = 0) -> Flow:

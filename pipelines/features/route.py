@@ -1,8 +1,8 @@
 """Route: the next hop of a packet within its tenant.
 
-Place: table route. A host route for each known address: local ones leave with the gateway's MAC, those behind
-a tunnel with this host's router MAC under the L3VNI (symmetric IRB, RFC 9135 section 5). Must not hold a way
-out of the tenant.
+Place: tables route and translate. A host route for each known address: local ones leave with the gateway's
+MAC, those behind a tunnel with this host's router MAC under the L3VNI (symmetric IRB, RFC 9135 section 5).
+Must not hold a way out of the tenant.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pipelines import cookies
 from pipelines.shapes.routes import (
     CONNECTED,
     NOWHERE,
+    PREFIX_STEP,
     PREFIXES,
     ROUTE_LOCAL,
     ROUTE_REMOTE4,
@@ -58,7 +59,7 @@ def subnets(view: SubnetsView) -> tuple[Flow, ...]:
 
 def _connected(vrf: int, cookie: int, prefix: Prefix) -> Flow:
     masked, exact, anything = CONNECTED[:3] if prefix.version == 4 else CONNECTED[3:]
-    head = (PREFIXES + 2 * prefix.prefixlen, vrf)
+    head = (PREFIXES + PREFIX_STEP * prefix.prefixlen, vrf)
     if prefix.prefixlen == 0:
         return Flow(anything, cookie, head)
     if prefix.prefixlen == prefix.max_prefixlen:

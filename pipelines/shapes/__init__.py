@@ -53,6 +53,7 @@ from pipelines.shapes.entry import (
     TUNNEL_VRF4,
     TUNNEL_VRF6,
 )
+from pipelines.shapes.outward import OUTWARD
 from pipelines.shapes.pairs import PAIRS
 from pipelines.shapes.paths import (
     ACCOUNT_ROUTER,
@@ -100,6 +101,8 @@ def _miss(table: t.Table) -> Shape:
         return shape("miss", table, 0, (), goto=t.RATE)
     if table is t.RATE:
         return shape("miss", table, 0, (), goto=t.CLASSES)
+    if table is t.ROUTE:
+        return shape("miss", table, 0, (), goto=t.TRANSLATE)
     return shape("miss", table, 0, ())
 
 
@@ -143,6 +146,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     ND_GATEWAY,
     *ROUTING,
     *PREFIXED,
+    *OUTWARD,
     RESOLVE_SELF,
     RESOLVE_LOCAL,
     RESOLVE_REMOTE4,

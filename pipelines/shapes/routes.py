@@ -151,7 +151,8 @@ _AT_HOST_LOCAL = 410
 _AT_HOST_REMOTE = 400
 """Host routes stand above all prefixes."""
 PREFIXES: Final = 10
-"""Added to twice the length of a prefix: the longest wins, with room for an exception to each (0..128)."""
+"""Added to the length of a prefix by `PREFIX_STEP`: the longest wins, with two exceptions to each."""
+PREFIX_STEP: Final = 3
 _FAMILIES = (("4", IS_IPV4, f.IP_DST, IP4, MASK4), ("6", IS_IPV6, f.IPV6_DST, IP6, MASK6))
 
 
@@ -231,7 +232,14 @@ def _connected() -> tuple[Shape, ...]:
 
 CONNECTED: Final = _connected()
 NOWHERE: Final = tuple(
-    shape(f"nowhere{family}", t.ROUTE, _AT_NOWHERE, (IS_VRF, kind), (VRF,), (Special.CONTROLLER,))
+    shape(
+        f"nowhere{family}",
+        t.TRANSLATE,
+        _AT_NOWHERE,
+        (IS_VRF, Match(f.EXTERNAL.field, 0), kind),  # who sent what came back from outside is not told
+        (VRF,),
+        (Special.CONTROLLER,),
+    )
     for family, kind in (("4", IS_IPV4), ("6", IS_IPV6))
 )
 

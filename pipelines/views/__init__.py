@@ -6,7 +6,7 @@ flows now; the conditions stand in this folder and nowhere else. Must not make f
 
 from __future__ import annotations
 
-from model.ids import ClassId, NetworkKey, PortKey, TenantKey
+from model.ids import ClassId, NetworkKey, PortKey, TenantKey, Uid
 from model.snapshot import Snapshot
 from pipelines.index import Index, ready
 from pipelines.objects import Kind, Object
@@ -20,6 +20,16 @@ from pipelines.views.bridged import (
     network_view,
     remote_view,
     vtep_view,
+)
+from pipelines.views.outward import (
+    EgressView,
+    ExternalView,
+    FloatingView,
+    OutsideView,
+    egress_view,
+    external_view,
+    floating_view,
+    outside_view,
 )
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.prefixes import PrefixView, prefix_view
@@ -37,8 +47,12 @@ from pipelines.views.routed import (
 __all__ = [
     "AddressView",
     "ClassView",
+    "EgressView",
+    "ExternalView",
+    "FloatingView",
     "HostView",
     "NetworkView",
+    "OutsideView",
     "PortView",
     "PrefixView",
     "RemoteView",
@@ -66,6 +80,10 @@ View = (
     | SenderView
     | RouteView
     | PrefixView
+    | FloatingView
+    | EgressView
+    | ExternalView
+    | OutsideView
 )
 
 
@@ -102,3 +120,11 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return route_view(snapshot, index, switch, subject)
         case Kind.PREFIX:
             return prefix_view(snapshot, index, switch, subject)
+        case Kind.FLOATING:
+            return floating_view(snapshot, index, Uid(subject.name))
+        case Kind.EGRESS:
+            return egress_view(snapshot, index, TenantKey(subject.major))
+        case Kind.EXTERNAL:
+            return external_view(snapshot, index, TenantKey(subject.major))
+        case Kind.OUTSIDE:
+            return outside_view(snapshot, index, switch, subject)

@@ -14,7 +14,7 @@ from model.inventory import Switch
 from model.route import RemoteAddress, Sighting
 from model.snapshot import Snapshot
 from model.whereabouts import owner
-from pipelines.index import Index, vrf_of
+from pipelines.index import Index, routes_here, vrf_of
 from pipelines.objects import Object
 from pipelines.views.bridged import RemoteView
 from pipelines.views.ports import PortView, port_view
@@ -58,7 +58,13 @@ def _remote(snapshot: Snapshot, index: Index, switch: Switch, found: RemoteAddre
 
 def _route(snapshot: Snapshot, index: Index, switch: Switch, found: RemoteAddress) -> RouteView | None:
     vrf, this, next_hop = vrf_of(snapshot, found.network), snapshot.this(), found.router_mac
-    if vrf is None or this is None or vrf not in index.live or next_hop is None or not is_unicast(next_hop):
+    if (
+        vrf is None
+        or this is None
+        or not routes_here(index, vrf)
+        or next_hop is None
+        or not is_unicast(next_hop)
+    ):
         return None
     l3vni = l3vni_of(snapshot, vrf)
     if not l3vni:

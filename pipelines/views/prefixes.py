@@ -16,11 +16,12 @@ from model.flow import Meter
 from model.ids import Mac, NetworkKey, PortKey, TenantKey, Vni
 from model.intent import Egress
 from model.inventory import Switch
-from model.route import NextHop
+from model.route import NextHop, RemotePrefix
 from model.snapshot import Snapshot
 from pipelines import limits
-from pipelines.index import Index
+from pipelines.index import Index, routes_here
 from pipelines.objects import Object
+from pipelines.views.outward import beats
 from pipelines.views.terms import l3vni_of, reachable, router_of
 
 
@@ -51,7 +52,7 @@ class PrefixView:
 
 def prefix_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> PrefixView | None:
     vrf, prefix = TenantKey(subject.major), ip_network(subject.name)
-    if vrf not in index.live:
+    if not routes_here(index, vrf):
         return None
     routes = index.statics.routes(snapshot, vrf, prefix)
     addresses = sorted({hop for route in routes for hop in route.next_hops}, key=int)
@@ -59,7 +60,12 @@ def prefix_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Objec
     l3vni, router = l3vni_of(snapshot, vrf), router_of(snapshot, vrf)
     tenant = snapshot.tenants.get(vrf)
     wanted = bool(routes) or (tenant is not None and tenant.egress is not Egress.NONE)
-    there = _remote(snapshot, vrf, prefix) if wanted and router is not None else ()
+    own = (
+        tenant is not None
+        and not prefix.prefixlen
+        and beats(snapshot, tenant, _learned(snapshot, vrf, prefix))
+    )
+    there = _remote(snapshot, vrf, prefix) if wanted and router is not None and not own else ()
     alive = tuple(hop for hop in there if hop.vtep not in snapshot.down)
     if not routes and not there:
         return None
@@ -94,8 +100,12 @@ def _hop(snapshot: Snapshot, key: PortKey, mac: Mac) -> LocalHop:
     return LocalHop(key, mac, ofport, limits.meter_in(ofport, port.rate_in))
 
 
+def _learned(snapshot: Snapshot, vrf: TenantKey, prefix: Prefix) -> RemotePrefix | None:
+    return snapshot.prefixes.get((vrf, prefix))
+
+
 def _remote(snapshot: Snapshot, vrf: TenantKey, prefix: Prefix) -> tuple[NextHop, ...]:
-    found = snapshot.prefixes.get((vrf, prefix))
+    found = _learned(snapshot, vrf, prefix)
     hops = () if found is None else found.hops
     usable = {hop for hop in hops if is_unicast(hop.router_mac) and reachable(snapshot, hop.vtep)}
     return tuple(sorted(usable, key=lambda hop: (int(hop.vtep), hop.router_mac)))

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from immutables import Map
-
 from model.addresses import GATEWAY_MAC, Address, is_unicast, link_local, router_mac
 from model.ids import HostName, Mac, NetworkKey, TenantKey, Vni
 from model.intent import Network
 from model.inventory import Switch
 from model.snapshot import Snapshot
-from pipelines.index import Index, vrf_of
+from pipelines.index import Index, routes_here, vrf_of
 from pipelines.objects import Object
+from pipelines.views.outward import may_send
 from pipelines.views.terms import gateways_of, l3vni_of, reachable, routable, router_of
 
 
@@ -64,14 +63,14 @@ class RouteView:
 
 
 def vrf_view(snapshot: Snapshot, index: Index, vrf: TenantKey) -> VrfView | None:
-    if vrf not in index.live:
+    if not routes_here(index, vrf):
         return None
     return VrfView(vrf, link_local(GATEWAY_MAC), router_of(snapshot, vrf))
 
 
 def subnets_view(snapshot: Snapshot, index: Index, key: NetworkKey) -> SubnetsView | None:
     network, vrf = snapshot.networks.get(key), vrf_of(snapshot, key)
-    if network is None or vrf is None or vrf not in index.live:
+    if network is None or vrf is None or not routes_here(index, vrf):
         return None
     return SubnetsView(vrf, network, routable(gateways_of(network)))
 
@@ -79,9 +78,9 @@ def subnets_view(snapshot: Snapshot, index: Index, key: NetworkKey) -> SubnetsVi
 def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> SenderView | None:
     vrf, host = TenantKey(subject.major), HostName(subject.name)
     l3vni, sender = l3vni_of(snapshot, vrf), snapshot.hypervisors.get(host)
-    if vrf not in index.live or host not in index.senders.get(vrf, Map()) or not l3vni:
+    if not (routes_here(index, vrf) or index.outward.serves(vrf)) or not l3vni:
         return None
-    if sender is None or not reachable(snapshot, sender.vtep):
+    if sender is None or not reachable(snapshot, sender.vtep) or not may_send(snapshot, index, vrf, host):
         return None
     return SenderView(vrf, l3vni, sender.vtep, switch.tunnel)
 
@@ -89,7 +88,7 @@ def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Objec
 def route_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RouteView | None:
     key, mac = NetworkKey(subject.major), Mac(subject.minor)
     found, vrf, this = snapshot.remotes.get((key, mac)), vrf_of(snapshot, key), snapshot.this()
-    if found is None or vrf is None or this is None or vrf not in index.live:
+    if found is None or vrf is None or this is None or not routes_here(index, vrf):
         return None
     l3vni, next_hop = l3vni_of(snapshot, vrf), found.router_mac
     if not l3vni or next_hop is None or not is_unicast(next_hop) or not reachable(snapshot, found.vtep):

@@ -34,9 +34,9 @@ def gateways_of(network: Network) -> tuple[Address, ...]:
 
 
 def l3vni_of(snapshot: Snapshot, vrf: TenantKey) -> Vni:
-    """0 = the tenant cannot be routed between hosts."""
-    tenant = snapshot.tenants.get(vrf)
-    return Vni(0) if tenant is None else tenant.l3vni
+    """Of a tenant or an external network; 0 = it cannot be routed between hosts."""
+    owner = snapshot.tenants.get(vrf) or snapshot.externals.get(vrf)
+    return Vni(0) if owner is None else owner.l3vni
 
 
 def reachable(snapshot: Snapshot, vtep: Address) -> bool:

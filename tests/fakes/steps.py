@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from model.addresses import router_mac
 from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Egress, Tenant
+from model.intent import Binding, Egress, FloatingIp, Hypervisor, StaticRoute, Tenant
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteAddress, Sighting
+from tests.fakes import outward as out
 from tests.fakes import world
 from tests.fakes.strategies import VTEPS, mac, subnets
 
@@ -44,6 +45,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
     for name, vtep in VTEPS.items():
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))
+    made += _ways_out()
     for net in (1, 2, 3):
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
@@ -119,3 +121,38 @@ def _ends() -> list[str]:
 
 def _addresses() -> list[list[str]]:
     return [["10.0.0.1", "fd00::1"], ["10.0.0.2"], ["fd00::3"], []]
+
+
+def _ways_out() -> list[tuple[Part, Any, list[Any]]]:
+    """Floating IPs, translated tenants, an external network and what is learned of it."""
+    tenants = [out.tenant(*hosts, egress=way) for hosts in ([], ["hv1"], ["hv2", "hv1"]) for way in Egress]
+    made: list[tuple[Part, Any, list[Any]]] = [
+        (Part.TENANT, 1, [*tenants, replace(tenants[2], egress_addresses=out.ADDRESSES[:1])]),
+        (Part.EXTERNAL, out.EXTERNAL, [out.external(), out.external(0), out.external(6009)]),
+        (Part.DOWN, ip_address("192.0.2.2"), [True]),
+        (Part.HYPERVISOR, HostName("hv9"), [_border("192.0.2.9"), world.hypervisor("hv9", "192.0.2.9")]),
+        (Part.ZONE, ("tenant", 1), [7, 8]),
+        (
+            Part.STATIC_ROUTE,
+            Uid("s"),
+            [StaticRoute(Uid("s"), TenantKey(1), "s", ip_network("10.7.0.0/16"), ())],
+        ),
+    ]
+    for version, address in ((4, "203.0.113.5"), (6, "2001:db8:f::5")):
+        whole = f"{address}/{32 if version == 4 else 128}"
+        for text in ("0.0.0.0/0" if version == 4 else "::/0", whole):
+            found = [out.prefix(out.EXTERNAL, text, *hosts) for hosts in (["hv2"], ["hv2", "hv9"])]
+            made.append((Part.PREFIX, (out.EXTERNAL, ip_network(text)), found))
+        uid = Uid(f"float-{version}")
+        target = "10.0.0.1" if version == 4 else "fd00::1"
+        one = FloatingIp(
+            uid, TenantKey(1), "f", out.EXTERNAL, ip_address(address), PortKey(11), ip_address(target)
+        )
+        forms = [one, replace(one, port=PortKey(12)), replace(one, port=PortKey(0), target=None)]
+        made.append((Part.FLOATING, uid, [*forms, replace(one, tenant=TenantKey(2))]))
+    made += [(Part.ZONE, ("port", key), [key, key + 1]) for key in (11, 12)]
+    return made
+
+
+def _border(vtep: str) -> Hypervisor:
+    return replace(world.hypervisor("hv9", vtep, external=True), border=True)

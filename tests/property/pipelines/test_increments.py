@@ -11,7 +11,7 @@ from model.change import Patch
 from model.flow import Flow, FlowKey, Meter, Metered
 from model.snapshot import Snapshot
 from pipelines.compile import Program, compile, install, recompile
-from tests.fakes import world
+from tests.fakes import outward, world
 from tests.fakes.steps import steps
 from tests.fakes.strategies import clusters
 from tests.fakes.switch import Switch
@@ -20,7 +20,8 @@ from tests.fakes.world import Step, stepped
 Batches = list[list[Step]]
 _BATCHES = st.lists(st.lists(steps(), min_size=1, max_size=4), min_size=1, max_size=12)
 _STARTS = st.one_of(
-    clusters(), st.sampled_from([world.two_tenants(), world.routed(), Snapshot(host=world.HERE)])
+    clusters(),
+    st.sampled_from([world.two_tenants(), world.routed(), outward.leaving(), Snapshot(host=world.HERE)]),
 )
 _SETTINGS = settings(suppress_health_check=list(HealthCheck))
 

@@ -21,7 +21,7 @@ from pipelines.features import FEATURES, Feature
 from pipelines.index import build
 from pipelines.render import named
 from pipelines.views import view
-from tests.fakes import world
+from tests.fakes import outward, world
 
 GOLDEN = Path(__file__).parent / "golden"
 SUBJECTS = {
@@ -35,6 +35,12 @@ SUBJECTS = {
     o.Kind.REMOTE: [o.remote(NetworkKey(1), world.Mac(0x020000000003))],
     o.Kind.VRF: [o.vrf(world.TenantKey(1))],
     o.Kind.SUBNETS: [o.subnets(NetworkKey(n)) for n in (2, 3, 4)],
+    o.Kind.FLOATING: [o.floating(outward.floating(11, version).uid) for version in (4, 6)],
+    o.Kind.EGRESS: [o.egress(world.TenantKey(1))],
+    o.Kind.EXTERNAL: [o.external(outward.EXTERNAL)],
+    o.Kind.OUTSIDE: [
+        o.outside(outward.EXTERNAL, p) for p in map(ip_network, ("0.0.0.0/0", "2001:db8:f::13/128"))
+    ],
     o.Kind.SENDER: [o.sender(world.TenantKey(1), world.HostName(f"hv{n}")) for n in (2, 3, 4)],
     o.Kind.PREFIX: [o.prefix(world.TenantKey(1), ip_network(p)) for p in ("fd51::/48", "10.50.7.0/24")],
     o.Kind.ROUTE: [
@@ -88,6 +94,8 @@ def made(feature: Feature) -> str:
         worlds = (shared(world.two_tenants(), "192.0.2.2"), shared(over_ipv6(), "2001:db8::2"))
     if feature.kind is o.Kind.WAITING:
         worlds = (world.moving(world.two_tenants(), 13, 7), world.moving(over_ipv6(), 13, 7))
+    if feature.name == "outward":
+        worlds = (outward.leaving(), outward.leaving("hv2"))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
         index = build(snapshot)
         for subject in SUBJECTS[feature.kind]:

@@ -155,12 +155,12 @@ def test_not_routed(packet: Packet, end: str) -> None:
         (to6(11, six(33)), "route-connected6-masked"),
         (to4(11, ip("10.0.2.99")), "route-connected4-masked"),
         (to6(11, ip("fd00:0:0:2::99")), "route-connected6-masked"),
-        (to4(11, four(41)), "route-nowhere4"),  # a network that is not routed
-        (to4(11, ip("8.8.8.8")), "route-nowhere4"),
-        (to6(11, ip("2001:db8::1")), "route-nowhere6"),
-        (to4(51, four(21)), "route-nowhere4"),  # another tenant's
+        (to4(11, four(41)), "translate-nowhere4"),  # a network that is not routed
+        (to4(11, ip("8.8.8.8")), "translate-nowhere4"),
+        (to6(11, ip("2001:db8::1")), "translate-nowhere6"),
+        (to4(51, four(21)), "translate-nowhere4"),  # another tenant's
         (to4(51, four(12)), "route-connected4-masked"),
-        (packets.echo(to4(11, ip("10.0.4.1"))), "route-nowhere4"),  # no gateway where nothing is routed
+        (packets.echo(to4(11, ip("10.0.4.1"))), "translate-nowhere4"),  # no gateway where nothing is routed
     ],
 )
 def test_the_agent_gets_what_has_no_route(packet: Packet, end: str) -> None:
@@ -336,8 +336,6 @@ def test_the_last_local_port_takes_all_routes_along() -> None:
     assert all(5001 not in flow.values for flow in compile(snapshot).flows())
     assert left == {
         "route-miss",
-        "route-nowhere4",
-        "route-nowhere6",
         "arrival-miss",
         "arrival-told4",
         "arrival-told6",
