@@ -93,7 +93,7 @@ def test_routed_to_a_port_here_tcp() -> None:
         (11, "10.0.1.99", "services", "no port of network t1/n1 has the address 10.0.1.99"),
         (11, "fd00:0:0:1::99", "advertise", "no port of network t1/n1 has the address fd00:0:0:1::99"),
         (11, "10.0.2.99", "route", "no port has the address 10.0.2.99 in its subnet of tenant t1"),
-        (11, "198.51.100.1", "route", "no route to 198.51.100.1: tenant t1 has no"),
+        (11, "198.51.100.1", "translate", "no route to 198.51.100.1: tenant t1 has no"),
         (41, "198.51.100.1", "services", "no port of network t1/n4 has the address 10.0.4.1"),
         (11, "10.0.1.11", "services", "its own address"),
         (11, "224.0.0.251", "resolve", "network t1/n1 does not replicate"),
