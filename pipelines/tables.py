@@ -6,28 +6,11 @@ them. Must not hold flows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from model.flow import Field
 from pipelines import fields as f
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """`matches` and `writes`: all that its flows may use; `next`: tables that its flows may go to;
-    `again`: tables in which connection tracking lets a packet begin anew, before or behind this one;
-    `miss`: what the flow of priority 0 does, in words."""
-
-    number: int
-    name: str
-    purpose: str
-    matches: tuple[Field, ...]
-    writes: tuple[Field, ...]
-    next: tuple[str, ...]
-    miss: str
-    again: tuple[str, ...] = ()
-
+from pipelines.declaration import Table as Table
+from pipelines.tables_outward import LANDING, OUTSIDE, RETURNED, TRANSLATE, TRANSLATED
 
 _NET = f.NETWORK.field
 _SRC = f.SOURCE.field
@@ -191,16 +174,6 @@ GATEWAY: Final = Table(
     next=("route", "resolve"),
     miss="continue as a bridged frame",
 )
-RETURNED: Final = Table(
-    number=22,
-    name="returned",
-    purpose="Takes what conntrack knows as part of a connection that a tenant began from behind its egress"
-    " address: from here on it is routed as that tenant's.",
-    matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE),
-    writes=(_NET, _SRC, _VRF, _EXT, f.IN_PORT),
-    next=("route",),
-    miss="drop: no zone of a tenant",
-)
 ROUTE: Final = Table(
     number=24,
     name="route",
@@ -220,37 +193,6 @@ NEXTHOP: Final = Table(
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("mark",),
     miss="drop: never reached, all slots of a prefix are given out",
-)
-TRANSLATE: Final = Table(
-    number=32,
-    name="translate",
-    purpose="Takes what has no route in its tenant: conntrack gives it the port's floating IP or, where this"
-    " host translates for the tenant, the tenant's egress address. The agent gets what has no way out.",
-    matches=(_SRC, _VRF, _EXT, f.ETH_TYPE, f.IP_SRC, f.IPV6_SRC),
-    writes=(),
-    next=(),
-    miss="drop: came from outside, and has no route in its tenant",
-    again=("translated",),
-)
-TRANSLATED: Final = Table(
-    number=34,
-    name="translated",
-    purpose="Lets on what bears the address that it should have got, for a zone that is full or out of ports"
-    " leaves packets as they were.",
-    matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_SRC, f.IPV6_SRC),
-    writes=(_EXT,),
-    next=("outside",),
-    miss="drop: no zone of ours",
-)
-OUTSIDE: Final = Table(
-    number=36,
-    name="outside",
-    purpose="Finds the next hop within an external network: addresses of it that are on this host, learned"
-    " prefixes by their length, and below each length pools of ours, where nobody else lives.",
-    matches=(_EXT, _SRC, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("mark",),
-    miss="drop: no border knows the way",
 )
 RESOLVE: Final = Table(
     number=40,
@@ -354,15 +296,6 @@ SPREAD: Final = Table(
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
     next=("limit",),
     miss="drop: never reached, all slots of a prefix are given out",
-)
-LANDING: Final = Table(
-    number=76,
-    name="landing",
-    purpose="Hands what came for a floating IP to its port, if conntrack gave it the port's own address.",
-    matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=("limit",),
-    miss="drop: no zone of ours",
 )
 LIMIT: Final = Table(
     number=80,

@@ -207,7 +207,7 @@ def test_the_tunnel_gets_no_further(more: dict[str, int]) -> None:
 
 def test_another_tenant_has_none_of_it() -> None:
     verdict = send(sent(51, inside(LOCAL, 4), 4))
-    assert only(verdict).port == CONTROLLER and ended(verdict) == "route-nowhere4"
+    assert only(verdict).port == CONTROLLER and ended(verdict) == "translate-nowhere4"
 
 
 def test_a_default_route_needs_a_way_out() -> None:
