@@ -10,7 +10,11 @@ from typing import Final
 
 from pipelines import fields as f
 from pipelines.declaration import Table as Table
-from pipelines.tables_outward import LANDING, OUTSIDE, RETURNED, TRANSLATE, TRANSLATED
+from pipelines.tables_outward import LANDING as LANDING
+from pipelines.tables_outward import OUTSIDE as OUTSIDE
+from pipelines.tables_outward import RETURNED as RETURNED
+from pipelines.tables_outward import TRANSLATE as TRANSLATE
+from pipelines.tables_outward import TRANSLATED as TRANSLATED
 
 _NET = f.NETWORK.field
 _SRC = f.SOURCE.field
