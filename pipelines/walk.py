@@ -107,20 +107,34 @@ Effect = Wrote | Sent | Remark
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One table: the flow that won (None: there was none) and what its actions did, in order."""
+    """One table: the flow that won (None: there was none) and what its actions did, in order.
+
+    `turn`: number of the walk's turn that it belongs to.
+    """
 
     table: int
     flow: Flow | None
     effects: tuple[Effect, ...]
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a pass of the data path begins anew, and the packet as it is then: a trace of the switch ends
+    where its pass does."""
+
+    table: int
+    packet: Packet
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """`packet`: as it was at the very end."""
+    """`packet`: as it was at the very end. `turns`: the first is the packet as it came."""
 
     steps: tuple[Step, ...]
     sent: tuple[Sent, ...]
     packet: Packet
+    turns: tuple[Turn, ...]
 
 
 @dataclass(slots=True)
@@ -129,22 +143,38 @@ class _Open:
 
     table: int
     flow: Flow | None
+    turn: int
     effects: list[Effect] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Run:
-    """A walk under way. `ended`: nothing more is done to this packet."""
+    """A walk under way. `ended`: nothing more is done to this packet; `turning`: its next table begins a
+    turn; `at`: the step under way."""
 
     tables: Tables
     packet: dict[str, int]
     tracker: Tracker
     steps: list[_Open] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    turn: int = 0
     ended: bool = False
+    turning: bool = False
+    at: _Open | None = None
+
+    def enter(self, table: int, flow: Flow | None) -> None:
+        self.at = _Open(table, flow, self.turn)
+        self.steps.append(self.at)
+
+    def begin(self, table: int) -> None:
+        self.turning = False
+        self.turn = len(self.turns)
+        self.turns.append(Turn(table, dict(self.packet)))
 
     def note(self, effect: Effect) -> None:
-        self.steps[-1].effects.append(effect)
+        assert self.at is not None
+        self.at.effects.append(effect)
 
     def write(self, target: Field, value: int) -> None:
         self.packet[target.name] = value
@@ -156,17 +186,18 @@ class _Run:
         self.note(sent)
 
 
-def walk(tables: Tables, packet: Packet, tracker: Tracker | None = None) -> Walk:
-    """From table 0 to the end; `in_port` says where the packet came in. Without a tracker all connections are
-    new.
+def walk(tables: Tables, packet: Packet, tracker: Tracker | None = None, start: int = 0) -> Walk:
+    """From table `start` to the end; `in_port` says where the packet came in. Without a tracker all
+    connections are new.
 
     Raises ValueError for a goto that does not go forward, which no switch would take (OpenFlow 1.4.1 section
     5.9).
     """
     run = _Run(tables, dict(packet), tracker or Fresh())
-    _pass(0, run)
-    steps = tuple(Step(o.table, o.flow, tuple(o.effects)) for o in run.steps)
-    return Walk(steps, tuple(run.sent), run.packet)
+    run.begin(start)
+    _pass(start, run)
+    steps = tuple(Step(o.table, o.flow, tuple(o.effects), o.turn) for o in run.steps)
+    return Walk(steps, tuple(run.sent), run.packet, tuple(run.turns))
 
 
 def matches(flow: Flow, packet: Packet) -> bool:
@@ -183,8 +214,10 @@ def _pass(first: int, run: _Run) -> None:
     """The tables from `first` on, as far as the flows go."""
     table: int | None = first
     while table is not None and not run.ended:
+        if run.turning:
+            run.begin(table)
         flow = run.tables.choose(table, run.packet)
-        run.steps.append(_Open(table, flow))
+        run.enter(table, flow)
         if flow is None:
             return
         for action in flow.shape.actions:
@@ -220,6 +253,7 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             run.note(Remark(f"meter {flow.fill(action.meter)}, which may drop it"))
         case Recirculate():
             run.note(Remark("goes on in another pass of the data path"))
+            run.turning = True
         case CheckLarger():
             _check_larger(action, flow, run)
         case Copy():
@@ -271,10 +305,14 @@ def _check_larger(action: CheckLarger, flow: Flow, run: _Run) -> None:
 
 def _copy(action: Copy, flow: Flow, run: _Run) -> None:
     """The packet itself is as it was, whatever becomes of its copy."""
-    before = dict(run.packet)
-    run.write(action.field, flow.fill(action.value))
+    before, at, turn = dict(run.packet), run.at, run.turn
+    run.note(
+        Remark(f"a copy with {action.field.name} = {flow.fill(action.value)} goes on in a pass of its own")
+    )
+    run.packet[action.field.name] = flow.fill(action.value)
+    run.begin(action.table)
     _pass(action.table, run)
-    run.packet, run.ended = before, False
+    run.packet, run.at, run.turn, run.ended, run.turning = before, at, turn, False, False
 
 
 def _output(port: int, run: _Run) -> None:

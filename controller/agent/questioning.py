@@ -19,6 +19,7 @@ from typing import Any, Final
 from controller.agent import inquiry, listing, tracing
 from controller.agent.core import Core
 from controller.agent.naming import names
+from controller.agent.verdict import Real
 from controller.southbound import tracing as language
 from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
@@ -111,11 +112,11 @@ class Questioning:
         message = f"this agent does not know questions of kind {question.kind!a}"
         raise Invalid(Fault(f"Hypervisor {self._host}", "unknown-question", message, "Upgrade its agent."))
 
-    def _settled(self, walk: Callable[[tracing.Ground, tracing.Real], Document]) -> Document:
+    def _settled(self, walk: Callable[[tracing.Ground, Real], Document]) -> Document:
         """A walk; once more after a moment if the switch differs: a change may just be on its way there."""
         for _ in range(_LOOKS):
             core = self._look()
-            told = walk(self._ground(core), lambda packet, core=core: self._real(core, packet))
+            told = walk(self._ground(core), lambda packet, table, core=core: self._real(core, packet, table))
             if all(leg["switch"]["verdict"] != "differs" for leg in told["legs"]):
                 break
             self._stopping.wait(_MOMENT)
@@ -126,14 +127,18 @@ class Questioning:
             self._lookup = lookup.build(core.program)
         return tracing.ground(core, self._lookup)
 
-    def _real(self, core: Core, packet: Packet) -> language.Traced:
+    def _real(self, core: Core, packet: Packet, table: int) -> language.Traced:
         if not core.session:
             message = f"the agent of {self._host} has no session with its switch"
             raise Unavailable(
                 Fault(f"Hypervisor {self._host}", "no-session", message, "See: ringfence status")
             )
-        text = unixctl.trace(self._rundir, self._bridge, language.question(packet), _ASKING)
-        return language.parse(text, packet["in_port"])
+        asked = language.question(packet)
+        if table:
+            text = unixctl.resume(self._rundir, self._bridge, asked, table, _ASKING)
+        else:
+            text = unixctl.trace(self._rundir, self._bridge, asked, _ASKING)
+        return language.parse(text, packet.get("in_port", 0))
 
     def _flows(self, core: Core, wanted: listing.Choice) -> Document:
         channel = Channel(self._rundir / f"{self._bridge}.mgmt", Encoder(), _ASKING)

@@ -6,6 +6,7 @@ Pure but for `real`, which asks the switch. Must not touch the loop's state: it 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -15,23 +16,22 @@ from controller.agent import inquiry
 from controller.agent.core import Core
 from controller.agent.inquiry import Arrival, Sending
 from controller.agent.naming import Names, host_of, names
-from controller.agent.verdict import judge
-from controller.southbound.tracing import Traced
+from controller.agent.verdict import Real, judge
 from model.addresses import Address
 from model.errors import Conflict, Fault, NotFound
+from model.flow import Group
 from model.ids import NetworkKey, PortKey
 from model.intent import Network, Port
 from pipelines import fields as f
 from pipelines import reasons, render
 from pipelines.lookup import Lookup
-from pipelines.walk import CONTROLLER, Packet, Remark, Sent, Step, Walk, Wrote, walk
+from pipelines.walk import CONTROLLER, HASH, Packet, Remark, Sent, Step, Walk, Wrote, walk
 
 Document = dict[str, Any]
-Real = Callable[[Packet], Traced]
-"""What the switch would do with a packet. Raises model.errors if it can't be asked."""
-
 _REGISTERS: Final = frozenset(register.field.name for register in f.REGISTERS)
 _OUTER: Final = frozenset({"tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "in_port"})
+_SOME_HASH: Final = 1 << 16
+"""Of the flow that a trace stands for: not 0, which the switch would replace by one that nobody knows."""
 _TOLD: Final = "; the agent has it, to tell its sender or to learn from it"
 _ASKS: Final = {True: "asks by ARP who has {target}", False: "solicits {target} by neighbour discovery"}
 
@@ -79,7 +79,7 @@ def trace(asked: Sending, on: Ground, real: Real) -> Document:
         legs.append(_leg(on, f"port {on.names.port_of(port.key)} {words}", question, done, real))
         if not mac:
             return {"legs": legs}
-    sent = dict(inquiry.packet(asked, port, source, mac)) | {"in_port": ofport}
+    sent = dict(inquiry.packet(asked, port, source, mac)) | {"in_port": ofport, HASH: _SOME_HASH}
     title = f"port {on.names.port_of(port.key)} sends {asked.proto} to {asked.to}"
     return {"legs": [*legs, _leg(on, title, sent, walk(on.lookup, sent), real)]}
 
@@ -143,7 +143,7 @@ def _stuck(on: Ground, port: Port, asked: Sending) -> Document:
         "host": on.core.effective.host,
         "title": f"port {name} sends {asked.proto} to {asked.to}",
     }
-    empty: Document = {"packet": {}, "steps": [], "onward": []}
+    empty: Document = {"packet": {}, "steps": [], "onward": [], "ways": []}
     return leg | empty | {"ends": [end], "switch": {"verdict": "agrees", "text": "it was not asked"}}
 
 
@@ -154,12 +154,28 @@ def _leg(on: Ground, title: str, packet: Packet, done: Walk, real: Real) -> Docu
     return {
         "host": on.core.effective.host,
         "title": title,
-        "packet": {name: _shown(on, name, number) for name, number in packet.items()},
+        "packet": {name: _shown(on, name, number) for name, number in packet.items() if name != HASH},
         "steps": steps,
         "ends": ends,
+        "ways": _ways(on, packet, done),
         "onward": [e.pop("onward") for e in ends if "onward" in e],
-        "switch": judge(done, on.names, lambda: real(packet)),
+        "switch": judge(done, on.names, real),
     }
+
+
+def _ways(on: Ground, packet: Packet, done: Walk) -> list[Document]:
+    """Where the hash of a flow decides: how many of the hashes lead where. The walk shows one of them."""
+    flows = (step.flow for step in done.steps if step.flow is not None)
+    group = next((a for flow in flows for a in flow.shape.actions if isinstance(a, Group)), None)
+    if group is None:
+        return []
+    found: Counter[str] = Counter()
+    for slot in range(group.buckets):
+        other = walk(on.lookup, dict(packet) | {HASH: group.buckets + slot})
+        away = [sent for sent in other.sent if sent.port != CONTROLLER]
+        end = _left(on, away[0], packet) if away else _dropped(on, other)
+        found[end["text"]] += 1
+    return [{"hashes": count, "text": text} for text, count in found.most_common()]
 
 
 def _step(on: Ground, step: Step) -> Document:

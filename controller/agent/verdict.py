@@ -6,7 +6,7 @@ then what is sent. Must not repair: the audits do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -16,47 +16,53 @@ from model.errors import RingfenceError
 from model.flow import Field
 from pipelines import fields as f
 from pipelines import render
-from pipelines.walk import Step, Walk
+from pipelines.walk import Packet, Sent, Step, Walk
 
 Document = dict[str, Any]
+Real = Callable[[Packet, int], Traced]
+"""What the switch would do with a packet that begins in a table. Raises model.errors if it can't be asked,
+ValueError if its answer is not understood."""
 
 
-def judge(done: Walk, names: Names, real: Callable[[], Traced]) -> Document:
+def judge(done: Walk, names: Names, real: Real) -> Document:
     """`verdict`: agrees, differs, or unasked, with the reason in `text`."""
+    trouble: list[str] = []
     try:
-        traced = real()
+        for number, turn in enumerate(done.turns):
+            traced = real(turn.packet, turn.table)
+            found = difference([step for step in done.steps if step.turn == number], traced, names)
+            if found:
+                return _said("differs", found)
+            trouble += traced.trouble
     except RingfenceError as error:
         return _said("unasked", "; ".join(fault.message for fault in error.faults))
     except ValueError as error:
         return _said("unasked", f"its answer is not understood: {str(error)[:200]}")
-    found = difference(done, traced, names)
-    if found:
-        return _said("differs", found)
-    trouble = f"; but of the tunnel it says: {'; '.join(traced.trouble)}" if traced.trouble else ""
-    return _said("agrees", f"{len(done.steps)} flows, as compiled{trouble}")
+    more = f"; but of the tunnel it says: {'; '.join(trouble)}" if trouble else ""
+    return _said("agrees", f"{len(done.steps)} flows, as compiled{more}")
 
 
-def difference(done: Walk, traced: Traced, names: Names) -> str:
-    """The first difference in words; empty if there is none."""
-    for step, met in zip_longest(done.steps, traced.path):
-        if _same(step, met):
-            continue
-        return _differing(step, met, names)
-    ours, theirs = [sent.port for sent in done.sent], [port for port, _ in traced.sent]
+def difference(steps: Sequence[Step], traced: Traced, names: Names) -> str:
+    """The first difference of one turn in words; empty if there is none."""
+    for step, met in zip_longest(steps, traced.path):
+        if not _same(step, met):
+            return _differing(step, met, names)
+    left = [effect for step in steps for effect in step.effects if isinstance(effect, Sent)]
+    ours, theirs = [sent.port for sent in left], [port for port, _ in traced.sent]
     if ours != theirs:
         return f"the switch sends to {_ports(theirs, names)}, the compiled flows to {_ports(ours, names)}"
-    for sent, (port, written) in zip(done.sent, traced.sent, strict=True):
+    for sent, (port, written) in zip(left, traced.sent, strict=True):
         for name in sorted(written):
             if sent.has(name) != written[name]:
-                field = next((each for each in f.FIELDS if each.name == name), Field(name, 128))
-                theirs_shown, ours_shown = (
-                    names.number(field, number) for number in (written[name], sent.has(name))
-                )
-                return (
-                    f"out of {names.port(port)} the switch writes {names.field(name)} = {theirs_shown}, "
-                    f"the compiled flows {ours_shown}"
-                )
+                return _writing(name, written[name], sent, names.port(port), names)
     return ""
+
+
+def _writing(name: str, theirs: int, sent: Sent, port: str, names: Names) -> str:
+    field = next((each for each in f.FIELDS if each.name == name), Field(name, 128))
+    shown = [names.number(field, number) for number in (theirs, sent.has(name))]
+    what = names.field(name)
+    return f"out of {port} the switch writes {what} = {shown[0]}, the compiled flows {shown[1]}"
 
 
 def _same(step: Step | None, met: Met | None) -> bool:

@@ -178,6 +178,10 @@ def _leg(host: str, plain: Document) -> Document:
         "title": text(plain.get("title")),
         "packet": {text(k, 50): text(v, 200) for k, v in list(packet.items())[:60]},
         "steps": [_step(each) for each in listed(plain.get("steps"), _MOST_STEPS)],
+        "ways": [
+            {"hashes": number(e.get("hashes")), "text": text(e.get("text"))}
+            for e in listed(plain.get("ways"), _MOST_ENDS)
+        ],
         "ends": [
             _end(text(e.get("what"), 20), host, text(e.get("text")), text(e.get("remedy")))
             for e in listed(plain.get("ends"), _MOST_ENDS)

@@ -95,6 +95,11 @@ def _print(session: Session, answer: Value) -> None:
 def _print_end(session: Session, leg: Value) -> None:
     for end in leg["ends"]:
         session.line(f"  -> {end['text']}")
+    if len(leg["ways"]) > 1:
+        total = sum(way["hashes"] for way in leg["ways"])
+        session.line("  the hash of a flow decides; this is one of:")
+        for way in leg["ways"]:
+            session.line(f"    {way['hashes']} of {total}: {way['text']}")
     said = {"agrees": "the switch agrees", "differs": "THE SWITCH DIFFERS"}
     verdict = said.get(leg["switch"]["verdict"], "THE SWITCH WAS NOT ASKED")
     session.line(f"  {verdict}: {leg['switch']['text']}")

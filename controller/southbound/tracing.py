@@ -93,11 +93,15 @@ def number(text: str) -> int:
 
 
 def parse(text: str, came: int) -> Traced:
-    """Of the answer for a packet that came through port `came`; ValueError if there is no verdict in it."""
+    """Of the answer for a packet that came through port `came`; ValueError if there is no verdict in it.
+
+    Where connection tracking lets the packet begin again, the answer goes on behind its first verdict.
+    """
     path: list[Met] = []
     sent: list[tuple[int, dict[str, int]]] = []
     written: dict[str, int] = {}
     trouble: list[str] = []
+    final: dict[str, int] | None = None
     for line in _own(text):
         if found := _STEP.match(line):
             path.append(Met(int(found[1]), int(found[3]), int(found[4] or "0", 16), found[2] or ""))
@@ -116,9 +120,10 @@ def parse(text: str, came: int) -> Traced:
         elif any(words in line for words in _TROUBLE):
             trouble.append(line.strip(" ->"))
         elif line.startswith("Final flow: "):
-            last = _final(line.removeprefix("Final flow: "))
-            return Traced(tuple(path), tuple(sent), last, tuple(trouble))
-    raise ValueError(f"no verdict in {text!r}")
+            final = _final(line.removeprefix("Final flow: "))
+    if final is None:
+        raise ValueError(f"no verdict in {text!r}")
+    return Traced(tuple(path), tuple(sent), final, tuple(trouble))
 
 
 def _own(text: str) -> Iterator[str]:

@@ -50,6 +50,11 @@ def trace(rundir: Path, bridge: str, flow: str, timeout: float = TIMEOUT) -> str
     return call(rundir, "ofproto/trace", bridge, flow, timeout=timeout)
 
 
+def resume(rundir: Path, bridge: str, flow: str, table: int, timeout: float = TIMEOUT) -> str:
+    """As `trace`, of a packet that begins in `table`, with its registers as `flow` says."""
+    return call(rundir, "ofproto/trace-packet-out", bridge, flow, f"resubmit(,{table})", timeout=timeout)
+
+
 def _candidates(rundir: Path) -> list[Path]:
     """The likeliest first: the one of the pid file, a fixed name, then all."""
     found: list[Path] = []

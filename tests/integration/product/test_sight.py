@@ -125,6 +125,38 @@ def test_a_host_without_agent_is_named(routing_lab: Routed, family: int) -> None
     assert f"external host {foreign.host}" in told["ends"][0]["text"]
 
 
+@pytest.fixture
+def limited(routing_lab: Routed) -> Iterator[None]:
+    """What `far` and the VM away send and get is limited, and their networks mark packets."""
+    far, _, away = seats(routing_lab)
+    control = routing_lab.base.control
+
+    def apply(**spec: Any) -> None:
+        ports = [p for p in control.get("ports", "--tenant", "red") if p["metadata"]["name"] in names]
+        for port in ports:
+            port.pop("status", None)
+            port["spec"] |= spec
+        control.apply(ports)
+
+    names = {far.port, away.port}
+    apply(rateOut=50_000, rateIn=50_000)
+    yield
+    apply(rateOut="none", rateIn="none")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_limits_are_walked_through(routing_lab: Routed, family: int, limited: None) -> None:
+    """A trace of the switch ends where its pass of the data path does: the next is asked for, too."""
+    far, _, away = seats(routing_lab)
+
+    def seen() -> list[str]:
+        code, told = asked(routing_lab, away, at(far, family))
+        assert (told["verdict"], told["switch"]) == ("delivered", "agrees"), told
+        return [step["flow"] for leg in told["legs"][1:] for step in leg["steps"]] if code == 0 else []
+
+    until("both limits are on the way", lambda: {"rate-metered", "limit-metered"} <= {*seen()}, 60)
+
+
 @contextmanager
 def unaudited(lab: Routed, host: Hypervisor) -> Iterator[None]:
     """The host's agent does not mend for now."""

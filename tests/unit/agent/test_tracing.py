@@ -26,7 +26,7 @@ from model.ids import HostName, Uid
 from model.snapshot import Snapshot
 from pipelines import lookup
 from pipelines.compile import compile
-from pipelines.walk import Packet, walk
+from pipelines.walk import Packet, Sent, walk
 from tests.fakes import world
 from tests.fakes.switch import Switch
 
@@ -43,15 +43,17 @@ def honest(on: Ground, flows: list[Flow] | None = None) -> Any:
     """A switch that has the compiled flows, or these."""
     switch = Switch.of(on.core.program.flows() if flows is None else flows)
 
-    def real(packet: Packet) -> Traced:
-        done = walk(switch, packet)
+    def real(packet: Packet, table: int) -> Traced:
+        done = walk(switch, packet, start=table)
         path = tuple(
             Met(s.table, None)
             if s.flow is None
             else Met(s.table, s.flow.fill(s.flow.shape.priority), s.flow.cookie)
             for s in done.steps
+            if not s.turn
         )
-        return Traced(path, tuple((s.port, {"reg0": s.has("reg0")}) for s in done.sent), {})
+        sent = (e for s in done.steps if not s.turn for e in s.effects if isinstance(e, Sent))
+        return Traced(path, tuple((e.port, {"reg0": e.has("reg0")}) for e in sent), {})
 
     return real
 
@@ -158,8 +160,8 @@ def test_the_first_difference_is_told() -> None:
 def test_other_numbers_in_what_is_sent_are_a_difference() -> None:
     on = standing(world.routed())
 
-    def real(packet: Packet) -> Traced:
-        told = honest(on)(packet)
+    def real(packet: Packet, table: int) -> Traced:
+        told = honest(on)(packet, table)
         return replace(told, sent=tuple((port, {"eth_dst": 0x020000000099}) for port, _ in told.sent))
 
     said = tracing.trace(asked(11, "10.0.2.11"), on, real)["legs"][1]["switch"]
@@ -167,7 +169,7 @@ def test_other_numbers_in_what_is_sent_are_a_difference() -> None:
 
 
 def test_a_switch_that_does_not_answer_is_not_said_to_agree() -> None:
-    def real(_: Packet) -> Traced:
+    def real(_packet: Packet, _table: int) -> Traced:
         raise Unavailable(Fault("switch", "ovs-unavailable", "no answer to ofproto/trace", "start it"))
 
     on = standing(world.routed())

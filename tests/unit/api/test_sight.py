@@ -62,7 +62,7 @@ def leg(*ends: dict[str, str], onward: list[dict[str, Any]] = [], **more: Any) -
         "did": ["d"],
     }
     return {"title": "t", "packet": {"eth_type": "0x800"}, "steps": [step], "ends": list(ends),
-            "onward": onward, "switch": AGREES} | more  # fmt: skip
+            "onward": onward, "ways": [], "switch": AGREES} | more  # fmt: skip
 
 
 def end(what: str) -> dict[str, str]:
