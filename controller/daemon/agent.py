@@ -41,6 +41,7 @@ from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRu
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.reading import Local
 from controller.southbound.probe import Prober
+from controller.store import framing
 from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
@@ -72,6 +73,7 @@ def run(argv: Sequence[str]) -> int:
     """Until terminated."""
     settings = parse(argv)
     gc.set_threshold(*_COLLECT)
+    framing.speed_up()
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o750)
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     named = _SystemId()

@@ -95,6 +95,10 @@ class View:
         if (old is None) != (row is None):
             self._spoil_children(place)
 
+    def row(self, table: str, uid: Uid) -> rows.Row | None:
+        """As it was last told; None if it is not known."""
+        return self._rows.get((table, uid))
+
     def scope(self) -> Scope:
         """What the rows seen so far make this host interested in."""
         return self._interest.scope()

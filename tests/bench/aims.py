@@ -1,6 +1,6 @@
 """Aims: what was measured, beside what was wanted, in one table at the end of the whole run.
 
-Place: made by `python -m tests.bench` of the tables of all benchmarks. Must not measure; an aim that is missed
+Place: made by `python -m tests.bench` of all tables. Must not measure; an aim that is missed
 is shown as missed, and nothing fails.
 """
 
