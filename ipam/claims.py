@@ -84,8 +84,15 @@ def peer_claim(tenant: str, peer: str) -> Claim:
 
 
 def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Claim, ...]:
-    """All of the record's; `networks`: those that ports may be in; `externals`: those that lead out."""
+    """All of the record's; `networks`: those that ports may be in; `externals`: those that lead out.
+
+    Ports first: of them there are many.
+    """
     match record:
+        case PortRecord(value, tenant, network):
+            parent = networks[tenant, network].value
+            addresses = (address_claim(parent, address) for address in value.addresses)
+            return ((PORT_KEY, value.key), (MAC, value.mac), *addresses)
         case TenantRecord(value, external=external):
             routing = ((VNI, value.l3vni),) if value.l3vni else ()
             outside = (outside_claim(externals[external].value, a) for a in value.egress_addresses)
@@ -101,10 +108,6 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
             return (own, translated_claim(value.port, value.address.version)) if value.port else (own,)
         case NetworkRecord(value):
             return ((NETWORK_KEY, value.key), (VNI, value.vni))
-        case PortRecord(value, tenant, network):
-            parent = networks[tenant, network].value
-            addresses = (address_claim(parent, address) for address in value.addresses)
-            return ((PORT_KEY, value.key), (MAC, value.mac), *addresses)
         case ClassRecord(value):
             return ((CLASS_ID, value.id), *((CLASS_PREFIX, str(p)) for p in value.prefixes))
         case HypervisorRecord(value):

@@ -240,12 +240,12 @@ def natural_key(reference: Reference) -> Name | str:
 def refer(record: Record) -> Reference:
     """The name of a stored object, as a key."""
     match record:
+        case PortRecord(value, tenant):
+            return Reference(Kind.PORT, value.name, tenant)
         case TenantRecord(value):
             return Reference(Kind.TENANT, value.name)
         case NetworkRecord(value, tenant):
             return Reference(Kind.NETWORK, value.name, tenant)
-        case PortRecord(value, tenant):
-            return Reference(Kind.PORT, value.name, tenant)
         case ClassRecord(value):
             return Reference(Kind.EGRESS_CLASS, value.name)
         case HypervisorRecord(value):

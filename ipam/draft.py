@@ -277,14 +277,14 @@ class Draft:
         for need in needs(record):
             _add(self._needed, need, refer(record))
         match record:
-            case NetworkRecord(value, tenant):
-                _add(self._networks_of, tenant, value.name)
             case PortRecord(value, tenant, network):
                 _add(self._members, (tenant, network), value.name)
                 if value.allowed:
                     _add(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     _add(self._uses, host, (tenant, value.name))
+            case NetworkRecord(value, tenant):
+                _add(self._networks_of, tenant, value.name)
             case HypervisorRecord(value) if value.gateway and not value.external:
                 self._gateways[value.name] = None
 

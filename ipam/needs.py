@@ -6,7 +6,16 @@ without a search. Must not judge.
 
 from __future__ import annotations
 
-from ipam.contents import FloatingRecord, Need, PeeringRecord, Record, RouteRecord, TenantRecord
+from ipam.contents import (
+    FloatingRecord,
+    Need,
+    NetworkRecord,
+    PeeringRecord,
+    PortRecord,
+    Record,
+    RouteRecord,
+    TenantRecord,
+)
 from model.addresses import Address
 
 
@@ -33,6 +42,8 @@ def of_external(name: str) -> Need:
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
+        case PortRecord() | NetworkRecord():
+            return ()  # the most by far; they rest on their parents only
         case RouteRecord(value, tenant):
             return (of_tenant(tenant), *(of_address(tenant, hop) for hop in value.next_hops))
         case TenantRecord(external=external) if external:

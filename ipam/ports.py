@@ -130,6 +130,8 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
 
 def _limited(value: Port, want: WantedPort) -> Port:
     """With what is written of pairs, rates and state."""
+    if (want.allowed, want.rate_out, want.rate_in, want.enabled) == (None, None, None, None):
+        return value
     return replace(
         value,
         allowed=value.allowed if want.allowed is None else tuple(sorted(want.allowed, key=pair_rank)),
@@ -146,7 +148,8 @@ def _hand_out(trial: Trial, port: _Admitted, covered: Spans) -> tuple[Address, .
         pool = trial.draft.subnet_pool(port.network, version)
         if pool is not None:
             what = f"the IPv{version} pool of network {port.want.tenant}/{port.want.network}"
-            number = trial.allocate(port.want, pool, what, "spec.addresses", partial(covered.end_of, version))
+            skip = partial(covered.end_of, version) if covered.by_version else None
+            number = trial.allocate(port.want, pool, what, "spec.addresses", skip)
             found.append(None if number is None else make(number))
     complete = tuple(a for a in found if a is not None)
     return complete if len(complete) == len(found) else None

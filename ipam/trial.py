@@ -94,7 +94,7 @@ class Trial:
         pool: Pool,
         what: str,
         path: str,
-        skip: Callable[[int], int | None] = lambda _number: None,
+        skip: Callable[[int], int | None] | None = None,
         holder: Reference | None = None,
     ) -> int | None:
         """The lowest free number of the pool, claimed; None (and a fault) if there is none.
@@ -103,7 +103,7 @@ class Trial:
         that may not be handed out and that a number lies in.
         """
         value = self.draft.next_free(pool)
-        while value is not None and (end := skip(value)) is not None:
+        while skip is not None and value is not None and (end := skip(value)) is not None:
             value = self.draft.next_free(pool, end + 1)
         if value is None:
             used, size = self.draft.used(pool), capacity(pool)
