@@ -14,7 +14,7 @@ from typing import Final
 from controller.agent import receipts
 from model.addresses import GATEWAY_MAC, Address, format_mac, is_router_mac
 from model.flow import Field
-from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, HostName, NetworkKey, PortKey, TenantKey
+from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Hypervisor
 from model.snapshot import Snapshot
 from pipelines import fields as f
@@ -98,12 +98,10 @@ class Names:
         for network in self.snapshot.networks.values():
             if network.vni == vni:
                 return self.network(network.key)
-        for tenant in self.snapshot.tenants.values():
-            if tenant.l3vni == vni:
-                return f"tenant {tenant.name}"
-        for external in self.snapshot.externals.values():
-            if external.l3vni == vni:
-                return f"external {external.name}"
+        for routed in (self.snapshot.tenants, self.snapshot.externals, self.snapshot.peerings):
+            for key, vrf in routed.items():
+                if vrf.l3vni == vni:
+                    return self.owned(key)
         return ""
 
     def owner(self, cookie: int) -> str:
@@ -133,8 +131,34 @@ class Names:
             case Kind.SUBNETS:
                 return f"subnets of network {self.network(net)}"
             case Kind.SENDER:
-                return f"VTEP of {subject.name} for tenant {self.vrf(TenantKey(subject.major))}"
+                return f"VTEP of {subject.name} for {self.owned(TenantKey(subject.major))}"
+            case Kind.WAITING:
+                return f"port {self.port_of(PortKey(subject.major))}, which is moving here"
+            case Kind.ADDRESS:
+                return f"shared address {subject.name} of network {self.network(net)}"
+            case Kind.PREFIX:
+                return f"prefix {subject.name} of {self.owned(TenantKey(subject.major))}"
+            case Kind.OUTSIDE:
+                return f"prefix {subject.name} of {self.owned(TenantKey(subject.major))}"
+            case Kind.FLOATING:
+                return self.floating(Uid(subject.name))
+            case Kind.EGRESS:
+                return f"egress address of tenant {self.vrf(TenantKey(subject.major))}"
+            case Kind.EXTERNAL:
+                return self.owned(TenantKey(subject.major))
         return f"{Kind(subject.kind).name.lower()} {subject.name or subject.major}"
+
+    def floating(self, uid: Uid) -> str:
+        """A floating IP, with its port."""
+        found = self.snapshot.floating.get(uid)
+        if found is None:
+            return f"floating IP {uid}"
+        return f"floating IP {found.address} of port {self.port_of(found.port)}"
+
+    def owned(self, key: TenantKey) -> str:
+        """A VRF by what it is: a tenant, an external network, a peering."""
+        name = self.vrf(key)
+        return f"tenant {name}" if key in self.snapshot.tenants else name
 
     def remote(self, network: NetworkKey, mac: int) -> str:
         """A MAC elsewhere, with the port that the store knows under it."""
@@ -152,7 +176,12 @@ class Names:
         tenant, external = self.snapshot.tenants.get(key), self.snapshot.externals.get(key)
         if tenant is not None:
             return tenant.name
-        return f"external {external.name}" if external is not None else f"with key {key}"
+        if external is not None:
+            return f"external {external.name}"
+        peering = self.snapshot.peerings.get(key)
+        if peering is None:
+            return f"with key {key}"
+        return f"peering of {' and '.join(self.vrf(side.tenant) for side in peering.sides)}"
 
     def network(self, key: NetworkKey) -> str:
         """tenant/network."""

@@ -6,7 +6,9 @@ another one must begin.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -14,22 +16,24 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from bgp.table import Limits
-from controller.agent import core
+from controller.agent import core, tracing
 from controller.agent.core import Core
+from controller.agent.inquiry import arrival, sending
 from controller.agent.naming import names
 from controller.agent.questioning import Questioning
 from controller.agent.verdict import judge
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
-from model.addresses import BROADCAST
+from model.addresses import BROADCAST, router_mac
 from model.flow import Copy, Metered, Recirculate
+from model.snapshot import Snapshot
 from pipelines import lookup
 from pipelines.compile import compile, install
 from pipelines.lookup import Lookup
 from pipelines.walk import Packet, Walk, walk
 from tests.contract.ovs import PrivateOvs
 from tests.contract.test_packets import EXAMPLES, MACS, received
-from tests.fakes import packets, world
+from tests.fakes import outward, packets, world
 
 A1, A2 = (int(ip_address(f"10.0.0.{n}")) for n in (1, 2))
 
@@ -53,21 +57,32 @@ class Stage:
         return dict(said)
 
 
-@pytest.fixture(scope="module")
-def stage(shared_ovs: PrivateOvs) -> Iterator[Stage]:
-    shared_ovs.ofctl("del-flows")
-    shared_ovs.ofctl("del-meters")
-    snapshot = world.qualified()
+@contextmanager
+def staged(ovs: PrivateOvs, snapshot: Snapshot, ports: tuple[int, ...] = ()) -> Iterator[Stage]:
+    """The switch with the flows of a snapshot; `ports`: OpenFlow ports beside those that it has."""
+    ovs.ofctl("del-flows")
+    ovs.ofctl("del-meters")
+    for number in ports:
+        new = ("add-port", "br-int", f"t{number}", "--", "set", "Interface", f"t{number}", "type=internal")
+        ovs.vsctl(*new, f"ofport_request={number}")
     program = compile(snapshot)
-    channel = Channel(shared_ovs.management, Encoder())
+    channel = Channel(ovs.management, Encoder())
     assert channel.send(install(program)).refused == ()
     channel.close()
     start = core.start(world.HERE, None, Limits())
     state = replace(start, effective=snapshot, program=program, session=True)
-    asking = Questioning(lambda: None, world.HERE, lambda: state, shared_ovs.rundir, "br-int")  # type: ignore[arg-type, return-value]
-    yield Stage(shared_ovs, state, lookup.build(program), asking)
-    shared_ovs.ofctl("del-flows")
-    shared_ovs.ofctl("del-meters")
+    asking = Questioning(lambda: None, world.HERE, lambda: state, ovs.rundir, "br-int")  # type: ignore[arg-type, return-value]
+    yield Stage(ovs, state, lookup.build(program), asking)
+    ovs.ofctl("del-flows")
+    ovs.ofctl("del-meters")
+    for number in ports:
+        ovs.vsctl("del-port", f"t{number}")
+
+
+@pytest.fixture(scope="module")
+def stage(shared_ovs: PrivateOvs) -> Iterator[Stage]:
+    with staged(shared_ovs, world.qualified()) as made:
+        yield made
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
@@ -115,3 +130,50 @@ def test_a_difference_behind_a_pass_is_found(stage: Stage, table: str) -> None:
 
 def name_of(stage: Stage, table: int) -> str:
     return names(stage.state.effective).table(table)
+
+
+@pytest.fixture(scope="module")
+def leaving(shared_ovs: PrivateOvs, stage: Stage) -> Iterator[Stage]:
+    """After `stage`, whose tests come first."""
+    with staged(shared_ovs, outward.leaving(), (11, 12, 51)) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("key", "to", "end"),
+    [
+        (11, "198.51.100.1", "to VTEP 192.0.2.9 (hv9) under VNI 5009 (external internet)"),
+        (12, "198.51.100.1", "to VTEP 192.0.2.9 (hv9) under VNI 5009 (external internet)"),
+        (12, "2001:db8:ffff::1", "to VTEP 192.0.2.9 (hv9) under VNI 5009 (external internet)"),
+        (11, "203.0.113.51", "delivered to port t2/p51 on hv1"),
+        (12, "2001:db8:f::11", "delivered to port t1/p11 on hv1"),
+        (12, "10.0.1.13", "to VTEP 192.0.2.2 (hv2) under VNI 1001 (t1/n1)"),
+    ],
+)
+def test_ways_out_are_walked_through_connection_tracking(leaving: Stage, key: int, to: str, end: str) -> None:
+    asked = sending(json.dumps({"port": f"port-{key}", "to": to, "proto": "udp", "sport": 999, "dport": 53}))
+    on = tracing.ground(leaving.state, leaving.found)
+    legs = tracing.trace(asked, on, lambda p, table: leaving.asking._real(leaving.state, p, table))["legs"]
+    assert [leg["switch"]["verdict"] for leg in legs] == ["agrees"] * 2, legs
+    assert end in legs[1]["ends"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("to", "what", "words"),
+    [
+        ("203.0.113.11", "delivered", "to port t1/p11"),
+        ("2001:db8:f::51", "delivered", "to port t2/p51"),
+        ("203.0.113.100", "dropped", "nobody of the tenant began this connection"),
+    ],
+)
+def test_what_comes_from_outside_is_walked(leaving: Stage, to: str, what: str, words: str) -> None:
+    address = ip_address(to)
+    four = address.version == 4
+    source = int(ip_address("198.51.100.1" if four else "2001:db8:ffff::1"))
+    make = packets.ipv4 if four else packets.ipv6
+    inner = packets.udp(make(router_mac(9), router_mac(1), source, int(address)), 999, 53)
+    came = arrival(json.dumps({"vtep": "192.0.2.9", "vni": 5009, "packet": inner}))
+    on = tracing.ground(leaving.state, leaving.found)
+    (leg,) = tracing.arrive(came, on, lambda p, table: leaving.asking._real(leaving.state, p, table))["legs"]
+    assert leg["switch"]["verdict"] == "agrees", leg
+    assert leg["ends"][0]["what"] == what and words in leg["ends"][0]["text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,7 +28,7 @@ from model.snapshot import Snapshot
 from pipelines import lookup
 from pipelines.compile import compile
 from pipelines.walk import Packet, Sent, walk
-from tests.fakes import world
+from tests.fakes import outward, world
 from tests.fakes.switch import Switch
 
 HERE = HostName("hv1")
@@ -125,6 +126,25 @@ def test_arrival(vtep: str) -> None:
         )
     else:
         assert "its VTEP may not send this VNI" in leg["ends"][0]["text"]
+
+
+@pytest.mark.parametrize("to", ["10.50.0.9", "fd50::9"])
+def test_where_a_hash_decides_all_ways_are_listed(to: str) -> None:
+    on = standing(world.hopped())
+    sends = tracing.trace(asked(13, to), on, honest(on))["legs"][1]
+    assert sum(way["hashes"] for way in sends["ways"]) == 64
+    assert len(sends["ways"]) > 1 and sends["ends"][0]["text"] in [way["text"] for way in sends["ways"]]
+    plain = tracing.trace(asked(13, "10.0.2.11"), on, honest(on))["legs"][1]
+    assert plain["ways"] == []
+
+
+def test_every_owner_has_a_name() -> None:
+    """No object is shown as a bare number, whatever kinds come later."""
+    for snapshot in (world.hopped(), world.qualified(), outward.leaving()):
+        shown, program = names(snapshot), compile(snapshot)
+        words = {subject: shown.object(subject) for subject in program.groups}
+        bare = [text for text in words.values() if "with key" in text or re.search(r"\w+ \d+$", text)]
+        assert bare == []
 
 
 def test_the_first_difference_is_told() -> None:
