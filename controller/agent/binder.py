@@ -58,6 +58,14 @@ def plugged(snapshot: Snapshot, uid: Uid) -> bool:
     return interface is not None and interface.ofport > 0
 
 
+def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
+    """Whether a port has flows on this host."""
+    port = snapshot.ports.get(key)
+    if port is None or not port.enabled:
+        return False
+    return plugged(snapshot, port.uid) and snapshot.bound_here(key)
+
+
 def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]:
     """The ports whose claim may differ after `changes`; all of them if the switch or this host's row
     changed."""

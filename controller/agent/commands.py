@@ -45,6 +45,15 @@ class CloseCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class Zones:
+    """Forget all connections of the zones `flush`; then let each of `limits` (zone, connections) have no more
+    than that, 0 = as many as it likes."""
+
+    flush: tuple[int, ...]
+    limits: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLinks:
     """Set these interfaces up: their ports live here now, flows included."""
 
@@ -114,6 +123,7 @@ Command = (
     Program
     | CloseAccounts
     | CloseCounters
+    | Zones
     | OpenLinks
     | Tell
     | Announce

@@ -24,8 +24,9 @@ from immutables import Map
 from bgp import learn, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
-from controller.agent import binder, brake, commands, heralds, sightings, state
+from controller.agent import binder, brake, commands, heralds, sightings, state, zones
 from controller.agent.announcements import Announced
+from controller.agent.binder import lives_here
 from model.addresses import Address
 from model.change import Change, Part, Patch
 from model.ids import HostName, PortKey
@@ -144,7 +145,8 @@ def on_session(core: Core, epochs: Map[PortKey, int]) -> Result:
     core = replace(result.core, session=True, swept=False)
     if core.effective.cluster is None:
         return Result(core, result.commands)
-    return Result(core, (*result.commands, commands.Audit(commands.Sweep.KEEP)))
+    bounds = zones.restore(core.effective)
+    return Result(core, (*result.commands, *bounds, commands.Audit(commands.Sweep.KEEP)))
 
 
 def on_session_lost(core: Core) -> Result:
@@ -305,6 +307,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     forgotten = sightings.forget(new)
     new, changes = forgotten.snapshot, changes | learned | numbered | forgotten.changes
     old = core.effective
+    zoned = zones.allot(old, new, changes, core.program.index.outward.pinned)
+    new, changes = zoned.snapshot, changes | zoned.changes
     program, patch = pipeline.recompile(core.program, old, new, changes)
     routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)
     leaving = _leaving(old, new, changes)
@@ -320,11 +324,13 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.Withdraw(withdraw))
     if core.session and leaving:
         orders.append(commands.CloseAccounts(leaving, _links(old, new, leaving)))
+    orders += zones.prepare(old, new)
     if core.session and patch and old.switch is None:
         # seen for the first time in this life: it may hold all of it already, and what is right is left alone
         orders.append(commands.Audit(commands.Sweep.KEEP))
     elif core.session:
         orders += _programming(patch, leaving)
+    orders += zones.retire(old, new)
     arriving = _leaving(new, old, changes)
     if arriving:
         orders.append(commands.OpenLinks(_links(new, new, arriving)))
@@ -346,14 +352,6 @@ def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Comm
     orders: list[commands.Command] = [commands.Bind(k, ports[k].uid) for k in fresh]
     orders += [commands.Release(k, ports[k].uid) for k in given]
     return replace(core, asked=core.asked | set(fresh) | set(given)), tuple(orders)
-
-
-def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
-    """Whether a port has flows on this host."""
-    port = snapshot.ports.get(key)
-    if port is None or not port.enabled:
-        return False
-    return binder.plugged(snapshot, port.uid) and snapshot.bound_here(key)
 
 
 def _number(core: Core, new: Snapshot, changes: frozenset[Change]) -> tuple[Snapshot, frozenset[Change]]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from immutables import Map
 
-from controller.agent.commands import Sweep
+from controller.agent.commands import Sweep, Zones
 from controller.agent.switching import Found
 from controller.agent.telling import Post
 from model.addresses import Address
@@ -33,6 +33,7 @@ class Switch(Protocol):
     def audit(self, program: Program, sweep: Sweep, closing: Callable[[tuple[int, ...]], None]) -> Found: ...
     def epochs(self) -> Map[PortKey, int]: ...
     def open_links(self, links: tuple[str, ...]) -> None: ...
+    def bound(self, zones: Zones) -> None: ...
     def alarms(self) -> tuple[str, ...]: ...
 
 

@@ -218,6 +218,8 @@ class Loop:
                 effects.meter.close(before.effective, command.ports, command.links)
             case commands.CloseCounters():
                 effects.meter.close_flows(before.effective, command.cookies)
+            case commands.Zones():
+                effects.switch.bound(command)
             case commands.OpenLinks():
                 effects.switch.open_links(command.links)
                 self._due.read = min(self._due.read, self._clock())  # what was never read leaves no trace

@@ -15,8 +15,9 @@ from typing import Final
 from immutables import Map
 
 from controller.agent import receipts
-from controller.agent.commands import Sweep
+from controller.agent.commands import Sweep, Zones
 from controller.agent.receipts import Mended
+from controller.agent.zonekeeping import ZoneKeeping
 from controller.southbound.netlink.links import Link, set_link
 from controller.southbound.openflow import audit, meters
 from controller.southbound.openflow.channel import Channel
@@ -72,6 +73,7 @@ class Switching:
             rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset({ACCOUNT_TABLE}), standing=GROUPS
         )
         self._refused = 0
+        self._zones = ZoneKeeping(rundir, datapath)
 
     def ensure(self, vtep: Address) -> None:
         """Bridge, tunnel port and controller are there; writes nothing if they are already."""
@@ -79,6 +81,7 @@ class Switching:
 
     def program(self, patch: Patch) -> tuple[Flow, ...]:
         """Send and wait for every acknowledgement; refused groups are logged, counted, left out, returned."""
+        self._zones.settle()
         outcome = self._channel.send(patch)
         self._refused = len(outcome.refused)
         for refused in outcome.refused:
@@ -91,6 +94,7 @@ class Switching:
         `closing` is called with the cookies of counters before they are swept.
         """
         began = self._clock()
+        self._zones.settle()
         for number in self._channel.ensure_groups():  # first: without its group a flow is refused
             LOG.info("group made as declared id=%#x", number)
         gauge = self._hold_meters(program)
@@ -131,6 +135,11 @@ class Switching:
             self._channel.send(Patch((), gauge.put))
         return gauge
 
+    def bound(self, zones: Zones) -> None:
+        """Flush and bound conntrack zones; what fails is tried again before the next flows."""
+        self._zones.add(zones)
+        self._zones.settle()
+
     def counters(self) -> Counters:
         """The accounting table as arrays."""
         return self._channel.counters(ACCOUNT_TABLE)
@@ -154,7 +163,8 @@ class Switching:
 
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
-        return (f"Open vSwitch refuses {self._refused} flows: see the agent's log",) if self._refused else ()
+        words = f"Open vSwitch refuses {self._refused} flows: see the agent's log"
+        return (*((words,) if self._refused else ()), *self._zones.alarms())
 
     def close(self) -> None:
         """Hang up."""

@@ -1,0 +1,114 @@
+"""Zones: which conntrack zones this host has given out, for what, and how many connections each may have.
+
+Place: asked by `controller.agent.core` for each next snapshot. A port with a floating IP has a zone of its
+own, and so has each tenant that this host translates for (docs/decisions/0015). Pure. Must not
+flush anything.
+
+Numbers are this host's own and outlive the agent (`controller.agent.disk`), so that a restart breaks no
+connection. A zone is flushed before it is used again, by commands that go before the flows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from immutables import Map
+
+from controller.agent import binder, commands, state
+from model.change import Change, Part
+from model.ids import PortKey, TenantKey, Uid
+from model.intent import Egress
+from model.snapshot import Snapshot, ZoneKey
+
+ZONES: Final = range(1, 1 << 16)
+"""0 is what everybody else on the host uses."""
+TENANT_CONNECTIONS: Final = 16_384
+"""A tenant's share of a host's connections: sixteen tenants fill the table of a kernel with its default."""
+LEAST: Final = 256
+"""What a port has however many ports its tenant shares with."""
+PORT: Final = "port"
+TENANT: Final = "tenant"
+
+Pinned = Map[PortKey, Map[Uid, None]]
+"""The floating IPs of each port, as they were before."""
+
+
+def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinned) -> state.Step:
+    """`new` with zones for what the changes let live here, and without those of what went."""
+    changed = tuple(changes)
+    keys = sorted(_touched(old, new, changed))
+    wanted = {key: _wanted(new, key, changed, pinned) for key in keys}
+    gone = [(Part.ZONE, key) for key in keys if key in new.zones and not wanted[key]]
+    made, taken = list[state.Item](), set(new.zones.values())
+    for key in keys:
+        if wanted[key] and key not in new.zones:
+            zone = next(number for number in ZONES if number not in taken)
+            taken.add(zone)
+            made.append((Part.ZONE, key, zone))
+    return state.join(state.remove(new, gone), lambda snapshot: state.upsert(snapshot, made))
+
+
+def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[ZoneKey]:
+    found: set[ZoneKey] = {(PORT, key) for key in binder.touched(new, changes) | binder.touched(old, changes)}
+    for change in changes:
+        if change.part is Part.TENANT and isinstance(change.key, int):
+            found.add((TENANT, change.key))
+        if change.part is Part.FLOATING and isinstance(change.key, str):
+            both = (snapshot.floating.get(Uid(change.key)) for snapshot in (old, new))
+            found.update((PORT, one.port) for one in both if one is not None and one.port)
+    return found
+
+
+def _wanted(snapshot: Snapshot, key: ZoneKey, changes: tuple[Change, ...], pinned: Pinned) -> bool:
+    kind, owner = key
+    if kind == TENANT:
+        tenant = snapshot.tenants.get(TenantKey(owner))
+        return tenant is not None and tenant.egress is Egress.SNAT and snapshot.host in tenant.gateways
+    named = {Uid(c.key) for c in changes if c.part is Part.FLOATING and isinstance(c.key, str)}
+    known = (snapshot.floating.get(uid) for uid in {*pinned.get(PortKey(owner), Map()), *named})
+    floats = any(one is not None and one.port == owner for one in known)
+    return floats and binder.lives_here(snapshot, PortKey(owner))
+
+
+def limits(snapshot: Snapshot) -> dict[int, int]:
+    """The connections that each zone may have: of ports a part of their tenant's share, of tenants all of
+    it."""
+    owners = {key: _tenant(snapshot, key) for key in snapshot.zones}
+    ports = Counter(tenant for (kind, _), tenant in owners.items() if kind == PORT)
+    return {
+        zone: TENANT_CONNECTIONS if key[0] == TENANT else max(LEAST, TENANT_CONNECTIONS // ports[owners[key]])
+        for key, zone in sorted(snapshot.zones.items())
+    }
+
+
+def _tenant(snapshot: Snapshot, key: ZoneKey) -> int:
+    kind, owner = key
+    if kind == TENANT:
+        return owner
+    port = snapshot.ports.get(PortKey(owner))
+    network = None if port is None else snapshot.networks.get(port.network)
+    return 0 if network is None else network.tenant
+
+
+def prepare(old: Snapshot, new: Snapshot) -> tuple[commands.Zones, ...]:
+    """Before the flows: what was given out anew is empty, and bounded as all others are."""
+    if old.zones is new.zones:
+        return ()
+    before, after = limits(old), limits(new)
+    fresh = tuple(sorted(zone for key, zone in new.zones.items() if old.zones.get(key) != zone))
+    bounds = tuple((z, n) for z, n in after.items() if before.get(z) != n or z in fresh)
+    return (commands.Zones(fresh, bounds),) if fresh or bounds else ()
+
+
+def retire(old: Snapshot, new: Snapshot) -> tuple[commands.Zones, ...]:
+    """Behind the flows: nothing is left of what was given back."""
+    gone = tuple(sorted({*old.zones.values()} - {*new.zones.values()}))
+    return (commands.Zones(gone, tuple((zone, 0) for zone in gone)),) if gone else ()
+
+
+def restore(snapshot: Snapshot) -> tuple[commands.Zones, ...]:
+    """A switch that came back knows no limits."""
+    bounds = tuple(limits(snapshot).items())
+    return (commands.Zones((), bounds),) if bounds else ()

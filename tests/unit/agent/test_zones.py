@@ -1,0 +1,129 @@
+"""Zones: given out when a floating IP or a translated tenant comes, bounded, flushed, given back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from immutables import Map
+
+from bgp.table import Limits
+from controller.agent import commands, core, disk, state, zones
+from model.change import Change, Part
+from model.ids import PortKey, Uid
+from model.intent import Cluster
+from model.snapshot import Snapshot
+from tests.fakes import outward as out
+from tests.fakes import world
+
+NO_PINS: zones.Pinned = Map()
+ELEVEN, FIFTY_ONE = ("port", 11), ("port", 51)
+
+
+def bare() -> Snapshot:
+    return replace(out.leaving(), zones=Map())
+
+
+def all_changes(snapshot: Snapshot) -> list[Change]:
+    parts = (Part.TENANT, Part.FLOATING, Part.PORT)
+    return [Change(part, key) for part in parts for key in getattr(snapshot, part.value)]
+
+
+def allotted() -> Snapshot:
+    snapshot = bare()
+    return zones.allot(snapshot, snapshot, all_changes(snapshot), NO_PINS).snapshot
+
+
+def test_ports_with_floating_ips_and_translated_tenants_have_zones() -> None:
+    """Port 12 has no floating IP, 13 lives elsewhere, tenant 2 is not translated."""
+    assert dict(allotted().zones) == {ELEVEN: 1, FIFTY_ONE: 2, ("tenant", 1): 3}
+
+
+def test_nothing_changes_for_what_has_its_zone() -> None:
+    snapshot = allotted()
+    again = zones.allot(snapshot, snapshot, all_changes(snapshot), NO_PINS)
+    assert again.changes == frozenset() and again.snapshot.zones is snapshot.zones
+
+
+def test_the_last_floating_ip_takes_the_zone_along() -> None:
+    before = allotted()
+    four, six = (out.floating(11, version).uid for version in (4, 6))
+    pinned: zones.Pinned = Map({PortKey(11): Map({four: None, six: None})})
+    one = world.with_part(before, Part.FLOATING, four, None)
+    step = zones.allot(before, one, [Change(Part.FLOATING, four)], pinned)
+    assert ELEVEN in step.snapshot.zones
+    none = world.with_part(one, Part.FLOATING, six, None)
+    step = zones.allot(one, none, [Change(Part.FLOATING, six)], pinned)
+    assert ELEVEN not in step.snapshot.zones and step.changes == {Change(Part.ZONE, ELEVEN)}
+    assert zones.retire(before, step.snapshot) == (commands.Zones((1,), ((1, 0),)),)
+
+
+def test_a_port_that_leaves_and_one_that_comes_do_not_share_a_zone_at_once() -> None:
+    """The zone is flushed when it is given back; only later it is given out again."""
+    before = allotted()
+    gone = world.with_part(before, Part.BINDING, PortKey(11), None)
+    moved = replace(out.floating(11, 4), port=PortKey(12), target=out.port(12).addresses[0])
+    after = world.with_part(gone, Part.FLOATING, moved.uid, moved)
+    changes = [Change(Part.BINDING, PortKey(11)), Change(Part.FLOATING, moved.uid)]
+    step = zones.allot(before, after, changes, NO_PINS)
+    assert ELEVEN not in step.snapshot.zones and step.snapshot.zones["port", 12] == 4
+    (fresh,) = zones.prepare(before, step.snapshot)
+    assert fresh.flush == (4,) and dict(fresh.limits)[4] == zones.TENANT_CONNECTIONS
+
+
+def test_a_tenants_share_is_divided_among_its_ports() -> None:
+    """Another tenant's, and the tenant's own zone, stay what they are."""
+    one = allotted()
+    share = zones.TENANT_CONNECTIONS
+    assert zones.limits(one) == {1: share, 2: share, 3: share}
+    two = world.with_part(one, Part.ZONE, ("port", 12), 9)
+    assert zones.limits(two) == {1: share // 2, 9: share // 2, 2: share, 3: share}
+    (order,) = zones.prepare(one, two)
+    assert order == commands.Zones((9,), ((1, share // 2), (9, share // 2)))
+    many = two
+    for key in range(100, 1000):
+        many = world.with_part(many, Part.ZONE, ("port", 12 + key * 1000), key)
+        one_more = replace(out.port(12), key=PortKey(12 + key * 1000), uid=Uid(f"p{key}"))
+        many = world.added(many, one_more)
+    assert zones.limits(many)[1] == zones.LEAST
+
+
+def test_they_are_on_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "snapshot"
+    disk.save(allotted(), path)
+    loaded = disk.load(path)
+    assert loaded is not None and loaded.zones == allotted().zones
+
+
+def started() -> core.Core:
+    """An agent with a session that knows all but the floating IPs."""
+    snapshot = replace(bare(), floating=Map(), tenants=Map())
+    begun = core.start(snapshot.host, snapshot, Limits())
+    return replace(core.on_session(begun, Map()).core, store_complete=True)
+
+
+def test_a_zone_is_empty_before_its_flows_and_after_them() -> None:
+    now, one = started(), out.floating(11, 4)
+    items: tuple[state.Item, ...] = (
+        (Part.FLOATING, one.uid, one),
+        *((Part.TENANT, key, tenant) for key, tenant in bare().tenants.items()),
+    )
+    result = core.on_store(now, items, (), state.Whole.NO)
+    kinds = [type(command) for command in result.commands]
+    assert kinds.index(commands.Zones) < kinds.index(commands.Program)
+    zone = result.core.effective.zones[ELEVEN]
+    assert any(zone in flow.values for flow in result.core.program.flows())
+    back = core.on_store(result.core, (), ((Part.FLOATING, one.uid),), state.Whole.NO)
+    kinds = [type(command) for command in back.commands]
+    assert kinds.index(commands.Program) < kinds.index(commands.Zones)
+    assert ELEVEN not in back.core.effective.zones
+
+
+def test_a_switch_that_is_back_gets_its_limits_again() -> None:
+    known = replace(out.leaving(), cluster=Cluster(Uid("c"), 1, 65000))
+    begun = core.start(known.host, known, Limits())
+    told = core.on_session(begun, Map()).commands
+    bounds = dict(next(c for c in told if isinstance(c, commands.Zones)).limits)
+    assert bounds.keys() == {*out.leaving().zones.values()}
+    again = core.on_session(core.on_session(begun, Map()).core, Map()).commands
+    (order,) = [c for c in again if isinstance(c, commands.Zones)]
+    assert order.flush == () and dict(order.limits) == bounds
