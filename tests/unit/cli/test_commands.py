@@ -24,6 +24,7 @@ from controller.cli.commands import (
     UNREACHABLE,
     USAGE,
 )
+from controller.cli.get import KINDS
 from controller.store.writer import clock
 from model.ids import HostName, Uid
 from model.report import Drift, DriftReceipt, Finding, Mending, Report, State, render
@@ -305,3 +306,24 @@ def test_tables_have_colours_on_a_terminal_only_unless_refused(
     assert process.wait(60) == OK
     assert b"ct1" in seen and b"silent" in seen
     assert (b"\x1b[31m" in seen) is coloured
+
+
+def test_every_kind_of_the_examples_is_listed_in_every_form(house) -> None:
+    """And what `get -o yaml` prints applies again and changes nothing."""
+    examples = Path(__file__).parents[3] / "examples"
+    assert ringfence(house, "apply", "-f", str(examples)).returncode == OK
+    try:
+        for kind in KINDS:
+            table = ringfence(house, "get", kind)
+            assert table.returncode == OK and len(table.stdout.splitlines()) > 1, kind
+            items = json.loads(ringfence(house, "get", kind, "-o", "json").stdout)["items"]
+            assert len(items) == len(table.stdout.splitlines()) - 1
+            text = ringfence(house, "get", kind, "-o", "yaml").stdout
+            again = ringfence(house, "apply", "-f", "-", text=text)
+            assert again.returncode == OK and "created" not in again.stdout + again.stderr, kind
+            assert "changed" not in again.stdout.replace("unchanged", ""), again.stdout
+        shown = ringfence(house, "get", "peerings", "-t", "acme").stdout
+        assert "globex" in shown and "complete" in shown
+        assert "snat 203.0.113.129" in ringfence(house, "get", "tenant", "acme").stdout
+    finally:
+        assert ringfence(house, "delete", "-f", str(examples)).returncode == OK
