@@ -23,7 +23,8 @@ from model.vrfs import l3vni_of, peerings_of
 def concerns_all(old: Snapshot, new: Snapshot) -> bool:
     """The AS number is in every route target, this host's name in every verdict; by its VTEP and router id it
     knows its own routes, which it does not keep."""
-    return old.host != new.host or _asn(old) != _asn(new) or _self(old) != _self(new)
+    moved = old.this() is not None and _self(old) != _self(new)
+    return old.host != new.host or _asn(old) != _asn(new) or moved
 
 
 def _self(snapshot: Snapshot) -> tuple[Address, int] | None:

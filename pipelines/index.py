@@ -17,7 +17,8 @@ from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import Snapshot
-from pipelines import outward, statics
+from pipelines import exports, outward, statics
+from pipelines.exports import Exports
 from pipelines.outward import NOWHERE, Outward
 from pipelines.statics import Statics
 
@@ -48,6 +49,8 @@ class Index:
     senders: Tenants[HostName, int] = Map()
     statics: Statics = field(default_factory=Statics)
     outward: Outward = NOWHERE
+    exports: Exports = Map()
+    """By peering: see `pipelines.exports`."""
 
 
 def ready(snapshot: Snapshot) -> bool:
@@ -95,7 +98,8 @@ def build(snapshot: Snapshot) -> Index:
         made = _admit(made, snapshot, key)
     for network in sorted(snapshot.networks):
         made = _join(made, snapshot, network)
-    return replace(made, outward=outward.build(snapshot, compilable))
+    shared = exports.count(snapshot, snapshot.peerings)
+    return replace(made, outward=outward.build(snapshot, compilable), exports=shared)
 
 
 def routes_here(index: Index, vrf: TenantKey) -> bool:
@@ -122,8 +126,12 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
         index = _join(_leave(index, before, old, network), new, network)
     seen = (s.ports[key] for key in ports for s in (old, new) if key in s.ports)
     ways = outward.advance(before.outward, old, new, changed, ports, compilable)
+    shared = exports.follow(before.exports, old, new, changed, ports)
     return _follow(
-        replace(index, outward=ways), before, new, [one for one in seen if one.network not in moved]
+        replace(index, outward=ways, exports=shared),
+        before,
+        new,
+        [one for one in seen if one.network not in moved],
     )
 
 

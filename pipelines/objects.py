@@ -29,10 +29,12 @@ class Kind(IntEnum):
     PREFIX = 10
     FLOATING = 11
     EGRESS = 12
+    PEERING = 13
     WAITING = 15
     ADDRESS = 16
     EXTERNAL = 17
     OUTSIDE = 18
+    PEERED = 19
 
 
 class Object(NamedTuple):
@@ -43,7 +45,7 @@ class Object(NamedTuple):
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
     tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
     uid. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
-    = prefix.
+    = prefix. PEERING: major = its key. PEERED: major = the same, name = prefix.
     """
 
     kind: Kind
@@ -133,3 +135,13 @@ def external(key: TenantKey) -> Object:
 def outside(key: TenantKey, prefix: Prefix) -> Object:
     """A learned prefix of an external network."""
     return Object(Kind.OUTSIDE, key, 0, str(prefix))
+
+
+def peering(key: TenantKey) -> Object:
+    """A peering with local ports of a side: the ways across, and those ports."""
+    return Object(Kind.PEERING, key)
+
+
+def peered(key: TenantKey, prefix: Prefix) -> Object:
+    """An exported address of a peering on another host."""
+    return Object(Kind.PEERED, key, 0, str(prefix))

@@ -81,6 +81,7 @@ REASONS: Final = (
     Reason("outside-miss", "no border announces a way to {ip} in the external network",
            "See: ringfence evpn routes"),
     Reason("arrival-inside*", "{ip} is of tenant {tenant} itself: it is not translated here", _ROUTES),
+    Reason("peer-miss", "the peering exports {ip}, but no port of the other tenant has it", _ROUTES),
     Reason("arrival-told*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
     Reason("arrival-expired*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
     Reason("arrival-miss", "no port of the tenant on this host has {ip}, or it was sent to another router",

@@ -185,9 +185,19 @@ ROUTE: Final = Table(
     " and below them the longest prefix: connected, where nobody else lives, or behind next hops. Of several"
     " next hops a group chooses one by a hash of the connection.",
     matches=(_VRF, _SRC, f.ETH_TYPE, f.IP_SRC, f.IP_DST, f.IPV6_SRC, f.IPV6_DST),
-    writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("nexthop", "translate", "mark"),
+    writes=(_VRF, _EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("peer", "nexthop", "translate", "mark"),
     miss="continue to the ways out",
+)
+PEER: Final = Table(
+    number=26,
+    name="peer",
+    purpose="Finds an exported address in the VRF of a peering: a local port, or a VTEP's router MAC under"
+    " the peering's L3VNI. Only what one side exports gets here, and only on its way to what the other does.",
+    matches=(_VRF, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("mark",),
+    miss="drop: nobody has the address that is exported",
 )
 NEXTHOP: Final = Table(
     number=28,
@@ -320,6 +330,7 @@ TABLES: Final = (
     GATEWAY,
     RETURNED,
     ROUTE,
+    PEER,
     NEXTHOP,
     TRANSLATE,
     TRANSLATED,

@@ -16,6 +16,7 @@ from model.change import Change, Part
 from model.ids import ClassId, HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import PrefixKey, Snapshot
+from pipelines import beyond
 from pipelines import objects as o
 from pipelines.index import Index, ports_of, routes_here, vrf_of, waits
 from pipelines.touch_outward import outward_objects, touched_outward
@@ -31,6 +32,7 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
     for vrf in {*index.live, *index.outward.gated}:
         found |= _of_vrf(vrf, index, snapshot)
     found |= outward_objects(snapshot, index)
+    found |= beyond.objects(snapshot, index)
     for uid in snapshot.interfaces:
         key = snapshot.by_uid.get(uid)
         if key is not None and waits(snapshot, key):
@@ -48,7 +50,9 @@ def touched(
     found: set[o.Object] = set()
     for change in changed:
         found |= _by_part(old, new, before, after, change)
+        found |= beyond.touched((old, before), (new, after), change)
     ports = ports_of(old, new, changed)
+    found |= beyond.touched_by_ports((old, before), (new, after), ports)
     found |= touched_outward(old, new, before, after, changed, ports)
     for key in ports:
         found |= {o.port(key), o.waiting(key)}

@@ -83,6 +83,7 @@ from pipelines.shapes.paths import (
 from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import for_routers as for_routers
 from pipelines.shapes.paths import output_group as output_group
+from pipelines.shapes.peering import PEERINGS
 from pipelines.shapes.prefixes import PREFIXED
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
@@ -147,6 +148,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *ROUTING,
     *PREFIXED,
     *OUTWARD,
+    *PEERINGS,
     RESOLVE_SELF,
     RESOLVE_LOCAL,
     RESOLVE_REMOTE4,

@@ -174,21 +174,35 @@ def _rewritten(source: int | Slot, target: Slot) -> tuple[Action, ...]:
 ROUTE_SELF: Final = tuple(
     shape(*head) for head in _by_family("self", t.ROUTE, _AT_HOST_OWN, (IS_VRF, IS_SRC), (VRF, SRC))
 )
-ROUTE_LOCAL: Final = tuple(
-    shape(
-        name,
-        table,
-        priority,
-        match,
-        (*slots, MAC, PORT),
-        (*_rewritten(GATEWAY_MAC, MAC), SetField(f.EXIT.field, PORT)),
-        t.MARK,
+
+
+def hosts_here(table: t.Table) -> tuple[Shape, ...]:
+    """Addresses of local ports in a VRF, IPv4 and IPv6: with the gateway's MAC to the port's."""
+    return tuple(
+        shape(
+            name,
+            table,
+            priority,
+            match,
+            (*slots, MAC, PORT),
+            (*_rewritten(GATEWAY_MAC, MAC), SetField(f.EXIT.field, PORT)),
+            t.MARK,
+        )
+        for name, table, priority, match, slots in _by_family(
+            "local", table, _AT_HOST_LOCAL, (IS_VRF,), (VRF,)
+        )
     )
-    for name, table, priority, match, slots in _by_family("local", t.ROUTE, _AT_HOST_LOCAL, (IS_VRF,), (VRF,))
-)
 
 
-def _remote(vtep: Slot, field: Field) -> tuple[Shape, ...]:
+ROUTE_LOCAL: Final = hosts_here(t.ROUTE)
+
+
+def hosts_behind(table: t.Table) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+    """Addresses behind a tunnel in a VRF, over IPv4 and over IPv6: see `_remote`."""
+    return _remote(table, VTEP4, f.TUN_DST), _remote(table, VTEP6, f.TUN_IPV6_DST)
+
+
+def _remote(table: t.Table, vtep: Slot, field: Field) -> tuple[Shape, ...]:
     """IPv4, IPv6 inside; `vtep` decides the outer version."""
     return tuple(
         shape(
@@ -206,13 +220,12 @@ def _remote(vtep: Slot, field: Field) -> tuple[Shape, ...]:
             t.MARK,
         )
         for name, table, priority, match, slots in _by_family(
-            "remote", t.ROUTE, _AT_HOST_REMOTE, (IS_VRF,), (VRF,)
+            "remote", table, _AT_HOST_REMOTE, (IS_VRF,), (VRF,)
         )
     )
 
 
-ROUTE_REMOTE4: Final = _remote(VTEP4, f.TUN_DST)
-ROUTE_REMOTE6: Final = _remote(VTEP6, f.TUN_IPV6_DST)
+ROUTE_REMOTE4, ROUTE_REMOTE6 = hosts_behind(t.ROUTE)
 
 
 def _connected() -> tuple[Shape, ...]:

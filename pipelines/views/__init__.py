@@ -31,6 +31,7 @@ from pipelines.views.outward import (
     floating_view,
     outside_view,
 )
+from pipelines.views.peering import PeeredView, PeeringView, peered_view, peering_view
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.prefixes import PrefixView, prefix_view
 from pipelines.views.routed import (
@@ -53,6 +54,8 @@ __all__ = [
     "HostView",
     "NetworkView",
     "OutsideView",
+    "PeeredView",
+    "PeeringView",
     "PortView",
     "PrefixView",
     "RemoteView",
@@ -84,6 +87,8 @@ View = (
     | EgressView
     | ExternalView
     | OutsideView
+    | PeeringView
+    | PeeredView
 )
 
 
@@ -128,3 +133,7 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return external_view(snapshot, index, TenantKey(subject.major))
         case Kind.OUTSIDE:
             return outside_view(snapshot, index, switch, subject)
+        case Kind.PEERING:
+            return peering_view(snapshot, index, TenantKey(subject.major))
+        case Kind.PEERED:
+            return peered_view(snapshot, index, switch, subject)

@@ -15,7 +15,7 @@ from model.addresses import Address, Prefix, is_unicast, router_mac
 from model.flow import Meter
 from model.gateways import preference
 from model.ids import HostName, Mac, PortKey, TenantKey, Uid, Vni
-from model.intent import External, FloatingIp, Tenant
+from model.intent import Egress, External, FloatingIp, Tenant
 from model.inventory import Switch
 from model.route import NextHop, RemotePrefix
 from model.snapshot import Snapshot
@@ -187,12 +187,17 @@ def _weight(host: HostName, prefix: Prefix, hop: NextHop) -> bytes:
 
 
 def may_send(snapshot: Snapshot, index: Index, vrf: TenantKey, host: HostName) -> bool:
-    """Whether a host may send what it routed in a VRF: a tenant's ports may be there, or it translates for
-    it; floating IPs of an external network may be there, or it leads out of it."""
+    """Whether a host may send what it routed in a VRF: a tenant's ports may be there, it translates for it,
+    or it is a border and the tenant's way out; floating IPs of an external network may be there, or it leads
+    out of it; ports that a side of a peering exports may be there."""
     external = snapshot.externals.get(vrf)
     sender = snapshot.hypervisors.get(host)
     if external is not None:
         return host in index.outward.fronts.get(vrf, Map()) or (sender is not None and sender.border)
+    if vrf in snapshot.peerings:
+        return host in index.exports.get(vrf, Map())
     tenant = snapshot.tenants.get(vrf)
     gateway = tenant is not None and host in tenant.gateways and translated(snapshot, vrf)
-    return host in index.senders.get(vrf, Map()) or gateway
+    fabric = tenant is not None and tenant.egress is Egress.FABRIC
+    leads_out = fabric and sender is not None and sender.border and sender.external
+    return host in index.senders.get(vrf, Map()) or gateway or leads_out

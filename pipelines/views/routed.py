@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from model import vrfs
 from model.addresses import GATEWAY_MAC, Address, is_unicast, link_local, router_mac
 from model.ids import HostName, Mac, NetworkKey, TenantKey, Vni
 from model.intent import Network
 from model.inventory import Switch
 from model.snapshot import Snapshot
+from pipelines.beyond import peers_here
 from pipelines.index import Index, routes_here, vrf_of
 from pipelines.objects import Object
 from pipelines.views.outward import may_send
@@ -77,8 +79,9 @@ def subnets_view(snapshot: Snapshot, index: Index, key: NetworkKey) -> SubnetsVi
 
 def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> SenderView | None:
     vrf, host = TenantKey(subject.major), HostName(subject.name)
-    l3vni, sender = l3vni_of(snapshot, vrf), snapshot.hypervisors.get(host)
-    if not (routes_here(index, vrf) or index.outward.serves(vrf)) or not l3vni:
+    l3vni, sender = vrfs.l3vni_of(snapshot, vrf), snapshot.hypervisors.get(host)
+    here = routes_here(index, vrf) or index.outward.serves(vrf) or peers_here(snapshot, index, vrf)
+    if not here or not l3vni:
         return None
     if sender is None or not reachable(snapshot, sender.vtep) or not may_send(snapshot, index, vrf, host):
         return None

@@ -14,6 +14,7 @@ from model.ids import NetworkKey, TenantKey
 from model.intent import Network, Port
 from model.snapshot import Snapshot
 from pipelines import fields as f
+from tests.fakes import peering
 from tests.fakes.packets import Packet
 from tests.fakes.switch import Sent
 
@@ -26,6 +27,11 @@ def destination(packet: Packet) -> int:
 
 def source(packet: Packet) -> int:
     return packet.get("ip_src", 0) if packet.get("eth_type") == f.IPV4 else packet.get("ipv6_src", 0)
+
+
+def address_of(packet: Packet, number: int) -> Address:
+    """A number of the packet's own address family."""
+    return ip_address(number.to_bytes(4 if packet.get("eth_type") == f.IPV4 else 16, "big"))
 
 
 def is_ip(packet: Packet) -> bool:
@@ -67,6 +73,15 @@ def arrived(snapshot: Snapshot, packet: Packet, sent: Sent, receiver: Port) -> I
     """A packet under an L3VNI that was handed to a local port."""
     network = snapshot.networks[receiver.network]
     vni = l3vni(snapshot, network.tenant)
+    told, to = packet.get("tun_id", 0), address_of(packet, destination(packet))
+    if any(peering.between(snapshot, told)) and told != vni:
+        outer = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
+        if not peering.may_arrive(snapshot, told, outer, receiver, to):
+            yield f"{outer:#x} reached {receiver.name} under VNI {told} of a peering that does not let it"
+        if packet.get("eth_dst") != own_router(snapshot):
+            yield f"{receiver.name} got what was for router {packet.get('eth_dst', 0):#x}"
+        yield from _delivered(snapshot, packet, sent, receiver)
+        return
     if not vni or packet.get("tun_id", 0) != vni:
         yield f"VNI {packet.get('tun_id', 0)} reached {receiver.name}, whose tenant has {vni}"
     outer = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
@@ -81,7 +96,9 @@ def forwarded(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent, rece
     """A packet of a local port that was routed to another."""
     yield from _to_gateway(snapshot, sender, packet)
     one, other = snapshot.networks[sender.network], snapshot.networks[receiver.network]
-    if one.tenant != other.tenant:
+    ends = [address_of(packet, number) for number in (source(packet), destination(packet))]
+    peers = peering.allowed(snapshot, one.tenant, ends[0], other.tenant, ends[1])
+    if one.tenant != other.tenant and not peers:
         yield f"{sender.name} of tenant {one.tenant} was routed to {receiver.name} of {other.tenant}"
     yield from _delivered(snapshot, packet, sent, receiver)
 
@@ -91,11 +108,17 @@ def tunnelled(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> I
     yield from _to_gateway(snapshot, sender, packet)
     yield from _one_hop(packet, sent)
     tenant = snapshot.networks[sender.network].tenant
+    hop = (sent.has("tun_dst") or sent.has("tun_ipv6_dst"), sent.has("eth_dst"))
+    ends = [address_of(packet, number) for number in (source(packet), destination(packet))]
+    if peering.may_leave(snapshot, sent.has("tun_id"), tenant, ends[0], ends[1], hop):
+        if sent.has("eth_src") != own_router(snapshot):
+            yield f"{sender.name} was routed under MAC {sent.has('eth_src'):#x}"
+        return
     if not sent.has("tun_id") or sent.has("tun_id") != l3vni(snapshot, tenant):
         yield f"{sender.name} was routed under VNI {sent.has('tun_id')}"
     if sent.has("eth_src") != own_router(snapshot):
         yield f"{sender.name} was routed under MAC {sent.has('eth_src'):#x}"
-    hop = (sent.has("tun_dst") or sent.has("tun_ipv6_dst"), sent.has("eth_dst"), destination(sent.packet))
+    hop = (*hop, destination(sent.packet))
     prefix = None if hop[2] in _known(snapshot, tenant) else longest(snapshot, tenant, sent.packet)
     behind = set() if prefix is None else _prefix_hops(snapshot, tenant, prefix)
     if hop not in _hops(snapshot, tenant) and hop[:2] not in behind:

@@ -19,7 +19,7 @@ from model.intent import Binding, Egress, FloatingIp, Hypervisor, StaticRoute, T
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteAddress, Sighting
 from tests.fakes import outward as out
-from tests.fakes import world
+from tests.fakes import peering, world
 from tests.fakes.strategies import VTEPS, mac, subnets
 
 
@@ -46,6 +46,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))
     made += _ways_out()
+    made += _peerings()
     for net in (1, 2, 3):
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
@@ -85,6 +86,25 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
             far = [world.remote_prefix(prefix, ends, vrf=vrf) for ends in (_ends(), _ends()[:1])]
             made.append((Part.PREFIX, (TenantKey(vrf), ip_network(prefix)), far))
     return made + [each for key in (11, 12, 13, 21) for each in _of_port(PortKey(key))]
+
+
+def _peerings() -> list[tuple[Part, Any, list[Any]]]:
+    """Peerings, what other hosts announce in their VRFs, and borders."""
+    made: list[tuple[Part, Any, list[Any]]] = []
+    for name in ("hv2", "hv3"):
+        plain = world.hypervisor(name, VTEPS[name], external=True)
+        made.append((Part.HYPERVISOR, HostName(name), [plain, replace(plain, border=True)]))
+    for key in (1, 2):
+        forms = [replace(world.tenant(key), egress=egress) for egress in (Egress.FABRIC, Egress.NONE)]
+        made.append((Part.TENANT, TenantKey(key), forms))
+    for key, sides in ((9, ("10.0.0.0/31", "10.0.0.2/31")), (10, ("10.0.0.0/24", "10.0.0.2/32"))):
+        halves = [peering.peering((one,), (other,), key=key) for one in sides for other in sides[::-1]]
+        halves += [replace(halves[0], l3vni=Vni(0)), peering.peering(("::/0",), ("fd00::/126",), key=key)]
+        made.append((Part.PEERING, TenantKey(key), halves))
+        for address in ("10.0.0.1", "10.0.0.3", "fd00::3"):
+            routes = [peering.host_route(address, vtep, key=key) for vtep in peering.VTEPS]
+            made.append((Part.PREFIX, (TenantKey(key), ip_network(address)), routes))
+    return made
 
 
 def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:

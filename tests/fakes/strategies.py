@@ -18,6 +18,7 @@ from pipelines import fields as f
 from tests.fakes import packets as packets_
 from tests.fakes import world
 from tests.fakes.packets import Packet
+from tests.fakes.peering import L3VNI, peerings
 
 VTEPS = {"hv2": "192.0.2.2", "hv3": "192.0.2.3", "hv4": "192.0.2.4"}
 FOREIGN_VTEP = int(ip_address("203.0.113.9"))
@@ -84,7 +85,7 @@ def clusters(draw: st.DrawFn) -> Snapshot:
             there = world.remote(net, one.mac, VTEPS[place], chosen, router=router)
             flood = FloodVtep(NetworkKey(net), ip_address(VTEPS[place]))
             snapshot = world.added(snapshot, one, there, flood)
-    return snapshot
+    return draw(peerings(snapshot))
 
 
 MACS = st.sampled_from([mac(n, k) for n in (1, 2) for k in (1, 2, 3)] + [0x02DEADBEEF00, int(GATEWAY_MAC)])
@@ -175,7 +176,7 @@ def _arriving(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
     router = draw(
         st.sampled_from([router_mac(1), router_mac(1), router_mac(1), router_mac(2), GATEWAY_MAC, one.mac])
     )
-    ids = [5001, 5002, 5000 + snapshot.networks[one.network].tenant]
+    ids = [5001, 5002, L3VNI, L3VNI, 5000 + snapshot.networks[one.network].tenant]
     vteps = [int(ip_address(v)) for v in VTEPS.values()]
     return make(int(router_mac(2)), int(router), draw(pool), to) | {
         "nw_ttl": draw(_ttls()),

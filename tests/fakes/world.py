@@ -21,6 +21,7 @@ from model.intent import (
     Hypervisor,
     Network,
     Pair,
+    Peering,
     Port,
     StaticRoute,
     Tenant,
@@ -167,6 +168,10 @@ def keyed(value: Any) -> tuple[Part, Any]:
             return Part.BINDING, value.port
         case Interface():
             return Part.INTERFACE, value.iface_id
+        case Peering():
+            return Part.PEERING, value.key
+        case RemotePrefix():
+            return Part.PREFIX, (value.vrf, value.prefix)
     raise TypeError(f"{value!r} is no part of a snapshot")
 
 

@@ -21,7 +21,7 @@ from pipelines.features import FEATURES, Feature
 from pipelines.index import build
 from pipelines.render import named
 from pipelines.views import view
-from tests.fakes import outward, world
+from tests.fakes import outward, peering, world
 
 GOLDEN = Path(__file__).parent / "golden"
 SUBJECTS = {
@@ -45,6 +45,10 @@ SUBJECTS = {
     o.Kind.PREFIX: [o.prefix(world.TenantKey(1), ip_network(p)) for p in ("fd51::/48", "10.50.7.0/24")],
     o.Kind.ROUTE: [
         o.route(NetworkKey(n), world.Mac(0x020000000000 | n << 8 | last)) for n, last in ((3, 2), (3, 3))
+    ],
+    o.Kind.PEERING: [o.peering(peering.KEY)],
+    o.Kind.PEERED: [
+        o.peered(peering.KEY, ip_network(a)) for a in ("10.0.1.12/32", "fd00:0:0:6::c/128", "10.0.6.11/32")
     ],
 }
 
@@ -86,6 +90,9 @@ def made(feature: Feature) -> str:
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
     if feature.kind is o.Kind.PREFIX:
         worlds = (world.hopped(), world.hopped())
+    if feature.kind in (o.Kind.PEERING, o.Kind.PEERED):
+        far = ("2001:db8::2", "2001:db8::3")
+        worlds = (peering.peered(), peering.peered("2001:db8::1", far))
     if feature.name in ("pairs", "virtual routers"):
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
     if feature.name == "quality":
