@@ -249,6 +249,8 @@ def _action(action: Done, names: Names) -> str:
             return f"out of what {names.field(action.field)} says"
         case "goto" | "resubmit":
             return f"{action.verb} {names.table(action.number)}"
+        case "ct":
+            return f"connections of zone {action.source}, then {names.table(action.number)}"
         case "group" | "meter":
             return f"{action.verb} {action.number}"
     return action.verb

@@ -38,7 +38,10 @@ _RESERVED: Final = {
     0xFFFFFFFE: "LOCAL",
 }
 _PLAIN: Final = {11: "copy_ttl_out", 12: "copy_ttl_in", 17: "push_vlan", 18: "pop_vlan", 26: "push_pbb"}
-_NX_PLAIN: Final = {18: "dec_ttl", 20: "CONTROLLER", 21: "dec_ttl", 34: "conjunction", 43: "ct_clear"}
+_NX_PLAIN: Final = {
+    18: "dec_ttl", 20: "CONTROLLER", 21: "dec_ttl", 34: "conjunction", 36: "nat", 42: "clone", 43: "ct_clear",
+    46: "encap", 47: "decap", 49: "check_pkt_larger",
+}  # fmt: skip
 _NXM_OF_NAMES: Final = (
     "in_port", "eth_dst", "eth_src", "eth_type", "vlan_tci", "nw_tos", "ip_proto", "ip_src", "ip_dst",
     "tcp_src", "tcp_dst", "udp_src", "udp_dst", "icmp_type", "icmp_code", "arp_op", "arp_spa", "arp_tpa",
@@ -67,9 +70,11 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An action. `verb`: set_field, move, output, output_field, goto, group, meter, resubmit, or its name.
+    """An action. `verb`: set_field, move, output, output_field, goto, group, meter, resubmit, ct, or its
+    name.
 
-    `field`: what is written or read; `source`: of a move; `number`: value, port, table or id.
+    `field`: what is written or read; `source`: of a move, or the zone of a ct; `number`: value, port, table
+    (255 = none) or id.
     """
 
     verb: str
@@ -173,8 +178,7 @@ def _nicira(kind: int, body: bytes) -> Done:
             return Done("set_field", term.field, term.value)
         case 35:
             _, _, zone, table = _unpack(_CT, body, 0)
-            goes = f" table={table}" if table != 0xFF else ""
-            return Done(f"ct zone={zone}{goes}")
+            return Done("ct", number=table, source=str(zone))
     return Done(_NX_PLAIN.get(kind, f"Nicira action {kind} ({body.hex()[:80]})"))
 
 

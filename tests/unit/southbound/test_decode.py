@@ -9,10 +9,24 @@ from hypothesis import strategies as st
 from controller.southbound.openflow.decode import Done, Matched, done, matched
 from controller.southbound.openflow.dump import Observed, parse
 from controller.southbound.openflow.encoder import Encoder
-from model.flow import DecTtl, Flow, Move, Output, OutputField, SetField, Shape, Slot, Special
+from model.flow import (
+    Ct,
+    DecTtl,
+    Flow,
+    Group,
+    Metered,
+    Move,
+    Output,
+    OutputField,
+    Recirculate,
+    SetField,
+    Shape,
+    Slot,
+    Special,
+)
 from pipelines.shapes import SHAPES
 
-SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special)
+SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special, Ct, Group, Metered, Recirculate)
 KNOWN = tuple(shape for shape in SHAPES if all(isinstance(action, SIMPLE) for action in shape.actions))
 
 
@@ -43,28 +57,39 @@ def test_every_shape_is_read_back(shape: Shape) -> None:
         for m in shape.match
     }
     assert set(matched(seen)) == expected
-    assert list(done(seen)) == [*(_expected(flow, action) for action in shape.actions), *_goto(shape)]
+    assert list(done(seen)) == [
+        *(d for action in shape.actions for d in _expected(flow, action)),
+        *_goto(shape),
+    ]
 
 
 def _goto(shape: Shape) -> list[Done]:
     return [] if shape.goto is None else [Done("goto", number=shape.goto)]
 
 
-def _expected(flow: Flow, action: object) -> Done:
+def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
     match action:
         case SetField():
-            return Done("set_field", action.field.name, flow.fill(action.value))
+            return (Done("set_field", action.field.name, flow.fill(action.value)),)
         case Move():
-            return Done("move", action.target.name, source=action.source.name)
+            return (Done("move", action.target.name, source=action.source.name),)
         case Output():
-            return Done("output", number=flow.fill(action.port))
+            return (Done("output", number=flow.fill(action.port)),)
         case OutputField():
-            return Done("output_field", action.field.name)
+            return (Done("output_field", action.field.name),)
         case DecTtl():
-            return Done("dec_ttl")
+            return (Done("dec_ttl"),)
+        case Ct():
+            return (Done("ct", number=action.table, source=str(flow.fill(action.zone))),)
+        case Group():
+            return (Done("group", number=action.number),)
+        case Metered():
+            return (Done("meter", number=flow.fill(action.meter)),)
+        case Recirculate():
+            return (Done("encap"), Done("decap"))
         case Special.IN_PORT:
-            return Done("IN_PORT", number=0xFFFFFFF8)
-    return Done("CONTROLLER", number=0xFFFFFFFD)
+            return (Done("IN_PORT", number=0xFFFFFFF8),)
+    return (Done("CONTROLLER", number=0xFFFFFFFD),)
 
 
 def test_there_is_something_to_read() -> None:
