@@ -18,7 +18,7 @@ from controller.agent import receipts
 from controller.agent.commands import Sweep, Zones
 from controller.agent.receipts import Mended
 from controller.agent.zonekeeping import ZoneKeeping
-from controller.southbound.netlink.links import Link, set_link
+from controller.southbound.netlink.links import Link, set_links
 from controller.southbound.openflow import audit, meters
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.dump import Counters
@@ -29,7 +29,6 @@ from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import Layout
 from model.addresses import Address
 from model.change import Patch
-from model.errors import Unavailable
 from model.flow import Flow
 from model.ids import PortKey
 from model.report import MAX_RECEIPTS
@@ -171,11 +170,7 @@ class Switching:
         self._channel.close()
 
     def _set(self, links: tuple[str, ...], link: Link) -> tuple[str, ...]:
-        failed = []
-        for name in links:
-            try:
-                set_link(name, link)
-            except Unavailable as error:
-                LOG.warning("link not set %s: %s", link.value, error)
-                failed.append(name)
+        failed = set_links(links, link) if links else {}
+        for error in failed.values():
+            LOG.warning("link not set %s: %s", link.value, error)
         return tuple(failed)

@@ -6,6 +6,7 @@ without any change of flows. Must not touch interfaces by guess: names come from
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from pyroute2 import IPRoute
@@ -21,19 +22,28 @@ class Link(Enum):
     DOWN = "down"
 
 
-def set_link(name: str, state: Link) -> None:
-    """Set one interface of this network namespace. Unavailable if there is none or the kernel refuses.
+def set_links(names: Iterable[str], state: Link) -> dict[str, Unavailable]:
+    """Set interfaces of this network namespace; those that could not be set, with the reason.
 
     An interface without a kernel device (vhost-user) is the usual reason for there being none.
     """
+    failed: dict[str, Unavailable] = {}
+    wanted = tuple(names)
     try:
         with IPRoute() as netlink:
-            found = netlink.link_lookup(ifname=name)
-            if not found:
-                raise _unavailable(name, "the kernel has no such interface")
-            netlink.link("set", index=found[0], state=state.value)
-    except (NetlinkError, OSError) as error:
-        raise _unavailable(name, str(error)) from error
+            for name in wanted:
+                try:
+                    found = netlink.link_lookup(ifname=name)
+                    if found:
+                        netlink.link("set", index=found[0], state=state.value)
+                    else:
+                        failed[name] = _unavailable(name, "the kernel has no such interface")
+                except NetlinkError as error:
+                    failed[name] = _unavailable(name, str(error))
+    except OSError as error:
+        done = {name: _unavailable(name, str(error)) for name in wanted}
+        return done | failed
+    return failed
 
 
 def _unavailable(name: str, why: str) -> Unavailable:
