@@ -32,7 +32,7 @@ class Pace:
     """From an audit that found something to the one that shows that it was mended; then as usual."""
 
 
-BURST: Final = 4
+BURST: Final = 8
 """Reports that may come one right after the other: an agent that says "not yet" soon has better news."""
 
 
