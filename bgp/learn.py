@@ -15,6 +15,7 @@ What keeps traffic alive while control planes come and go:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -56,16 +57,27 @@ def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
 
 def receive(table: Table, peer: str, update: Update, now: float) -> tuple[Table, Outcome]:
     """One decoded UPDATE of a peer (an address in text)."""
-    work = open_table(table)
-    for key in update.withdrawn:
-        _withdraw(work, (key, peer), now)
-    for key, route in update.announced:
-        _announce(work, (key, peer), route)
-    work.count("faults", len(update.faults))
-    if update.end_of_rib:
-        _sweep(work, peer, now)
+    return receive_all(table, ((peer, update),), now)
+
+
+def receive_all(table: Table, updates: Iterable[tuple[str, Update]], now: float) -> tuple[Table, Outcome]:
+    """(peer, decoded UPDATE) each, in the order of arrival; the outcome is what they amount to together.
+
+    A replay is thousands of them, and to open and to finish a table costs as much as a route. One that ends
+    a peer's replay must come alone: it sweeps what the table held before.
+    """
+    work, faults = open_table(table), list[str]()
+    for peer, update in updates:
+        for key in update.withdrawn:
+            _withdraw(work, (key, peer), now)
+        for key, route in update.announced:
+            _announce(work, (key, peer), route)
+        work.count("faults", len(update.faults))
+        faults.extend(update.faults)
+        if update.end_of_rib:
+            _sweep(work, peer, now)
     made, outcome = finish(work)
-    return made, replace(outcome, faults=update.faults)
+    return made, replace(outcome, faults=tuple(faults))
 
 
 def peer_up(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:

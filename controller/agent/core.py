@@ -157,10 +157,17 @@ def on_session_lost(core: Core) -> Result:
 def on_updates(core: Core, updates: Iterable[tuple[str, Update]], now: float) -> Result:
     """Peers said something: (peer, decoded UPDATE) each, in the order of arrival."""
 
-    def step(peer: str, update: Update) -> Learning:
-        return lambda table: learn.receive(table, peer, update, now)
+    def step(some: tuple[tuple[str, Update], ...]) -> Learning:
+        return lambda table: learn.receive_all(table, some, now)
 
-    return _learned(core, [step(peer, update) for peer, update in updates])
+    steps: list[Learning] = []
+    together: list[tuple[str, Update]] = []
+    for peer, update in updates:
+        together.append((peer, update))
+        if update.end_of_rib:  # it sweeps what the table held before
+            steps += [step(tuple(together[:-1])), step(((peer, update),))]
+            together = []
+    return _learned(core, [*steps, step(tuple(together))])
 
 
 def on_peer_up(core: Core, peer: str, now: float) -> Result:

@@ -194,3 +194,24 @@ def test_the_worlds_are_not_barren():
     count()
     wanted = ("announced", "remotes", "routers", "floods", "prefixes", "said", "refused", "held", "claimed")
     assert all(tally[name] >= 5 for name in wanted), tally
+
+
+@given(EDITS, EVENTS)
+def test_updates_together_equal_updates_one_after_the_other(first, events):
+    snapshot, _ = edited(start(), first)
+    said = [
+        (
+            peer,
+            Update(announced=((key(route), route),))
+            if kind == "announce"
+            else Update(withdrawn=(key(route),)),
+        )
+        for peer, kind, route in events
+    ]
+    table, shown = learn.start(snapshot), snapshot
+    for one in said:
+        table, outcome = learn.receive(table, *one, 0.0)
+        shown, _ = outcome.apply(shown)
+    together, outcome = learn.receive_all(learn.start(snapshot), said, 0.0)
+    assert together == table
+    assert outcome.apply(snapshot)[0] == shown
