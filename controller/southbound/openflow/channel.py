@@ -99,9 +99,17 @@ class Channel:
 
     def ensure_groups(self) -> tuple[int, ...]:
         """Make the groups as declared; the numbers of those that were not."""
-        mended = self._parsed(lambda: groups.ensure(self._ready(), self._standing))
+        mended = self._parsed(self._grouped) if self._standing else ()
         self._stands = True
         return mended
+
+    def _grouped(self) -> tuple[int, ...]:
+        """On a connection of its own: only OpenFlow 1.5 can say by what a group chooses."""
+        stream = Stream(self._path, self._timeout, self._clock, groups.VERSION)
+        try:
+            return groups.ensure(Conversation(stream, self._timeout, self._clock), self._standing)
+        finally:
+            stream.close()
 
     def meters(self) -> dict[int, Meter | None]:
         """Our meters that the switch has, by id; None for one that is not as we make them."""

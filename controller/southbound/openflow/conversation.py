@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from controller.southbound.openflow.stream import ERROR, HEADER, VERSION, Message, Stream
+from controller.southbound.openflow.stream import ERROR, HEADER, Message, Stream
 from controller.southbound.openflow.templates import ATOMIC_ORDERED
 
 MULTIPART_REQUEST: Final = 18
@@ -79,13 +79,13 @@ class Conversation:
     def barrier(self) -> tuple[int, bytes]:
         """(xid, bytes) of a request that is answered when all before it is done."""
         xid = self.take(1)
-        return xid, HEADER.pack(VERSION, BARRIER_REQUEST, HEADER.size, xid)
+        return xid, HEADER.pack(self._stream.version, BARRIER_REQUEST, HEADER.size, xid)
 
     def bundle(self, step: Step, bundle: int) -> tuple[int, bytes]:
         """(xid, bytes) of a bundle control message."""
         xid = self.take(1)
         body = _BUNDLE_CONTROL.pack(bundle, step.value, ATOMIC_ORDERED)
-        return xid, HEADER.pack(VERSION, BUNDLE_CONTROL, HEADER.size + len(body), xid) + body
+        return xid, HEADER.pack(self._stream.version, BUNDLE_CONTROL, HEADER.size + len(body), xid) + body
 
     def wait(self, xid: int) -> Refusal | None:
         """Till the reply to `xid` is there; the error, if that is the reply."""
@@ -107,7 +107,9 @@ class Conversation:
         """The bodies of all replies to one multipart request (section 7.3.5)."""
         xid = self.take(1)
         request = _MULTIPART.pack(kind, 0, 0) + body
-        self.write(HEADER.pack(VERSION, MULTIPART_REQUEST, HEADER.size + len(request), xid) + request)
+        self.write(
+            HEADER.pack(self._stream.version, MULTIPART_REQUEST, HEADER.size + len(request), xid) + request
+        )
         refusal = self.wait(xid)
         parts = self._inbox.parts.pop(xid, [])
         if refusal is not None:

@@ -23,7 +23,7 @@ HELLO: Final = 0
 ERROR: Final = 1
 ECHO_REQUEST: Final = 2
 ECHO_REPLY: Final = 3
-_HELLO_BODY: Final = struct.pack("!HHI", 1, 8, 1 << VERSION)  # a version bitmap (section 7.5.1)
+_BITMAP: Final = struct.Struct("!HHI")  # the versions of a hello (section 7.5.1)
 _BUFFER: Final = 4 << 20
 _CHUNK: Final = 1 << 18
 
@@ -52,8 +52,11 @@ def unavailable(path: Path, message: str) -> Unavailable:
 class Stream:
     """One connection. After an Unavailable it is closed and of no more use."""
 
-    def __init__(self, path: Path, timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path, timeout: float, clock: Callable[[], float], version: int = VERSION
+    ) -> None:
         self._path = path
+        self.version = version
         self._clock = clock
         self._buffer = bytearray()
         self._replies = bytearray()  # wait for the end of what is being written
@@ -106,11 +109,14 @@ class Stream:
         return True
 
     def _greet(self, deadline: float) -> None:
-        greeting = HEADER.pack(VERSION, HELLO, HEADER.size + len(_HELLO_BODY), 0) + _HELLO_BODY
+        body = _BITMAP.pack(1, _BITMAP.size, 1 << self.version)
+        greeting = HEADER.pack(self.version, HELLO, HEADER.size + len(body), 0) + body
         heard: list[Message] = []
         self.exchange(greeting, heard.append, lambda: bool(heard), deadline)
         if heard[0].type != HELLO:
-            raise self._broken(f"refuses OpenFlow 1.4 (message type {heard[0].type} instead of hello)")
+            raise self._broken(
+                f"refuses OpenFlow 1.{self.version - 1} (message type {heard[0].type} instead of hello)"
+            )
 
     def _broken(self, message: str) -> Unavailable:
         self.close()
@@ -159,7 +165,7 @@ class Stream:
             body = bytes(buffer[at + HEADER.size : at + length])
             at += length
             if kind == ECHO_REQUEST:
-                self._replies += HEADER.pack(VERSION, ECHO_REPLY, length, xid) + body
+                self._replies += HEADER.pack(self.version, ECHO_REPLY, length, xid) + body
             elif kind != ECHO_REPLY:
                 found.append(Message(kind, xid, body))
         del buffer[:at]

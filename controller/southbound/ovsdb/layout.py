@@ -18,8 +18,8 @@ from model.errors import Conflict, Fault
 from model.ids import OWNER
 
 TUNNEL: Final = "rf-vxlan"
-PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14")
-"""1.4 for us; the others let a plain `ovs-ofctl dump-flows` of an operator work."""
+PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
+"""1.4 for us, and 1.5 for groups; the others let a plain `ovs-ofctl dump-flows` of an operator work."""
 BACKOFF: Final = 1000
 """Milliseconds between ovs-vswitchd's attempts to reach the agent; 1000 is the least that it takes.
 

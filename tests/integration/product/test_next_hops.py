@@ -153,7 +153,7 @@ def test_a_router_speaks_only_for_its_prefix(behind: Behind, family: int) -> Non
 
 
 def flow_of(frame: Frame, family: int) -> int | None:
-    """The number of the connection that a segment of the asker begins; None for any other frame."""
+    """The number of the flow that a packet of the asker is of; None for any other frame."""
     at = 34 if family == 4 else 54
     if frame.raw[12:14] != (b"\x08\x00" if family == 4 else b"\x86\xdd"):
         return None
@@ -161,17 +161,19 @@ def flow_of(frame: Frame, family: int) -> int | None:
     return source - FIRST if target == PORT and FIRST <= source < FIRST + FLOWS else None
 
 
-def spread(behind: Behind, family: int) -> dict[int, str]:
+def spread(behind: Behind, family: int, kind: int) -> dict[int, str]:
     """FLOWS connections of the asker, each by its own port: which uplink each came in by. Nobody listens."""
     inside = INSIDE[family // 6]
     found: dict[int, str] = {}
     with Capture(behind.inner, UPLINKS[0]) as one, Capture(behind.inner, UPLINKS[1]) as two:
         for number in range(FLOWS):
-            with closing(open_socket(behind.asker.vm, family_of(inside), socket.SOCK_STREAM)) as caller:
+            with closing(open_socket(behind.asker.vm, family_of(inside), kind)) as caller:
                 caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 caller.bind(("", FIRST + number))
                 caller.setblocking(False)
                 caller.connect_ex((inside, PORT))
+                if kind == socket.SOCK_DGRAM:
+                    caller.send(b"one")
 
         def all_there() -> bool:
             for name, capture in zip(UPLINKS, (one, two), strict=True):
@@ -185,9 +187,10 @@ def spread(behind: Behind, family: int) -> dict[int, str]:
     return found
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_routers_share_the_load_and_one_that_goes_moves_its_own_flows(
-    behind: Behind, family: int
+    behind: Behind, family: int, kind: int
 ) -> None:
     away, here = behind.routers
     route(behind, away, here)
@@ -200,19 +203,19 @@ def test_two_routers_share_the_load_and_one_that_goes_moves_its_own_flows(
 
     until("both next hops are known", shared, 60)
     until("red reaches it", lambda: reached(behind.asker, family), 60)
-    before = spread(behind, family)
+    before = spread(behind, family, kind)
     counts = Counter(before.values())
     assert min(counts[name] for name in UPLINKS) > FLOWS // 5, counts
-    assert spread(behind, family) == before  # the same connections the same way
+    assert spread(behind, family, kind) == before  # the same connections the same way
     detach(host, away.ifname)
     try:
         until("the router that went is forgotten", lambda: not shared(), 60)
-        assert set(spread(behind, family).values()) == {UPLINKS[1]}
+        assert set(spread(behind, family, kind).values()) == {UPLINKS[1]}
     finally:
         attach(host, away.ifname, away.uid, away.mac)
     until("both again", shared, 60)
     until("red reaches it", lambda: reached(behind.asker, family), 60)
-    assert spread(behind, family) == before  # each where it was: nothing else had moved
+    assert spread(behind, family, kind) == before  # each where it was: nothing else had moved
 
 
 @pytest.mark.parametrize("family", FAMILIES)
