@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +15,13 @@ from controller.store import questions
 from controller.store.operations import insert, select
 from controller.store.questions import MOST, Question, Questions, ask
 from controller.store.records import REPORTS
-from controller.store.server import Server
+from controller.store.schema import intent_schema, reports_schema
+from controller.store.server import Server, convert
 from controller.store.wire import Connection
 from controller.store.writer import Store, clock, random_uid
-from model.errors import Unavailable
+from model.errors import Invalid, RingfenceError, Unavailable
 from model.ids import HostName
+from tests.unit.store.house import poll
 
 H1, H2 = HostName("h1"), HostName("h2")
 
@@ -114,3 +119,52 @@ def test_an_endless_text_is_cut(server: Server, store: Store) -> None:
         answer = store.ask(H1, "trace", "y" * (questions.LONGEST_QUESTION + 9), 20.0)
     assert len(answer) == questions.LONGEST_ANSWER
     assert len(heard[0].text) == questions.LONGEST_QUESTION
+
+
+@contextmanager
+def older(directory: Path) -> Iterator[str]:
+    """A running store whose database of reports knows no questions yet."""
+    command = ["setpriv", "--pdeathsig", "KILL", "ovsdb-server"]
+    reports = reports_schema() | {"version": "1.0.0"}
+    reports["tables"].pop("Question")
+    for name, schema in (("intent", intent_schema()), ("reports", reports)):
+        text, file = directory / f"{name}.ovsschema", directory / f"{name}.db"
+        text.write_text(json.dumps(schema))
+        subprocess.run(["ovsdb-tool", "create", str(file), str(text)], timeout=30, check=True)
+        command.append(str(file))
+    path = directory / "older.sock"
+    command += [
+        f"--remote=punix:{path}",
+        f"--unixctl={directory / 'older.ctl'}",
+        "--no-chdir",
+        "-vconsole:off",
+    ]
+    process = subprocess.Popen(command)
+    try:
+        poll(path.exists)
+        yield f"unix:{path}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_running_store_learns_of_questions(directory: Path) -> None:
+    with older(directory) as remote:
+        store = Store(remote)
+        store.put_report(H1, "{}", 7)
+        with pytest.raises(RingfenceError):
+            store.ask(H1, "trace", "x", 0.1)
+        convert(remote)
+        convert(remote)  # nothing left to do
+        with agent(remote, H1, lambda _: "yes"):
+            assert store.ask(H1, "trace", "x", 20.0) == "yes"
+        assert [report.host for report in store.reports()] == [H1]
+        store.close()
+
+
+def test_an_agent_before_its_store_is_upgraded_is_refused_in_words(directory: Path) -> None:
+    with older(directory) as remote:
+        connection = Connection(remote)
+        with pytest.raises(Invalid, match="Question"):
+            next(Questions(connection, H1).session(threading.Event()))
+        connection.close()
