@@ -146,9 +146,13 @@ def _chosen(
 ) -> tuple[list[Observed], int, int]:
     """(flows, their number, flows that nobody looked at any more)."""
     chosen: list[Observed] = []
+    # In a table of many flows those of a port have its key, in a register or at the end of their cookie.
+    needle = wanted.port.to_bytes(4, "big") if wanted.port and len(dump) > MOST else b""
     for index in range(len(dump)):
         if index % 256 == 0 and clock() > end:
             return sorted(chosen, key=_rank), len(chosen), len(dump) - index
+        if needle and not _holds(dump, index, needle):
+            continue
         flow = dump.entry(index)
         about = _about(flow, names)
         if (
@@ -158,6 +162,12 @@ def _chosen(
         ):
             chosen.append(flow)
     return sorted(chosen, key=_rank), len(chosen), 0
+
+
+def _holds(dump: Dump, index: int, needle: bytes) -> bool:
+    """Whether a flow is worth taking apart: this costs 0.3 us, that 30."""
+    start = int(dump.starts[index])
+    return needle in dump.data[start : start + int(dump.lengths[index])]
 
 
 def _rank(flow: Observed) -> tuple[int, int, bytes]:

@@ -29,11 +29,15 @@ _MACS: Final = frozenset({"eth_src", "eth_dst", "arp_sha", "arp_tha", "nd_sll", 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names that one host knows. `ofports`: local interfaces by OpenFlow port; `keys`: of their ports."""
+    """The names that one host knows. `ofports`: local interfaces by OpenFlow port; `keys`: of their ports.
+    `vnis`: the network, or the VRF, of each VNI. `vteps`: hosts by VTEP.
+    """
 
     snapshot: Snapshot
     ofports: Mapping[int, str]
     keys: Mapping[int, PortKey]
+    vnis: Mapping[int, tuple[NetworkKey | None, TenantKey | None]]
+    vteps: Mapping[Address, HostName]
 
     def table(self, number: int) -> str:
         """The name of a table."""
@@ -82,27 +86,19 @@ class Names:
         return self.keys.get(ofport)
 
     def behind(self, vni: int) -> tuple[NetworkKey | None, TenantKey | None]:
-        """The network, or the tenant, of a VNI."""
-        snapshot = self.snapshot
-        for network in snapshot.networks.values():
-            if network.vni == vni:
-                return network.key, None
-        return None, next((t.key for t in snapshot.tenants.values() if t.l3vni == vni), None)
+        """The network, or the VRF, of a VNI."""
+        return self.vnis.get(vni, (None, None))
 
     def vtep(self, address: Address) -> str:
         """The host of a VTEP; empty if none is declared with it."""
-        return next((str(h.name) for h in self._hosts() if h.vtep == address), "")
+        return str(self.vteps.get(address, ""))
 
     def vni(self, vni: int) -> str:
         """The network or tenant of a VNI; empty if none that this host knows has it."""
-        for network in self.snapshot.networks.values():
-            if network.vni == vni:
-                return self.network(network.key)
-        for routed in (self.snapshot.tenants, self.snapshot.externals, self.snapshot.peerings):
-            for key, vrf in routed.items():
-                if vrf.l3vni == vni:
-                    return self.owned(key)
-        return ""
+        network, vrf = self.behind(vni)
+        if network is not None:
+            return self.network(network)
+        return self.owned(vrf) if vrf is not None else ""
 
     def owner(self, cookie: int) -> str:
         """What a cookie stands for."""
@@ -225,7 +221,7 @@ class Names:
 
 def names(snapshot: Snapshot) -> Names:
     """The names of a snapshot."""
-    bare = Names(snapshot, {}, {})
+    bare = Names(snapshot, {}, {}, {}, {})
     ofports: dict[int, str] = {}
     keys: dict[int, PortKey] = {}
     for uid in sorted(snapshot.interfaces):
@@ -234,7 +230,12 @@ def names(snapshot: Snapshot) -> Names:
             ofports[interface.ofport] = bare.port_of(key) if key is not None else interface.name
             if key is not None:
                 keys[interface.ofport] = key
-    return Names(snapshot, ofports, keys)
+    vnis: dict[int, tuple[NetworkKey | None, TenantKey | None]] = {}
+    for routed in (snapshot.peerings, snapshot.externals, snapshot.tenants):
+        vnis.update({vrf.l3vni: (None, vrf_key) for vrf_key, vrf in routed.items() if vrf.l3vni})
+    vnis.update({network.vni: (network.key, None) for network in snapshot.networks.values()})
+    vteps = {host.vtep: name for name, host in snapshot.hypervisors.items()}
+    return Names(snapshot, ofports, keys, vnis, vteps)
 
 
 def host_of(snapshot: Snapshot, vtep: Address) -> HostName | None:
