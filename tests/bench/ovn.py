@@ -21,8 +21,8 @@ from tests.contract.ovs import PrivateOvs, accepts, eventually
 
 SAMPLES = 12
 _SCHEMAS = Path("/usr/share/ovn")
-_AT_ONCE = 250
-"""Ports in one call of ovn-nbctl, which reads the whole database each time."""
+_AT_ONCE = 2000
+"""Ports in one call of ovn-nbctl, which reads the whole database and wakes northd each time."""
 _PATIENCE = 300
 _DAEMONS = ("nb", "sb", "northd", "controller")
 

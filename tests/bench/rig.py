@@ -112,12 +112,45 @@ class Rig:
             # as ovs-vsctl does: without it ovs-vswitchd does not look
             {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]},
         ]
-        done = rpc.call(
+        self._transact(number, operations)
+
+    def remove(self, number: int, names: Sequence[str]) -> None:
+        """Take interfaces away, wait until their ports are given back, delete the ports."""
+        select = {"op": "select", "table": "Port", "columns": ["_uuid"]}
+        found = self._transact(number, [{**select, "where": [["name", "==", name]]} for name in names])
+        gone = ["set", [result["rows"][0]["_uuid"] for result in found]]
+        self._transact(
+            number,
+            [
+                {
+                    "op": "mutate",
+                    "table": "Bridge",
+                    "where": [["name", "==", OVERLAY_BRIDGE]],
+                    "mutations": [["ports", "delete", gone]],
+                },
+                {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]},
+            ],
+        )
+        self.plugged -= len(names)
+        await_that(lambda: self._active() <= self.plugged, "ports given back")
+        self.api.post("/v1/delete", body={"documents": [port(name, number) for name in names]})
+        for name in names:
+            del self.uids[name]
+        self.await_settled()
+
+    def _transact(self, number: int, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        done: Any = rpc.call(
             self.host(number).rundir / "db.sock", "transact", ["Open_vSwitch", *operations], PATIENCE
         )
-        faults = [r for r in done if r and "error" in r]  # type: ignore[attr-defined]
+        faults = [r for r in done if r and "error" in r]
         if faults:
-            raise RuntimeError(f"interfaces not added: {faults[0]}")
+            raise RuntimeError(f"Open vSwitch refuses: {faults[0]}")
+        return list(done)
+
+    def _active(self) -> int:
+        """How many ports their hosts report as active."""
+        hosts = self.api.get("/v1/status")["hosts"]
+        return sum(host.get("ports", {}).get("active", 0) for host in hosts)
 
     def plug_vm(self, number: int, name: str) -> tuple[Vm, str]:
         """A real VM on hv1 or hv2 for a port, instead of an interface without a device; and its address."""
@@ -130,13 +163,8 @@ class Rig:
 
     def await_bound(self, names: Sequence[str]) -> None:
         """Until the hosts report everything that was plugged as active; `names` only for the message."""
-
-        def bound() -> bool:
-            hosts = self.api.get("/v1/status")["hosts"]
-            return sum(host.get("ports", {}).get("active", 0) for host in hosts) >= self.plugged
-
         end = time.perf_counter() + PATIENCE
-        while not bound():
+        while self._active() < self.plugged:
             if time.perf_counter() > end:
                 raise TimeoutError(f"not all of {len(names)} ports are bound within {PATIENCE:g} s")
             time.sleep(0.5)
