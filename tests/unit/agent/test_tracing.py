@@ -82,6 +82,19 @@ def test_bridged_into_the_tunnel(to: str) -> None:
     assert owners["classify"] == "port t1/p11" and owners["resolve"].startswith("remote port p12 ")
 
 
+def test_an_underlay_of_ipv6() -> None:
+    on = standing(world.routed("2001:db8::1", ("2001:db8::2", "2001:db8::3")))
+    _, sends = tracing.trace(asked(11, "10.0.3.12"), on, honest(on))["legs"]
+    (onward,) = sends["onward"]
+    assert (onward["from"], onward["vtep"], onward["vni"]) == ("2001:db8::1", "2001:db8::2", 5001)
+    assert "VTEP 2001:db8::2 (hv2)" in sends["ends"][0]["text"] and sends["switch"]["verdict"] == "agrees"
+    router = int(world.routed().hypervisors[HERE].router_id) | 0x0E52 << 32
+    inner = onward["packet"] | {"eth_dst": router, "ip_dst": int(ip_address("10.0.1.11"))}
+    came = arrival(json.dumps({"vtep": "2001:db8::2", "vni": 5001, "packet": inner}))
+    (leg,) = tracing.arrive(came, on, honest(on))["legs"]
+    assert leg["ends"][0]["text"] == "delivered to port t1/p11 on hv1"
+
+
 def test_routed_to_a_port_here_tcp() -> None:
     on = standing(world.routed())
     _, sends = tracing.trace(asked(11, "10.0.2.11", proto="tcp", dport=443), on, honest(on))["legs"]
