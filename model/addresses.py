@@ -20,6 +20,9 @@ BROADCAST: Final = Mac((1 << 48) - 1)
 GATEWAY_MAC: Final = Mac(0x0A0052F10001)
 """Of every network's anycast gateway, the same on all hosts. Locally administered, and outside `02:`, from
 which ports get theirs."""
+PROBE_REQUEST_MAC: Final = Mac(0x0A0052F10010)
+PROBE_REPLY_MAC: Final = Mac(0x0A0052F10011)
+"""Of path probes between VTEPs, under a VNI that no network has (model.ids)."""
 _ROUTER: Final = 0x0E52 << 32
 
 

@@ -65,7 +65,7 @@ class Snapshot:
     prefixes: Map[PrefixKey, RemotePrefix] = Map()
     sightings: Map[SightingKey, Sighting] = Map()
     claimed: Map[SightingKey, RemoteAddress] = Map()
-    down: Map[Address, None] = Map()
+    down: Map[Address, bool] = Map()
     """VTEPs that this host's path probes do not reach."""
     zones: Map[ZoneKey, int] = Map()
     """Conntrack zones that this host gave out, 1..65535."""

@@ -12,6 +12,7 @@ anything.
       told     reason 8 [39:32] | network key 16 [31:16], 0 for any | tenant key 16 [15:0]: packets that the
                agent gets, to tell their sender what became of them
       announce port key 24 [23:0], announcements that the agent gets
+      probe    low 44 bits of a VTEP's address, answers to probes that the agent gets
       prefix   key of the VRF 16 [43:28] | 28 bits of a digest of the prefix [27:0]
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
 """
@@ -23,7 +24,7 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Final
 
-from model.addresses import Prefix
+from model.addresses import Address, Prefix
 from model.ids import COOKIE_MARK, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
 
 MARK_MASK: Final = 0xFFFF << 48
@@ -45,6 +46,7 @@ class Kind(IntEnum):
     ACCOUNT = 4
     VRF = 5
     TOLD = 6
+    PROBE = 8
     ANNOUNCE = 10
     PREFIX = 11
 
@@ -80,6 +82,8 @@ class Cookie:
     tenant: TenantKey = _NO_TENANT
     reason: Reason = Reason.NONE
     digest: int = 0
+    path: int = 0
+    """The low 44 bits of a VTEP's address."""
 
 
 def host(table: int = 0, cls: int = 0) -> int:
@@ -127,6 +131,11 @@ def announced(key: PortKey) -> int:
     return MARK | Kind.ANNOUNCE << 44 | key
 
 
+def probe(vtep: Address) -> int:
+    """A flow that hands the agent answers to its probes of a VTEP: the packet-in bears this cookie."""
+    return MARK | Kind.PROBE << 44 | int(vtep) & _BODY
+
+
 def account(key: PortKey, cls: ClassId, epoch: int) -> int:
     """The counter of a port and class. ValueError if `epoch` does not fit into 12 bits."""
     if epoch not in EPOCHS:
@@ -143,6 +152,8 @@ def parse(cookie: int) -> Cookie | None:
         return Cookie(Kind.HOST, cls=ClassId(body >> 8 & 0xFF), table=body & 0xFF)
     if kind == Kind.NETWORK:
         return Cookie(Kind.NETWORK, network=NetworkKey(body & 0xFFFF))
+    if kind == Kind.PROBE:
+        return Cookie(Kind.PROBE, path=body)
     if kind in (Kind.PORT, Kind.ANNOUNCE):
         return Cookie(Kind(kind), port=PortKey(body & 0xFFFFFF))
     if kind == Kind.REMOTE:

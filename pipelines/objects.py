@@ -30,6 +30,7 @@ class Kind(IntEnum):
     FLOATING = 11
     EGRESS = 12
     PEERING = 13
+    PATH = 14
     WAITING = 15
     ADDRESS = 16
     EXTERNAL = 17
@@ -80,6 +81,11 @@ def port(key: PortKey) -> Object:
 def waiting(key: PortKey) -> Object:
     """A port that is moving here and lives elsewhere still."""
     return Object(Kind.WAITING, key)
+
+
+def path(host: HostName) -> Object:
+    """The tunnel to a host with an agent, and back."""
+    return Object(Kind.PATH, 0, 0, host)
 
 
 def address(key: NetworkKey, value: Address) -> Object:

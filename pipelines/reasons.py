@@ -40,6 +40,8 @@ REASONS: Final = (
            "Bind the interface to a port: external_ids:iface-id = the port's uid."),
     Reason("classify-waiting-*", "the port is about to move here: until it is active, only what announces it "
            "is taken, and nothing of it passed on", "See: ringfence migrate --help"),
+    Reason("classify-probe*", "it is the answer to a path probe of this host, and for its agent alone",
+           "Nothing is wrong: see `ringfence status`."),
     Reason("guard-dhcp*", "the guard refuses what only a DHCP server says", _OUR_OWN),
     Reason("guard-refused", "the guard refuses: source MAC or address is not that of port {source}", _HONEST),
     Reason("guard-miss", "the guard knows no such port", _DRIFT),

@@ -29,7 +29,8 @@ CLASSIFY: Final = Table(
     name="classify",
     purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame"
     " whose outer source is a VTEP that may send this VNI, be it a network's or a tenant's (L3VNI)."
-    " Of a port that is moving here and lives elsewhere, only its announcement is heard.",
+    " Of a port that is moving here and lives elsewhere, only its announcement is heard."
+    " Probes of other hosts go back to where they came from.",
     matches=(
         f.IN_PORT,
         f.TUN_ID,
@@ -37,6 +38,7 @@ CLASSIFY: Final = Table(
         f.TUN_IPV6_SRC,
         f.VLAN_TCI,
         f.ETH_SRC,
+        f.ETH_DST,
         f.ETH_TYPE,
         f.ARP_SPA,
         f.ARP_TPA,
@@ -45,7 +47,7 @@ CLASSIFY: Final = Table(
         f.ICMPV6_CODE,
         f.ND_TARGET,
     ),
-    writes=(_NET, _SRC, _VRF),
+    writes=(_NET, _SRC, _VRF, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("guard", "delivery", "arrival"),
     miss="drop: no port of ours",
 )

@@ -37,7 +37,7 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
         key = snapshot.by_uid.get(uid)
         if key is not None and waits(snapshot, key):
             found.add(o.waiting(key))
-    return found
+    return _with_paths(found)
 
 
 def touched(
@@ -63,7 +63,13 @@ def touched(
                 found |= _around(port, before, after)
                 found |= _around_vrf(port, old, new, before, after)
                 found |= _behind(port, old, before) | _behind(port, new, after)
-    return found
+    return _with_paths(found)
+
+
+def _with_paths(found: set[o.Object]) -> set[o.Object]:
+    """Whoever may send something here, or no longer, may be asked for probes."""
+    hosts = {HostName(s.name) for s in found if s.kind in (o.Kind.VTEP, o.Kind.SENDER)}
+    return found.union(o.path(host) for host in hosts)
 
 
 def _everywhere(old: Snapshot, new: Snapshot) -> bool:
@@ -161,7 +167,7 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
         case Part.CLASS:
             return _by_class(old, new, before, after, key)
         case Part.HYPERVISOR:
-            return _by_host(key, before) | _by_host(key, after)
+            return _by_host(key, before) | _by_host(key, after) | {o.path(key)}
         case Part.REMOTE:
             return {o.remote(*key), o.route(*key)}
         case Part.SIGHTING | Part.CLAIMED:

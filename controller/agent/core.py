@@ -24,15 +24,13 @@ from immutables import Map
 from bgp import learn, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
-from controller.agent import binder, brake, commands, heralds, sightings, state, zones
+from controller.agent import binder, brake, commands, heralds, living, sightings, state, zones
 from controller.agent.announcements import Announced
-from controller.agent.binder import lives_here
 from model.addresses import Address
-from model.change import Change, Part, Patch
+from model.change import Change, Part
 from model.ids import HostName, PortKey
 from model.intent import Binding
 from model.snapshot import SightingKey, Snapshot
-from pipelines import accounts, cookies
 from pipelines import compile as pipeline
 from pipelines.index import waits
 
@@ -40,9 +38,6 @@ LOG: Final = logging.getLogger(__name__)
 
 Learning = Callable[[Table], tuple[Table, Outcome]]
 """A step of the learner (see `bgp.learn`)."""
-
-EPOCHS: Final = 1 << 12
-"""Accounting epochs wrap here (12 bits of the cookie); 0 is never used."""
 
 
 class Synced(Enum):
@@ -139,7 +134,7 @@ def on_session(core: Core, epochs: Map[PortKey, int]) -> Result:
     A counter flow that were put again under another epoch would keep its bytes and bill them twice.
     """
     step = state.upsert(core.effective, [(Part.EPOCH, key, epochs[key]) for key in sorted(epochs)])
-    waiting = frozenset(key for key in epochs if not lives_here(core.effective, key))
+    waiting = frozenset(key for key in epochs if not binder.lives_here(core.effective, key))
     core = replace(core, session=False, adopted=waiting)
     result = _commit(core, step.snapshot, step.changes)
     core = replace(result.core, session=True, swept=False)
@@ -195,6 +190,14 @@ def _learned(core: Core, steps: Iterable[Learning]) -> Result:
         for fault in outcome.faults:  # no warning: a peer decides how many there are; the table counts them
             LOG.debug("UPDATE not understood host=%s reason=%s", core.effective.host, fault)
     return _commit(replace(core, table=table), snapshot, changes)
+
+
+def on_paths(core: Core, down: frozenset[Address]) -> Result:
+    """Path probes reach all VTEPs but these."""
+    gone = [(Part.DOWN, vtep) for vtep in core.effective.down if vtep not in down]
+    items: list[state.Item] = [(Part.DOWN, vtep, True) for vtep in sorted(down, key=str)]
+    step = state.join(state.remove(core.effective, gone), lambda s: state.upsert(s, items))
+    return _commit(core, step.snapshot, step.changes)
 
 
 def on_announced(core: Core, heard: Announced, now: float) -> Result:
@@ -310,7 +313,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         return Result(core)
     table, outcome = learn.consider(core.table, new, changes)
     new, learned = outcome.apply(new)
-    new, numbered = _number(core, new, changes)
+    new, numbered = living.number(core.effective, core.adopted, new, changes)
     forgotten = sightings.forget(new)
     new, changes = forgotten.snapshot, changes | learned | numbered | forgotten.changes
     old = core.effective
@@ -318,8 +321,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     new, changes = zoned.snapshot, changes | zoned.changes
     program, patch = pipeline.recompile(core.program, old, new, changes)
     routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)
-    leaving = _leaving(old, new, changes)
-    alive = frozenset(k for k in core.adopted if not lives_here(new, k))
+    leaving = living.leaving(old, new, changes)
+    alive = frozenset(k for k in core.adopted if not binder.lives_here(new, k))
     moving = frozenset(k for k in core.announced if waits(new, k))
     core = replace(core, effective=new, table=table, program=program, routes=routes, adopted=alive)
     core = replace(core, announced=moving, fresh=core.fresh | changes)
@@ -330,17 +333,17 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     if withdraw:
         orders.append(commands.Withdraw(withdraw))
     if core.session and leaving:
-        orders.append(commands.CloseAccounts(leaving, _links(old, new, leaving)))
+        orders.append(commands.CloseAccounts(leaving, living.links(old, new, leaving)))
     orders += zones.prepare(old, new)
     if core.session and patch and old.switch is None:
         # seen for the first time in this life: it may hold all of it already, and what is right is left alone
         orders.append(commands.Audit(commands.Sweep.KEEP))
     elif core.session:
-        orders += _programming(patch, leaving)
+        orders += living.programming(patch, leaving)
     orders += zones.retire(old, new)
-    arriving = _leaving(new, old, changes)
+    arriving = living.leaving(new, old, changes)
     if arriving:
-        orders.append(commands.OpenLinks(_links(new, new, arriving)))
+        orders.append(commands.OpenLinks(living.links(new, new, arriving)))
     if announce:
         orders.append(commands.Announce(announce))
     news = heralds.herald(old, new, changes)
@@ -359,38 +362,3 @@ def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Comm
     orders: list[commands.Command] = [commands.Bind(k, ports[k].uid) for k in fresh]
     orders += [commands.Release(k, ports[k].uid) for k in given]
     return replace(core, asked=core.asked | set(fresh) | set(given)), tuple(orders)
-
-
-def _number(core: Core, new: Snapshot, changes: frozenset[Change]) -> tuple[Snapshot, frozenset[Change]]:
-    """A new accounting epoch for each port that comes to live here, unless the switch still counts for it."""
-    items: list[state.Item] = []
-    for key in sorted(binder.touched(new, changes)):
-        if not lives_here(new, key) or (key in core.adopted and key in new.epochs):
-            continue
-        if key not in new.epochs or not lives_here(core.effective, key):
-            items.append((Part.EPOCH, key, new.epochs.get(key, 0) % (EPOCHS - 1) + 1))
-    step = state.upsert(new, items)
-    return step.snapshot, step.changes
-
-
-def _leaving(old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> tuple[PortKey, ...]:
-    keys = binder.touched(new, changes) | binder.touched(old, changes)
-    return tuple(sorted(k for k in keys if lives_here(old, k) and not lives_here(new, k)))
-
-
-def _programming(patch: Patch, leaving: tuple[PortKey, ...]) -> list[commands.Command]:
-    """The patch as it is; in two parts if counters of ports that stay go (a class was deleted)."""
-    if not patch:
-        return []
-    now, later = accounts.split(patch)
-    doomed = [flow.cookie for _, drop in later.groups for flow in drop]
-    staying = tuple(c for c in doomed if (parsed := cookies.parse(c)) and parsed.port not in leaving)
-    if not staying:
-        return [commands.Program(patch)]
-    return [commands.Program(now), commands.CloseCounters(staying), commands.Program(later)]
-
-
-def _links(ports: Snapshot, present: Snapshot, keys: tuple[PortKey, ...]) -> tuple[str, ...]:
-    """Names of the interfaces of ports, known from one snapshot and still there in another."""
-    found = (present.interfaces.get(ports.ports[key].uid) for key in keys)
-    return tuple(interface.name for interface in found if interface is not None)

@@ -13,6 +13,7 @@ from typing import Protocol
 from immutables import Map
 
 from controller.agent.commands import Sweep, Zones
+from controller.agent.pathing import Wish
 from controller.agent.switching import Found
 from controller.agent.telling import Post
 from model.addresses import Address
@@ -73,6 +74,13 @@ class Prober(Protocol):
     def ask(self, vteps: tuple[Address, ...]) -> None: ...
 
 
+class Paths(Protocol):
+    """See `controller.agent.pathing.Pathing`."""
+
+    def want(self, wish: Wish) -> None: ...
+    def alarms(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """`speaker` None: a host without EVPN (a cluster of one)."""
@@ -83,3 +91,8 @@ class Effects:
     keeper: Keeper
     prober: Prober
     post: Post
+    paths: Paths
+
+    def alarms(self) -> tuple[str, ...]:
+        """What does not work, in words."""
+        return (*self.meter.alarms(), *self.switch.alarms(), *self.paths.alarms())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bgp import client
 from controller.agent.announcements import Announced
+from controller.agent.pathing import PathsDown
 from controller.agent.state import Seen
 from controller.agent.telling import HandedUp
 from controller.store.view import Batch
@@ -64,6 +65,7 @@ Event = (
     | Silent
     | HandedUp
     | Announced
+    | PathsDown
     | Stop
     | client.Event
 )

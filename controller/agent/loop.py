@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bgp import client, learn
-from controller.agent import commands, core, receipts, reporting, state
+from controller.agent import commands, core, reach, receipts, reporting, state
 from controller.agent.announcements import Announced
 from controller.agent.book import Book
 from controller.agent.core import Core, Result, Synced
@@ -31,6 +31,7 @@ from controller.agent.events import (
     Stop,
 )
 from controller.agent.pace import Due, Pace, Tally
+from controller.agent.pathing import PathsDown
 from controller.agent.scribe import snapshots
 from controller.agent.speech import Speech
 from controller.agent.switching import Found
@@ -151,6 +152,8 @@ class Loop:
                 self._become(core.on_session_lost(self.core))
             case Silent():
                 self._become(core.on_probe_failed(self.core, event.vtep))
+            case PathsDown():
+                self._become(core.on_paths(self.core, event.vteps))
             case Announced():
                 self._become(core.on_announced(self.core, event, self._clock()))
                 return
@@ -312,6 +315,8 @@ class Loop:
             if self._adoption_due:
                 self._session_up()
             self._become(core.on_tick(self.core, self._synced(), now))
+            known = self.core.effective, self.core.program.index
+            self._effects.paths.want(reach.wish(*known, session=self.core.session))
             self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
         if self.core.session and self.core.effective.cluster is not None:
             if now >= self._due.audit or self._audit_due:
@@ -371,12 +376,8 @@ class Loop:
 
     def _say(self, now: float) -> None:
         self._unsaid = False
-        alarms = (
-            *self._effects.meter.alarms(),
-            *self._effects.switch.alarms(),
-            *receipts.alarms(self._around.receipts, self._wall()),
-        )
-        around = replace(self._around, alarms=alarms)
+        mended = receipts.alarms(self._around.receipts, self._wall())
+        around = replace(self._around, alarms=(*self._effects.alarms(), *mended))
         stated = reporting.judge(self.core, around)
         if news := self._teller.news():
             LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)

@@ -120,6 +120,8 @@ def _owner(cookie: Cookie, snapshot: Snapshot) -> str:
             return f"port {_port(cookie.port, snapshot)}"
         case Kind.ACCOUNT:
             return f"counter of port {_port(cookie.port, snapshot)}"
+        case Kind.PROBE:
+            return "path probes"
         case Kind.VRF | Kind.TOLD | Kind.PREFIX:
             return f"tenant {_tenant(cookie.tenant, snapshot)}"
 

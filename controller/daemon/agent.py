@@ -30,6 +30,7 @@ from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
 from controller.agent.metering import Metering
 from controller.agent.pace import Pace
+from controller.agent.pathing import Pathing
 from controller.agent.probing import Probing
 from controller.agent.questioning import Questioning
 from controller.agent.state import Seen
@@ -46,6 +47,7 @@ from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
 from model.ids import HostName
+from pipelines import cookies
 
 LOG: Final = logging.getLogger(__name__)
 _NONE: Final = "none"
@@ -209,14 +211,28 @@ class _Hands:
             on_up=lambda _: put(SessionUp()),
             on_down=lambda reason: put(SessionDown(reason)),
             on_port=lambda *_: None,  # the switch database says the same, with the iface-id
-            on_packet=lambda cookie, port, frame: put(
-                announcements.read(cookie, frame) or HandedUp(cookie, port, frame)
-            ),
+            on_packet=self._take,
         )
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
+        self._put = put
+        self._pathing = Pathing(self._session, secrets.randbits(64), put)
         self.effects = Effects(
-            self._switching, self._metering, self._speaker, self._keeper, self._probing, self._session
+            self._switching,
+            self._metering,
+            self._speaker,
+            self._keeper,
+            self._probing,
+            self._session,
+            self._pathing,
         )
+
+    def _take(self, cookie: int, in_port: int, frame: bytes) -> None:
+        """What the switch hands up, each kind to whom it is for."""
+        found = cookies.parse(cookie)
+        if found is not None and found.kind is cookies.Kind.PROBE:
+            self._pathing.hear(found.path, frame)
+            return
+        self._put(announcements.read(cookie, frame) or HandedUp(cookie, in_port, frame))
 
     def __enter__(self) -> _Hands:
         return self
@@ -227,12 +243,13 @@ class _Hands:
         self._uploader.start()
         self._keeper.start()
         self._probing.start()
+        self._pathing.start()
         self._watch.start()
         if self._speaker is not None:
             self._speaker.start()
 
     def __exit__(self, *_: object) -> None:
-        for part in (self._watch, self._session, self._probing, self._keeper, self._metering):
+        for part in (self._watch, self._pathing, self._session, self._probing, self._keeper, self._metering):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()

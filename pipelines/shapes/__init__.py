@@ -85,6 +85,7 @@ from pipelines.shapes.paths import for_routers as for_routers
 from pipelines.shapes.paths import output_group as output_group
 from pipelines.shapes.peering import PEERINGS
 from pipelines.shapes.prefixes import PREFIXED
+from pipelines.shapes.probes import PROBES
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
 from pipelines.shapes.terms import shape
@@ -117,6 +118,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     TUNNEL_VRF6,
     CLASSIFY_REFUSED,
     *WAITING,
+    *PROBES,
     *DHCP,
     GUARD_ARP,
     GUARD_PROBE,

@@ -31,6 +31,7 @@ from pipelines.views.outward import (
     floating_view,
     outside_view,
 )
+from pipelines.views.paths import PathView, path_view
 from pipelines.views.peering import PeeredView, PeeringView, peered_view, peering_view
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.prefixes import PrefixView, prefix_view
@@ -54,6 +55,7 @@ __all__ = [
     "HostView",
     "NetworkView",
     "OutsideView",
+    "PathView",
     "PeeredView",
     "PeeringView",
     "PortView",
@@ -77,6 +79,7 @@ View = (
     | PortView
     | WaitingView
     | AddressView
+    | PathView
     | RemoteView
     | VrfView
     | SubnetsView
@@ -111,6 +114,8 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return port_view(snapshot, index, PortKey(subject.major))
         case Kind.WAITING:
             return waiting_view(snapshot, PortKey(subject.major))
+        case Kind.PATH:
+            return path_view(snapshot, index, switch, subject)
         case Kind.ADDRESS:
             return address_view(snapshot, index, switch, subject)
         case Kind.REMOTE:

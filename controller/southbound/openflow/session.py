@@ -116,6 +116,15 @@ class Ringfence(OSKenApp):
 
         self._out(actions, frame)
 
+    def launch(self, port: int, fields: tuple[tuple[str, int | str], ...], frame: bytes) -> None:
+        """Send a frame out of a port with these fields (by OVS's names; addresses as text) set first."""
+
+        def actions(parser: Any) -> list[Any]:
+            sets = [parser.OFPActionSetField(**{find(name).known: value}) for name, value in fields]
+            return [*sets, parser.OFPActionOutput(port)]
+
+        self._out(actions, frame)
+
     def _out(self, actions: Callable[[Any], list[Any]], frame: bytes) -> None:
         datapath = self._up
         if datapath is not None:
@@ -185,6 +194,11 @@ class SessionRunner:
         """Send a frame through the tables from `table` on; from any thread. Lost if the switch is away."""
         if self._application is not None:
             self._application.enter(table, fields, frame)
+
+    def launch(self, port: int, fields: tuple[tuple[str, int | str], ...], frame: bytes) -> None:
+        """Send a frame out of a port with fields set; from any thread. Lost if the switch is away."""
+        if self._application is not None:
+            self._application.launch(port, fields, frame)
 
     def _note_up(self, on_up: Callable[[int], None]) -> Callable[[int], None]:
         def note(datapath: int) -> None:

@@ -1,4 +1,4 @@
-"""Peering with real packets: what both sides export, on one host and across, until one takes its half away."""
+"""Peering with real packets: what both sides export, same host or not, until one takes its half away."""
 
 from __future__ import annotations
 

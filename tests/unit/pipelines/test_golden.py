@@ -30,6 +30,7 @@ SUBJECTS = {
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
+    o.Kind.PATH: [o.path(world.HostName(f"hv{n}")) for n in (2, 3, 4)],
     o.Kind.WAITING: [o.waiting(world.PortKey(13))],
     o.Kind.ADDRESS: [o.address(NetworkKey(1), ip_address(a)) for a in ("10.0.0.100", "fd00::100")],
     o.Kind.REMOTE: [o.remote(NetworkKey(1), world.Mac(0x020000000003))],
