@@ -16,8 +16,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Mininet still imports distutils.
     from topologies.fabrics import Plan, leaf_spine, two_hypervisors
     from topologies.lab import Lab, say_on_stderr
+    from topologies.scenarios import outside as outside_scenario
     from topologies.scenarios import routed as routed_scenario
     from topologies.scenarios import two_tenants
+    from topologies.scenarios.outside import Outside
     from topologies.scenarios.routed import Routed
     from topologies.scenarios.two_tenants import TwoTenants
 
@@ -96,6 +98,19 @@ def routing_lab(_module_labs: _Labs) -> Routed:
     made: Routed = _module_labs.once(("routed",), build)
     made.base.await_reachability()
     made.await_routes()
+    return made
+
+
+@pytest.fixture(scope="module")
+def outside_lab(_module_labs: _Labs) -> Outside:
+    """Three hypervisors, a FRR border and a server behind it; floating IPs and a gateway work."""
+
+    def build(name: str) -> tuple[Lab, Outside]:
+        scenario = outside_scenario.build(name, say_on_stderr)
+        return scenario.lab, scenario
+
+    made: Outside = _module_labs.once(("outside",), build)
+    made.await_ways_out()
     return made
 
 
