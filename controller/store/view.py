@@ -6,6 +6,7 @@ monitoring gives no order across tables) waits for it. A row that does not parse
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ _PART: Final = dict(PARTS)
 
 Upsert = tuple[Part, Hashable, Any]
 Place = tuple[str, Uid]
+_MANY: Final = frozenset({"Port", "Binding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class View:
     def __init__(self, host: HostName) -> None:
         self._host = host
         self._rows: dict[Place, rows.Row] = {}
+        self._texts: dict[Place, str] = {}
+        """Rows of which there are many, as JSON: a third of the memory."""
         self._children: dict[Place, set[Place]] = {}
         self._said: dict[Place, Upsert] = {}
         self._dirty: set[Place] = set()
@@ -72,6 +76,7 @@ class View:
     def clear(self) -> None:
         """Forget everything: a new session starts from nothing."""
         self._rows.clear()
+        self._texts.clear()
         self._children.clear()
         self._said.clear()
         self._dirty.clear()
@@ -82,12 +87,13 @@ class View:
     def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
         """A row as it is now; None if it is gone."""
         place = (table, uid)
-        old = self._rows.get(place)
+        old = self._row(place)
         self._relate(place, old, row)
         if row is None:
             self._rows.pop(place, None)
+            self._texts.pop(place, None)
         else:
-            self._rows[place] = row
+            self._keep(place, row)
         self._interest.touch(table, uid, row)
         if table in {"Peering", "Peering_Link"}:
             self._pair(table, uid, old, row)
@@ -97,7 +103,20 @@ class View:
 
     def row(self, table: str, uid: Uid) -> rows.Row | None:
         """As it was last told; None if it is not known."""
-        return self._rows.get((table, uid))
+        return self._row((table, uid))
+
+    def _row(self, place: Place) -> rows.Row | None:
+        text = self._texts.get(place)
+        if text is None:
+            return self._rows.get(place)
+        row: rows.Row = json.loads(text)
+        return row
+
+    def _keep(self, place: Place, row: rows.Row) -> None:
+        if place[0] in _MANY:
+            self._texts[place] = json.dumps(row, separators=(",", ":"))
+        else:
+            self._rows[place] = row
 
     def scope(self) -> Scope:
         """What the rows seen so far make this host interested in."""
@@ -128,7 +147,7 @@ class View:
         return Batch(tuple(upserts), tuple(kept), complete=False)
 
     def _value(self, place: Place) -> Upsert | None:
-        row = self._rows.get(place)
+        row = self._row(place)
         if row is None:
             return None
         try:
@@ -190,7 +209,7 @@ class View:
         column = _PARENT.get(table)
         if column is None:
             return None
-        parent = self._rows.get((_PARENT_TABLE[table], rows.reference(row[column])))
+        parent = self._row((_PARENT_TABLE[table], rows.reference(row[column])))
         if parent is not None:
             return int(parent["key"])
         if table == "Binding" and row["host"] != self._host:
