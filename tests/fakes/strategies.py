@@ -85,7 +85,29 @@ def clusters(draw: st.DrawFn) -> Snapshot:
             there = world.remote(net, one.mac, VTEPS[place], chosen, router=router)
             flood = FloodVtep(NetworkKey(net), ip_address(VTEPS[place]))
             snapshot = world.added(snapshot, one, there, flood)
-    return draw(peerings(snapshot))
+    return draw(peerings(draw(behind(snapshot))))
+
+
+BEHIND = (("10.50.0.0/16", "10.50.0.9"), ("fd50::/48", "fd50::9"))
+"""Prefixes of static routes, and an address in each."""
+
+
+@st.composite
+def behind(draw: st.DrawFn, snapshot: Snapshot) -> Snapshot:
+    """Static routes of each tenant over any of its ports, and hv2 as one more next hop."""
+    for tenant in sorted(set(OWNERS.values())):
+        ports = [p for p in snapshot.ports.values() if snapshot.networks[p.network].tenant == tenant]
+        for version, (prefix, _) in zip((4, 6), BEHIND, strict=True):
+            known = sorted({str(a) for p in ports for a in p.addresses if a.version == version})
+            if not known or draw(st.booleans()):
+                continue
+            hops = sorted(draw(st.sets(st.sampled_from(known), min_size=1, max_size=3)))
+            snapshot = world.added(
+                snapshot, world.static_route(f"{tenant}-{version}", prefix, hops, owner=tenant)
+            )
+            if draw(st.booleans()):
+                snapshot = world.added(snapshot, world.remote_prefix(prefix, [VTEPS["hv2"]], vrf=tenant))
+    return snapshot
 
 
 MACS = st.sampled_from([mac(n, k) for n in (1, 2) for k in (1, 2, 3)] + [0x02DEADBEEF00, int(GATEWAY_MAC)])
@@ -93,10 +115,12 @@ GROUPS = st.sampled_from([(1 << 48) - 1, 0x01005E000001, 0x3333FF000001, 0x33330
 _OWN = [int(ip_address(a)) for n in (1, 2) for k in (1, 2, 3) for a in own(n, k)]
 FOURS = st.sampled_from(
     _OWN[::2]
+    + [int(ip_address("10.50.0.9"))] * 3
     + [int(ip_address(a)) for a in (*GATEWAYS[:2], "10.9.1.1", "0.0.0.0", "169.254.0.1", "224.0.0.1")]
 )
 SIXES = st.sampled_from(
     _OWN[1::2]
+    + [int(ip_address("fd50::9"))] * 3
     + [int(ip_address(a)) for a in (*GATEWAYS[2:], "::", "2001:db8::1", "ff02::1")]
     + [int(link_local(mac(n, k))) for n in (1, 2) for k in (1, 2, 3)]
     + [int(link_local(GATEWAY_MAC))]
