@@ -99,12 +99,16 @@ class FrrNode(LabNode):
             before=lambda: (run / f"{program}.vty").unlink(missing_ok=True),
         )
 
-    def start(self, bgp: str) -> None:
-        """Address the uplink, write the configuration and start zebra, then bgpd."""
+    def start(self, bgp: str, zebra: str = "") -> None:
+        """Address the uplink, write the configurations and start zebra, then bgpd."""
         routes = [f"ip route replace {prefix} via {gateway}" for prefix, gateway in self.routes]
         self.run("\n".join([f"ip address replace {self.cidr} dev {UPLINK}", *routes]))
         place = self.mounts[_CONFIGURATION]
-        for name, text in (("zebra", ""), ("bgpd", bgp), ("vtysh", "no service integrated-vtysh-config\n")):
+        for name, text in (
+            ("zebra", zebra),
+            ("bgpd", bgp),
+            ("vtysh", "no service integrated-vtysh-config\n"),
+        ):
             path = place / f"{name}.conf"
             path.write_text(text)
             shutil.chown(path, "frr", "frr")
@@ -149,6 +153,19 @@ class FrrHost(FrrNode):
             f"ip link add vx{vni} type vxlan id {vni} dstport 4789 local {self.address} nolearning\n"
             f"ip link set vx{vni} master br{vni} up mtu {VM_MTU}\n"
             f"bridge link set dev vx{vni} neigh_suppress on learning off"
+        )
+
+    def route_for(self, l3vni: int) -> None:
+        """A router interface under an L3VNI, in the default VRF (zebra must have `vni L3VNI`): a bridge,
+        whose MAC is this host's as a router, and its VXLAN device."""
+        self.run(
+            "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0\n"
+            f"ip link add br{l3vni} type bridge forward_delay 0\n"
+            f"ip link set br{l3vni} addrgenmode none mtu {VM_MTU}\n"
+            f"sysctl -qw net.ipv6.conf.br{l3vni}.disable_ipv6=0\nip link set br{l3vni} up\n"
+            f"ip link add vx{l3vni} type vxlan id {l3vni} dstport 4789 local {self.address} nolearning\n"
+            f"ip link set vx{l3vni} master br{l3vni} up mtu {VM_MTU}\n"
+            f"bridge link set dev vx{l3vni} learning off"
         )
 
     def plug(self, vm: Vm, ifname: str, vni: int, mac: str, addresses: Sequence[str]) -> None:
