@@ -10,22 +10,29 @@ from controller.agent.pathing import Wish
 from model.addresses import Address, router_mac
 from model.ids import NetworkKey
 from model.snapshot import Snapshot
-from pipelines.index import Index, vrf_of
+from pipelines.index import Index, routes_here, vrf_of
 
 
 def wish(snapshot: Snapshot, index: Index, *, session: bool) -> Wish:
-    """Those that took part in a network or tenant that has ports here, and run an agent."""
+    """Those that take part in a network, tenant or external network of this host, and run an agent.
+
+    A gateway also asks the others of its tenants: it takes over when those before it are silent.
+    """
     this, switch = snapshot.this(), snapshot.switch
     if this is None or switch is None:
         return Wish()
     agents = {h.vtep for h in snapshot.hypervisors.values() if not h.external and h.name != this.name}
     used: set[Address] = {vtep for network, vtep in snapshot.floods if _serves(snapshot, index, network)}
     for (vrf, _), prefix in snapshot.prefixes.items():
-        if vrf in index.live:
+        if routes_here(index, vrf) or index.outward.serves(vrf):
             used.update(hop.vtep for hop in prefix.hops)
+    for tenant in index.outward.gated:
+        fellows = (snapshot.hypervisors.get(name) for name in snapshot.tenants[tenant].gateways)
+        used.update(fellow.vtep for fellow in fellows if fellow is not None)
     found = frozenset(v for v in used & agents if v.version == this.vtep.version)
     return Wish(found, switch.tunnel if session else 0, router_mac(this.router_id))
 
 
 def _serves(snapshot: Snapshot, index: Index, network: NetworkKey) -> bool:
-    return network in index.locals or vrf_of(snapshot, network) in index.live
+    vrf = vrf_of(snapshot, network)
+    return network in index.locals or (vrf is not None and routes_here(index, vrf))

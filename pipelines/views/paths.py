@@ -40,5 +40,5 @@ def _may_send(snapshot: Snapshot, index: Index, switch: Switch, host: HostName) 
     networks = (n for n in index.locals if host in index.permits.get(n, Map()))
     if any(vtep_view(snapshot, index, switch, o.vtep(n, host)) is not None for n in networks):
         return True
-    vrfs = (vrf for vrf, hosts in index.senders.items() if host in hosts)
-    return any(sender_view(snapshot, index, switch, o.sender(vrf, host)) is not None for vrf in vrfs)
+    vrfs = {*index.live, *index.outward.gated, *index.outward.externals()}
+    return any(sender_view(snapshot, index, switch, o.sender(vrf, host)) is not None for vrf in sorted(vrfs))

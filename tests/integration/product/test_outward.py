@@ -10,6 +10,7 @@ import pytest
 
 from controller.southbound import connections, unixctl
 from topologies.deadline import until
+from topologies.faults import silence
 from topologies.nodes.hypervisor import Hypervisor
 from topologies.scenarios.outside import BORDER, NARROW, SERVER, Outside
 from topologies.scenarios.two_tenants import Workload
@@ -161,17 +162,32 @@ def limits(host: Hypervisor) -> dict[int, int]:
     return found
 
 
+def billed(host: Hypervisor, port: int) -> int:
+    """Packets that the account has of a port, by its key, whatever their class."""
+    unixctl.revalidate_wait(host.rundir)
+    flows = unixctl.call(host.rundir, "bridge/dump-flows", "br-int").splitlines()
+    mine = [line for line in flows if "table_id=60," in line and f"reg1=0x{port:x},reg3=" in line]
+    assert mine, flows
+    return sum(int(line.partition("n_packets=")[2].split(",")[0]) for line in mine)
+
+
+def key_of(host: Hypervisor, address: str) -> int:
+    """The key of the port that has a floating IP."""
+    flows = unixctl.call(host.rundir, "bridge/dump-flows", "br-int").splitlines()
+    line = next(line for line in flows if f"nat(src={address})" in line)
+    return int(line.partition("reg1=0x")[2].split(",")[0], 16)
+
+
 def test_a_full_zone_stops_its_port_and_no_other(outside_lab: Outside) -> None:
     host = outside_lab.lab.hypervisors[0]
     red, blue = vm(outside_lab, "red", "vm1"), vm(outside_lab, "blue", "vm1")
     zone = zone_of(host, outside_lab.floating(red, 4))
-    usual = limits(host)[zone]
+    usual, key = limits(host)[zone], key_of(host, outside_lab.floating(red, 4))
     assert usual == 16384 and zone_of(host, outside_lab.floating(blue, 4)) in limits(host)
     connections.flush(host.rundir, zone)
     connections.limit(host.rundir, "netdev", [(zone, 20)])
     try:
-        arrived = set[int]()
-        marker = os.urandom(16)
+        marker, before = os.urandom(16), billed(host, key)
         with Capture(outside_lab.server) as capture:
             for port in range(40_000, 40_060):
                 with open_socket(red.vm, socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -183,6 +199,7 @@ def test_a_full_zone_stops_its_port_and_no_other(outside_lab: Outside) -> None:
             capture.confirm(beacon(blue.vm, SERVER[0], b"a-control"), incoming(contains(b"a-control")))
             assert capture.leaks(is_private) == ()
         assert 0 < len(arrived) <= 20
+        assert billed(host, key) - before == len(frames), "what the zone dropped was billed"
         assert not ping(red.vm, SERVER[0], 2, wait=0.5).reached
         assert ping(blue.vm, SERVER[0], 3).complete
         assert ping(vm(outside_lab, "red", "vm3").vm, SERVER[0], 3).complete
@@ -230,6 +247,24 @@ def test_limits_are_set_again_when_the_switch_is_back(outside_lab: Outside) -> N
     one = vm(outside_lab, "red", "vm1")
     until("the server is reached", lambda: ping(one.vm, SERVER[0], 1, wait=0.5).reached, 60)
     until("and by IPv6", lambda: ping(one.vm, SERVER[1], 1, wait=0.5).reached, 60)
+
+
+def test_the_standby_takes_over_from_a_gateway_that_is_silent(outside_lab: Outside) -> None:
+    """Its BGP session stands still for a while; that the standby's probes fail is what counts."""
+    one = vm(outside_lab, "red", "vm3")
+    for family in FAMILIES:
+        assert seen_from(one.vm, outside_lab.server, server(family)) == outside_lab.egress(family)
+    with silence(outside_lab.lab, outside_lab.gateways()[0]):
+        for family in FAMILIES:
+            assert family == 6 or not ping(one.vm, server(family), 1, wait=0.5).reached
+            until(
+                f"the standby translates IPv{family}",
+                lambda family=family: ping(one.vm, server(family), 1, wait=0.5).reached,
+                60,
+            )
+            assert seen_from(one.vm, outside_lab.server, server(family)) == outside_lab.egress(family)
+            assert transfer(one.vm, outside_lab.server, server(family), 1 << 18).intact
+    until("the first one is back", lambda: ping(one.vm, server(4), 5).complete, 90)
 
 
 def test_another_gateway_takes_over_with_the_same_address(outside_lab: Outside) -> None:
