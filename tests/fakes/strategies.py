@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from hypothesis import strategies as st
 
-from model.addresses import GATEWAY_MAC, link_local, router_mac
+from model.addresses import GATEWAY_MAC, Address, link_local, router_mac
 from model.ids import NetworkKey
 from model.intent import Port
 from model.route import FloodVtep
@@ -182,12 +182,19 @@ def _forged(packet: Packet, draw: st.DrawFn) -> Packet:
     }
 
 
+def _inside(address: Address) -> st.SearchStrategy[int]:
+    """Of a static route, of the family of an address."""
+    return st.just(int(ip_address(BEHIND[address.version // 6][1])))
+
+
 @st.composite
 def _routed(draw: st.DrawFn, one: Port) -> Packet:
     """What a VM sends to its gateway: to all that has an address, pings among it."""
     address = draw(st.sampled_from(one.addresses))
     make, pool = (packets_.ipv4, FOURS) if address.version == 4 else (packets_.ipv6, SIXES)
-    packet = make(int(one.mac), int(GATEWAY_MAC), int(address), draw(pool)) | {"nw_ttl": draw(_ttls())}
+    packet = make(int(one.mac), int(GATEWAY_MAC), int(address), draw(st.one_of(pool, _inside(address)))) | {
+        "nw_ttl": draw(_ttls())
+    }
     return packets_.echo(packet) if draw(st.booleans()) else packet
 
 
@@ -196,7 +203,7 @@ def _arriving(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
     """What comes under an L3VNI: routed to this port by its tenant's hosts, or nearly so."""
     address = draw(st.sampled_from(one.addresses))
     make, pool = (packets_.ipv4, FOURS) if address.version == 4 else (packets_.ipv6, SIXES)
-    to = draw(st.one_of(st.just(int(address)), st.just(int(address)), pool))
+    to = draw(st.one_of(st.just(int(address)), st.just(int(address)), pool, _inside(address)))
     router = draw(
         st.sampled_from([router_mac(1), router_mac(1), router_mac(1), router_mac(2), GATEWAY_MAC, one.mac])
     )
