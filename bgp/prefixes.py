@@ -79,7 +79,8 @@ def touched(old: Snapshot, new: Snapshot, changes: Iterable[Change], ports: set[
         tenants = {_owner(snapshot, key) for key in ports}
         for tenant in tenants - {None}:
             found |= _around(snapshot, TenantKey(tenant or 0))
-        found.update(one.external for one in snapshot.floating.values() if one.port in ports)
+        if ports:
+            found.update(one.external for one in snapshot.floating.values() if one.port in ports)
     return found
 
 

@@ -20,13 +20,13 @@ def l3vni_of(snapshot: Snapshot, vrf: TenantKey) -> Vni:
 
 
 def title(snapshot: Snapshot, vrf: TenantKey) -> str:
-    """`tenant acme`, `external internet`, `peering acme/globex`, for people."""
+    """`tenant acme`, `external internet`, `peering of acme and globex`, for people."""
     if (tenant := snapshot.tenants.get(vrf)) is not None:
         return f"tenant {tenant.name}"
     if (external := snapshot.externals.get(vrf)) is not None:
         return f"external {external.name}"
     if (peering := snapshot.peerings.get(vrf)) is not None:
-        return f"peering {'/'.join(_name(snapshot, side.tenant) for side in peering.sides)}"
+        return f"peering of {' and '.join(_name(snapshot, side.tenant) for side in peering.sides)}"
     return f"VRF {vrf}"
 
 

@@ -140,8 +140,10 @@ class Names:
                 return self.floating(Uid(subject.name))
             case Kind.EGRESS:
                 return f"egress address of tenant {self.vrf(TenantKey(subject.major))}"
-            case Kind.EXTERNAL:
+            case Kind.EXTERNAL | Kind.PEERING:
                 return self.owned(TenantKey(subject.major))
+            case Kind.PEERED:
+                return f"address {subject.name} of {self.owned(TenantKey(subject.major))}"
         return f"{Kind(subject.kind).name.lower()} {subject.name or subject.major}"
 
     def floating(self, uid: Uid) -> str:

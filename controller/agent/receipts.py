@@ -18,6 +18,7 @@ from model.flow import Flow
 from model.ids import NetworkKey, PortKey, TenantKey
 from model.report import MAX_RECEIPTS, DriftReceipt, Finding, Mending
 from model.snapshot import Snapshot
+from model.vrfs import title
 from pipelines import cookies, render, tables
 from pipelines.cookies import Cookie, Kind
 
@@ -123,6 +124,8 @@ def _owner(cookie: Cookie, snapshot: Snapshot) -> str:
         case Kind.PROBE:
             return "path probes"
         case Kind.VRF | Kind.TOLD | Kind.PREFIX:
+            if cookie.tenant in snapshot.externals or cookie.tenant in snapshot.peerings:
+                return title(snapshot, cookie.tenant)
             return f"tenant {_tenant(cookie.tenant, snapshot)}"
 
 
