@@ -66,7 +66,9 @@ class Watch:
         self._host = host
         self._on_event = on_event
         self._rng = rng or random.Random()
-        self._connection = Connection(remote, Seat.ANY, rng=self._rng, accept=self._accept)
+        self._remote = remote
+        self._opening = threading.Lock()
+        self._connection = self._open()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
         self._tables = {table: merging.of(table, _UNREAD) for table, _ in PARTS}
@@ -82,8 +84,9 @@ class Watch:
 
     def stop(self) -> None:
         """End the thread; no event comes after this returns."""
-        self._stopping.set()
-        self._connection.close()
+        with self._opening:
+            self._stopping.set()
+            self._connection.close()
         if self._thread.is_alive():
             self._thread.join(_JOIN)
 
@@ -97,9 +100,16 @@ class Watch:
                     log.info("store lost host=%s reason=%s", self._host, error)
             except Exception:  # a defect must end neither the agent nor its knowledge of the store
                 log.exception("the store's watch starts again host=%s", self._host)
+            with self._opening:
+                self._connection.close()  # with its monitor, whose name would be taken otherwise
+                if not self._stopping.is_set():
+                    self._connection = self._open()
             pause = _FIRST_PAUSE if self.connected else _LONGEST_PAUSE
             self.connected = False
             self._stopping.wait(self._rng.uniform(*pause))
+
+    def _open(self) -> Connection:
+        return Connection(self._remote, Seat.ANY, rng=self._rng, accept=self._accept)
 
     def _session(self) -> None:
         """From the first rows to the loss of the connection: monitors go with it."""

@@ -10,7 +10,9 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from controller.store import watch as watching_store
 from controller.store.server import Server
+from controller.store.view import Batch, View
 from controller.store.watch import Watch
 from controller.store.writer import Store
 from model.change import Part
@@ -330,3 +332,23 @@ def test_stopping_ends_its_thread_and_no_event_follows(server: Server, store: St
     apply(store, WantedPort("acme", "b", "prod"))
     assert len(seen.batches) == number
     delete(store, Reference(Kind.PORT, "b", "acme"))
+
+
+def test_a_defect_costs_a_session_and_no_more(server: Server, store: Store, monkeypatch) -> None:
+    """The server still has the monitor of the session that ended: the next one must not ask on the same
+    line."""
+    apply(store, *base(), port("a", "h1"))
+    monkeypatch.setattr(watching_store, "_FIRST_PAUSE", (0.0, 0.01))
+    with watching(server.remote, "h1") as seen:
+        broken = [KeyError("a defect")]
+        settle = View.settle
+
+        def once(view: View) -> Batch:
+            if broken:
+                raise broken.pop()
+            return settle(view)
+
+        monkeypatch.setattr(View, "settle", once)
+        apply(store, port("b", "h1"))
+        seen.wait(lambda: not broken and seen.names(Part.PORT) == {"a", "b"})
+        assert seen.batches[-1].complete
