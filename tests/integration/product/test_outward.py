@@ -239,14 +239,29 @@ def test_connections_outlive_the_agent(outside_lab: Outside) -> None:
 
 def test_limits_are_set_again_when_the_switch_is_back(outside_lab: Outside) -> None:
     host = outside_lab.lab.hypervisors[0]
-    before = limits(host)
+    before, one = limits(host), vm(outside_lab, "red", "vm1")
     assert before
-    host.daemons["ovs-vswitchd"].kill()
-    host.daemons["ovs-vswitchd"].start()
-    until("limits are there", lambda: limits(host) == before, 60)
-    one = vm(outside_lab, "red", "vm1")
-    until("the server is reached", lambda: ping(one.vm, SERVER[0], 1, wait=0.5).reached, 60)
-    until("and by IPv6", lambda: ping(one.vm, SERVER[1], 1, wait=0.5).reached, 60)
+    with (
+        open_socket(outside_lab.server, socket.AF_INET, socket.SOCK_STREAM) as listener,
+        open_socket(one.vm, socket.AF_INET, socket.SOCK_STREAM) as caller,
+    ):
+        listener.bind((SERVER[0], 7071))
+        listener.listen(1)
+        for each in (listener, caller):
+            each.settimeout(60)
+        caller.connect((SERVER[0], 7071))
+        taken, _ = listener.accept()
+        with taken:
+            taken.settimeout(60)
+            host.daemons["ovs-vswitchd"].kill()
+            host.daemons["ovs-vswitchd"].start()
+            until("limits are there", lambda: limits(host) == before, 60)
+            until("the server is reached", lambda: ping(one.vm, SERVER[0], 1, wait=0.5).reached, 60)
+            until("and by IPv6", lambda: ping(one.vm, SERVER[1], 1, wait=0.5).reached, 60)
+            # its state was lost with the switch, but a floating IP keeps addresses and ports as they were
+            for source, target in ((taken, caller), (caller, taken)):
+                source.sendall(b"still there")
+                assert target.recv(99) == b"still there"
 
 
 def test_the_standby_takes_over_from_a_gateway_that_is_silent(outside_lab: Outside) -> None:
