@@ -8,6 +8,7 @@ section 5.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from bgp.codec import communities
@@ -75,14 +76,20 @@ def decode(fields: tuple[Field, ...], next_hop: Address) -> Attributes:
     seen: dict[int, bytes] = {}
     for one in fields:
         seen.setdefault(one.code, one.value)
-    extended = seen.get(EXTENDED_COMMUNITIES)
+    return _decode(seen.get(EXTENDED_COMMUNITIES), seen.get(LOCAL_PREF), seen.get(PMSI_TUNNEL), next_hop)
+
+
+@lru_cache(maxsize=4096)
+def _decode(
+    extended: bytes | None, preference: bytes | None, pmsi: bytes | None, next_hop: Address
+) -> Attributes:
+    """A memo: the routes of a host to a network share their attributes, and then one value of ours."""
     hung = communities.Communities() if extended is None else communities.decode(extended)
-    preference = seen.get(LOCAL_PREF)
     if preference is not None and len(preference) != 4:
         raise Malformed(
             "local-preference-length", f"LOCAL_PREF of {len(preference)} octets; RFC 7606 section 7.5: 4"
         )
-    vni, endpoint = _decode_pmsi(seen.get(PMSI_TUNNEL))
+    vni, endpoint = _decode_pmsi(pmsi)
     return Attributes(
         next_hop=next_hop,
         route_targets=hung.route_targets,
