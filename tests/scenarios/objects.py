@@ -9,6 +9,7 @@ numbered by network: 11 to 15 on network 1. VNI = 1000 + network. We are hv1; hv
 
 from __future__ import annotations
 
+from model.ids import PROBE_VNI
 from tests.fakes.world import HERE, egress_class, hypervisor, network, port, tenant
 
 T1, T2 = tenant(1), tenant(2)
@@ -59,8 +60,12 @@ def remote(net: int, mac: str, vtep: str) -> tuple[str, ...]:
 
 
 def source(net: int, vtep: str) -> tuple[str, ...]:
-    """A VTEP that may send this VNI."""
-    return (f"classify in_port=100,tun_id={1000 + net},tun_src={vtep} untagged | reg0:={net} >delivery",)
+    """A VTEP that may send this VNI; its answers to path probes come home."""
+    answer = "untagged,eth_dst=0a:00:52:f1:00:11 | CONTROLLER"
+    return (
+        f"classify in_port=100,tun_id={1000 + net},tun_src={vtep} untagged | reg0:={net} >delivery",
+        f"classify in_port=100,tun_id={PROBE_VNI},tun_src={vtep} {answer}",
+    )
 
 
 def subnets(net: int, *prefixes: str) -> tuple[str, ...]:

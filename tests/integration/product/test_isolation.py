@@ -25,6 +25,7 @@ from tests.integration.product.attacks import (
     DELIVERY,
     GUARD,
     NOBODY,
+    SERVICES,
     Attack,
     Fate,
     Field,
@@ -317,7 +318,7 @@ def test_without_the_guard_the_spoofed_frames_arrive(stage: Stage) -> None:
         assert after(stage, attack) == {}
         refusals = [m for _, m, actions in before if actions == "drop" and ",reg1=" in m]
         assert len(refusals) == 5  # one a local port
-        lines = "".join(f"table={GUARD},{m},actions=goto_table:3\n" for m in refusals)
+        lines = "".join(f"table={GUARD},{m},actions=goto_table:{SERVICES}\n" for m in refusals)
         stage.host.ofctl("mod-flows", "--strict", stage.host.management, "-", stdin=lines)
         assert after(stage, attack) == {friend.name: 3}
     until("the guard is back", lambda: repaired(stage, before, GUARD), 30)

@@ -201,7 +201,7 @@ class Agent:
         meter = Meter(self.journal, world.counters, lambda: world.now, read_wires=vantage.wires)
         self.metering = Metering(meter, vantage, world, None, self.journal, Path("."), "boot")
         self.snapshot = replace(self.snapshot, switch=None)
-        self.metering.notice(self.snapshot)
+        self.metering.notice(self.snapshot, None)
         world.tell()
 
     def hear(self, delay: int = 0, only: tuple[int, ...] = PORTS) -> None:
@@ -242,7 +242,7 @@ class Agent:
                 world.flows[world.cookie(port)] = 0
                 fresh = True
         self.adopts = False
-        self.metering.notice(self.snapshot)
+        self.metering.notice(self.snapshot, None)
         if fresh:
             self.metering.read(self.snapshot)
 
