@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from controller.agent import icmp
 from model.addresses import Address, gateway
 from model.ids import Mac, PortKey, TenantKey
-from model.intent import Network, Port
+from model.intent import Egress, Network, Port
 from model.snapshot import Snapshot
 from pipelines import cookies
 from pipelines.cookies import Reason
@@ -36,6 +36,10 @@ _MESSAGES: Final = {
     Reason.NO_NETWORK: icmp.NO_NETWORK,
     Reason.NO_HOST: icmp.NO_HOST,
 }
+
+
+_BEYOND: Final = PortKey(0)
+"""No port: the rate of all that would leave by an egress address."""
 
 
 class Post(Protocol):
@@ -155,15 +159,19 @@ class Teller:
         self, snapshot: Snapshot, cookie: cookies.Cookie, event: HandedUp
     ) -> Answer | Dropped | icmp.Silence:
         """The second router speaks with the gateway's address in the network of who should have got it, at
-        the rate of that port: the sender is another host's."""
+        the rate of that port: the sender is another host's. A gateway of the tenant speaks with the tenant's
+        egress address, for what would leave by it."""
         packet = icmp.parse(event.frame)
         if isinstance(packet, icmp.Silence):
             return packet
         found = _receiver(snapshot, cookie.tenant, packet.destination)
-        router = None if found is None else _gateway(found[1], packet.destination)
-        if found is None or router is None:
+        if found is None:
+            router, key = _egress(snapshot, cookie.tenant, packet.destination), _BEYOND
+        else:
+            router, key = _gateway(found[1], packet.destination), found[0].key
+        if router is None:
             return Dropped.STRANGER
-        if not self._admit(found[0].key):
+        if not self._admit(key):
             return Dropped.RATE
         return Answer(icmp.error(packet, router, _MESSAGES[cookie.reason]), cookie.tenant, None)
 
@@ -203,6 +211,14 @@ def _receiver(snapshot: Snapshot, vrf: TenantKey, address: Address) -> tuple[Por
             if any(hop in port.addresses for hop in route.next_hops):
                 return port, network
     return None
+
+
+def _egress(snapshot: Snapshot, key: TenantKey, target: Address) -> Address | None:
+    """The egress address of a tenant that this host is a gateway of."""
+    tenant = snapshot.tenants.get(key)
+    if tenant is None or tenant.egress is not Egress.SNAT or snapshot.host not in tenant.gateways:
+        return None
+    return next((one for one in tenant.egress_addresses if one.version == target.version), None)
 
 
 def _may_speak(snapshot: Snapshot, port: Port, network: Network, mac: Mac, source: Address) -> bool:

@@ -14,7 +14,7 @@ from controller.agent.telling import HOST_BURST, PORT_BURST, PORT_RATE, HandedUp
 from model.addresses import GATEWAY_MAC
 from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Cluster, Network, Port, Tenant
+from model.intent import Binding, Cluster, Egress, Network, Port, Tenant
 from model.inventory import Interface, Switch
 from model.snapshot import Snapshot
 from pipelines import cookies
@@ -105,6 +105,21 @@ def test_the_second_router_answers_into_the_vrf(teller: Teller) -> None:
     stranger = replace(afar, cookie=cookies.told(TenantKey(2), Reason.TTL_AFAR), frame=framed(0x0800, four))
     assert teller.answer(snapshot(), stranger) is None
     assert teller.counts == {"answered": 2, "stranger": 2}
+
+
+def test_a_gateway_answers_with_the_egress_address_for_what_would_leave(teller: Teller) -> None:
+    """At the rate of one port for all of them; a host that is no gateway of the tenant stays silent."""
+    known, egress = snapshot(), ip_address("203.0.113.1")
+    behind = replace(known.tenants[RED], egress=Egress.SNAT, egress_addresses=(egress,), gateways=(HOST,))
+    gateway = replace(known, tenants=known.tenants.set(RED, behind))
+    packet = packet4(source=ip_address("10.9.0.7"), target=ip_address("198.51.100.9"))
+    event = HandedUp(cookies.told(RED, Reason.TTL_AFAR), 1, framed(0x0800, packet))
+    answer = teller.answer(gateway, event)
+    assert answer is not None and answer.frame[26:].startswith(egress.packed)
+    elsewhere = replace(gateway, host=HostName("hv2"))
+    assert teller.answer(elsewhere, event) is None
+    answers = [teller.answer(gateway, event) for _ in range(int(PORT_BURST) + 5)]
+    assert sum(one is not None for one in answers) == int(PORT_BURST) - 1
 
 
 UNROUTED = replace(snapshot().networks[NET], routed=False)
