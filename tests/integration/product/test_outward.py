@@ -12,11 +12,13 @@ from controller.southbound import connections, unixctl
 from topologies.datapath import Datapath
 from topologies.deadline import until
 from topologies.faults import silence
-from topologies.nodes.hypervisor import Hypervisor
+from topologies.nodes.hypervisor import Hypervisor, plug, unplug
 from topologies.scenarios.outside import BORDER, NARROW, SERVER, Outside
 from topologies.scenarios.two_tenants import Workload
+from topologies.traffic.announce import gratuitous
 from topologies.traffic.capture import Capture, Frame, beacon, contains, incoming
 from topologies.traffic.endpoint import Endpoint, family_of, open_socket
+from topologies.traffic.frames import inject
 from topologies.traffic.ping import ping
 from topologies.traffic.tcp import transfer
 
@@ -315,3 +317,39 @@ def test_another_gateway_takes_over_with_the_same_address(outside_lab: Outside) 
         assert seen_from(one.vm, outside_lab.server, server(family)) == outside_lab.egress(family)
         sent = transfer(one.vm, outside_lab.server, server(family), 1 << 18)
         assert sent.intact, sent.error
+
+
+def test_a_connection_by_a_floating_ip_moves_with_its_port(outside_lab: Outside) -> None:
+    """The state stays behind: the new host picks the connection up in the middle, under the same address."""
+    one, control = vm(outside_lab, "blue", "vm1"), outside_lab.base.control
+    old, new = (h for h in outside_lab.lab.hypervisors if str(h.name) in ("hv1", "hv2"))
+    with (
+        open_socket(outside_lab.server, socket.AF_INET, socket.SOCK_STREAM) as listener,
+        open_socket(one.vm, socket.AF_INET, socket.SOCK_STREAM) as caller,
+    ):
+        listener.bind((SERVER[0], 7071))
+        listener.listen(1)
+        for each in (listener, caller):
+            each.settimeout(30)
+        caller.connect((SERVER[0], 7071))
+        taken, (seen, _) = listener.accept()
+        with taken:
+            taken.settimeout(30)
+            assert seen == outside_lab.floating(one, 4)
+            moving = control.run("migrate", one.port, "--tenant", "blue", "--to", str(new.name))
+            assert moving.ok, moving.stderr
+            unplug(old, one.ifname)
+            plug(new, one.vm, "tap-moved", one.uid, one.mac, one.cidrs)
+            gateway = "ip route replace default via 10.0.0.1 dev eth0"
+            one.vm.run(gateway)
+
+            def moved() -> bool:
+                inject(one.vm, "eth0", [gratuitous(one.mac, one.ipv4)])
+                (port,) = control.get("ports", one.port, "--tenant", "blue")
+                return bool(port["status"]["host"] == str(new.name))
+
+            until("the port lives there", moved, 30)
+            caller.sendall(b"from the new place")
+            assert taken.recv(99) == b"from the new place"
+            taken.sendall(b"and back")
+            assert caller.recv(99) == b"and back"
