@@ -266,7 +266,9 @@ ARRIVAL_TOLD: Final = tuple(
         _AT_TOLD,
         (IS_VRF, kind, Match(f.NW_TTL, TTL), Match(f.ETH_DST, ROUTER)),
         (VRF, TTL, ROUTER),
-        (Special.CONTROLLER,),
+        # OVS paces what goes to the agent by port of entry: a sender afar must not use up the tunnel's share,
+        # out of which come the answers to path probes, of all tenants
+        (SetField(f.IN_PORT, 0), Special.CONTROLLER),
     )
     for family, kind in (("4", IS_IPV4), ("6", IS_IPV6))
 )

@@ -25,10 +25,10 @@ BACKOFF: Final = 1000
 
 Open vSwitch 3.1 heeds it only after a first connection: until then its attempts lie up to 8 s apart.
 """
-PACKETS: Final = 100
-"""Packets a second that flows may hand up, the least that Open vSwitch takes; it shares them out among the
-ports. What workloads send must not keep the agent busy."""
-PACKET_BURST: Final = 25
+PACKETS: Final = 400
+"""Packets a second that flows may hand up; Open vSwitch shares them out among the ports. Twice what answers
+to path probes need (`controller.agent.paths.RATE`); and what workloads send must not keep the agent busy."""
+PACKET_BURST: Final = 100
 _MARK: Final = "true"
 
 Row = Any
