@@ -12,6 +12,7 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -132,7 +133,11 @@ class Loop:
 
     def _learn_of(self, answers: list[Answered]) -> None:
         if answers:
-            self._become(core.on_answers(self.core, [(a.port, a.answer) for a in answers]))
+            for released, some in groupby(answers, key=lambda a: a.answer is None):
+                said = [(a.port, a.answer) for a in some]
+                # what is given back goes one by one: together the brake would take it for a mass delete
+                for part in [[one] for one in said] if released else [said]:
+                    self._become(core.on_answers(self.core, part))
             self._unsaid = True
             answers.clear()
 
