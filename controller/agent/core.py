@@ -30,7 +30,7 @@ from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, PortKey
 from model.intent import Binding
-from model.snapshot import SightingKey, Snapshot
+from model.snapshot import Snapshot
 from pipelines import compile as pipeline
 from pipelines.index import waits
 
@@ -75,8 +75,7 @@ class Core:
     """Ports for which the switch has counters of an earlier life, and which do not live here yet."""
     announced: frozenset[PortKey] = frozenset()
     """Ports that are moving here and whose workload has said so."""
-    moved: Map[SightingKey, float] = Map()
-    """When an address of an allowed pair last moved to a port here."""
+    moved: sightings.Moves = Map()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,14 +259,17 @@ def _reconsider(answered: Result, ports: Iterable[PortKey]) -> Result:
 def on_tick(core: Core, synced: Synced, now: float) -> Result:
     """Time passed: retry refused claims, end holds, and sweep once when all three sides are in sync."""
     learned = _learned(core, [lambda table: learn.tick(table, now)])
-    core = learned.core
+    core, late = learned.core, list[commands.Command]()
+    for heard in sightings.due(core.moved, now):
+        moved = on_announced(core, heard, now)
+        core, late = moved.core, [*late, *moved.commands]
     retry = (
         binder.claims(core.effective, sorted(core.refusals), core.announced)
         if core.stop is None
         else binder.Claims((), ())
     )
     core, asked = _claim(core, retry)
-    orders = (*learned.commands, *asked)
+    orders = (*learned.commands, *late, *asked)
     own = core.effective.this()
     if own is not None and not core.session:
         orders = (*orders, commands.EnsureBridge(own.vtep))
@@ -314,6 +316,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     table, outcome = learn.consider(core.table, new, changes)
     new, learned = outcome.apply(new)
     new, numbered = living.number(core.effective, core.adopted, new, changes)
+    core = replace(core, moved=sightings.overtaken(core.moved, learned))
     forgotten = sightings.forget(new)
     new, changes = forgotten.snapshot, changes | learned | numbered | forgotten.changes
     old = core.effective

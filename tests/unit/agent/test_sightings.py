@@ -9,7 +9,7 @@ import pytest
 from immutables import Map
 
 from controller.agent.announcements import Announced
-from controller.agent.sightings import REST, forget, hear
+from controller.agent.sightings import REST, due, forget, hear, overtaken
 from model.change import Change, Part
 from model.ids import Mac, NetworkKey, PortKey
 from model.intent import Pair
@@ -94,6 +94,34 @@ def test_an_address_that_is_thrown_to_and_fro_rests() -> None:
     assert step.changes == frozenset()
     step, _ = hear(step.snapshot, Announced(PortKey(12), M2, VIP), moved, 10.0 + REST)
     assert step.snapshot.sightings[SPOT].port == 12
+
+
+def thrown(times: int, gap: float) -> int:
+    """How often an address moves that two ports announce in turn, one announcement each `gap` seconds."""
+    snapshot, moved, count = start(), Map(), 0
+    for n in range(times):
+        port, mac = ((11, M1), (12, M2))[n % 2]
+        step, moved = hear(snapshot, Announced(PortKey(port), mac, VIP), moved, 10.0 + n * gap)
+        count += bool(step.changes)
+        snapshot = step.snapshot
+    return count
+
+
+def test_the_rest_grows_with_each_move_that_comes_soon() -> None:
+    assert thrown(600, 0.1) <= 7
+    assert thrown(10, 60 * REST) == 10
+
+
+def test_what_was_said_during_the_rest_counts_after_it_unless_another_host_spoke() -> None:
+    first = Announced(PortKey(11), M1, VIP)
+    second = Announced(PortKey(12), M2, VIP)
+    step, moved = hear(start(), first, Map(), 10.0)
+    _, moved = hear(step.snapshot, second, moved, 10.5)
+    assert due(moved, 10.6) == ()
+    assert due(moved, 10.0 + REST) == (second,)
+    assert due(overtaken(moved, [Change(Part.CLAIMED, SPOT)]), 10.0 + REST) == ()
+    _, again = hear(step.snapshot, first, moved, 10.7)  # the one that has it says so once more
+    assert due(again, 10.0 + REST) == ()
 
 
 @pytest.mark.parametrize("part", [Part.BINDING, Part.INTERFACE, Part.PORT])
