@@ -89,7 +89,8 @@ class Loop:
         """Until a Stop event."""
         if self._effects.speaker is not None:
             self._effects.speaker.announce(self.core.routes.ordered())
-        self._notice()  # where the ports sat in the last life
+        meter = self._effects.meter
+        meter.notice(self.core.effective, self._unmetered.take())  # where the ports sat in the last life
         while not self._stopping:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
@@ -132,14 +133,13 @@ class Loop:
             updates.clear()
 
     def _learn_of(self, answers: list[Answered]) -> None:
-        if answers:
-            for released, some in groupby(answers, key=lambda a: a.answer is None):
-                said = [(a.port, a.answer) for a in some]
-                # what is given back goes one by one: together the brake would take it for a mass delete
-                for part in [[one] for one in said] if released else [said]:
-                    self._become(core.on_answers(self.core, part))
-            self._unsaid = True
-            answers.clear()
+        for released, some in groupby(answers, key=lambda a: a.answer is None):
+            said = [(a.port, a.answer) for a in some]
+            # one by one what is given back: the brake would take it for a mass delete
+            for part in [[s] for s in said] if released else [said]:
+                self._become(core.on_answers(self.core, part))
+        self._unsaid |= bool(answers)
+        answers.clear()
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -338,7 +338,7 @@ class Loop:
 
     def _count(self, now: float) -> None:
         """First of all, right after the events: a port that has left must not pass for one that is there."""
-        self._notice()
+        self._effects.meter.notice(self.core.effective, self._unmetered.take())
         reading = now >= self._due.read
         if reading or now >= self._due.sight:
             self._due.sight = now + self._pace.sight
@@ -397,6 +397,3 @@ class Loop:
             self._stated = stated
             self._since_ms = self._wall()
         self._speech.say(self.core, around, now, self._wall(), self._since_ms)
-
-    def _notice(self) -> None:
-        self._effects.meter.notice(self.core.effective, self._unmetered.take())
