@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.integration.product.bill import QUIET, counted, ledger, settled
 from topologies import faults
 from topologies.deadline import until
 from topologies.nodes.hypervisor import attach, detach, plug, unplug
@@ -17,8 +18,6 @@ from topologies.traffic.udp import UdpStream
 
 pytestmark = pytest.mark.integration
 
-QUIET = 2.5
-"""Seconds: a reading each second, half a second of lag in the statistics, and the upload."""
 ABOUT_IT = 20_000
 """Bytes: of the pings and discovery around counted traffic, which a bound may hold as well."""
 
@@ -28,33 +27,6 @@ def scenario(two_tenants_lab: Callable[..., TwoTenants]) -> TwoTenants:
     made = two_tenants_lab(2)
     made.await_reachability()
     return made
-
-
-def ledger(scenario: TwoTenants, tenant: str) -> dict[str, dict[str, int]]:
-    """Rows of `ringfence egress report --by port`, by port."""
-    outcome = scenario.control.run("egress", "report", "--tenant", tenant, "--by", "port", "-o", "json")
-    assert outcome.ok, outcome.stderr
-    return {row["name"]: row for row in json.loads(outcome.stdout)["rows"]}
-
-
-def counted(scenario: TwoTenants, port: Workload) -> int:
-    row = ledger(scenario, port.tenant).get(port.port)
-    return 0 if row is None else row["bytes"]
-
-
-def settled(scenario: TwoTenants, port: Workload) -> int:
-    """What is counted of a port once it has stood still for longer than a reading and an upload take."""
-    known, since = counted(scenario, port), time.monotonic()
-
-    def still() -> bool:
-        nonlocal known, since
-        now = counted(scenario, port)
-        if now != known:
-            known, since = now, time.monotonic()
-        return time.monotonic() - since > QUIET
-
-    until("the ledger stands still", still, 40)
-    return known
 
 
 def send(here: Workload, there: Workload, address: str, count: int, size: int) -> int:
