@@ -115,6 +115,20 @@ def outside_lab(_module_labs: _Labs) -> Outside:
 
 
 @pytest.fixture(scope="module")
+def routing_fabric(_module_labs: _Labs) -> Routed:
+    """The same networks on eight hypervisors, leaves and spines."""
+
+    def build(name: str) -> tuple[Lab, Routed]:
+        scenario = routed_scenario.build(name, Plan(8), say_on_stderr, leaf_spine)
+        return scenario.lab, scenario
+
+    made: Routed = _module_labs.once(("routing-fabric",), build)
+    made.base.await_reachability()
+    made.await_routes()
+    return made
+
+
+@pytest.fixture(scope="module")
 def fabric_lab(_module_labs: _Labs) -> FabricMaker:
     """`fabric_lab(n, frr_hosts=0, routed=False)`: Open vSwitch and FRR run, the product does not."""
 

@@ -20,7 +20,7 @@ from topologies.lab import Lab, Say, say_nothing
 from topologies.nodes.hypervisor import plug
 from topologies.nodes.vm import INTERFACE
 from topologies.scenarios import two_tenants
-from topologies.scenarios.two_tenants import API_VERSION, TENANTS, Document, TwoTenants, Workload
+from topologies.scenarios.two_tenants import API_VERSION, TENANTS, Document, Fabric, TwoTenants, Workload
 from topologies.traffic.ping import ping
 
 FAR, APART = "far", "apart"
@@ -81,9 +81,9 @@ def gateways(network: str) -> tuple[str, str]:
     return four, six
 
 
-def build(name: str, plan: Plan, say: Say = say_nothing) -> Routed:
-    """On one segment. On failure everything is removed."""
-    base = two_tenants.build(name, plan, two_hypervisors, say)
+def build(name: str, plan: Plan, say: Say = say_nothing, fabric: Fabric = two_hypervisors) -> Routed:
+    """On one segment, or another fabric. On failure everything is removed."""
+    base = two_tenants.build(name, plan, fabric, say)
     try:
         scenario = Routed(base)
         _populate(scenario)
