@@ -14,12 +14,32 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "BGP sessions, codec and guard, without a switch: no packet takes another way",
     ),
     (
-        "tests/integration/topologies/test_frr.py",
-        "two FRR hosts on the kernel's own VXLAN, in either run",
+        "tests/integration/topologies",
+        "labs and their tools: no packet of the product",
     ),
     (
-        "tests/integration/topologies/test_lifetime.py",
-        "how labs begin and end, killed at any moment: what it would show is the guest's process table",
+        "tests/integration/product/test_all.py",
+        "how the processes of one machine are started and watched",
+    ),
+    (
+        "tests/integration/product/test_store.py",
+        "what survives while store and API are away",
+    ),
+    (
+        "tests/integration/product/test_sight.py",
+        "questions to agents; ovs-vswitchd, which answers them, compiles flows alike for both",
+    ),
+    (
+        "tests/integration/product/test_compromised.py",
+        "what hosts may say in BGP, judged before there is a flow",
+    ),
+    (
+        "tests/integration/product/test_border.py",
+        "a way out through a border, which test_outward.py takes as well",
+    ),
+    (
+        "tests/integration/product/test_fuzz.py",
+        "thousands of damaged frames: test_isolation.py's attacks take the same ways",
     ),
     (
         "tests/integration/product/test_bad_input.py",
