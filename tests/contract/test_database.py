@@ -58,7 +58,7 @@ def test_lays_out_once_and_then_writes_nothing(own_ovs: PrivateOvs, watched: Wat
     assert seen.switch is not None and seen.switch.datapath == "netdev" and seen.switch.tunnel > 0
     assert own_ovs.vsctl("get", "Bridge", "br-int", "fail_mode").strip() == "secure"
     options = own_ovs.vsctl("get", "Interface", "rf-vxlan", "options")
-    assert options.strip() == '{key=flow, local_ip="192.0.2.1", remote_ip=flow}'
+    assert options.strip() == '{key=flow, local_ip="192.0.2.1", remote_ip=flow, tos=inherit}'
     assert own_ovs.vsctl("get-controller", "br-int").split() == ["unix:one.sock"]
     before = writes(own_ovs)
     watched.database.ensure(LAYOUT)

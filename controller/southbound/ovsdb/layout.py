@@ -146,7 +146,8 @@ def recall(bridge: Row, controllers: Sequence[str], insert: Insert) -> None:
 
 
 def _hold_tunnel(layout: Layout, bridge: Row, ports: list[Row], insert: Insert) -> None:
-    options = {"remote_ip": "flow", "key": "flow", "local_ip": str(layout.local)}
+    # the outer header gets the DSCP of the inner one: networks are marked there (docs/decisions/0016)
+    options = {"remote_ip": "flow", "key": "flow", "local_ip": str(layout.local), "tos": "inherit"}
     port = next((p for p in ports if p.name == TUNNEL), None)
     if port is None:
         interface = insert("Interface")

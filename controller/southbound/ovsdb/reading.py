@@ -26,7 +26,7 @@ COLUMNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         ("name", "datapath_type", "ports", "controller", "protocols", "fail_mode", "external_ids"),
     ),
     ("Port", ("name", "interfaces", "external_ids")),
-    ("Interface", ("name", "type", "options", "external_ids", "ofport")),
+    ("Interface", ("name", "type", "options", "external_ids", "ofport", "mtu", "admin_state", "link_state")),
     (
         "Controller",
         (
@@ -88,5 +88,17 @@ def _named(interfaces: Iterable[Any]) -> dict[Uid, Interface]:
                 "interface=%s iface-id=%s is already on %s: ignored", interface.name, uid, found[uid].name
             )
             continue
-        found[Uid(uid)] = Interface(interface.name, Uid(uid), _ofport(interface) or 0)
+        found[Uid(uid)] = Interface(
+            interface.name, Uid(uid), _ofport(interface) or 0, _mtu(interface), _is_up(interface)
+        )
     return found
+
+
+def _mtu(interface: Any) -> int:
+    """0 for a device that has none, or of which Open vSwitch does not know."""
+    return max(0, interface.mtu[0]) if interface.mtu else 0
+
+
+def _is_up(interface: Any) -> bool:
+    """What is not known is not down."""
+    return "down" not in (*interface.admin_state, *interface.link_state)
