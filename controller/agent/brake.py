@@ -89,8 +89,11 @@ def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Ch
 
 
 def _leaves(effective: Snapshot, candidate: Snapshot, key: PortKey) -> bool:
+    """Only what is plugged in has traffic to lose: a port whose workload went first may follow it."""
     here = key in effective.ports and effective.bound_here(key)
-    return here and not (key in candidate.ports and candidate.bound_here(key))
+    if not here or effective.ports[key].uid not in effective.interfaces:
+        return False
+    return not (key in candidate.ports and candidate.bound_here(key))
 
 
 def _since(effective: Snapshot) -> str:

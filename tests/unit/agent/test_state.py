@@ -138,9 +138,17 @@ def test_brake_on_a_store_that_is_not_ours(candidate: Snapshot, rule: str) -> No
     assert stop is not None and stop.rule == rule
 
 
-def deleted(total: int, gone: int) -> brake.Stop | None:
-    step = state.replace_stored(filled(total), items(total - gone))
-    return brake.judge(filled(total), step.snapshot, step.changes)
+def plugged(snapshot: Snapshot, but: int = 0) -> Snapshot:
+    """With an interface for each port, but for the last ones."""
+    keys = sorted(snapshot.ports)[: len(snapshot.ports) - but]
+    found = {snapshot.ports[k].uid: Interface(f"tap{k}", snapshot.ports[k].uid, int(k)) for k in keys}
+    return state.observe_interfaces(snapshot, found).snapshot
+
+
+def deleted(total: int, gone: int, unplugged: int = 0) -> brake.Stop | None:
+    before = plugged(filled(total), unplugged)
+    step = state.replace_stored(before, items(total - gone))
+    return brake.judge(before, step.snapshot, step.changes)
 
 
 def test_brake_on_a_mass_delete_but_not_on_a_small_one() -> None:
@@ -149,6 +157,12 @@ def test_brake_on_a_mass_delete_but_not_on_a_small_one() -> None:
     assert stop is not None and stop.rule == "mass-delete" and "9 of 100" in stop.message
     assert deleted(400, 20) is None
     assert deleted(400, 21) is not None
+
+
+def test_ports_whose_interfaces_went_first_have_nothing_to_lose() -> None:
+    assert deleted(100, 60, unplugged=60) is None
+    assert deleted(100, 60, unplugged=60 - brake.FLOOR) is None
+    assert deleted(100, 60, unplugged=59 - brake.FLOOR) is not None
 
 
 def test_a_cold_host_has_nothing_to_lose() -> None:
