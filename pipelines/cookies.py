@@ -63,6 +63,8 @@ class Reason(IntEnum):
     """There is no route."""
     NO_HOST = 4
     """The network is there, but nobody in it has the address."""
+    TOO_BIG = 5
+    """The packet is larger than the MTU of its sender's network."""
 
 
 _KINDS: Final = frozenset(Kind)

@@ -146,7 +146,11 @@ EXTERNAL: Final = Register(
     "output",
 )
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, NOTICE, EXTERNAL)
+LARGER: Final = Register(
+    Field("reg6", 32), "larger", "1 = the packet is larger than its network's MTU", "size", "oversize"
+)
+
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL)
 
 FIELDS: Final = (
     IN_PORT,

@@ -49,6 +49,8 @@ REASONS: Final = (
     Reason("neighbours-refused-134", "a workload poses as a router", _OUR_OWN),
     Reason("neighbours-refused-137", "a workload sends a redirect", _OUR_OWN),
     Reason("neighbours-*", "the neighbour discovery message is not of port {source}, or garbled", _HONEST),
+    Reason("oversize-told", "it is larger than the MTU of network {network}: its sender is told",
+           "Give the workload's interface the MTU of the network: ringfence get networks --tenant {tenant}"),
     Reason("services-arp-own", "the port asks for its own address: nobody answers that", "Nothing."),
     Reason("services-nd-own", "the port asks for its own address: nobody answers that", "Nothing."),
     Reason("services-arp-unknown", "nobody answers: no port of network {network} has the address {target}",

@@ -76,7 +76,7 @@ GUARD: Final = Table(
         f.ND_SLL,
     ),
     writes=(),
-    next=("neighbours", "services"),
+    next=("neighbours", "size", "services"),
     miss="drop: no port's own",
 )
 NEIGHBOURS: Final = Table(
@@ -97,8 +97,29 @@ NEIGHBOURS: Final = Table(
         f.ND_TLL,
     ),
     writes=(),
-    next=("services",),
+    next=("size", "services"),
     miss="drop: never reached, IPv6 only comes here",
+)
+SIZE: Final = Table(
+    number=9,
+    name="size",
+    purpose="Compares IP packets of a port that could send larger ones than its network has with the MTU. A"
+    " pass of the data path ends behind the check, so that no flow after it counts for the other outcome; all"
+    " other ports go on in the same pass.",
+    matches=(_SRC, f.ETH_TYPE),
+    writes=(f.LARGER.field,),
+    next=("oversize", "services"),
+    miss="continue: nothing to compare",
+)
+OVERSIZE: Final = Table(
+    number=10,
+    name="oversize",
+    purpose="Hands what is too large to the agent, which tells its sender the MTU. Nobody gets it, and nobody"
+    " pays for it.",
+    matches=(_SRC, f.LARGER.field),
+    writes=(),
+    next=("services",),
+    miss="continue: it fits",
 )
 SERVICES: Final = Table(
     number=12,
@@ -327,6 +348,8 @@ TABLES: Final = (
     CLASSIFY,
     GUARD,
     NEIGHBOURS,
+    SIZE,
+    OVERSIZE,
     SERVICES,
     ADVERTISE,
     GATEWAY,

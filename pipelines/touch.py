@@ -158,8 +158,9 @@ def _dawn(vrf: TenantKey, old: Snapshot, new: Snapshot, before: Index, after: In
 def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: Change) -> set[o.Object]:
     key: Any = change.key
     match change.part:
-        case Part.NETWORK:  # its VNI is in the flows of every VTEP and remote MAC
+        case Part.NETWORK:  # its VNI is in the flows of every VTEP and remote MAC, its MTU in those of ports
             here = _of_network(key, before) | _of_network(key, after)
+            here.update(o.port(port) for port in after.locals.get(key, Map()))
             return here | _by_network(old, new, before, after, key)
         case Part.TENANT:  # its L3VNI, without which nothing comes from afar, is in the same ones
             ports = {o.port(port) for network in after.live.get(key, Map()) for port in after.locals[network]}

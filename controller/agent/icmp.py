@@ -81,6 +81,11 @@ class Invoking:
     packet: bytes
 
 
+def too_big(mtu: int) -> Message:
+    """RFC 1191 section 4 (fragmentation needed, the MTU of the next hop), RFC 4443 section 3.2."""
+    return Message((3, 4), (2, 0), mtu)
+
+
 def parse(frame: bytes) -> Invoking | Silence:
     """An Ethernet frame of a workload as what an ICMP error may answer."""
     if len(frame) < _ETHERNET.size:

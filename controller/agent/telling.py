@@ -136,7 +136,7 @@ class Teller:
 
     def _answer(self, snapshot: Snapshot, event: HandedUp) -> Answer | Dropped | icmp.Silence:
         cookie = cookies.parse(event.cookie)
-        if cookie is None or cookie.kind is not cookies.Kind.TOLD or cookie.reason not in _MESSAGES:
+        if cookie is None or cookie.kind is not cookies.Kind.TOLD or cookie.reason is Reason.NONE:
             return Dropped.ALIEN
         if cookie.reason is Reason.TTL_AFAR:
             return self._afar(snapshot, cookie, event)
@@ -152,8 +152,9 @@ class Teller:
         router = _gateway(network, packet.source)
         if router is None or not _may_speak(snapshot, port, network, packet.mac, packet.source):
             return Dropped.STRANGER
-        frame = icmp.error(packet, router, _MESSAGES[cookie.reason])
-        return Answer(frame, cookie.tenant, event.in_port)
+        too_big = cookie.reason is Reason.TOO_BIG
+        message = icmp.too_big(network.mtu) if too_big else _MESSAGES[cookie.reason]
+        return Answer(icmp.error(packet, router, message), cookie.tenant, event.in_port)
 
     def _afar(
         self, snapshot: Snapshot, cookie: cookies.Cookie, event: HandedUp

@@ -32,6 +32,7 @@ from pipelines.features import (
     resolve,
     route,
     services,
+    size,
     virtual_routers,
     waiting,
 )
@@ -60,6 +61,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("neighbours", Kind.HOST, neighbours.host),
     Feature("neighbours", Kind.PORT, neighbours.port),
     Feature("pairs", Kind.PORT, pairs.port),
+    Feature("size", Kind.PORT, size.port),
     Feature("services", Kind.HOST, services.host),
     Feature("services", Kind.NETWORK, services.network),
     Feature("services", Kind.PORT, services.port),

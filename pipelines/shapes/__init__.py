@@ -88,6 +88,7 @@ from pipelines.shapes.prefixes import PREFIXED
 from pipelines.shapes.probes import PROBES
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
+from pipelines.shapes.size import SIZED
 from pipelines.shapes.terms import shape
 from pipelines.shapes.waiting import WAITING
 
@@ -99,6 +100,8 @@ def _miss(table: t.Table) -> Shape:
         return shape("miss", table, 0, (), (), other, t.ACCOUNT)
     if table is t.GATEWAY:
         return shape("miss", table, 0, (), goto=t.RESOLVE)
+    if table is t.SIZE or table is t.OVERSIZE:
+        return shape("miss", table, 0, (), goto=t.SERVICES)
     if table is t.MARK:
         return shape("miss", table, 0, (), goto=t.RATE)
     if table is t.RATE:
@@ -175,6 +178,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     DELIVERY_ADVERT,
     DELIVERY_REFUSED,
     *QUALITY,
+    *SIZED,
     *MISSES,
 )
 """All shapes of fixed length. Those of replication are made by `output_group` and `delivery_group`."""

@@ -130,7 +130,7 @@ GUARD_IPV4: Final = shape(
     (IS_SRC, Match(f.ETH_SRC, MAC), IS_IPV4, Match(f.IP_SRC, IP4)),
     (SRC, MAC, IP4),
     (),
-    t.SERVICES,
+    t.SIZE,
 )
 GUARD_IPV6: Final = shape(
     "ipv6",
@@ -199,4 +199,4 @@ ND_REFUSED: Final = tuple(
         f.REDIRECT,
     )
 )
-ND_OTHER: Final = shape("other", t.NEIGHBOURS, AT_LAST, (IS_IPV6,), goto=t.SERVICES)
+ND_OTHER: Final = shape("other", t.NEIGHBOURS, AT_LAST, (IS_IPV6,), goto=t.SIZE)

@@ -51,7 +51,7 @@ def _twice(
 PAIR_ARP: Final = _twice(
     "pair-arp", t.GUARD, (*_BY, IS_ARP, Match(f.ARP_SHA, MAC)), Match(f.ARP_SPA, IP4), t.SERVICES
 )
-PAIR_IPV4: Final = _twice("pair-ipv4", t.GUARD, (*_BY, IS_IPV4), Match(f.IP_SRC, IP4), t.SERVICES)
+PAIR_IPV4: Final = _twice("pair-ipv4", t.GUARD, (*_BY, IS_IPV4), Match(f.IP_SRC, IP4), t.SIZE)
 PAIR_IPV6: Final = _twice("pair-ipv6", t.GUARD, (*_BY, IS_IPV6), Match(f.IPV6_SRC, IP6), t.NEIGHBOURS)
 PAIR_ANNOUNCED4: Final = shape(
     "pair-announced",  # RFC 5227 section 3: sender and target are the address; the agent learns who has it

@@ -128,7 +128,7 @@ def _forwarded(kind: Match, field: Field, ip: Slot, mask: Slot, goto: t.Table) -
     return exact, shape(f"{name}-within", t.GUARD, _AT_FORWARDED, within, (*slots, mask), (), goto)
 
 
-FORWARDED4: Final = _forwarded(IS_IPV4, f.IP_SRC, IP4, MASK4, t.SERVICES)
+FORWARDED4: Final = _forwarded(IS_IPV4, f.IP_SRC, IP4, MASK4, t.SIZE)
 FORWARDED6: Final = _forwarded(IS_IPV6, f.IPV6_SRC, IP6, MASK6, t.NEIGHBOURS)
 
 PREFIXED: Final = (

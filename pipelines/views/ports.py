@@ -30,7 +30,8 @@ class PortView:
     can be routed to; `router`: this host's router MAC, None = nobody can send it routed packets from afar.
     `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC. `meter_out`, `meter_in`: its
     limits of what the workload sends and gets, None = none. `forwards`: prefixes that static routes send to
-    it, disjoint: it may send packets out of them.
+    it, disjoint: it may send packets out of them. `mtu`: of its network, where a gateway can tell it to the
+    workload, and the interface may send larger packets; else None.
     """
 
     key: PortKey
@@ -47,6 +48,7 @@ class PortView:
     meter_out: Meter | None = None
     meter_in: Meter | None = None
     forwards: tuple[Prefix, ...] = ()
+    mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,14 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         meter_out=limits.meter_out(ofport, port.rate_out),
         meter_in=limits.meter_in(ofport, port.rate_in),
         forwards=() if vrf is None else _forwards(snapshot, index, vrf, port),
+        mtu=None if vrf is None else _exceeded(snapshot, port),
     )
+
+
+def _exceeded(snapshot: Snapshot, port: Port) -> int | None:
+    """The MTU of a port's network, if its interface has a larger one. One not known is none: 0."""
+    allowed = snapshot.networks[port.network].mtu
+    return allowed if snapshot.interfaces[port.uid].mtu > allowed else None
 
 
 def waiting_view(snapshot: Snapshot, key: PortKey) -> WaitingView | None:

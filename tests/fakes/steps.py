@@ -51,7 +51,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
         forms += [replace(plain, subnets=(ip_network("10.1.0.0/16"),)), replace(plain, routed=False)]
-        forms += [replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
+        forms += [replace(plain, mtu=1500), replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
         forms.append(world.network(net, owner=2, subnets=subnets(net)))
         made.append((Part.NETWORK, NetworkKey(net), forms))
         for last in (1, 2, 3):
@@ -126,7 +126,11 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
         (Part.PORT, key, ports),
         (Part.BINDING, key, bindings),
         (Part.BINDING, key, bindings),
-        (Part.INTERFACE, uid, [Interface("tap", uid, ofport) for ofport in (key, key + 1, -1, 100)]),
+        (
+            Part.INTERFACE,
+            uid,
+            [Interface("tap", uid, ofport, mtu) for ofport in (key, key + 1, -1, 100) for mtu in (0, 1500)],
+        ),
         (Part.EPOCH, key, [1, 2]),
     ]
 

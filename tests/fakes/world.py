@@ -211,8 +211,10 @@ def limited(one: Port, out: int, into: int) -> Port:
 
 def qualified() -> Snapshot:
     """The two tenants, where network 1 marks its packets and ports of it have limits: 11 of what it sends and
-    gets, 12 of what it gets."""
+    gets, 12 of what it gets. The interface of 11 has a larger MTU than its network."""
     snapshot = two_tenants()
+    large = replace(snapshot.interfaces[snapshot.ports[PortKey(11)].uid], mtu=1500)
+    snapshot = with_part(snapshot, Part.INTERFACE, large.iface_id, large)
     for key, out in ((11, 8_000), (12, 0)):
         snapshot = with_port(snapshot, limited(snapshot.ports[PortKey(key)], out, 50_000))
     marked = replace(snapshot.networks[NetworkKey(1)], dscp=46)

@@ -83,12 +83,21 @@ def test_the_gateway_of_the_packets_family_answers_its_sender(teller: Teller) ->
         (Reason.TTL, b"\x0b\x00", b"\x03\x00"),
         (Reason.NO_NETWORK, b"\x03\x00", b"\x01\x00"),
         (Reason.NO_HOST, b"\x03\x01", b"\x01\x03"),
+        (Reason.TOO_BIG, b"\x03\x04", b"\x02\x00"),
     ],
 )
 def test_each_reason_has_its_message(teller: Teller, reason: Reason, over4: bytes, over6: bytes) -> None:
     for event, at, message in ((FOUR, 34, over4), (SIX, 54, over6)):
         answer = teller.answer(snapshot(), replace(event, cookie=cookies.told(RED, reason, NET)))
         assert answer is not None and answer.frame[at:].startswith(message)
+
+
+def test_who_sent_too_much_is_told_the_mtu_of_its_network(teller: Teller) -> None:
+    """RFC 1191 section 4: in the low 16 bits; RFC 4443 section 3.2: in 32."""
+    for event, at in ((FOUR, 34), (SIX, 54)):
+        answer = teller.answer(snapshot(), replace(event, cookie=cookies.told(RED, Reason.TOO_BIG, NET)))
+        assert answer is not None
+        assert int.from_bytes(answer.frame[at + 4 : at + 8], "big") == snapshot().networks[NET].mtu
 
 
 def test_the_second_router_answers_into_the_vrf(teller: Teller) -> None:

@@ -96,7 +96,7 @@ def made(feature: Feature) -> str:
         worlds = (peering.peered(), peering.peered("2001:db8::1", far))
     if feature.name in ("pairs", "virtual routers"):
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
-    if feature.name == "quality":
+    if feature.name in ("quality", "size"):
         worlds = (world.qualified(), over_ipv6())
     if feature.kind is o.Kind.ADDRESS:
         worlds = (shared(world.two_tenants(), "192.0.2.2"), shared(over_ipv6(), "2001:db8::2"))

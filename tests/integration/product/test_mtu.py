@@ -1,0 +1,134 @@
+"""Workloads whose interface has a larger MTU than their network: told the MTU, bridged and routed, unbilled.
+
+Red's VMs of the routed scenario get interfaces of 1500 octets in networks of 1450; blue's stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from topologies.deadline import until
+from topologies.nodes.hypervisor import Hypervisor
+from topologies.scenarios.routed import FAR, Routed
+from topologies.scenarios.two_tenants import Workload
+from topologies.traffic.tcp import transfer
+
+pytestmark = pytest.mark.integration
+
+FAMILIES = (4, 6)
+MTU = 1450
+LARGE = 1500
+COUNT = 10
+HEADERS = {4: 28, 6: 48}
+"""Octets of IP and ICMP headers."""
+TOLD = {4: f"mtu = {MTU}", 6: f"mtu={MTU}"}
+_ACCOUNT = re.compile(r"table=60, n_packets=(\d+), n_bytes=(\d+)")
+
+
+def at(workload: Workload, family: int) -> str:
+    return workload.ipv4 if family == 4 else workload.ipv6
+
+
+def hypervisor(lab: Routed, workload: Workload) -> Hypervisor:
+    return next(host for host in lab.base.lab.hypervisors if host.name == workload.host)
+
+
+def checks(host: Hypervisor) -> int:
+    return host.ofctl("dump-flows", host.management).count("check_pkt_larger")
+
+
+def forget(workload: Workload) -> None:
+    """The MTUs of paths that the VM has learned."""
+    workload.vm.run("ip -4 route flush cache\nip -6 route flush cache")
+
+
+def asked(here: Workload, there: Workload, family: int, size: int) -> list[str]:
+    """What each ping shows of packets of `size` octets that nobody may fragment, with nothing learned before."""
+    payload = str(size - HEADERS[family])
+    words = ["ping", "-n", "-M", "do", "-c", "1", "-W", "1", "-s", payload, at(there, family)]
+    shown = []
+    for _ in range(COUNT):
+        forget(here)
+        outcome = here.vm.attempt(words, 10.0)
+        shown.append(outcome.stdout + outcome.stderr)
+    return shown
+
+
+def told(shown: list[str], family: int) -> bool:
+    """None came through, and somebody else said why (what the VM knows itself is a local error), as often as
+    the pace of answers allows."""
+    return any(TOLD[family] in one for one in shown) and all(
+        "local error" not in one and " 0 received" in one for one in shown
+    )
+
+
+def answered(shown: list[str]) -> bool:
+    return all("mtu" not in one and "1 received" in one for one in shown)
+
+
+@pytest.fixture(scope="module")
+def cast(routing_lab: Routed) -> tuple[Workload, Workload, Workload]:
+    """(here, bridged, routed): on another host than `here` the one, in another network the other."""
+    far = routing_lab.extra["red", FAR]
+    near = next(w for w in routing_lab.base.of("red") if w.host == far.host)
+    away = next(w for w in routing_lab.base.of("red") if w.host != far.host and w.host.startswith("hv"))
+    for workload in (near, far, away):
+        host = hypervisor(routing_lab, workload)
+        before = checks(host)
+        host.run(f"ip link set {workload.ifname} mtu {LARGE}")
+        workload.vm.run(f"ip link set eth0 mtu {LARGE}")
+        until("the agent has the port checked", lambda h=host, b=before: checks(h) == b + 2, 20)
+    return away, near, far
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ping_is_told_the_mtu(cast: tuple[Workload, Workload, Workload], family: int) -> None:
+    here, *others = cast
+    for there in others:
+        shown = asked(here, there, family, LARGE)
+        assert told(shown, family), shown
+        within = asked(here, there, family, MTU)
+        assert answered(within), within
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tracepath_finds_the_mtu(cast: tuple[Workload, Workload, Workload], family: int) -> None:
+    here, *others = cast
+    for there in others:
+        forget(here)
+        outcome = here.vm.attempt(["tracepath", "-n", f"-{family}", at(there, family)], 60.0)
+        assert f"pmtu {MTU}" in outcome.stdout.splitlines()[-1], outcome.stdout
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tcp_gets_through(cast: tuple[Workload, Workload, Workload], family: int) -> None:
+    """Both ends announce a segment size that their network can't carry."""
+    here, *others = cast
+    for there in others:
+        forget(here)
+        result = transfer(here.vm, there.vm, at(there, family), 2_000_000)
+        assert result.intact, result
+
+
+def billed(host: Hypervisor) -> int:
+    """Octets that the accounts of a host have counted."""
+    host.appctl("revalidator/purge")
+    lines = host.ofctl("dump-flows", host.management)
+    return sum(int(found[2]) for found in _ACCOUNT.finditer(lines))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_was_answered_is_not_billed(
+    routing_lab: Routed, cast: tuple[Workload, Workload, Workload], family: int
+) -> None:
+    here, there, _ = cast
+    host = hypervisor(routing_lab, here)
+    start = billed(host)
+    assert told(asked(here, there, family, LARGE), family)
+    refused = billed(host)
+    assert answered(asked(here, there, family, MTU))
+    passed = billed(host)
+    assert refused - start < MTU, "no single large packet was counted"
+    assert passed - refused >= COUNT * MTU
