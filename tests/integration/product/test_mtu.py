@@ -45,7 +45,7 @@ def forget(workload: Workload) -> None:
 
 
 def asked(here: Workload, there: Workload, family: int, size: int) -> list[str]:
-    """What each ping shows of packets of `size` octets that nobody may fragment, with nothing learned before."""
+    """What each ping shows of packets of `size` octets that none may fragment, nothing learned before."""
     payload = str(size - HEADERS[family])
     words = ["ping", "-n", "-M", "do", "-c", "1", "-W", "1", "-s", payload, at(there, family)]
     shown = []
