@@ -161,9 +161,8 @@ class Shot:
     def within(self, rate: int) -> bool:
         """Whether no more came through than rate x time + burst, with a quarter on top."""
         kbits = self.captured * (self.each + ETHERNET) * 8 / 1000
-        print(
-            f"{self.captured} of {self.stream.sent} in {self.seconds:.2f} s: {kbits:.0f} kbit at {rate} kbit/s"
-        )
+        taken = f"{self.captured} of {self.stream.sent} in {self.seconds:.2f} s"
+        print(f"{taken}: {kbits:.0f} kbit at {rate} kbit/s")
         return kbits <= 1.25 * (rate * self.seconds + max(BURST, rate / 10))
 
 
