@@ -11,27 +11,20 @@ import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 # Mininet still imports distutils; nobody who types a command can do anything about it.
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-from topologies import directory  # noqa: E402
+from topologies import bringing, directory  # noqa: E402
 from topologies.deadline import until  # noqa: E402
 from topologies.errors import LabError  # noqa: E402
 
-OK, FAILED, UNFIT, INTERRUPTED, BROKEN_PIPE = 0, 1, 4, 130, 141
-_UP_TIMEOUT = 180.0
+OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141
 _EXEC_TIMEOUT = 60.0
 _DOWN_TIMEOUT = 20.0
-_POLL = 0.1
-_TAIL = 60
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--bare", action="store_const", const="bare", default="", help="without Ringfence and VMs"
     )
-    up.add_argument("--timeout", type=float, default=_UP_TIMEOUT, metavar="S", help="give up after S seconds")
+    up.add_argument(
+        "--timeout", type=float, default=bringing.TIMEOUT, metavar="S", help="give up after S seconds"
+    )
     up.set_defaults(run=_up)
     hold = commands.add_parser("hold")
     for name in ("topology", "name"):
@@ -102,65 +97,15 @@ def _up(arguments: argparse.Namespace) -> int:
         check_machine()
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
-        return UNFIT
+        return bringing.UNFIT
     if directory.held(directory.place(name)):
         raise LabError(f"lab {name} is up already: take it down first, or choose another name with --as")
-    bring_up(entry.name, name, arguments.hypervisors or entry.hypervisors, arguments.bare, arguments.timeout)
+    bringing.bring_up(
+        entry.name, name, arguments.hypervisors or entry.hypervisors, arguments.bare, arguments.timeout
+    )
     print(f"lab {name} is up. Next:\n  ringfence lab status\n  ringfence lab exec hv1 ovs-vsctl show")
     print("  ringfence lab down")
     return OK
-
-
-def bring_up(
-    topology: str, name: str, hypervisors: int, bare: str = "", timeout: float = _UP_TIMEOUT
-) -> None:
-    """Start a holder, show its progress, return when the lab serves; LabError with its log's tail."""
-    path = directory.place(name)
-    directory.clear(name)
-    log = directory.log_of(path)
-    log.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    words = [
-        sys.executable,
-        "-m",
-        "topologies",
-        "hold",
-        topology,
-        name,
-        str(hypervisors),
-        *([bare] if bare else []),
-    ]
-    root = Path(__file__).resolve().parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    with log.open("w") as sink, log.open() as progress:
-        holder = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, env=environment
-        )
-        directory.note_holder(name, holder.pid)
-        try:
-            _follow(name, holder, progress, time.monotonic() + timeout)
-        except BaseException:
-            holder.kill()
-            holder.wait()
-            directory.clear(name)
-            raise
-
-
-def _follow(name: str, holder: subprocess.Popen[bytes], progress: Any, end: float) -> None:
-    """Show the holder's lines until it says that it is ready."""
-    seen: list[str] = []
-    while True:
-        ended = holder.poll() is not None
-        for line in progress:
-            if line.strip() == "ready":
-                return
-            seen.append(line)
-            if not ended:
-                print(line, end="", file=sys.stderr, flush=True)
-        if ended:
-            raise LabError(f"{name} was not built:\n{''.join(seen[-_TAIL:])}")
-        if time.monotonic() > end:
-            raise LabError(f"{name} was not ready in time; so far:\n{''.join(seen[-_TAIL:])}")
-        time.sleep(_POLL)
 
 
 def _hold(arguments: argparse.Namespace) -> int:

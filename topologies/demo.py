@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from topologies import directory
+from topologies.bringing import UNFIT, bring_up
 from topologies.control import ringfence
 from topologies.deadline import until
 from topologies.errors import LabError
@@ -54,7 +55,6 @@ class _Vm:
 
 def run() -> int:
     """Build if need be, measure, print; 0 if every cell is as it should be."""
-    from topologies.__main__ import UNFIT, bring_up  # noqa: PLC0415 - it imports this module late, too
     from topologies.lab import check_machine  # noqa: PLC0415
 
     out = Console(width=max(100, shutil.get_terminal_size().columns), highlight=False)
