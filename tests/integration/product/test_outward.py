@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -216,57 +218,56 @@ def test_a_full_zone_stops_its_port_and_no_other(outside_lab: Outside) -> None:
     until("red has room again", lambda: ping(red.vm, SERVER[0], 1, wait=0.5).reached, 10)
 
 
+@contextmanager
+def connected(lab: Outside, one: Workload) -> Iterator[tuple[socket.socket, socket.socket, str]]:
+    """A TCP connection from a VM to the server: its two ends, and the address that the server sees.
+
+    The port is the server's choice: one that was used lately is not free again for a while.
+    """
+    with (
+        open_socket(lab.server, socket.AF_INET, socket.SOCK_STREAM) as listener,
+        open_socket(one.vm, socket.AF_INET, socket.SOCK_STREAM) as caller,
+    ):
+        listener.bind((SERVER[0], 0))
+        listener.listen(1)
+        for each in (listener, caller):
+            each.settimeout(60)
+        caller.connect(listener.getsockname())
+        taken, (seen, _) = listener.accept()
+        with taken:
+            taken.settimeout(60)
+            yield caller, taken, seen
+
+
 def test_connections_outlive_the_agent(outside_lab: Outside) -> None:
     red, control = vm(outside_lab, "red", "vm1"), outside_lab.base.control
     zones = limits(outside_lab.lab.hypervisors[0])
-    with (
-        open_socket(outside_lab.server, socket.AF_INET, socket.SOCK_STREAM) as listener,
-        open_socket(red.vm, socket.AF_INET, socket.SOCK_STREAM) as caller,
-    ):
-        listener.bind((SERVER[0], 7070))
-        listener.listen(1)
-        for each in (listener, caller):
-            each.settimeout(15)
-        caller.connect((SERVER[0], 7070))
-        taken, _ = listener.accept()
-        with taken:
-            taken.settimeout(15)
-            caller.sendall(b"before")
-            assert taken.recv(99) == b"before"
-            control.agents["hv1"].kill()
-            control.agents["hv1"].start()
-            taken.sendall(b"after")
-            assert caller.recv(99) == b"after"
-            until("the agent has set the limits", lambda: limits(outside_lab.lab.hypervisors[0]) == zones, 30)
-            caller.sendall(b"at last")
-            assert taken.recv(99) == b"at last"
+    with connected(outside_lab, red) as (caller, taken, _):
+        caller.sendall(b"before")
+        assert taken.recv(99) == b"before"
+        control.agents["hv1"].kill()
+        control.agents["hv1"].start()
+        taken.sendall(b"after")
+        assert caller.recv(99) == b"after"
+        until("the agent has set the limits", lambda: limits(outside_lab.lab.hypervisors[0]) == zones, 30)
+        caller.sendall(b"at last")
+        assert taken.recv(99) == b"at last"
 
 
 def test_limits_are_set_again_when_the_switch_is_back(outside_lab: Outside) -> None:
     host = outside_lab.lab.hypervisors[0]
     before, one = limits(host), vm(outside_lab, "red", "vm1")
     assert before
-    with (
-        open_socket(outside_lab.server, socket.AF_INET, socket.SOCK_STREAM) as listener,
-        open_socket(one.vm, socket.AF_INET, socket.SOCK_STREAM) as caller,
-    ):
-        listener.bind((SERVER[0], 7071))
-        listener.listen(1)
-        for each in (listener, caller):
-            each.settimeout(60)
-        caller.connect((SERVER[0], 7071))
-        taken, _ = listener.accept()
-        with taken:
-            taken.settimeout(60)
-            host.daemons["ovs-vswitchd"].kill()
-            host.daemons["ovs-vswitchd"].start()
-            until("limits are there", lambda: limits(host) == before, 60)
-            until("the server is reached", lambda: ping(one.vm, SERVER[0], 1, wait=0.5).reached, 60)
-            until("and by IPv6", lambda: ping(one.vm, SERVER[1], 1, wait=0.5).reached, 60)
-            # its state was lost with the switch, but a floating IP keeps addresses and ports as they were
-            for source, target in ((taken, caller), (caller, taken)):
-                source.sendall(b"still there")
-                assert target.recv(99) == b"still there"
+    with connected(outside_lab, one) as (caller, taken, _):
+        host.daemons["ovs-vswitchd"].kill()
+        host.daemons["ovs-vswitchd"].start()
+        until("limits are there", lambda: limits(host) == before, 60)
+        until("the server is reached", lambda: ping(one.vm, SERVER[0], 1, wait=0.5).reached, 60)
+        until("and by IPv6", lambda: ping(one.vm, SERVER[1], 1, wait=0.5).reached, 60)
+        # its state was lost with the switch, but a floating IP keeps addresses and ports as they were
+        for source, target in ((taken, caller), (caller, taken)):
+            source.sendall(b"still there")
+            assert target.recv(99) == b"still there"
 
 
 def test_the_standby_takes_over_from_a_gateway_that_is_silent(outside_lab: Outside) -> None:
@@ -323,33 +324,22 @@ def test_a_connection_by_a_floating_ip_moves_with_its_port(outside_lab: Outside)
     """The state stays behind: the new host picks the connection up in the middle, under the same address."""
     one, control = vm(outside_lab, "blue", "vm1"), outside_lab.base.control
     old, new = (h for h in outside_lab.lab.hypervisors if str(h.name) in ("hv1", "hv2"))
-    with (
-        open_socket(outside_lab.server, socket.AF_INET, socket.SOCK_STREAM) as listener,
-        open_socket(one.vm, socket.AF_INET, socket.SOCK_STREAM) as caller,
-    ):
-        listener.bind((SERVER[0], 7071))
-        listener.listen(1)
-        for each in (listener, caller):
-            each.settimeout(30)
-        caller.connect((SERVER[0], 7071))
-        taken, (seen, _) = listener.accept()
-        with taken:
-            taken.settimeout(30)
-            assert seen == outside_lab.floating(one, 4)
-            moving = control.run("migrate", one.port, "--tenant", "blue", "--to", str(new.name))
-            assert moving.ok, moving.stderr
-            unplug(old, one.ifname)
-            plug(new, one.vm, "tap-moved", one.uid, one.mac, one.cidrs)
-            gateway = "ip route replace default via 10.0.0.1 dev eth0"
-            one.vm.run(gateway)
+    with connected(outside_lab, one) as (caller, taken, seen):
+        assert seen == outside_lab.floating(one, 4)
+        moving = control.run("migrate", one.port, "--tenant", "blue", "--to", str(new.name))
+        assert moving.ok, moving.stderr
+        unplug(old, one.ifname)
+        plug(new, one.vm, "tap-moved", one.uid, one.mac, one.cidrs)
+        gateway = "ip route replace default via 10.0.0.1 dev eth0"
+        one.vm.run(gateway)
 
-            def moved() -> bool:
-                inject(one.vm, "eth0", [gratuitous(one.mac, one.ipv4)])
-                (port,) = control.get("ports", one.port, "--tenant", "blue")
-                return bool(port["status"]["host"] == str(new.name))
+        def moved() -> bool:
+            inject(one.vm, "eth0", [gratuitous(one.mac, one.ipv4)])
+            (port,) = control.get("ports", one.port, "--tenant", "blue")
+            return bool(port["status"]["host"] == str(new.name))
 
-            until("the port lives there", moved, 30)
-            caller.sendall(b"from the new place")
-            assert taken.recv(99) == b"from the new place"
-            taken.sendall(b"and back")
-            assert caller.recv(99) == b"and back"
+        until("the port lives there", moved, 30)
+        caller.sendall(b"from the new place")
+        assert taken.recv(99) == b"from the new place"
+        taken.sendall(b"and back")
+        assert caller.recv(99) == b"and back"
