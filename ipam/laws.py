@@ -21,6 +21,7 @@ from ipam.contents import (
 )
 from ipam.laws_outside import check_outside, check_targets
 from ipam.laws_peerings import check_peerings
+from ipam.laws_public import check_public, check_told, check_told_of_ports
 from ipam.needs import of_address, of_external, of_tenant
 from ipam.steps import Step, Verb
 from ipam.trial import Trial
@@ -36,12 +37,17 @@ def check_laws(trial: Trial) -> None:
     for step in steps:
         if step.before is not None:
             _check_lost(trial, step)
-    # Ports change no law but by what they lose: and of them there are many.
+    # Of ports there are many: they are judged one by one, and not with their tenants.
+    ports = [step for step in steps if step.reference.kind is Kind.PORT]
     steps = [step for step in steps if step.reference.kind is not Kind.PORT]
-    for tenant in sorted({name for step in steps for name in _touched(trial, step)}):
+    tenants = frozenset(name for step in steps for name in _touched(trial, step))
+    check_told_of_ports(trial, ports, tenants)
+    check_public(trial, steps)
+    for tenant in sorted(tenants):
         _check_routes(trial, tenant)
         check_outside(trial, tenant)
         check_peerings(trial, tenant)
+        check_told(trial, tenant)
 
 
 def _touched(trial: Trial, step: Step) -> Iterator[str]:

@@ -39,6 +39,11 @@ def of_external(name: str) -> Need:
     return "external", "", name
 
 
+def of_public() -> Need:
+    """The addresses of the world, of which some tenants have a part."""
+    return "public", "", ""
+
+
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
@@ -46,8 +51,9 @@ def needs(record: Record) -> tuple[Need, ...]:
             return ()  # the most by far; they rest on their parents only
         case RouteRecord(value, tenant):
             return (of_tenant(tenant), *(of_address(tenant, hop) for hop in value.next_hops))
-        case TenantRecord(external=external) if external:
-            return (of_external(external),)
+        case TenantRecord(value, external=external):
+            outside = (of_external(external),) if external else ()
+            return (*outside, of_public()) if value.public_prefixes else outside
         case FloatingRecord(_, tenant, external, port):
             ports = (of_port(tenant, port),) if port else ()
             return (of_tenant(tenant), of_external(external), *ports)

@@ -12,9 +12,11 @@ from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
 from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
 from ipam.ways_out import lead_out
+from model.addresses import Prefix
 from model.errors import Conflict, Invalid
 from model.ids import ClassId, TenantKey, Vni
 from model.intent import EgressClass, Hypervisor, Tenant
+from model.order import prefix_rank
 from model.wanted import WantedEgressClass, WantedHypervisor, WantedTenant, refer
 
 
@@ -31,13 +33,15 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
         if before is None:
             key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
             if key is not None:
-                value = Tenant(trial.new_uid(), want.name, TenantKey(key), l3vni)
+                value = Tenant(
+                    trial.new_uid(), want.name, TenantKey(key), l3vni, public_prefixes=_public(want, None)
+                )
                 record = lead_out(trial, want, TenantRecord(value, want.labels or ()), None)
                 if record is not None:
                     trial.settle(want, None, record)
         else:
             labels = before.labels if want.labels is None else want.labels
-            value = replace(before.value, l3vni=l3vni)
+            value = replace(before.value, l3vni=l3vni, public_prefixes=_public(want, before))
             record = lead_out(trial, want, replace(before, value=value, labels=labels), before)
             if record is not None:
                 trial.settle(want, before, record)
@@ -59,6 +63,12 @@ def _check_l3vni(trial: Trial, want: WantedTenant, before: TenantRecord | None) 
         "spec.l3vni",
     )
     return False
+
+
+def _public(want: WantedTenant, before: TenantRecord | None) -> tuple[Prefix, ...]:
+    if want.public_prefixes is None:
+        return () if before is None else before.value.public_prefixes
+    return tuple(sorted(set(want.public_prefixes), key=prefix_rank))
 
 
 def _l3vni(trial: Trial, want: WantedTenant, before: TenantRecord | None) -> Vni | None:

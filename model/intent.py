@@ -42,6 +42,7 @@ class Tenant:
 
     With SNAT: `external` is the key of the external network that `egress_addresses` belong to, at most one
     of each family, IPv4 first; `gateways` translate: the first of them that works, the others stand by.
+    With FABRIC: `public_prefixes` are what borders may be told besides private ones, IPv4 first.
     """
 
     uid: Uid
@@ -52,6 +53,7 @@ class Tenant:
     external: TenantKey = _NO_VRF
     egress_addresses: tuple[Address, ...] = ()
     gateways: tuple[HostName, ...] = ()
+    public_prefixes: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

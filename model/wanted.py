@@ -73,6 +73,7 @@ class WantedTenant:
     l3vni: Vni | None = None
     egress: Egress | None = None
     external: str | None = None
+    public_prefixes: tuple[Prefix, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

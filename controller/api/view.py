@@ -126,6 +126,8 @@ def _tenant(record: TenantRecord, contents: Contents) -> Document:
         status["gateways"] = list(value.gateways)
     if record.external:
         spec["external"] = record.external
+    if value.public_prefixes:
+        spec["publicPrefixes"] = [str(p) for p in value.public_prefixes]
     return _document(Kind.TENANT, value.name, None, value.uid, record.labels, spec, status)
 
 

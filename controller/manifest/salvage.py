@@ -43,7 +43,13 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
     match draft.kind:
         case Kind.TENANT:
             return WantedTenant(
-                name, labels, where, get("spec.l3vni"), get("spec.egress"), get("spec.external")
+                name,
+                labels,
+                where,
+                get("spec.l3vni"),
+                get("spec.egress"),
+                get("spec.external"),
+                get("spec.publicPrefixes"),
             )
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)

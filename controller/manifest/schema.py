@@ -55,6 +55,17 @@ TENANT: Final = KindRule(
             "The external network that its address comes from. Needed for `egress: snat`.",
             "internet",
         ),
+        FieldRule(
+            "spec",
+            "publicPrefixes",
+            readers.read_pool,
+            "What is its own beyond private addresses (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7):"
+            " with `egress: fabric` borders are told its subnets, routes and allowed addresses, and they must"
+            " lie in either. Apart from other tenants' and from pools of external networks (default none).",
+            "[192.0.2.0/24]",
+            shape=Shape.MANY,
+            most=64,
+        ),
     ),
 )
 NETWORK: Final = KindRule(

@@ -107,6 +107,9 @@ def tenant(uid: Uid, row: Row) -> Tenant:
         external=TenantKey(int(optional(row["external_key"]) or 0)),
         egress_addresses=addresses(row["egress_addresses"]),
         gateways=tuple(gateways),
+        public_prefixes=tuple(
+            sorted((ip_network(p) for p in texts(row["public_prefixes"])), key=prefix_rank)
+        ),
     )
 
 
@@ -209,6 +212,7 @@ def tenant_columns(value: Tenant, external: Uid | None, tags: Labels) -> Columns
         "egress_addresses": text_set(str(a) for a in value.egress_addresses),
         "gateways": text_set(sorted(value.gateways)),
         "gateway_active": value.gateways[0] if value.gateways else ABSENT,
+        "public_prefixes": text_set(str(p) for p in value.public_prefixes),
         "labels": label_map(tags),
     }
 

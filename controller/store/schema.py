@@ -20,7 +20,8 @@ VERSION: Final = "1.3.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
-.gateway; Tenant.egress, .external, .external_key, .egress_addresses, .gateways, .gateway_active; Binding.key
+.gateway; Tenant.egress, .external, .external_key, .egress_addresses, .gateways, .gateway_active,
+.public_prefixes; Binding.key
 (all optional: absent = none, and enabled); Route; External; Floating_Ip; Peering,
 Peering_Link."""
 REPORTS_VERSION: Final = "1.1.0"
@@ -98,6 +99,7 @@ _TABLES: Final[dict[str, Any]] = {
             "egress_addresses": _TEXTS,
             "gateways": _TEXTS,
             "gateway_active": _MAYBE_TEXT,
+            "public_prefixes": _TEXTS,
             "labels": _LABELS,
         },
         ["name"],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from topologies.deadline import until
+from topologies.errors import CommandFailed
 from topologies.fabrics import ASN, Plan
 from topologies.lab import Lab
 from topologies.scenarios import border as border_scenario
@@ -138,6 +139,38 @@ def test_a_border_that_claims_the_tenants_own_is_refused_and_listed(scenario: Bo
         lambda: not any(lie in r["route"] for r in items(scenario, "rejected") for lie in LIES),
         30,
     )
+
+
+def test_the_border_is_told_a_public_prefix_only_if_it_was_named_as_the_tenants(scenario: Bordered) -> None:
+    """The same routes, refused and let in: the border has heard the second, so it would have the first."""
+    control, red = scenario.base.control, scenario.base.at("red", "hv1")
+    stolen, hops = ("203.0.113.128/25", "2001:db8:77::/64"), (red.ipv4, red.ipv6)
+
+    def document(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+        metadata = {"name": name} | ({"tenant": "red"} if kind == "Route" else {})
+        return {"apiVersion": border_scenario.API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+    routes = [
+        document("Route", f"draw-{index}", prefix=prefix, nextHops=[hop])
+        for index, (prefix, hop) in enumerate(zip(stolen, hops, strict=True))
+    ]
+    for route, prefix in zip(routes, stolen, strict=True):
+        with pytest.raises(CommandFailed, match=r"borders are told it \[prefix-public\]") as refused:
+            control.apply([route])
+        assert prefix in str(refused.value)
+
+    def fib() -> str:
+        return scenario.border.run("ip route; ip -6 route")
+
+    control.apply([document("Tenant", "red", publicPrefixes=list(stolen)), *routes])
+    until("the border has both", lambda: all(f"{prefix} " in fib() for prefix in stolen), 30)
+    with pytest.raises(CommandFailed, match="prefix-public"):
+        control.apply([document("Tenant", "red", publicPrefixes=[])])
+    for route in routes:
+        done = control.run("delete", "route", route["metadata"]["name"], "--tenant", "red")
+        assert done.ok, done.stderr
+    control.apply([document("Tenant", "red", publicPrefixes=[])])
+    until("the border has neither", lambda: not any(f"{prefix} " in fib() for prefix in stolen), 30)
 
 
 def test_a_withdrawn_default_route_goes_and_comes(scenario: Bordered) -> None:

@@ -33,6 +33,7 @@ TENANTS = ("a", "b", "c")
 TENANT, PORT = st.sampled_from(TENANTS), st.sampled_from(("p", "q"))
 HOSTS = tuple(HostName(f"g{i}") for i in range(4))
 POOLS = (ip_network("203.0.113.0/29"), ip_network("2001:db8::/126"))
+FOREIGN = ip_network("192.0.2.128/25")
 SHARED = {t: ip_network(f"10.{i}.0.0/24") for i, t in enumerate(TENANTS, 1)}
 WANTED = st.one_of(
     st.builds(
@@ -40,6 +41,7 @@ WANTED = st.one_of(
         TENANT,
         egress=st.sampled_from([None, *Egress]),
         external=st.sampled_from(["x", "x", "y"]),
+        public_prefixes=st.sampled_from([None, None, (), (FOREIGN,), (FOREIGN, POOLS[0])]),
     ),
     st.builds(
         WantedHypervisor,
@@ -62,7 +64,7 @@ WANTED = st.one_of(
             WantedRoute,
             st.just(t),
             st.sampled_from(("r", "s")),
-            st.sampled_from([ip_network("172.16.0.0/16"), ip_network("0.0.0.0/0"), SHARED["b"]]),
+            st.sampled_from([ip_network("172.16.0.0/16"), ip_network("0.0.0.0/0"), SHARED["b"], FOREIGN]),
             st.sampled_from([(2,), (3,), (2, 3)]).map(lambda o: tuple(SHARED[t][n] for n in o)),
         )
     ),
@@ -174,7 +176,18 @@ def check(contents: Contents) -> None:
     for (owner, _), record in contents.routes.items():
         own = {a for tenant, port in ports.values() if tenant == owner for a in port.addresses}
         assert set(record.value.next_hops) <= own
+    check_told(contents)
     assert set(contents.links) == {link_name(r.tenant, r.peer) for r in contents.peerings.values()}
+
+
+def check_told(contents: Contents) -> None:
+    """Of what is not private, borders hear what is named, and that is of one tenant."""
+    named = [(t, p) for t, r in contents.tenants.items() for p in r.value.public_prefixes]
+    assert len({prefix for _, prefix in named}) == len(named)
+    assert not {p for _, p in named} & {p for r in contents.externals.values() for p in r.value.pools}
+    for (owner, _), record in contents.routes.items():
+        if contents.tenants[owner].value.egress is Egress.FABRIC and record.value.prefix == FOREIGN:
+            assert (owner, FOREIGN) in named
 
 
 def rebuilt(contents: Contents) -> Contents:

@@ -18,6 +18,7 @@ PLANNER = (
     "outside",
     "ways_out",
     "laws_outside",
+    "laws_public",
     "laws",
     "routes",
     "ports",

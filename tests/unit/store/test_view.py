@@ -30,6 +30,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "egress_addresses": "192.0.2.9" if variant % 2 else ["set", []],
                 "gateways": ["set", ["h1", "h2"]] if variant % 2 else ["set", []],
                 "gateway_active": "h2" if variant % 2 else ["set", []],
+                "public_prefixes": "198.51.100.0/24" if variant % 2 else ["set", []],
             }
         case "External":
             return {"name": f"e{index}", "key": 50 + index, "l3vni": 70 + variant, "pools": "192.0.2.0/24"}
