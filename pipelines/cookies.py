@@ -64,7 +64,7 @@ class Reason(IntEnum):
     NO_HOST = 4
     """The network is there, but nobody in it has the address."""
     TOO_BIG = 5
-    """The packet is larger than the MTU of its sender's network."""
+    """The packet is larger than the MTU of a network on its way, its sender's or the next: the one named."""
 
 
 _KINDS: Final = frozenset(Kind)

@@ -147,7 +147,7 @@ EXTERNAL: Final = Register(
 )
 
 LARGER: Final = Register(
-    Field("reg6", 32), "larger", "1 = the packet is larger than its network's MTU", "size", "oversize"
+    Field("reg6", 32), "larger", "1 = the packet is larger than the MTU of its way", "size", "oversize"
 )
 
 REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL)

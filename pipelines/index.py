@@ -47,6 +47,8 @@ class Index:
     vrfs: Tenants[NetworkKey, None] = Map()
     live: Tenants[NetworkKey, None] = Map()
     senders: Tenants[HostName, int] = Map()
+    mtus: Tenants[int, int] = Map()
+    """By tenant: how many of its routed networks have which MTU."""
     statics: Statics = field(default_factory=Statics)
     outward: Outward = NOWHERE
     exports: Exports = Map()
@@ -150,7 +152,8 @@ def _join(index: Index, snapshot: Snapshot, network: NetworkKey) -> Index:
     for host in sorted(index.permits.get(network, _NO_HOSTS)):
         senders = _add(senders, vrf, host, 1)
     live = _put(index.live, vrf, network, None) if network in index.locals else index.live
-    return replace(index, vrfs=_put(index.vrfs, vrf, network, None), live=live, senders=senders)
+    mtus = _add(index.mtus, vrf, snapshot.networks[network].mtu, 1)
+    return replace(index, vrfs=_put(index.vrfs, vrf, network, None), live=live, senders=senders, mtus=mtus)
 
 
 def _leave(index: Index, before: Index, snapshot: Snapshot, network: NetworkKey) -> Index:
@@ -162,7 +165,8 @@ def _leave(index: Index, before: Index, snapshot: Snapshot, network: NetworkKey)
     for host in sorted(before.permits.get(network, _NO_HOSTS)):
         senders = _add(senders, vrf, host, -1)
     cut = _cut(index.vrfs, vrf, network)
-    return replace(index, vrfs=cut, live=_cut(index.live, vrf, network), senders=senders)
+    mtus = _add(index.mtus, vrf, snapshot.networks[network].mtu, -1)
+    return replace(index, vrfs=cut, live=_cut(index.live, vrf, network), senders=senders, mtus=mtus)
 
 
 def _follow(index: Index, before: Index, snapshot: Snapshot, ports: Iterable[Port]) -> Index:
@@ -257,11 +261,10 @@ def _learn(index: Index, new: Snapshot, change: Change) -> Index:
     return replace(index, floods=floods)
 
 
-def _add(
-    senders: Tenants[HostName, int], vrf: TenantKey, host: HostName, step: int
-) -> Tenants[HostName, int]:
-    count = senders.get(vrf, _NO_HOSTS).get(host, 0) + step
-    return _put(senders, vrf, host, count) if count else _cut(senders, vrf, host)
+def _add(counts: Tenants[K, int], vrf: TenantKey, item: K, step: int) -> Tenants[K, int]:
+    none: Map[K, int] = Map()
+    count = counts.get(vrf, none).get(item, 0) + step
+    return _put(counts, vrf, item, count) if count else _cut(counts, vrf, item)
 
 
 def _put(groups: Map[G, Map[K, V]], group: G, item: K, value: V) -> Map[G, Map[K, V]]:

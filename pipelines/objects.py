@@ -36,6 +36,7 @@ class Kind(IntEnum):
     EXTERNAL = 17
     OUTSIDE = 18
     PEERED = 19
+    NARROW = 20
 
 
 class Object(NamedTuple):
@@ -46,7 +47,7 @@ class Object(NamedTuple):
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
     tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
     uid. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
-    = prefix. PEERING: major = its key. PEERED: major = the same, name = prefix.
+    = prefix. PEERING: major = its key. PEERED: major = the same, name = prefix. NARROW: major = network key.
     """
 
     kind: Kind
@@ -106,6 +107,11 @@ def vrf(key: TenantKey) -> Object:
 def subnets(key: NetworkKey) -> Object:
     """The gateway addresses and connected prefixes of a network, for all networks of its tenant."""
     return Object(Kind.SUBNETS, key)
+
+
+def narrow(key: NetworkKey) -> Object:
+    """The destinations with a smaller MTU than a routed network with a local port has."""
+    return Object(Kind.NARROW, key)
 
 
 def sender(key: TenantKey, host: HostName) -> Object:

@@ -51,6 +51,8 @@ REASONS: Final = (
     Reason("neighbours-*", "the neighbour discovery message is not of port {source}, or garbled", _HONEST),
     Reason("oversize-told", "it is larger than the MTU of network {network}: its sender is told",
            "Give the workload's interface the MTU of the network: ringfence get networks --tenant {tenant}"),
+    Reason("oversize-narrow*", "it is larger than the MTU of a network on its way: its sender is told",
+           "Nothing, if the sender learns it; else give both networks one MTU."),
     Reason("services-arp-own", "the port asks for its own address: nobody answers that", "Nothing."),
     Reason("services-nd-own", "the port asks for its own address: nobody answers that", "Nothing."),
     Reason("services-arp-unknown", "nobody answers: no port of network {network} has the address {target}",

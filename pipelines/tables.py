@@ -103,10 +103,11 @@ NEIGHBOURS: Final = Table(
 SIZE: Final = Table(
     number=9,
     name="size",
-    purpose="Compares IP packets of a port that could send larger ones than its network has with the MTU. A"
-    " pass of the data path ends behind the check, so that no flow after it counts for the other outcome; all"
-    " other ports go on in the same pass.",
-    matches=(_SRC, f.ETH_TYPE),
+    purpose="Compares IP packets with an MTU: of a port that could send larger ones than its network has,"
+    " and those to the gateway for a network of the tenant, or of a peer, that has a smaller MTU. A pass of"
+    " the data path ends behind the check, so that no flow after it counts for the other outcome; all others"
+    " go on in the same pass.",
+    matches=(_NET, _SRC, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(f.LARGER.field,),
     next=("oversize", "services"),
     miss="continue: nothing to compare",
@@ -116,7 +117,7 @@ OVERSIZE: Final = Table(
     name="oversize",
     purpose="Hands what is too large to the agent, which tells its sender the MTU. Nobody gets it, and nobody"
     " pays for it.",
-    matches=(_SRC, f.LARGER.field),
+    matches=(_NET, _SRC, f.LARGER.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(),
     next=("services",),
     miss="continue: it fits",

@@ -16,7 +16,7 @@ from model.change import Change, Part
 from model.ids import ClassId, HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import PrefixKey, Snapshot
-from pipelines import beyond
+from pipelines import beyond, touch_narrow
 from pipelines import objects as o
 from pipelines.index import Index, ports_of, routes_here, vrf_of, waits
 from pipelines.touch_outward import outward_objects, touched_outward
@@ -51,6 +51,7 @@ def touched(
     for change in changed:
         found |= _by_part(old, new, before, after, change)
         found |= beyond.touched((old, before), (new, after), change)
+        found |= touch_narrow.touched((old, before), (new, after), change)
     ports = ports_of(old, new, changed)
     found |= beyond.touched_by_ports((old, before), (new, after), ports)
     found |= touched_outward(old, new, before, after, changed, ports)
@@ -79,7 +80,7 @@ def _everywhere(old: Snapshot, new: Snapshot) -> bool:
 
 def _of_network(network: NetworkKey, index: Index) -> set[o.Object]:
     """What a network has on this host, but for its ports."""
-    found = {o.network(network)}
+    found = {o.network(network), o.narrow(network)}
     found.update(o.vtep(network, host) for host in index.permits.get(network, Map()))
     found.update(o.remote(network, mac) for mac in index.remotes.get(network, Map()))
     found.update(o.address(network, one) for one in index.addresses.get(network, Map()))

@@ -153,7 +153,7 @@ class Teller:
         if router is None or not _may_speak(snapshot, port, network, packet.mac, packet.source):
             return Dropped.STRANGER
         too_big = cookie.reason is Reason.TOO_BIG
-        message = icmp.too_big(network.mtu) if too_big else _MESSAGES[cookie.reason]
+        message = icmp.too_big(_mtu(snapshot, cookie, network)) if too_big else _MESSAGES[cookie.reason]
         return Answer(icmp.error(packet, router, message), cookie.tenant, event.in_port)
 
     def _afar(
@@ -220,6 +220,12 @@ def _egress(snapshot: Snapshot, key: TenantKey, target: Address) -> Address | No
     if tenant is None or tenant.egress is not Egress.SNAT or snapshot.host not in tenant.gateways:
         return None
     return next((one for one in tenant.egress_addresses if one.version == target.version), None)
+
+
+def _mtu(snapshot: Snapshot, cookie: cookies.Cookie, network: Network) -> int:
+    """Of the network that the flow compared with, which may be beyond the sender's `network`."""
+    limiting = snapshot.networks.get(cookie.network, network)
+    return min(limiting.mtu, network.mtu)
 
 
 def _may_speak(snapshot: Snapshot, port: Port, network: Network, mac: Mac, source: Address) -> bool:

@@ -62,6 +62,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("neighbours", Kind.PORT, neighbours.port),
     Feature("pairs", Kind.PORT, pairs.port),
     Feature("size", Kind.PORT, size.port),
+    Feature("size", Kind.NARROW, size.narrow),
     Feature("services", Kind.HOST, services.host),
     Feature("services", Kind.NETWORK, services.network),
     Feature("services", Kind.PORT, services.port),

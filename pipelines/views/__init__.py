@@ -21,6 +21,7 @@ from pipelines.views.bridged import (
     remote_view,
     vtep_view,
 )
+from pipelines.views.narrow import NarrowView, narrow_view
 from pipelines.views.outward import (
     EgressView,
     ExternalView,
@@ -53,6 +54,7 @@ __all__ = [
     "ExternalView",
     "FloatingView",
     "HostView",
+    "NarrowView",
     "NetworkView",
     "OutsideView",
     "PathView",
@@ -92,6 +94,7 @@ View = (
     | OutsideView
     | PeeringView
     | PeeredView
+    | NarrowView
 )
 
 
@@ -142,3 +145,5 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return peering_view(snapshot, index, TenantKey(subject.major))
         case Kind.PEERED:
             return peered_view(snapshot, index, switch, subject)
+        case Kind.NARROW:
+            return narrow_view(snapshot, index, NetworkKey(subject.major))

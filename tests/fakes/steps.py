@@ -51,7 +51,9 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
         forms += [replace(plain, subnets=(ip_network("10.1.0.0/16"),)), replace(plain, routed=False)]
-        forms += [replace(plain, mtu=1500), replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
+        apart = tuple(ip_network(subnet) for subnet in subnets(net))
+        forms += [replace(plain, mtu=1500), replace(plain, mtu=1400, subnets=apart)]
+        forms += [replace(plain, mtu=9000), replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
         forms.append(world.network(net, owner=2, subnets=subnets(net)))
         made.append((Part.NETWORK, NetworkKey(net), forms))
         for last in (1, 2, 3):

@@ -332,3 +332,18 @@ def hopped() -> Snapshot:
         made.append(static_route(f"narrow-{family}", narrow, (two,)))
         made += [remote_prefix(prefix, ["192.0.2.2"]) for prefix in (wide[0], wide[2])]
     return plugged(added(routed(), *made), routed_port(13, HERE), 13)
+
+
+def narrowed() -> Snapshot:
+    """`hopped`, where the MTU of network 1 is 1450, of 2 it is 1400, of 3 1300, of 4, which is not routed,
+    1200. What has no other way goes to port 21, of network 2, both families; the interface of 11 has 1500."""
+    snapshot = added(
+        hopped(),
+        static_route("rest-4", "0.0.0.0/0", ["10.0.2.11"]),
+        static_route("rest-6", "::/0", ["fd00:0:0:2::b"]),
+    )
+    for key, mtu in ((2, 1400), (3, 1300), (4, 1200)):
+        one = replace(snapshot.networks[NetworkKey(key)], mtu=mtu)
+        snapshot = with_part(snapshot, Part.NETWORK, one.key, one)
+    large = replace(snapshot.interfaces[snapshot.ports[PortKey(11)].uid], mtu=1500)
+    return with_part(snapshot, Part.INTERFACE, large.iface_id, large)

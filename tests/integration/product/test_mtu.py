@@ -1,6 +1,7 @@
 """Workloads whose interface has a larger MTU than their network: told the MTU, bridged and routed, unbilled.
 
-Red's VMs of the routed scenario get interfaces of 1500 octets in networks of 1450; blue's stay as they are.
+Red's VMs of the routed scenario get interfaces of 1500 octets in networks of 1450; blue's stay as they are,
+but for blue's network `far`, whose MTU becomes smaller than that of `net`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import re
 
 import pytest
 
+from tests.integration.product.extra import network
 from topologies.deadline import until
 from topologies.nodes.hypervisor import Hypervisor
-from topologies.scenarios.routed import FAR, Routed
+from topologies.scenarios.routed import FAR, SUBNETS, Routed
 from topologies.scenarios.two_tenants import Workload
 from topologies.traffic.tcp import transfer
 
@@ -132,3 +134,87 @@ def test_what_was_answered_is_not_billed(
     passed = billed(host)
     assert refused - start < MTU, "no single large packet was counted"
     assert passed - refused >= COUNT * MTU
+
+
+NARROW = 1400
+TOLD_NARROW = {4: f"mtu = {NARROW}", 6: f"mtu={NARROW}"}
+
+
+@pytest.fixture(scope="module")
+def narrow(routing_lab: Routed) -> tuple[Workload, Workload]:
+    """(in `net`, in `far` on another host), once blue's `far` has less than `net` has."""
+    far = routing_lab.extra["blue", FAR]
+    here = next(w for w in routing_lab.base.of("blue") if w.host != far.host and w.host.startswith("hv"))
+    wide = tracepath(here, far, 4)
+    assert f"pmtu {MTU}" in wide, wide
+    document = network("blue", FAR, SUBNETS[FAR])
+    document["spec"]["mtu"] = NARROW
+    host = hypervisor(routing_lab, here)
+    routing_lab.base.control.apply([document])
+    limit = f"check_pkt_larger({NARROW + 14})"
+    until(
+        "the agent has ways to it checked",
+        lambda: limit in host.ofctl("dump-flows", host.management),
+        20,
+    )
+    return here, far
+
+
+def tracepath(here: Workload, there: Workload, family: int) -> str:
+    """The last line of what it shows."""
+    forget(here)
+    outcome = here.vm.attempt(["tracepath", "-n", f"-{family}", at(there, family)], 60.0)
+    return outcome.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_narrower_network_is_told(narrow: tuple[Workload, Workload], family: int) -> None:
+    here, there = narrow
+    shown = asked(here, there, family, MTU)
+    assert any(TOLD_NARROW[family] in one for one in shown), shown
+    assert all(" 0 received" in one for one in shown), shown
+    within = asked(here, there, family, NARROW)
+    assert answered(within), within
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tracepath_finds_the_narrower_network(narrow: tuple[Workload, Workload], family: int) -> None:
+    found = tracepath(*narrow, family)
+    assert f"pmtu {NARROW}" in found, found
+
+
+def test_who_may_be_fragmented_is_told_as_well(narrow: tuple[Workload, Workload]) -> None:
+    """Open vSwitch fragments nothing: the first packet is lost, then the sender fragments by itself."""
+    here, there = narrow
+    forget(here)
+    words = ["ping", "-n", "-M", "dont", "-c", "1", "-W", "1", "-s", str(MTU - HEADERS[4]), there.ipv4]
+
+    def passes() -> bool:
+        return "1 received" in here.vm.attempt(words, 10.0).stdout
+
+    assert not passes()
+    until("the sender has learned to fragment", passes, 20)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bridged_packets_of_the_same_size_pass(
+    routing_lab: Routed, narrow: tuple[Workload, Workload], family: int
+) -> None:
+    here, _ = narrow
+    beside = next(w for w in routing_lab.base.of("blue") if w.host != here.host and w.host.startswith("hv"))
+    within = asked(here, beside, family, MTU)
+    assert answered(within), within
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_narrower_way_bills_what_passed(
+    routing_lab: Routed, narrow: tuple[Workload, Workload], family: int
+) -> None:
+    here, there = narrow
+    host = hypervisor(routing_lab, here)
+    start = billed(host)
+    asked(here, there, family, MTU)
+    refused = billed(host)
+    assert answered(asked(here, there, family, NARROW))
+    assert refused - start < MTU, "no single large packet was counted"
+    assert billed(host) - refused >= COUNT * NARROW

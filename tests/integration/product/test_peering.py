@@ -128,6 +128,24 @@ def test_what_is_not_exported_and_third_tenants_stay_apart(
         assert not capture.matching(contains(marks[here]))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_peer_s_smaller_mtu_is_told(scenario: TwoTenants, cast: Cast, family: int) -> None:
+    peer(scenario, cast)
+
+    def shown() -> str:
+        cast["red1"].vm.run("ip -4 route flush cache\nip -6 route flush cache")
+        words = ["tracepath", "-n", f"-{family}", at(cast["blue2"], family)]
+        return cast["red1"].vm.attempt(words, 60.0).stdout
+
+    assert "pmtu 1450" in shown()
+    narrow, wide = network("blue", "share", BLUE), network("blue", "share", BLUE)
+    narrow["spec"]["mtu"], wide["spec"]["mtu"] = 1400, 1450
+    scenario.control.apply([narrow])
+    until("it is told", lambda: "pmtu 1400" in shown(), 20)
+    scenario.control.apply([wide])
+    until("it is not told any more", lambda: "pmtu 1400" not in shown(), 20)
+
+
 @pytest.mark.parametrize(("tenant", "other"), [("red", "blue"), ("blue", "red")])
 def test_it_stops_once_one_side_takes_its_half_away(
     scenario: TwoTenants, cast: Cast, tenant: str, other: str

@@ -21,7 +21,8 @@ Batches = list[list[Step]]
 _BATCHES = st.lists(st.lists(steps(), min_size=1, max_size=4), min_size=1, max_size=12)
 _STARTS = st.one_of(
     clusters(),
-    st.sampled_from([world.two_tenants(), world.routed(), outward.leaving(), Snapshot(host=world.HERE)]),
+    st.sampled_from([world.two_tenants(), world.routed(), world.narrowed()]),
+    st.sampled_from([outward.leaving(), Snapshot(host=world.HERE)]),
 )
 _SETTINGS = settings(suppress_health_check=list(HealthCheck))
 

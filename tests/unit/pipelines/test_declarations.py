@@ -34,7 +34,7 @@ def test_the_declarations_hold() -> None:
 
 def test_a_program_holds() -> None:
     every: dict[Shape, Flow] = {}
-    for snapshot in (world.qualified(), world.hopped(), outward.leaving(), peering.peered()):
+    for snapshot in (world.qualified(), world.narrowed(), outward.leaving(), peering.peered()):
         flows = tuple(compile(snapshot).flows())
         check_flows(flows)
         every.update({flow.shape: flow for flow in flows})
@@ -155,7 +155,7 @@ def test_an_odd_flow_is_named(odd: Flow, rule: str) -> None:
 
 
 def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
-    worlds = (world.qualified(), world.hopped(), outward.leaving(), peering.peered())
+    worlds = (world.qualified(), world.narrowed(), outward.leaving(), peering.peered())
     programs = [compile(snapshot) for snapshot in worlds]
     every = {flow.shape: flow for program in programs for flow in program.flows()}
     flows = [flow for flow in every.values() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)]

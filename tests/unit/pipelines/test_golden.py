@@ -47,6 +47,7 @@ SUBJECTS = {
     o.Kind.ROUTE: [
         o.route(NetworkKey(n), world.Mac(0x020000000000 | n << 8 | last)) for n, last in ((3, 2), (3, 3))
     ],
+    o.Kind.NARROW: [o.narrow(NetworkKey(n)) for n in (1, 2, 3)],
     o.Kind.PEERING: [o.peering(peering.KEY)],
     o.Kind.PEERED: [
         o.peered(peering.KEY, ip_network(a)) for a in ("10.0.1.12/32", "fd00:0:0:6::c/128", "10.0.6.11/32")
@@ -98,6 +99,8 @@ def made(feature: Feature) -> str:
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
     if feature.name in ("quality", "size"):
         worlds = (world.qualified(), over_ipv6())
+    if feature.kind is o.Kind.NARROW:
+        worlds = (world.narrowed(), world.narrowed())
     if feature.kind is o.Kind.ADDRESS:
         worlds = (shared(world.two_tenants(), "192.0.2.2"), shared(over_ipv6(), "2001:db8::2"))
     if feature.kind is o.Kind.WAITING:
