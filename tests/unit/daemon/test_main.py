@@ -20,6 +20,13 @@ from model.errors import Fault, Unavailable
 def run(argv):
     raise Unavailable(Fault("journal /j", "journal-unusable", "it is in use", "Stop the other agent."))
 """
+CURIOUS = """
+import sys
+def run(argv):
+    import ovs.poller, os_ken.lib.hub
+    print([name for name, module in sys.modules.items() if name.startswith("eventlet") and module])
+    return 0
+"""
 
 
 def outcome(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -47,3 +54,8 @@ def test_a_process_that_cannot_begin_says_why_in_one_line(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.endswith("journal /j: it is in use. Stop the other agent.\n")
     assert "Traceback" not in done.stderr
+
+
+def test_libraries_load_no_framework_that_nothing_here_uses(tmp_path: Path) -> None:
+    done = outcome(tmp_path, CURIOUS)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
