@@ -98,6 +98,9 @@ def recompile(
 
     `changes` must name every key that differs between the snapshots; naming more is harmless.
     """
+    if not program.groups and old.switch is None and new.switch is not None:
+        result = compile(new)  # all of it is new: a quarter of what following each change would cost
+        return result, install(result)
     changed = tuple(changes)
     index = advance(program.index, old, new, changed)
     subjects = touched(old, new, program.index, index, changed)
