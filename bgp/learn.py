@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from bgp import concern, guard, restored
+from bgp import concern, guard, restored, story
 from bgp.choice import finish
 from bgp.codec import nlri
 from bgp.codec.update import Update
@@ -66,7 +66,8 @@ def receive_all(table: Table, updates: Iterable[tuple[str, Update]], now: float)
     A replay is thousands of them, and to open and to finish a table costs as much as a route. One that ends
     a peer's replay must come alone: it sweeps what the table held before.
     """
-    work, faults = open_table(table), list[str]()
+    updates = tuple(updates)
+    work, faults = open_table(replace(table, stories=story.said(table.stories, updates))), list[str]()
     for peer, update in updates:
         for key in update.withdrawn:
             _withdraw(work, (key, peer), now)
@@ -82,13 +83,14 @@ def receive_all(table: Table, updates: Iterable[tuple[str, Update]], now: float)
 
 def peer_up(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:
     """A session came up; what it lacks is swept after its End-of-RIB."""
-    return replace(table, peers=table.peers.set(peer, PeerState(now))), Outcome()
+    stories = story.came(table.stories, peer, now)
+    return replace(table, peers=table.peers.set(peer, PeerState(now)), stories=stories), Outcome()
 
 
-def peer_down(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:
+def peer_down(table: Table, peer: str, now: float, reason: str = "") -> tuple[Table, Outcome]:
     """A session was lost: its routes are held, what it had refused is forgotten."""
     until = None if table.limits.peer_hold is None else now + table.limits.peer_hold
-    work = open_table(table)
+    work = open_table(replace(table, stories=story.went(table.stories, peer, reason, now)))
     for ref in [ref for ref in table.live if ref[1] == peer]:
         gone = work.drop_live(ref)
         if not work.peers_of.get(ref[0]):

@@ -6,7 +6,7 @@ Place: pure; one Table lives in the agent's loop. Must not judge (guard) or pars
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeVar
 
 from immutables import Map
@@ -15,6 +15,7 @@ from bgp.guard import Claim, FloodClaim, MacClaim
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
 from bgp.spoken import AddressClaim
+from bgp.story import Stories
 from model.addresses import Address, Prefix
 from model.change import Change, Part
 from model.ids import Mac, NetworkKey, TenantKey
@@ -108,6 +109,8 @@ class Table:
     claimed: Map[SightingKey, RemoteAddress] = Map()
     sizes: Map[TenantKey, int] = Map()
     """Prefixes known of each VRF, chosen or not."""
+    stories: Stories = field(default=Map(), compare=False)
+    """Of all peers so far."""
 
 
 @dataclass(frozen=True, slots=True)

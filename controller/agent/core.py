@@ -169,9 +169,9 @@ def on_peer_up(core: Core, peer: str, now: float) -> Result:
     return _learned(core, [lambda table: learn.peer_up(table, peer, now)])
 
 
-def on_peer_down(core: Core, peer: str, now: float) -> Result:
+def on_peer_down(core: Core, peer: str, now: float, reason: str = "") -> Result:
     """A BGP session was lost: its routes are held."""
-    return _learned(core, [lambda table: learn.peer_down(table, peer, now)])
+    return _learned(core, [lambda table: learn.peer_down(table, peer, now, reason)])
 
 
 def on_probe_failed(core: Core, vtep: Address) -> Result:

@@ -170,7 +170,7 @@ class Loop:
                 self._become(core.on_peer_up(self.core, event.peer, self._clock()))
             case client.PeerDown():
                 self._peer(event.peer, "down")
-                self._become(core.on_peer_down(self.core, event.peer, self._clock()))
+                self._become(core.on_peer_down(self.core, event.peer, self._clock(), event.reason))
             case client.Synced():
                 self._speaker_synced = True
             case client.Attached():

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from controller.agent import inquiry, listing, tracing
+from controller.agent import glass, inquiry, listing, seeking, tracing
 from controller.agent.core import Core
 from controller.agent.naming import names
 from controller.agent.verdict import Real
@@ -109,6 +109,8 @@ class Questioning:
                 return self._settled(lambda on, real: tracing.arrive(came, on, real))
             case "flows":
                 return self._flows(self._look(), listing.choice(question.text))
+            case "evpn":
+                return glass.answer(self._look(), seeking.choice(question.text), time.monotonic())
         message = f"this agent does not know questions of kind {question.kind!a}"
         raise Invalid(Fault(f"Hypervisor {self._host}", "unknown-question", message, "Upgrade its agent."))
 

@@ -14,6 +14,7 @@ from bgp import learn, show
 from bgp.table import prefix_order
 from controller.agent import binder, expecting
 from controller.agent.core import Core
+from controller.agent.glass import network_title
 from model.addresses import format_mac
 from model.ids import Mac, NetworkKey
 from model.report import (
@@ -86,7 +87,7 @@ def details(core: Core, around: Circumstance, brief: Report) -> Report:
         rejected=tuple(_rejected(r) for r in learn.rejected(core.table)[:SAMPLE]),
         learned_routes=(
             *(_mac(core, *key) for key in learned),
-            *(LearnedReport("flood", _network(snapshot, n), str(vtep)) for n, vtep in floods),
+            *(LearnedReport("flood", network_title(snapshot, n), str(vtep)) for n, vtep in floods),
             *_prefixes(snapshot),
             *_addresses(snapshot),
         ),
@@ -142,7 +143,7 @@ def _mac(core: Core, network: NetworkKey, mac: Mac) -> LearnedReport:
     owner = core.table.lookup.port(network, mac)
     return LearnedReport(
         kind="mac",
-        network=_network(snapshot, network),
+        network=network_title(snapshot, network),
         vtep=str(remote.vtep),
         mac=format_mac(mac),
         addresses=tuple(str(a) for a in remote.addresses),
@@ -171,20 +172,12 @@ def _addresses(snapshot: Snapshot) -> Iterator[LearnedReport]:
         known = snapshot.claimed[spot]
         yield LearnedReport(
             kind="address",
-            network=_network(snapshot, known.network),
+            network=network_title(snapshot, known.network),
             vtep=str(known.vtep),
             mac=format_mac(known.mac),
             addresses=(str(known.address),),
             sequence=known.sequence,
         )
-
-
-def _network(snapshot: Snapshot, key: NetworkKey) -> str:
-    network = snapshot.networks.get(key)
-    if network is None:
-        return f"network {key}"
-    tenant = snapshot.tenants.get(network.tenant)
-    return f"{tenant.name if tenant else network.tenant}/{network.name}"
 
 
 def _rejected(refused: Rejected) -> RejectedReport:

@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from controller.api import replies
+from controller.api.glass import glass
 from controller.api.hosts import hosts
 from controller.api.limits import Bounds, Limits
 from controller.api.objects import reads, writes
@@ -33,6 +34,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(writes(service))
     app.include_router(hosts(service))
     app.include_router(sight(service))
+    app.include_router(glass(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

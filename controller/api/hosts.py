@@ -1,4 +1,4 @@
-"""Routes of hosts: health, status, wait, freeze, confirm, what EVPN refused and learned, what audits mended.
+"""Routes of hosts: health, status, wait, freeze, confirm, what audits mended.
 
 Place: thin: entrance -> service -> JSON. Must not decide anything.
 """
@@ -35,7 +35,6 @@ def hosts(service: Service) -> APIRouter:
     _add_wait(routes, service)
     _add_brakes(routes, service)
     _add_migration(routes, service)
-    _add_evpn(routes, service)
     _add_drift(routes, service)
     return routes
 
@@ -120,28 +119,6 @@ def _add_migration(routes: APIRouter, service: Service) -> None:
     def stay(request: Request, tenant: str, name: str) -> JSONResponse:
         """The port stays where it is bound."""
         return JSONResponse(service.stay(named_object("port", name, tenant), ticket(request)))
-
-
-def _add_evpn(routes: APIRouter, service: Service) -> None:
-    @routes.get("/evpn/rejected", response_model=None)
-    def rejected(host: str | None = None) -> JSONResponse:
-        """Routes that hosts refused, with the reason."""
-        items = [
-            {"host": name} | asdict(route)
-            for name, report in _chosen(service, host)
-            for route in report.evpn.rejected
-        ]
-        return JSONResponse({"kind": "List", "items": items})
-
-    @routes.get("/evpn/routes", response_model=None)
-    def learned(host: str | None = None) -> JSONResponse:
-        """Routes that hosts learned and use."""
-        items = [
-            {"host": name} | asdict(route)
-            for name, report in _chosen(service, host)
-            for route in report.evpn.learned_routes
-        ]
-        return JSONResponse({"kind": "List", "items": items})
 
 
 def _add_drift(routes: APIRouter, service: Service) -> None:

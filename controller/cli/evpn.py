@@ -1,37 +1,82 @@
-"""`ringfence evpn`: routes that hosts refused, with the reason, and routes that they use.
+"""`ringfence evpn`: the looking glass: neighbours, routes in use and what they became, and the rest.
 
-Place: a command; from the hosts' own reports. Must not judge routes.
+Place: a command; the hosts' agents are asked now. Must not judge routes.
 """
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from controller.cli.commands import OK
+from controller.cli.client import Refused, Wrong
+from controller.cli.commands import NOT_REACHED, OK
+from controller.cli.faults import print_faults
 from controller.cli.session import Session
 
 Value = dict[str, Any]
+_DEFAULT: Final = 500
+_SILENT: Final = frozenset({"host-silent", "answer-garbled"})
+_LISTS: Final = ("neighbors", "routes", "advertised", "rejected")
+_FILTERS: Final = ("tenant", "type", "mac", "ip")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = (
-        "rejected: routes that the guard of a host refused, and why. routes: routes in use; large "
-        "hosts report a sample."
+        "EVPN as hosts see it, asked of their agents now. neighbors: BGP sessions, with what was received, "
+        "accepted and refused, and the last error. routes: what is in use, and the flows that it became, by "
+        "cookie (see: ringfence flows); with --paths every accepted route instead, and who says it. "
+        "advertised: what hosts announce. rejected: what their guard refuses, and why. Exit code 3: a host "
+        "did not answer."
     )
-    parser.epilog = "examples:\n  ringfence evpn rejected\n  ringfence evpn routes --host hv1 -o json"
-    parser.add_argument("what", choices=("rejected", "routes"))
+    parser.epilog = (
+        "examples:\n  ringfence evpn neighbors\n  ringfence evpn routes --tenant acme --ip 10.0.0.7\n"
+        "  ringfence evpn routes --paths --mac 02:00:00:00:00:01 -o json\n"
+        "  ringfence evpn advertised --host hv1 --type 5\n  ringfence evpn rejected"
+    )
+    parser.add_argument("what", choices=_LISTS)
     parser.add_argument("--host", metavar="HOST", help="of this host only")
+    parser.add_argument("--tenant", metavar="T", help="of this tenant only")
+    parser.add_argument("--type", type=int, choices=range(1, 6), help="of this EVPN route type only")
+    parser.add_argument("--mac", metavar="MAC", help="with this MAC only")
+    parser.add_argument("--ip", metavar="IP", help="with this address, or with a prefix that has it, only")
+    parser.add_argument("--paths", action="store_true", help="routes: every accepted route, used or not")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=_DEFAULT,
+        metavar="N",
+        help=f"rows at most, to 2000 (default {_DEFAULT})",
+    )
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
-    """0; 1 if the host never reported."""
-    query = {"host": arguments.host} if arguments.host else None
-    value = session.api.get(f"/v1/evpn/{arguments.what}", query)
-    heads, row = _REJECTED if arguments.what == "rejected" else _ROUTES
-    session.show(value, lambda each: _print(session, heads, [row(item) for item in each["items"]]))
-    return OK
+    """0; 1 if a name is of nothing; 3 if a host does not answer."""
+    what = arguments.what
+    if arguments.paths and what != "routes":
+        raise Wrong("--paths is for: ringfence evpn routes")
+    if what == "neighbors" and any(getattr(arguments, name) for name in _FILTERS):
+        raise Wrong("neighbors takes --host only")
+    query: Value = {"limit": arguments.limit}
+    for name in ("host", *_FILTERS):
+        if getattr(arguments, name):
+            query[name] = getattr(arguments, name)
+    shown = "paths" if arguments.paths else what
+    try:
+        answer = session.api.get(f"/v1/evpn/{shown}", query)
+    except Refused as error:
+        if any(fault.get("rule") in _SILENT for fault in error.faults):
+            print_faults(session, error.faults)
+            return NOT_REACHED
+        raise
+    heads, row = _TABLES[shown]
+    session.show(answer, lambda value: _print(session, heads, [row(item) for item in value["items"]]))
+    if answer["left"]:
+        session.note(f"{answer['left']} more are not shown: choose with --host, --tenant ..., or --limit")
+    for each in answer["silent"]:
+        session.note(f"Hypervisor {each['host']} did not answer: {each['reason']}")
+    return NOT_REACHED if answer["silent"] else OK
 
 
 def _print(session: Session, heads: tuple[str, ...], rows: list[list[str]]) -> None:
@@ -41,8 +86,18 @@ def _print(session: Session, heads: tuple[str, ...], rows: list[list[str]]) -> N
         session.note("none")
 
 
-def _rejected(item: Value) -> list[str]:
-    return [item["host"], item["peer"], item["route"], item["reason"]]
+def _neighbour(item: Value) -> list[str]:
+    words = [item["host"], item["peer"], item["state"], _time(item["seconds"]) if item["sessions"] else "-"]
+    numbers = ("sessions", "received", "accepted", "refused")
+    return [*words, *(str(item[name]) for name in numbers), item["error"] or "-"]
+
+
+def _time(seconds: int) -> str:
+    """`3d04h`, `2h05m`, `4m07s`, `9s`."""
+    for size, word, part, minor in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size}{word}{seconds % size // part:02}{minor}"
+    return f"{seconds}s"
 
 
 def _route(item: Value) -> list[str]:
@@ -55,8 +110,34 @@ def _route(item: Value) -> list[str]:
         item["vtep"],
         str(item["sequence"]),
         item["port"] or "-",
+        " ".join(f"{each['cookie']} ({each['flows']})" for each in item["became"]) or "none here",
     ]
 
 
-_REJECTED = (("host", "peer", "route", "reason"), _rejected)
-_ROUTES = (("host", "kind", "network", "mac", "addresses", "vtep", "sequence", "port"), _route)
+def _path(item: Value) -> list[str]:
+    words = [item["host"], item["network"] or "-", item["route"], item["vtep"], item["use"], item["state"]]
+    return [*words, " ".join(item["peers"]) or "-"]
+
+
+def _advertised(item: Value) -> list[str]:
+    return [item["host"], item["network"] or "-", item["route"], " ".join(item["targets"])]
+
+
+def _rejected(item: Value) -> list[str]:
+    return [item["host"], item["peer"], item["route"], item["reason"]]
+
+
+_Row = Callable[[Value], list[str]]
+_TABLES: Final[dict[str, tuple[tuple[str, ...], _Row]]] = {
+    "neighbors": (
+        (*("host", "peer", "state", "since", "sessions", "received"), "accepted", "refused", "last error"),
+        _neighbour,
+    ),
+    "routes": (
+        (*("host", "kind", "network", "mac", "addresses", "vtep"), "sequence", "port", "flows"),
+        _route,
+    ),
+    "paths": (("host", "network", "route", "vtep", "use", "state", "peers"), _path),
+    "advertised": (("host", "network", "route", "route targets"), _advertised),
+    "rejected": (("host", "peer", "route", "reason"), _rejected),
+}

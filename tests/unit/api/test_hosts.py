@@ -13,11 +13,9 @@ from controller.store.writer import clock
 from model.ids import HostName, Uid
 from model.report import (
     EvpnReport,
-    LearnedReport,
     PeerReport,
     PortReport,
     PortState,
-    RejectedReport,
     Report,
     State,
     render,
@@ -174,20 +172,4 @@ def test_freeze_and_confirm_are_written_where_the_agent_looks(house) -> None:
     assert row().confirm == "delete-9-of-10"
     with pytest.raises(Refused) as caught:
         house.api.post("/v1/freeze/nobody")
-    assert caught.value.status == 404
-
-
-def test_evpn_lists_come_with_their_host(house) -> None:
-    apply(house, document("Hypervisor", "e1", vtep="192.0.2.110"))
-    evpn = EvpnReport(
-        rejected=(RejectedReport("RT-2 02:..", "192.0.2.1", "not authorised"),),
-        learned_routes=(LearnedReport("mac", "a/n", "192.0.2.9", "02:00:00:00:00:01", ("10.0.0.1",)),),
-    )
-    tell(house, "e1", 1, evpn=evpn)
-    (refused,) = house.api.get("/v1/evpn/rejected", {"host": "e1"})["items"]
-    assert (refused["host"], refused["reason"]) == ("e1", "not authorised")
-    (route,) = house.api.get("/v1/evpn/routes", {"host": "e1"})["items"]
-    assert (route["host"], route["vtep"]) == ("e1", "192.0.2.9")
-    with pytest.raises(Refused) as caught:
-        house.api.get("/v1/evpn/routes", {"host": "nobody"})
     assert caught.value.status == 404

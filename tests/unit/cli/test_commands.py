@@ -223,7 +223,7 @@ def test_status_and_brakes(house) -> None:
     ringfence(house, "apply", "-f", "-", text=PORT.format(host="cb1", octet=152, tenant="cli-brake"))
     assert "cb1" in ringfence(house, "status").stdout
     assert json.loads(ringfence(house, "status", "-o", "json").stdout)["cluster"]["asn"] == 65000
-    for arguments in (["freeze", "cb1"], ["unfreeze", "cb1"], ["confirm", "cb1"], ["evpn", "rejected"]):
+    for arguments in (["freeze", "cb1"], ["unfreeze", "cb1"], ["confirm", "cb1"]):
         assert ringfence(house, *arguments).returncode == OK
     assert ringfence(house, "freeze", "nobody").returncode == REFUSED
 
