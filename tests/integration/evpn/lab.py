@@ -117,8 +117,6 @@ class Lab:
 
     def frr(self, name: str, clients: Sequence[str], *lines: str) -> None:
         """FRR as a route reflector of these addresses."""
-        home = self.directory / f"frr-{name}"
-        home.mkdir(exist_ok=True)
         neighbors = [f"neighbor {client}" for client in clients]
         config = [
             "hostname rr",
@@ -136,7 +134,13 @@ class Lab:
             *[f"  {n} activate\n  {n} route-reflector-client" for n in neighbors],
             " exit-address-family",
         ]
-        (home / "bgpd.conf").write_text("\n".join(config) + "\n")
+        self.frr_with(name, "\n".join(config) + "\n")
+
+    def frr_with(self, name: str, text: str) -> None:
+        """FRR with this bgpd.conf."""
+        home = self.directory / f"frr-{name}"
+        home.mkdir(exist_ok=True)
+        (home / "bgpd.conf").write_text(text)
         (home / "zebra.conf").write_text("hostname rr\nlog stdout\n")
         owner = pwd.getpwnam("frr")
         for path in (home, *home.iterdir()):
@@ -155,8 +159,15 @@ class Lab:
 
     def vtysh(self, name: str, command: str) -> Any:
         """A `show ... json` of FRR."""
+        return json.loads(self.tell(name, command))
+
+    def tell(self, name: str, *commands: str) -> str:
+        """What FRR's shell says to these commands; one that it refuses fails the test."""
         home = self.directory / f"frr-{name}"
-        return json.loads(self.inside(name, "vtysh", "--vty_socket", str(home), "-c", command))
+        words = [word for command in commands for word in ("-c", command)]
+        said = self.inside(name, "vtysh", "--vty_socket", str(home), *words)
+        assert "%" not in said, said
+        return said
 
     def gobgp(self, name: str, peer: str) -> None:
         """GoBGP as an oracle: a client of the reflector that decodes what it reflects."""
