@@ -28,8 +28,8 @@ from model.wanted import (
 )
 
 
-def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
-    """VNIs that are written are claimed before any is handed out."""
+def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork], mtu: int) -> None:
+    """VNIs that are written are claimed before any is handed out. `mtu`: of new networks without."""
     admitted = []
     for want in wanted:
         tenant = find_tenant(trial, want)
@@ -42,7 +42,7 @@ def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork]) -> None:
             admitted.append((want, tenant, before))
     for want, tenant, before in admitted:
         if before is None:
-            _create(trial, want, tenant)
+            _create(trial, want, tenant, mtu)
         else:
             trial.settle(want, before, _merge(before, want))
 
@@ -60,7 +60,8 @@ def reserve_vnis(trial: Trial, wanted: Sequence[WantedNetwork | WantedTenant | W
             trial.draft.hold((VNI, vni), refer(want))
 
 
-def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
+def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord, mtu: int) -> None:
+    """`mtu`: if it asks for none."""
     pools = trial.draft.pools
     vni = want.vni
     if vni is None:
@@ -72,8 +73,7 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord) -> None:
     value = Network(
         trial.new_uid(), tenant.value.key, want.name, NetworkKey(key), vni, _ordered(want.subnets or ())
     )
-    if want.mtu is not None:
-        value = replace(value, mtu=want.mtu)
+    value = replace(value, mtu=mtu if want.mtu is None else want.mtu)
     value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
     value = replace(value, dscp=_dscp(want, None))
     trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))

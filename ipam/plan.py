@@ -7,7 +7,7 @@ clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ipam.contents import Contents
 from ipam.laws import check_laws
@@ -20,8 +20,10 @@ from ipam.routes import plan_routes
 from ipam.steps import Plan
 from ipam.trial import Trial
 from ipam.ways_out import replan_gateways
+from model.addresses import Address
 from model.errors import Fault, Invalid, Unavailable
 from model.ids import Uid
+from model.underlay import default_mtu
 from model.wanted import (
     Reference,
     Wanted,
@@ -38,12 +40,15 @@ from model.wanted import (
 )
 
 
-def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callable[[], Uid]) -> Plan:
+def plan(
+    contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callable[[], Uid], underlay: int = 0
+) -> Plan:
     """Allocate keys, VNIs, MACs and addresses for everything that is new, and check everything that changes.
 
-    `now`: Unix ms. `new_uid`: gives a fresh UUID for each new object. Absent optional fields keep what is
-    stored. Raises Invalid, NotFound, Conflict or Exhausted (the first of these that occurred) carrying every
-    fault; Unavailable if the store has no cluster settings yet.
+    `now`: Unix ms. `new_uid`: gives a fresh UUID for each new object. `underlay`: the smallest MTU that a
+    host found below, 0 = none did. Absent optional fields keep what is stored. Raises Invalid, NotFound,
+    Conflict or Exhausted (the first of these that occurred) carrying every fault; Unavailable if the store
+    has no cluster settings yet.
     """
     if contents.cluster is None:
         raise Unavailable(
@@ -66,7 +71,7 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
     reserve_floating(trial, floating)
     plan_tenants(trial, tenants)
     replan_gateways(trial, contents.gateways)
-    plan_networks(trial, networks)
+    plan_networks(trial, networks, default_mtu(_vteps(contents, ordered), underlay))
     plan_classes(trial, [w for w in ordered if isinstance(w, WantedEgressClass)])
     plan_ports(trial, [w for w in ordered if isinstance(w, WantedPort)])
     plan_routes(trial, [w for w in ordered if isinstance(w, WantedRoute)])
@@ -74,6 +79,12 @@ def plan(contents: Contents, wanted: Sequence[Wanted], now: int, new_uid: Callab
     plan_peerings(trial, [w for w in ordered if isinstance(w, WantedPeering)])
     check_laws(trial)
     return trial.finish()
+
+
+def _vteps(contents: Contents, wanted: Sequence[Wanted]) -> Iterator[Address]:
+    """Those that there are, or will be."""
+    yield from (record.value.vtep for record in contents.hypervisors.values())
+    yield from (w.vtep for w in wanted if isinstance(w, WantedHypervisor))
 
 
 def _once(trial: Trial, wanted: Sequence[Wanted]) -> list[Wanted]:

@@ -156,7 +156,8 @@ class Report:
     `generation`: the newest cluster generation whose flows the switch has acknowledged.
     `stop`: while FROZEN by a brake, the token that the operator's confirmation must quote; else empty.
     `confirm`: the last confirmation token of the operator that the agent has acted on.
-    `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all.
+    `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all. `underlay`: the
+    smallest MTU on the ways to other VTEPs, 0 = not known.
     """
 
     host: str
@@ -174,6 +175,7 @@ class Report:
     stop: str = ""
     confirm: str = ""
     receipts: tuple[DriftReceipt, ...] = ()
+    underlay: int = 0
 
 
 def render(report: Report) -> str:
@@ -232,6 +234,7 @@ def parse(text: str) -> Report:
         stop=_text(plain, "stop"),
         confirm=_text(plain, "confirm"),
         receipts=tuple(_receipt(r) for r in _items(plain, "receipts")[-MAX_RECEIPTS:]),
+        underlay=_number(plain, "underlay"),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from immutables import Map
 
 from controller.agent.commands import Sweep, Zones
+from controller.agent.fitting import Load
 from controller.agent.pathing import Wish
 from controller.agent.switching import Found
 from controller.agent.telling import Post
@@ -81,6 +82,14 @@ class Paths(Protocol):
     def alarms(self) -> tuple[str, ...]: ...
 
 
+class Underlay(Protocol):
+    """See `controller.agent.fitting.Fitting`."""
+
+    def want(self, load: Load) -> None: ...
+    def alarms(self) -> tuple[str, ...]: ...
+    def least(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """`speaker` None: a host without EVPN (a cluster of one)."""
@@ -92,7 +101,14 @@ class Effects:
     prober: Prober
     post: Post
     paths: Paths
+    underlay: Underlay
+
+    def want(self, wish: Wish, load: Load) -> None:
+        """What this host sends, and where to: paths are probed, and devices looked at."""
+        self.paths.want(wish)
+        self.underlay.want(load)
 
     def alarms(self) -> tuple[str, ...]:
         """What does not work, in words."""
-        return (*self.meter.alarms(), *self.switch.alarms(), *self.paths.alarms())
+        parts = (self.meter, self.switch, self.paths, self.underlay)
+        return tuple(words for part in parts for words in part.alarms())

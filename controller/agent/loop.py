@@ -321,7 +321,7 @@ class Loop:
                 self._session_up()
             self._become(core.on_tick(self.core, self._synced(), now))
             known = self.core.effective, self.core.program.index
-            self._effects.paths.want(reach.wish(*known, session=self.core.session))
+            self._effects.want(reach.wish(*known, session=self.core.session), reach.load(*known))
             self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
         if self.core.session and self.core.effective.cluster is not None:
             if now >= self._due.audit or self._audit_due:
@@ -382,18 +382,14 @@ class Loop:
     def _say(self, now: float) -> None:
         self._unsaid = False
         mended = receipts.alarms(self._around.receipts, self._wall())
-        around = replace(self._around, alarms=(*self._effects.alarms(), *mended))
+        alarms, underlay = (*self._effects.alarms(), *mended), self._effects.underlay.least()
+        around = replace(self._around, alarms=alarms, underlay=underlay)
         stated = reporting.judge(self.core, around)
         if news := self._teller.news():
             LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)
         if stated != self._stated:
-            LOG.info(
-                "state host=%s from=%s to=%s reason=%s",
-                self.core.effective.host,
-                self._stated[0].value,
-                stated[0].value,
-                stated[1],
-            )
+            host, was, now_is = self.core.effective.host, self._stated[0].value, stated[0].value
+            LOG.info("state host=%s from=%s to=%s reason=%s", host, was, now_is, stated[1])
             self._stated = stated
             self._since_ms = self._wall()
         self._speech.say(self.core, around, now, self._wall(), self._since_ms)

@@ -1,11 +1,15 @@
-"""Reach: which VTEPs this host has reason to probe: those that its traffic goes to.
+"""Reach: which VTEPs this host has reason to probe: those that its traffic goes to; and what it sends there.
 
-Place: pure; the agent's loop asks once a tick and hands the answer to `controller.agent.pathing`. Only VTEPs
-whose hosts would answer: they are compiled for exactly the hosts that may send there (pipelines.views.paths).
+Place: pure; the agent's loop asks once a tick and hands the answers to `controller.agent.pathing` and
+`controller.agent.fitting`. Probed are only VTEPs whose hosts would answer: they are compiled for exactly the
+hosts that may send there (pipelines.views.paths).
 """
 
 from __future__ import annotations
 
+import heapq
+
+from controller.agent.fitting import SHOWN, Load
 from controller.agent.pathing import Wish
 from model.addresses import Address, router_mac
 from model.ids import NetworkKey
@@ -31,6 +35,23 @@ def wish(snapshot: Snapshot, index: Index, *, session: bool) -> Wish:
         used.update(fellow.vtep for fellow in fellows if fellow is not None)
     found = frozenset(v for v in used & agents if v.version == this.vtep.version)
     return Wish(found, switch.tunnel if session else 0, router_mac(this.router_id))
+
+
+def load(snapshot: Snapshot, index: Index) -> Load:
+    """To all other VTEPs that are declared: where a network spreads to is not known before it does."""
+    this = snapshot.this()
+    others = {host.vtep for host in snapshot.hypervisors.values()} - {None if this is None else this.vtep}
+    largest = heapq.nlargest(SHOWN, ((snapshot.networks[key].mtu, key) for key in index.locals))
+    return Load(
+        tuple(sorted((v for v in others if v is not None), key=lambda vtep: (vtep.version, int(vtep)))),
+        tuple((mtu, _name(snapshot, key)) for mtu, key in largest),
+    )
+
+
+def _name(snapshot: Snapshot, key: NetworkKey) -> str:
+    network = snapshot.networks[key]
+    tenant = snapshot.tenants.get(network.tenant)
+    return f"{network.tenant if tenant is None else tenant.name}/{network.name}"
 
 
 def _serves(snapshot: Snapshot, index: Index, network: NetworkKey) -> bool:

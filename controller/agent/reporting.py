@@ -52,6 +52,8 @@ class Circumstance:
     """Why bridge, tunnel port and controller could not be made; empty if they were."""
     speaker: str = ""
     """Why the speaker is not attached; empty if it is, or if there is none."""
+    underlay: int = 0
+    """The smallest MTU on the way to other VTEPs, 0 = not known."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
@@ -74,6 +76,7 @@ def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing
         version=VERSION,
         stop=core.stop.token if core.stop is not None else "",
         confirm=core.confirmed,
+        underlay=around.underlay,
     )
 
 

@@ -113,6 +113,7 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
             "missing": report.evpn.missing,
         },
         "datapath": report.datapath,
+        "underlayMtu": report.underlay or None,
         "version": report.version,
     }
 

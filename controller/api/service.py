@@ -25,7 +25,7 @@ from model.errors import Conflict, Fault, Invalid, NotFound, RingfenceError, Una
 from model.ids import HostName, Uid
 from model.intent import Hypervisor
 from model.report import MAX_TEXT, PortReport, PortState, Report, parse, refresh
-from model.wanted import Kind, Reference, title
+from model.wanted import Kind, Reference, WantedNetwork, title
 
 Build = Callable[[Contents], Plan]
 
@@ -204,12 +204,21 @@ class Service:
         """The plan; raises with the faults of the planner and of the rules between objects."""
         crossed = cross(contents, manifest.wanted)
         try:
-            made = plan(contents, manifest.wanted, self.clock(), self.new_uid)
+            below = self._underlay(contents, manifest)
+            made = plan(contents, manifest.wanted, self.clock(), self.new_uid, below)
         except RingfenceError as error:
             raise type(error)(*merge(manifest, (*crossed, *error.faults))) from error
         if crossed:
             raise Conflict(*merge(manifest, crossed))
         return made
+
+    def _underlay(self, contents: Contents, manifest: Manifest) -> int:
+        """The smallest MTU that an agent reports, 0 = none does; asked for only where a network needs one."""
+        wanted = (one for one in manifest.wanted if isinstance(one, WantedNetwork) and one.mtu is None)
+        if all((one.tenant, one.name) in contents.networks for one in wanted):
+            return 0
+        heads = _readable(self.store.report_heads(contents.hypervisors)).readable.values()
+        return min((head.underlay for head in heads if head.underlay), default=0)
 
     def _all_faults(self, manifest: Manifest) -> tuple[Fault, ...]:
         try:

@@ -25,6 +25,7 @@ from bgp.table import Limits
 from controller.agent import announcements, core, disk
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
+from controller.agent.fitting import Fitting
 from controller.agent.keeper import Keeper
 from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
@@ -38,6 +39,7 @@ from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
+from controller.southbound.netlink import ways
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.reading import Local
@@ -216,6 +218,7 @@ class _Hands:
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
         self._put = put
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
+        self._fitting = Fitting(ways.observe, ways.glance)
         self.effects = Effects(
             self._switching,
             self._metering,
@@ -224,6 +227,7 @@ class _Hands:
             self._probing,
             self._session,
             self._pathing,
+            self._fitting,
         )
 
     def _take(self, cookie: int, in_port: int, frame: bytes) -> None:
@@ -244,12 +248,14 @@ class _Hands:
         self._keeper.start()
         self._probing.start()
         self._pathing.start()
+        self._fitting.start()
         self._watch.start()
         if self._speaker is not None:
             self._speaker.start()
 
     def __exit__(self, *_: object) -> None:
-        for part in (self._watch, self._pathing, self._session, self._probing, self._keeper, self._metering):
+        threads = (self._watch, self._pathing, self._fitting, self._session, self._probing, self._keeper)
+        for part in (*threads, self._metering):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()

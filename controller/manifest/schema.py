@@ -94,7 +94,12 @@ NETWORK: Final = KindRule(
             "5001",
         ),
         FieldRule(
-            "spec", "mtu", readers.read_mtu, "MTU of the workloads, 576 to 9216 (default 1450).", "1450"
+            "spec",
+            "mtu",
+            readers.read_mtu,
+            "MTU of the workloads, 576 to 9216. Default: what fits below when the network is made: 1450, or"
+            " 1430 if a VTEP has an IPv6 address; less if a host reports a device with less than 1500.",
+            "1450",
         ),
         FieldRule(
             "spec",

@@ -6,6 +6,7 @@ but for blue's network `far`, whose MTU becomes smaller than that of `net`.
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.integration.product.extra import network
 from topologies.deadline import until
 from topologies.nodes.hypervisor import Hypervisor
+from topologies.nodes.link import UNDERLAY_MTU
 from topologies.scenarios.routed import FAR, SUBNETS, Routed
 from topologies.scenarios.two_tenants import Workload
 from topologies.traffic.tcp import transfer
@@ -218,3 +220,22 @@ def test_the_narrower_way_bills_what_passed(
     assert answered(asked(here, there, family, NARROW))
     assert refused - start < MTU, "no single large packet was counted"
     assert billed(host) - refused >= COUNT * NARROW
+
+
+def test_a_device_below_that_is_too_small_is_named(routing_lab: Routed) -> None:
+    host, control = routing_lab.lab.hypervisors[0], routing_lab.base.control
+    device = host.underlay_interface
+
+    def reason() -> str:
+        shown = json.loads(control.run("status", "-o", "json").stdout)
+        return str(next(h["reason"] for h in shown["hosts"] if h["name"] == host.name))
+
+    def said() -> bool:
+        return f"underlay-mtu: device {device} passes {MTU + 40} octets" in reason()
+
+    assert "underlay-mtu" not in reason()
+    host.run(f"ip link set {device} mtu {MTU + 40}")
+    until("status names the device", said, 40)
+    assert "red/net (MTU 1450)" in reason() and f"an MTU of {MTU + 50}" in reason()
+    host.run(f"ip link set {device} mtu {UNDERLAY_MTU}")
+    until("it fits again", lambda: "underlay-mtu" not in reason(), 40)

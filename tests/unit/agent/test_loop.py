@@ -40,6 +40,9 @@ class Hands:
     def alarms(self) -> tuple[str, ...]:
         return ()
 
+    def least(self) -> int:
+        return 0
+
     def __getattr__(self, _name: str) -> Any:
         return lambda *_: None
 

@@ -87,6 +87,24 @@ def test_only_hosts_with_bound_ports_of_what_was_touched_are_concerned(house) ->
     assert answer["concerned"] == ["c1"]
 
 
+def test_a_network_without_an_mtu_gets_what_fits_below(house) -> None:
+    apply(house, document("Hypervisor", "m1", vtep="192.0.2.99"), document("Tenant", "fits"))
+
+    def mtu(name: str, **spec: Any) -> int:
+        apply(house, document("Network", name, "fits", **spec))
+        return house.api.get(f"/v1/networks/{name}", {"tenant": "fits"})["spec"]["mtu"]
+
+    usual = mtu("usual")
+    assert usual in (1450, 1430), "other tests declare hosts with IPv6, too"
+    tell(house, "m1", 1, underlay=1400)
+    assert host_of(house, "m1")["underlayMtu"] == 1400
+    assert mtu("small") == usual - 100
+    assert mtu("asked", mtu=1500) == 1500
+    assert mtu("usual") == usual, "what there is stays as it is"
+    house.api.once("DELETE", "/v1/hypervisors/m1", {})
+    assert mtu("later") == usual
+
+
 def test_wait_ends_when_the_host_acknowledges(house) -> None:
     tenant_on(house, "patience", 105, "p1")
     answer = apply(house, document("Network", "net", "patience", mtu=1300))
