@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,15 @@ class Copy:
 
 
 class Special(Enum):
-    """Outputs that are no port number."""
+    """Outputs that are no port number. CONTROLLER_APART: to the controller, by a queue of its own, which the
+    others do not fill."""
 
     IN_PORT = "in_port"
     CONTROLLER = "controller"
+    CONTROLLER_APART = "controller_apart"
+
+
+TO_CONTROLLER: Final = frozenset({Special.CONTROLLER, Special.CONTROLLER_APART})
 
 
 Action = (

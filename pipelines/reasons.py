@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from model.flow import DecTtl, Flow, Move, SetField, Shape, Special
+from model.flow import TO_CONTROLLER, DecTtl, Flow, Move, SetField, Shape
 from pipelines import tables
 
 
@@ -112,7 +112,7 @@ REASONS: Final = (
 def is_end(shape: Shape) -> bool:
     """Whether a packet that meets such a flow ends there; the agent may get it, to tell its sender."""
     passing = (SetField, Move, DecTtl)
-    kept = (a for a in shape.actions if not isinstance(a, passing) and a is not Special.CONTROLLER)
+    kept = (a for a in shape.actions if not isinstance(a, passing) and a not in TO_CONTROLLER)
     return shape.goto is None and not any(True for _ in kept)
 
 

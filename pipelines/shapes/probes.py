@@ -25,6 +25,8 @@ def _from(field: Field, vtep: Slot, mac: Mac) -> tuple[Match, ...]:
     )
 
 
+# Answers go apart: OVS holds back what is handed up by port of entry, and hundreds of ports that have much to
+# hand up would leave the tunnel too little. A host that hears no answers calls its tunnels down.
 def _pair(family: str, source: Field, target: Field, vtep: Slot) -> tuple[Shape, Shape]:
     back = (
         SetField(f.ETH_DST, PROBE_REPLY_MAC),
@@ -41,7 +43,7 @@ def _pair(family: str, source: Field, target: Field, vtep: Slot) -> tuple[Shape,
         AT_OWN,
         _from(source, vtep, PROBE_REPLY_MAC),
         (PORT, vtep),
-        (Special.CONTROLLER,),
+        (Special.CONTROLLER_APART,),
     )
     return asked, home
 

@@ -7,6 +7,7 @@ import queue
 import resource
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from ipaddress import ip_address
@@ -24,8 +25,9 @@ from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import PACKETS, Layout
 from model.change import Patch
 from model.errors import Unavailable
-from model.flow import Flow, Shape, Special
+from model.flow import Flow, Match, Shape, Special
 from model.ids import COOKIE_MARK
+from pipelines.fields import ETH_TYPE
 from tests.contract.ovs import PrivateOvs, eventually
 
 WAIT = 20.0
@@ -117,6 +119,48 @@ def test_packets_come_up_whole_at_a_bounded_rate_and_go_out(
         channel.close()
         runner.stop()
     runner.send(OFPP_TABLE, frame)  # without a session it is lost, and that is all
+
+
+@pytest.mark.parametrize(
+    ("way", "all_arrive"), [(Special.CONTROLLER, False), (Special.CONTROLLER_APART, True)]
+)
+def test_hundreds_of_ports_that_hand_up_do_not_crowd_out_what_goes_apart(
+    own_ovs: PrivateOvs, database: SwitchDatabase, way: Special, *, all_arrive: bool
+) -> None:
+    """What comes home through one port, among what each of 400 others hands up. By the same queue much of it
+    is lost, that is the control; by its own nothing is."""
+    heard, rounds = Heard(), 20
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    channel = Channel(own_ovs.management, Encoder())
+    asked, home, last = (COOKIE_MARK << 48 | n for n in (5, 6, 7))
+    kinds = ((0x88B5, asked, Special.CONTROLLER), (0x88B6, home, way), (0x88B7, last, Special.CONTROLLER))
+    flows = [
+        Flow(Shape(f"up-{kind}", 0, 7, (Match(ETH_TYPE, kind),), (action,)), cookie)
+        for kind, cookie, action in kinds
+    ]
+    hostile, answer, marker = (bytes(12) + kind.to_bytes(2, "big") + bytes(50) for kind, _, _ in kinds)
+    each = [(port, hostile) for port in range(1, 401)] + [(500, answer)]
+    script = own_ovs.rundir / "flood"
+    script.write_text(
+        "".join(f"packet-out in_port={p} packet={f.hex()} actions=resubmit(,0)\n" for p, f in each)
+    )
+    runner.start()
+    try:
+        heard.until("up")
+        channel.send(Patch(((tuple(flows), ()),)))
+        for _ in range(rounds):
+            own_ovs.ofctl("bundle", str(script))
+        seen: Counter[int | str] = Counter()
+        while seen["markers"] < 2:  # the queue is served port by port: two in a row, and it is empty
+            runner.send(OFPP_TABLE, marker)
+            cookie = heard.until("packet")[1]
+            seen["markers"] = seen["markers"] + 1 if cookie == last else 0
+            seen[cookie] += 1
+    finally:
+        channel.close()
+        runner.stop()
+    assert 0 < seen[asked] < 400 * rounds / 2, "it is a flood"
+    assert (seen[home] == rounds) is all_arrive, seen
 
 
 def test_listens_on_no_tcp_port(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:

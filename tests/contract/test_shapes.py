@@ -108,6 +108,7 @@ ACTIONS = (
     Shape("set-wide", 9, 6, IPV6, (SetField(Field("xxreg2", 128), IP6),), None, (IP6,)),
     Shape("clear-in-port", 9, 7, (), (SetField(Field("in_port", 16), 0), OutputField(Field("reg5", 32)))),
     Shape("to-controller", 9, 8, (), (Special.CONTROLLER, Special.IN_PORT, Output(0xFFFE))),
+    Shape("to-controller-apart", 9, 17, (), (Special.CONTROLLER_APART,)),
     Shape("route", 9, 15, IPV4, (DecTtl(), OutputField(Field("reg5", 32)))),
     Shape("route6", 9, 16, IPV6, (SetField(Field("eth_dst", 48), MAC), DecTtl()), 10, (MAC,)),
     Shape("from-local", 9, 9, (Match(Field("in_port", 16), 0xFFFE),), (Output(3),)),

@@ -61,7 +61,7 @@ def remote(net: int, mac: str, vtep: str) -> tuple[str, ...]:
 
 def source(net: int, vtep: str) -> tuple[str, ...]:
     """A VTEP that may send this VNI; its answers to path probes come home."""
-    answer = "untagged,eth_dst=0a:00:52:f1:00:11 | CONTROLLER"
+    answer = "untagged,eth_dst=0a:00:52:f1:00:11 | CONTROLLER_APART"
     return (
         f"classify in_port=100,tun_id={1000 + net},tun_src={vtep} untagged | reg0:={net} >delivery",
         f"classify in_port=100,tun_id={PROBE_VNI},tun_src={vtep} {answer}",

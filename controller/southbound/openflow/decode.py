@@ -28,18 +28,19 @@ _CT: Final = struct.Struct("!HIHB")
 _NICIRA: Final = 0x00002320
 _GOTO, _APPLY, _METER = 1, 4, 6
 _OUTPUT, _GROUP, _DEC_TTL, _SET_FIELD, _EXPERIMENTER = 0, 22, 24, 25, 0xFFFF
+_CONTROLLER: Final = 0xFFFFFFFD
 _RESERVED: Final = {
     0xFFFFFFF8: "IN_PORT",
     0xFFFFFFF9: "TABLE",
     0xFFFFFFFA: "NORMAL",
     0xFFFFFFFB: "FLOOD",
     0xFFFFFFFC: "ALL",
-    0xFFFFFFFD: "CONTROLLER",
+    _CONTROLLER: "CONTROLLER",
     0xFFFFFFFE: "LOCAL",
 }
 _PLAIN: Final = {11: "copy_ttl_out", 12: "copy_ttl_in", 17: "push_vlan", 18: "pop_vlan", 26: "push_pbb"}
 _NX_PLAIN: Final = {
-    18: "dec_ttl", 20: "CONTROLLER", 21: "dec_ttl", 34: "conjunction", 36: "nat", 42: "clone", 43: "ct_clear",
+    18: "dec_ttl", 21: "dec_ttl", 34: "conjunction", 36: "nat", 42: "clone", 43: "ct_clear",
     46: "encap", 47: "decap", 49: "check_pkt_larger",
 }  # fmt: skip
 _NXM_OF_NAMES: Final = (
@@ -176,6 +177,8 @@ def _nicira(kind: int, body: bytes) -> Done:
         case 33:
             term = _term(body, 6)[0]
             return Done("set_field", term.field, term.value)
+        case 20:
+            return Done("CONTROLLER", number=_CONTROLLER)
         case 35:
             _, _, zone, table = _unpack(_CT, body, 0)
             return Done("ct", number=table, source=str(zone))

@@ -54,6 +54,7 @@ _NAT_SRC: Final = 1
 _NAT_DST: Final = 2
 NICIRA: Final = 0x2320
 """Experimenter id of the extensions of Open vSwitch."""
+_CONTROLLER: Final = 20
 _CLONE: Final = 42
 _ENCAP: Final = 46
 _DECAP: Final = 47
@@ -284,6 +285,9 @@ def _action(flow: Flow, action: Action) -> Any:
             return _parser.OFPActionOutput(_of.OFPP_IN_PORT, 0)
         case Special.CONTROLLER:
             return _parser.OFPActionOutput(_of.OFPP_CONTROLLER, WHOLE_PACKET)
+        case Special.CONTROLLER_APART:
+            # OVS queues what goes to a controller by reason: a table miss, which else sends nothing here, or not
+            return _nicira(_CONTROLLER, struct.pack("!HHBx", WHOLE_PACKET, 0, _of.OFPR_TABLE_MISS))
     raise TypeError(f"{flow.shape.name}: no wire form for {action!r}")
 
 

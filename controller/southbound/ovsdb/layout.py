@@ -26,8 +26,9 @@ BACKOFF: Final = 1000
 Open vSwitch 3.1 heeds it only after a first connection: until then its attempts lie up to 8 s apart.
 """
 PACKETS: Final = 400
-"""Packets a second that flows may hand up; Open vSwitch shares them out among the ports. Twice what answers
-to path probes need (`controller.agent.paths.RATE`); and what workloads send must not keep the agent busy."""
+"""Packets a second that flows may hand up by each of two queues, in which Open vSwitch shares them out among
+the ports: answers to path probes go apart (`Special.CONTROLLER_APART`) and need half of theirs
+(`controller.agent.paths.RATE`); and what workloads send must not keep the agent busy."""
 PACKET_BURST: Final = 100
 _MARK: Final = "true"
 

@@ -89,6 +89,8 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
             return (Done("encap"), Done("decap"))
         case Special.IN_PORT:
             return (Done("IN_PORT", number=0xFFFFFFF8),)
+        case Special.CONTROLLER_APART:
+            return (Done("CONTROLLER", number=0xFFFFFFFD),)
     return (Done("CONTROLLER", number=0xFFFFFFFD),)
 
 
