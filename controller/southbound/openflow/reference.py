@@ -286,7 +286,7 @@ def _action(flow: Flow, action: Action) -> Any:
         case Special.CONTROLLER:
             return _parser.OFPActionOutput(_of.OFPP_CONTROLLER, WHOLE_PACKET)
         case Special.CONTROLLER_APART:
-            # OVS queues what goes to a controller by reason: a table miss, which else sends nothing here, or not
+            # OVS has a queue for table misses, of which there are none here, and one for all else
             return _nicira(_CONTROLLER, struct.pack("!HHBx", WHOLE_PACKET, 0, _of.OFPR_TABLE_MISS))
     raise TypeError(f"{flow.shape.name}: no wire form for {action!r}")
 
