@@ -14,8 +14,6 @@ from bgp.guard import MacClaim
 from bgp.rights import PrefixClaim
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import (
-    HELD,
-    NO_REFS,
     AddressEntity,
     FloodEntity,
     MacEntity,
@@ -44,6 +42,7 @@ def finish(work: Work) -> tuple[Table, Outcome]:
         refused=work.refused.finish(),
         peers_of=work.peers_of.finish(),
         tokens=work.tokens.finish(),
+        doubts=work.doubts.finish(),
         entities=work.entities.finish(),
         peers=work.peers.finish(),
         counts=work.counts.finish(),
@@ -125,20 +124,18 @@ def _choose_addresses(
 def _newest(work: Work, spot: AddressEntity) -> RemoteAddress | None:
     live: list[AddressClaim] = []
     held: list[AddressClaim] = []
-    for key, peer in work.entities.get(spot, NO_REFS):
-        claim = work.held[key].claim if peer == HELD else work.live[key, peer].claim
+    for claim, waiting in work.claims(spot):
         if isinstance(claim, AddressClaim):
-            (held if peer == HELD else live).append(claim)
+            (live if waiting is None else held).append(claim)
     return select_address(tuple(live), tuple(held))
 
 
 def _best_hops(work: Work, spot: PrefixEntity) -> RemotePrefix | None:
     live: list[PrefixClaim] = []
     held: list[PrefixClaim] = []
-    for key, peer in work.entities.get(spot, NO_REFS):
-        claim = work.held[key].claim if peer == HELD else work.live[key, peer].claim
+    for claim, waiting in work.claims(spot):
         if isinstance(claim, PrefixClaim):
-            timed = peer == HELD and work.held[key].until is not None
+            timed = waiting is not None and waiting.until is not None
             (held if timed else live).append(claim)
     return select_hops(tuple(live), tuple(held), work.snapshot.down)
 
@@ -146,10 +143,9 @@ def _best_hops(work: Work, spot: PrefixEntity) -> RemotePrefix | None:
 def _best(work: Work, spot: MacEntity) -> RemoteMac | None:
     live: list[MacClaim] = []
     held: list[MacClaim] = []
-    for key, peer in work.entities.get(spot, NO_REFS):
-        claim = work.held[key].claim if peer == HELD else work.live[key, peer].claim
+    for claim, waiting in work.claims(spot):
         if isinstance(claim, MacClaim):
-            (held if peer == HELD else live).append(claim)
+            (live if waiting is None else held).append(claim)
     return select(tuple(live), tuple(held))
 
 

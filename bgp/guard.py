@@ -188,42 +188,37 @@ def _host(
 
 
 def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -> Verdict:
-    mac = format_mac(body.mac)
-    name = title(snapshot, case.network.key)
     if not is_unicast(body.mac):
-        return Refused(
-            "mac-martian", f"{case.who()} announces {mac}, which is no unicast MAC; look into who sends"
-        )
+        text = f"{_what(case, body)}, which is no unicast MAC; look into who sends"
+        return Refused("mac-martian", text)
     if body.esi != _NO_SEGMENT:
-        return Refused("segment", f"{case.who()} announces {mac} on an Ethernet segment; none is declared")
+        return Refused("segment", f"{_what(case, body)} on an Ethernet segment; none is declared")
     if body.address is not None:
         speakers = lookup.speakers(case.network.key, body.mac, body.address)
         if speakers:
             return judge_spoken(snapshot, case, body, body.address, speakers)
     key = lookup.port(case.network.key, body.mac)
     if key is None:
-        return Refused(
-            "mac-unknown",
-            f"{case.who()} announces {mac} in network {name}, which has no such port; create the port",
-        )
+        where = f"in network {title(snapshot, case.network.key)}, which has no such port"
+        return Refused("mac-unknown", f"{_what(case, body)} {where}; create the port")
     port = snapshot.ports[key]
     if case.host.name not in port.hosts:
         return Refused(
             "vtep-not-authorised",
-            f"{case.who()} announces {mac} of port {port.name} in network {name}, whose hosts are "
+            f"{_what(case, body)} {_whose(snapshot, port)}, whose hosts are "
             f"{', '.join(port.hosts) or 'none'}; add the host to the port, or look into who sends this",
         )
     binding = snapshot.bindings.get(key)
     if binding is not None and binding.active and binding.host != case.host.name:
         return Refused(
             "bound-elsewhere",
-            f"{case.who()} announces {mac} of port {port.name} in network {name}, which is bound to host "
+            f"{_what(case, body)} {_whose(snapshot, port)}, which is bound to host "
             f"{binding.host}; unbind it there first, or look into who sends this",
         )
     if not _owns(port, body.address):
         return Refused(
             "address-foreign",
-            f"{case.who()} announces {body.address} for {mac} of port {port.name} in network {name}, "
+            f"{case.who()} announces {body.address} for {format_mac(body.mac)} {_whose(snapshot, port)}, "
             f"which has {', '.join(map(str, port.addresses)) or 'no address'}; add the address to the port",
         )
     router = judge_router(snapshot, case, body)
@@ -235,6 +230,15 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
     return MacClaim(
         case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference, usable
     )
+
+
+def _what(case: Case, body: MacRoute) -> str:
+    """For people, and only for them: a replay of thousands of good routes makes no words."""
+    return f"{case.who()} announces {format_mac(body.mac)}"
+
+
+def _whose(snapshot: Snapshot, port: Port) -> str:
+    return f"of port {port.name} in network {title(snapshot, port.network)}"
 
 
 def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: Case) -> Verdict:

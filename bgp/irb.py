@@ -17,16 +17,17 @@ def judge_router(snapshot: Snapshot, case: Case, body: MacRoute) -> Mac | Refuse
     """The MAC under which the VTEP routes to the address; None if it can only be bridged to (RFC 9135 section
     5.2).
     """
-    claimed, who, l3vni = case.route.attributes.router_mac, case.who(), l3vni_of(snapshot, case.network)
+    claimed, l3vni = case.route.attributes.router_mac, l3vni_of(snapshot, case.network)
     if GATEWAY_MAC in (claimed, body.mac):
-        return Refused("gateway-mac", f"{who} claims {format_mac(GATEWAY_MAC)}: no host has it as its own")
+        text = f"{case.who()} claims {format_mac(GATEWAY_MAC)}: no host has it as its own"
+        return Refused("gateway-mac", text)
     if body.vni2 is None:
         return None
-    name = title(snapshot, case.network.key)
     if body.vni2 != l3vni:
+        name = title(snapshot, case.network.key)
         return Refused(
             "l3vni-foreign",
-            f"{who} gives L3VNI {body.vni2} with a route of network {name}, whose tenant has "
+            f"{case.who()} gives L3VNI {body.vni2} with a route of network {name}, whose tenant has "
             f"{l3vni or 'none'}; correct the sender's, or look into who sends this",
         )
     if case.host.external:
@@ -35,7 +36,8 @@ def judge_router(snapshot: Snapshot, case: Case, body: MacRoute) -> Mac | Refuse
     if claimed != own or not targets_tenant(snapshot, case.route, case.network):
         return Refused(
             "router-mac",
-            f"{who} routes for network {name} under {'no MAC' if claimed is None else format_mac(claimed)}; "
+            f"{case.who()} routes for network {title(snapshot, case.network.key)} under "
+            f"{'no MAC' if claimed is None else format_mac(claimed)}; "
             f"with L3VNI {l3vni} it must send {format_mac(own)} and the L3VNI's route target: look into it",
         )
     return own

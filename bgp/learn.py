@@ -25,7 +25,7 @@ from bgp.codec import nlri
 from bgp.codec.update import Update
 from bgp.guard import Verdict
 from bgp.lookup import index, reindex
-from bgp.table import HELD, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
+from bgp.table import HELD, NO_KEYS, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
 from bgp.verdict import NotImported, Refused
 from bgp.work import Work, open_table
 from model.addresses import Address
@@ -115,9 +115,12 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
         refs = {*table.live, *table.refused, *((key, HELD) for key in table.held)}
     else:
         tokens = concern.tokens(old, snapshot, changes, table.lookup, lookup)
-        refs = {ref for token in tokens for ref in table.tokens.get(token, NO_REFS)}
+        keys = {key for token in tokens for key in table.tokens.get(token, NO_KEYS)}
+        refs = {ref for token in tokens for ref in table.doubts.get(token, NO_REFS)}
+        refs.update(ref for key in keys for ref in table.standing(key))
     places = concern.left_places(old, changes)
-    held = {ref for place in places for ref in table.entities.get(place, NO_REFS)} | refs
+    left = {key for place in places for key in table.entities.get(place, NO_KEYS)}
+    held = {(key, HELD) for key in left if key in table.held} | refs
     stood = [key for key, peer in sorted(held) if peer == HELD and _stands(old, table, key)]
     for ref in sorted(refs):
         _rejudge(work, ref)
@@ -189,6 +192,8 @@ def _announce(work: Work, ref: Ref, route: Route) -> None:
     fresh = ref not in work.live and ref not in work.refused
     if fresh and work.counts.get(peer, 0) >= work.limits.routes_per_peer:
         work.count("over-limit", 1)
+        return
+    if fresh and work.renew(ref, route):
         return
     verdict = _judge(work, route)
     work.drop_refused(ref)

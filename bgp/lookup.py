@@ -13,7 +13,7 @@ from typing import TypeVar
 from immutables import Map, MapMutation
 
 from bgp import holders
-from bgp.holders import Holders
+from bgp.holders import Holders, claim
 from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, Vni
@@ -21,39 +21,39 @@ from model.snapshot import Snapshot
 from model.whereabouts import singles
 
 K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """`sites`: how many ports of a network may be bound on a host; absent = none.
 
-    A VNI, VTEP or MAC that two objects claim (the store's indexes forbid it) goes to the lowest key or name.
+    Claimants are in order: a VNI, VTEP or MAC that two objects claim (the store's indexes forbid it) goes to
+    the lowest key or name.
     """
 
-    vnis: Map[Vni, frozenset[NetworkKey]] = Map()
-    vteps: Map[Address, frozenset[HostName]] = Map()
-    macs: Map[tuple[NetworkKey, Mac], frozenset[PortKey]] = Map()
+    vnis: Map[Vni, tuple[NetworkKey, ...]] = Map()
+    vteps: Map[Address, tuple[HostName, ...]] = Map()
+    macs: Map[tuple[NetworkKey, Mac], tuple[PortKey, ...]] = Map()
     sites: Map[tuple[NetworkKey, HostName], int] = Map()
     holders: Holders = holders.EMPTY
-    pairs: Map[tuple[NetworkKey, Mac, Address], frozenset[PortKey]] = Map()
+    pairs: Map[tuple[NetworkKey, Mac, Address], tuple[PortKey, ...]] = Map()
     """Ports that may use an address with a MAC besides their own: pairs of one address."""
 
-    def speakers(self, network: NetworkKey, mac: Mac, address: Address) -> frozenset[PortKey]:
+    def speakers(self, network: NetworkKey, mac: Mac, address: Address) -> tuple[PortKey, ...]:
         """The ports of a network that may speak for an address of a pair with this MAC."""
-        return self.pairs.get((network, mac, address), frozenset())
+        return self.pairs.get((network, mac, address), ())
 
     def network(self, vni: Vni) -> NetworkKey | None:
         """The network with this VNI."""
-        return min(self.vnis.get(vni, ()), default=None)
+        return next(iter(self.vnis.get(vni, ())), None)
 
     def host(self, vtep: Address) -> HostName | None:
         """The hypervisor with this VTEP."""
-        return min(self.vteps.get(vtep, ()), default=None)
+        return next(iter(self.vteps.get(vtep, ())), None)
 
     def port(self, network: NetworkKey, mac: Mac) -> PortKey | None:
         """The port of a network with this MAC."""
-        return min(self.macs.get((network, mac), ()), default=None)
+        return next(iter(self.macs.get((network, mac), ())), None)
 
 
 def index(snapshot: Snapshot) -> Lookup:
@@ -75,30 +75,21 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
             if change.part is Part.NETWORK and isinstance(change.key, int):
                 network = snapshot.networks.get(NetworkKey(change.key))
                 if network is not None:
-                    _claim(vnis, network.vni, network.key, step)
+                    claim(vnis, network.vni, network.key, step)
             elif change.part is Part.HYPERVISOR and isinstance(change.key, str):
                 host = snapshot.hypervisors.get(HostName(change.key))
                 if host is not None:
-                    _claim(vteps, host.vtep, host.name, step)
+                    claim(vteps, host.vtep, host.name, step)
             elif change.part is Part.PORT and isinstance(change.key, int):
                 port = snapshot.ports.get(PortKey(change.key))
                 if port is not None:
-                    _claim(macs, (port.network, port.mac), port.key, step)
+                    claim(macs, (port.network, port.mac), port.key, step)
                     for mac, address in singles(port):
-                        _claim(pairs, (port.network, mac, address), port.key, step)
+                        claim(pairs, (port.network, mac, address), port.key, step)
                     for name in port.hosts:
                         _count(sites, (port.network, name), step)
     behind = holders.reindex(lookup.holders, old, new, changes)
     return Lookup(vnis.finish(), vteps.finish(), macs.finish(), sites.finish(), behind, pairs.finish())
-
-
-def _claim(claims: MapMutation[K, frozenset[V]], key: K, owner: V, step: int) -> None:
-    """Add (step 1) or take away (step -1) one who claims `key`."""
-    owners = claims.get(key, frozenset()) | {owner} if step > 0 else claims.get(key, frozenset()) - {owner}
-    if owners:
-        claims[key] = owners
-    else:
-        claims.pop(key, None)
 
 
 def _count(counts: MapMutation[K, int], key: K, step: int) -> None:

@@ -6,30 +6,43 @@ Place: between the saved snapshot and `bgp.learn.restore`, which has them judged
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from bgp.codec import communities, nlri
 from bgp.lookup import Lookup
 from bgp.prefixes import route_for
 from bgp.table import prefix_order
 from model.addresses import Address
-from model.ids import NetworkKey, Vni
+from model.ids import Mac, NetworkKey, Vni
 from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, RemoteAddress, RemoteMac, Route
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Route
 from model.snapshot import Snapshot
+
+_Hung = tuple[bytes, Vni, Attributes, Vni | None, Attributes]
+"""Distinguisher and VNI; attributes without an address; L3VNI and attributes with one."""
 
 
 def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
     """Routes that give what the snapshot had learned, as the agents of those hosts would have sent them."""
     found: list[Route] = []
+
+    @cache
+    def hung_of(key: NetworkKey, vtep: Address, sequence: int, router: Mac | None) -> _Hung | None:
+        """Routes of a host to a network share their values: there may be thousands."""
+        shared = _shared(snapshot, lookup, key, vtep)
+        if shared is None:
+            return None
+        network, rd, hung = shared
+        hung = replace(hung, sequence=sequence or None)
+        return rd, network.vni, hung, *_routing(snapshot, network, router, hung)
+
     for remote in (snapshot.remotes[spot] for spot in sorted(snapshot.remotes)):
-        shared = _shared(snapshot, lookup, remote.network, remote.vtep)
-        if shared is not None:
-            network, rd, hung = shared
-            hung = replace(hung, sequence=remote.sequence or None)
-            found.append(Route(MacRoute(rd, remote.mac, None, network.vni), hung))
-            l3vni, hung = _routing(snapshot, network, remote, hung)
-            bodies = (MacRoute(rd, remote.mac, address, network.vni, l3vni) for address in remote.addresses)
-            found.extend(Route(body, hung) for body in bodies)
+        known = hung_of(remote.network, remote.vtep, remote.sequence, remote.router_mac)
+        if known is not None:
+            rd, vni, plain, l3vni, routed = known
+            found.append(Route(MacRoute(rd, remote.mac, None, vni), plain))
+            bodies = (MacRoute(rd, remote.mac, address, vni, l3vni) for address in remote.addresses)
+            found.extend(Route(body, routed) for body in bodies)
     for flood in snapshot.floods.values():
         shared = _shared(snapshot, lookup, flood.network, flood.vtep)
         if shared is not None:
@@ -48,7 +61,7 @@ def _addresses(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
         if shared is not None:
             network, rd, hung = shared
             hung = replace(hung, sequence=known.sequence or None)
-            l3vni, hung = _routing(snapshot, network, known, hung)
+            l3vni, hung = _routing(snapshot, network, known.router_mac, hung)
             found.append(Route(MacRoute(rd, known.mac, known.address, network.vni, l3vni), hung))
     return found
 
@@ -70,15 +83,15 @@ def _prefixes(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
 
 
 def _routing(
-    snapshot: Snapshot, network: Network, remote: RemoteMac | RemoteAddress, plain: Attributes
+    snapshot: Snapshot, network: Network, router: Mac | None, plain: Attributes
 ) -> tuple[Vni | None, Attributes]:
     """L3VNI and attributes of a remote's routes with addresses (see `bgp.originate`)."""
     tenant = snapshot.tenants.get(network.tenant)
-    if remote.router_mac is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
+    if router is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
         return None, plain
     target = communities.route_target(snapshot.cluster.asn, tenant.l3vni)
     targets = tuple(sorted((*plain.route_targets, target)))
-    return tenant.l3vni, replace(plain, route_targets=targets, router_mac=remote.router_mac)
+    return tenant.l3vni, replace(plain, route_targets=targets, router_mac=router)
 
 
 def _shared(

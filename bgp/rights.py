@@ -171,7 +171,7 @@ def _is_border(host: Hypervisor) -> bool:
 
 
 def _to_tenant(case: _Case, tenant: Tenant) -> Behind | Refused:
-    statics = case.lookup.holders.statics.get((tenant.key, case.prefix), frozenset())
+    statics = case.lookup.holders.statics.get((tenant.key, case.prefix), ())
     routes = [case.snapshot.static_routes[uid] for uid in sorted(statics)]
     hops = {hop for route in routes for hop in route.next_hops}
     keys = {key for hop in hops for key in case.lookup.holders.ports(tenant.key, hop)}

@@ -5,7 +5,7 @@ Place: pure; one Table lives in the agent's loop. Must not judge (guard) or pars
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeVar
 
@@ -38,6 +38,10 @@ L3VNI and the prefix."""
 
 HELD: Final = ""
 NO_REFS: Final[Map[Ref, None]] = Map()
+Keys = Map[bytes, int]
+"""Route keys, and how many routes (of several peers, or held) stand behind each: one that is held and then
+said again changes nothing here."""
+NO_KEYS: Final[Keys] = Map()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,12 @@ class Table:
     refused: Map[Ref, Rejected] = Map()
     peers_of: Map[bytes, frozenset[str]] = Map()
     """Peers with a live route of each key."""
-    tokens: Map[Token, Map[Ref, None]] = Map()
-    entities: Map[Entity, Map[Ref, None]] = Map()
+    tokens: Map[Token, Keys] = Map()
+    """Of live and held routes: for each, the keys of routes whose verdict depends on it."""
+    doubts: Map[Token, Map[Ref, None]] = Map()
+    """The same of refused ones, by route and peer."""
+    entities: Map[Entity, Keys] = Map()
+    """Who speaks about it; not everyone who has such a key needs to."""
     peers: Map[str, PeerState] = Map()
     counts: Map[str, int] = Map()
     """Routes kept of each peer, live and refused."""
@@ -111,6 +119,13 @@ class Table:
     """Prefixes known of each VRF, chosen or not."""
     stories: Stories = field(default=Map(), compare=False)
     """Of all peers so far."""
+
+    def standing(self, key: bytes) -> Iterator[Ref]:
+        """The live and held routes with this key."""
+        if key in self.held:
+            yield key, HELD
+        for peer in self.peers_of.get(key, ()):
+            yield key, peer
 
 
 @dataclass(frozen=True, slots=True)

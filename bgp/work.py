@@ -6,7 +6,9 @@ holds mechanism (what is filed where), no policy.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from immutables import Map, MapMutation
@@ -16,10 +18,11 @@ from bgp.guard import Claim
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
 from bgp.table import (
-    HELD,
+    NO_KEYS,
     NO_REFS,
     Entity,
     Held,
+    Keys,
     Limits,
     Live,
     PeerState,
@@ -53,8 +56,9 @@ class Work:
     held: MapMutation[bytes, Held]
     refused: MapMutation[Ref, Rejected]
     peers_of: MapMutation[bytes, frozenset[str]]
-    tokens: MapMutation[Token, Map[Ref, None]]
-    entities: MapMutation[Entity, Map[Ref, None]]
+    tokens: MapMutation[Token, Keys]
+    doubts: MapMutation[Token, Map[Ref, None]]
+    entities: MapMutation[Entity, Keys]
     peers: MapMutation[str, PeerState]
     counts: MapMutation[str, int]
     counters: MapMutation[str, int]
@@ -68,10 +72,39 @@ class Work:
         """File a route that a peer stands by, in place of an older one."""
         if ref in self.live:
             self.drop_live(ref)
+        self._stand(ref, route, claim)
+        self._file(ref[0], route, claim)
+
+    def renew(self, ref: Ref, route: Route) -> bool:
+        """Put a route live that is held word for word as a peer says it now; whether it was.
+
+        What is held is judged again with every change that concerns it: the verdict stands. A replay after a
+        restart is thousands of these.
+        """
+        held = self.held.get(ref[0])
+        if held is None or held.route != route:
+            return False
+        del self.held[ref[0]]
+        self._stand(ref, held.route, held.claim)
+        self.touched.add(entity(held.claim))
+        return True
+
+    def _stand(self, ref: Ref, route: Route, claim: Claim) -> None:
         self.live[ref] = Live(route, claim)
-        self.peers_of[ref[0]] = self.peers_of.get(ref[0], frozenset()) | {ref[1]}
-        self._file(ref, route, claim)
+        others = self.peers_of.get(ref[0])
+        self.peers_of[ref[0]] = _alone(ref[1]) if others is None else others | {ref[1]}
         self._step(ref[1], 1)
+
+    def claims(self, spot: Entity) -> Iterator[tuple[Claim, Held | None]]:
+        """What is claimed about it, with how it is held; None for what a peer stands by."""
+        for key in self.entities.get(spot, NO_KEYS):
+            held = self.held.get(key)
+            if held is not None and entity(held.claim) == spot:
+                yield held.claim, held
+            for peer in self.peers_of.get(key, ()):
+                claim = self.live[key, peer].claim
+                if entity(claim) == spot:
+                    yield claim, None
 
     def drop_live(self, ref: Ref) -> Live:
         """Take a live route out; it must be there."""
@@ -81,7 +114,7 @@ class Work:
             self.peers_of[ref[0]] = left
         else:
             self.peers_of.pop(ref[0])
-        self._unfile(ref, gone.route, gone.claim)
+        self._unfile(ref[0], gone.route, gone.claim)
         self._step(ref[1], -1)
         return gone
 
@@ -89,13 +122,13 @@ class Work:
         """File a route that nobody stands by, in place of an older one."""
         self.drop_held(key)
         self.held[key] = held
-        self._file((key, HELD), held.route, held.claim)
+        self._file(key, held.route, held.claim)
 
     def drop_held(self, key: bytes) -> None:
         """Take a held route out, if there is one."""
         gone = self.held.pop(key, None)
         if gone is not None:
-            self._unfile((key, HELD), gone.route, gone.claim)
+            self._unfile(key, gone.route, gone.claim)
 
     def put_refused(self, ref: Ref, refusal: Rejected) -> None:
         """Keep a refused route for later, if there is room."""
@@ -105,7 +138,7 @@ class Work:
             return
         self.refused[ref] = refusal
         for token in _tokens(refusal.route):
-            _add(self.tokens, token, ref)
+            self.doubts[token] = self.doubts.get(token, NO_REFS).set(ref, None)
         self._step(ref[1], 1)
 
     def drop_refused(self, ref: Ref) -> None:
@@ -113,7 +146,11 @@ class Work:
         gone = self.refused.pop(ref, None)
         if gone is not None:
             for token in _tokens(gone.route):
-                _take(self.tokens, token, ref)
+                left = self.doubts[token].delete(ref)
+                if left:
+                    self.doubts[token] = left
+                else:
+                    self.doubts.pop(token)
             self._step(ref[1], -1)
 
     def count(self, name: str, step: int) -> None:
@@ -121,17 +158,17 @@ class Work:
         if step:
             self.counters[name] = self.counters.get(name, 0) + step
 
-    def _file(self, ref: Ref, route: Route, claim: Claim) -> None:
+    def _file(self, key: bytes, route: Route, claim: Claim) -> None:
         for token in _tokens(route):
-            _add(self.tokens, token, ref)
+            _add(self.tokens, token, key)
         self._resize(claim, 1)
-        _add(self.entities, entity(claim), ref)
+        _add(self.entities, entity(claim), key)
         self.touched.add(entity(claim))
 
-    def _unfile(self, ref: Ref, route: Route, claim: Claim) -> None:
+    def _unfile(self, key: bytes, route: Route, claim: Claim) -> None:
         for token in _tokens(route):
-            _take(self.tokens, token, ref)
-        _take(self.entities, entity(claim), ref)
+            _take(self.tokens, token, key)
+        _take(self.entities, entity(claim), key)
         self._resize(claim, -1)
         self.touched.add(entity(claim))
 
@@ -173,6 +210,7 @@ def open_table(table: Table) -> Work:
         refused=table.refused.mutate(),
         peers_of=table.peers_of.mutate(),
         tokens=table.tokens.mutate(),
+        doubts=table.doubts.mutate(),
         entities=table.entities.mutate(),
         peers=table.peers.mutate(),
         counts=table.counts.mutate(),
@@ -204,13 +242,22 @@ def _tokens(route: Route) -> tuple[Token, ...]:
     return tuple(found)
 
 
-def _add(sets: MapMutation[K, Map[Ref, None]], key: K, ref: Ref) -> None:
-    sets[key] = sets.get(key, NO_REFS).set(ref, None)
+def _add(index: MapMutation[K, Keys], place: K, key: bytes) -> None:
+    keys = index.get(place, NO_KEYS)
+    index[place] = keys.set(key, keys.get(key, 0) + 1)
 
 
-def _take(sets: MapMutation[K, Map[Ref, None]], key: K, ref: Ref) -> None:
-    left = sets[key].delete(ref)
+def _take(index: MapMutation[K, Keys], place: K, key: bytes) -> None:
+    keys = index[place]
+    count = keys[key] - 1
+    left = keys.set(key, count) if count else keys.delete(key)
     if left:
-        sets[key] = left
+        index[place] = left
     else:
-        sets.pop(key)
+        index.pop(place)
+
+
+@lru_cache(maxsize=64)
+def _alone(peer: str) -> frozenset[str]:
+    """A memo: almost every route has one peer, and a set for each would be a fifth of the table."""
+    return frozenset((peer,))

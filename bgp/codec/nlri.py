@@ -7,6 +7,7 @@ path attributes. RFC 7432 section 7 (types 1 to 4), RFC 9136 section 3.1 (type 5
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Final
 
@@ -149,14 +150,26 @@ def _decode_mac(body: bytes) -> MacRoute:
     labels = 30 + bits // 8
     _expect(body, (labels + 3, labels + 6), "RT-2")
     return MacRoute(
-        rd=body[:8],
-        esi=body[8:18],
+        rd=_shared(body[:8]),
+        esi=_shared(body[8:18]),
         etag=int.from_bytes(body[18:22], "big"),
         mac=Mac(int.from_bytes(body[23:29], "big")),
         address=address(body[30:labels], "address of RT-2") if bits else None,
-        vni=Vni(int.from_bytes(body[labels : labels + 3], "big")),
-        vni2=Vni(int.from_bytes(body[labels + 3 :], "big")) if len(body) == labels + 6 else None,
+        vni=_label(body[labels : labels + 3]),
+        vni2=_label(body[labels + 3 :]) if len(body) == labels + 6 else None,
     )
+
+
+@lru_cache(maxsize=4096)
+def _shared(raw: bytes) -> bytes:
+    """A memo: distinguishers and segments are the same in thousands of routes, and need be there but once."""
+    return raw
+
+
+@lru_cache(maxsize=4096)
+def _label(raw: bytes) -> Vni:
+    """A memo, for the same reason."""
+    return Vni(int.from_bytes(raw, "big"))
 
 
 def _encode_mac(route: MacRoute) -> bytes:

@@ -24,9 +24,8 @@ from model.snapshot import Snapshot
 _ALL_AGAIN: Final = frozenset({Part.NETWORK, Part.TENANT, Part.HYPERVISOR})
 """Parts of which a change may concern any port: they change seldom."""
 _PORTS: Final = frozenset({Part.PORT, Part.BINDING})
-_NOBODY: Final[frozenset[PortKey]] = frozenset()
 
-Owners = Mapping[tuple[NetworkKey, Mac], frozenset[PortKey]]
+Owners = Mapping[tuple[NetworkKey, Mac], tuple[PortKey, ...]]
 """Ports by network and MAC (see `bgp.lookup.Lookup.macs`)."""
 Site = tuple[NetworkKey, HostName]
 
@@ -87,7 +86,7 @@ class Expectation:
             if change.part in _PORTS:
                 ports.add(key)
             elif change.part is Part.REMOTE:
-                ports |= owners.get(key, _NOBODY)
+                ports.update(owners.get(key, ()))
             elif change.part is Part.FLOOD:
                 floods.add(key[0])
         for port in ports:

@@ -39,7 +39,8 @@ def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinne
     """`new` with zones for what the changes let live here, and without those of what went."""
     changed = tuple(changes)
     keys = sorted(_touched(old, new, changed))
-    wanted = {key: _wanted(new, key, changed, pinned) for key in keys}
+    named = {Uid(c.key) for c in changed if c.part is Part.FLOATING and isinstance(c.key, str)}
+    wanted = {key: _wanted(new, key, named, pinned) for key in keys}
     gone = [(Part.ZONE, key) for key in keys if key in new.zones and not wanted[key]]
     made, taken = list[state.Item](), set(new.zones.values())
     for key in keys:
@@ -61,12 +62,11 @@ def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[Z
     return found
 
 
-def _wanted(snapshot: Snapshot, key: ZoneKey, changes: tuple[Change, ...], pinned: Pinned) -> bool:
+def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -> bool:
     kind, owner = key
     if kind == TENANT:
         tenant = snapshot.tenants.get(TenantKey(owner))
         return tenant is not None and tenant.egress is Egress.SNAT and snapshot.host in tenant.gateways
-    named = {Uid(c.key) for c in changes if c.part is Part.FLOATING and isinstance(c.key, str)}
     known = (snapshot.floating.get(uid) for uid in {*pinned.get(PortKey(owner), Map()), *named})
     floats = any(one is not None and one.port == owner for one in known)
     return floats and binder.lives_here(snapshot, PortKey(owner))

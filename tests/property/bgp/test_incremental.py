@@ -114,6 +114,27 @@ def test_learning_then_changing_equals_changing_then_learning(first, events, sec
     assert dict(table.claimed) == claimed
 
 
+INDEXES = ("live", "refused", "peers_of", "tokens", "doubts", "entities")
+CHOSEN = ("remotes", "floods", "prefixes", "claimed")
+
+
+@HARD
+@given(EDITS, EVENTS, EDITS)
+def test_a_replay_onto_what_is_held_equals_a_replay_onto_nothing(first, events, second):
+    """Whatever the store changed meanwhile: what was held is taken over without being judged, so it must be
+    what a judgement would make of it."""
+    old, _ = edited(start(), first)
+    new, changes = edited(old, second)
+    table = play(learn.start(old), events)
+    for peer in PEERS:
+        table, _ = learn.peer_down(table, peer, 0.0)
+    table, _ = learn.consider(table, new, changes)
+    again = [(peer, "announce", route) for (peer, _), route in standing(events).items()]
+    taken, fresh = settled(play(table, again)), settled(play(learn.start(new), again))
+    for name in INDEXES + CHOSEN:
+        assert getattr(taken, name) == getattr(fresh, name), name
+
+
 @given(EDITS, EVENTS, st.randoms(use_true_random=False))
 def test_the_order_of_announcements_does_not_matter(first, events, chance):
     snapshot, _ = edited(start(), first)
