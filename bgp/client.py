@@ -24,6 +24,8 @@ from bgp import wire
 from bgp.codec import attributes, nlri, update
 from bgp.codec.malformed import Malformed
 from bgp.codec.update import Update
+from bgp.interest import Interest
+from bgp.interest import pack as pack_interest
 from model.route import Route
 
 LOG: Final = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ class _Book:
     orders: list[bytes] = field(default_factory=list)
     """Other lines, sent after `unsent`."""
     complete: bool = False
+    interest: Interest | None = None
     ticket: int = 0
     told: int = 0
     """The newest ticket that this connection was told."""
@@ -171,6 +174,21 @@ class Client:
         """Ask the peers to send everything again (RFC 2918)."""
         self._order(wire.pack(op="refresh"))
 
+    def want(self, interest: Interest | None) -> None:
+        """Say which received routes concern this host; None: all."""
+        with self._lock:
+            if self._book.interest == interest:
+                return
+            self._book.interest = interest
+        self._order(wire.pack(op="want", want=pack_interest(interest)))
+
+    def learn(self, interest: Interest, targets: tuple[bytes, ...] | None) -> None:
+        """Say which received routes concern this host, and ask again for those with these route targets:
+        none, or all (None)."""
+        self.want(interest)
+        if targets or targets is None:
+            self.replay(targets)
+
     def replay(self, targets: Iterable[bytes] | None = None) -> None:
         """Ask the speaker for what the peers said: routes with one of these route targets, or all."""
         chosen = None if targets is None else [target.hex() for target in targets]
@@ -236,7 +254,9 @@ class Client:
             self._book.unsent = dict.fromkeys(self._book.wanted)
             self._book.told = 0
             tail = [wire.pack(op="eor")] if self._book.complete else []
-            self._book.orders = [line for line in self._book.orders if b'"eor"' not in line] + tail
+            said_anew = (b'"op":"eor"', b'"op":"want"')
+            kept = [line for line in self._book.orders if not any(one in line for one in said_anew)]
+            self._book.orders = kept + tail
 
     def _exchange(self, link: socket.socket) -> str:
         link.setblocking(False)
@@ -244,7 +264,8 @@ class Client:
         poller = select.poll()
         poller.register(link)
         poller.register(self._wake_read, select.POLLIN)
-        out = wire.pack(op="begin")
+        with self._lock:
+            out = wire.pack(op="begin", want=pack_interest(self._book.interest))
         while not self._stopping.is_set():
             out = out or self._outgoing()
             poller.modify(link, select.POLLIN | (select.POLLOUT if out else 0))

@@ -57,6 +57,11 @@ def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
     return found
 
 
+def widens(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> bool:
+    """Whether other routes than before may concern this host (see `bgp.interest`)."""
+    return _asn(old) != _asn(new) or any(one.part in (Part.NETWORK, *_VRFS) for one in changes)
+
+
 def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tuple[bytes, ...]:
     """Route targets of networks and VRFs whose routes were not imported until now."""
     asn = _asn(new)

@@ -24,6 +24,7 @@ from bgp.choice import finish
 from bgp.codec import nlri
 from bgp.codec.update import Update
 from bgp.guard import Verdict
+from bgp.interest import interest_of
 from bgp.lookup import index, reindex
 from bgp.table import HELD, NO_KEYS, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
 from bgp.verdict import NotImported, Refused
@@ -38,7 +39,7 @@ _DEFAULTS: Final = Limits()
 
 def start(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
     """A table that has learned nothing."""
-    return Table(snapshot, index(snapshot), limits)
+    return Table(snapshot, index(snapshot), limits, interest_of(snapshot))
 
 
 def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
@@ -110,7 +111,8 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
     """
     old = table.snapshot
     lookup = reindex(table.lookup, old, snapshot, changes)
-    work = open_table(replace(table, snapshot=snapshot, lookup=lookup))
+    interest = interest_of(snapshot) if concern.widens(old, snapshot, changes) else table.interest
+    work = open_table(replace(table, snapshot=snapshot, lookup=lookup, interest=interest))
     if concern.concerns_all(old, snapshot):
         refs = {*table.live, *table.refused, *((key, HELD) for key in table.held)}
     else:

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeVar
 from immutables import Map
 
 from bgp.guard import Claim, FloodClaim, MacClaim
+from bgp.interest import Interest
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
 from bgp.spoken import AddressClaim
@@ -93,6 +94,8 @@ class Table:
     snapshot: Snapshot
     lookup: Lookup
     limits: Limits
+    interest: Interest
+    """What the speaker is to tell at all."""
     live: Map[Ref, Live] = Map()
     held: Map[bytes, Held] = Map()
     refused: Map[Ref, Rejected] = Map()

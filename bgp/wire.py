@@ -3,12 +3,14 @@
 Place: shared by `bgp.client` and `bgp.speaker.relay`, so that neither imports the other. Must not interpret
 routes: bytes travel as hex.
 
-Agent to speaker, `op`: begin (all my routes follow: what I don't repeat before `eor` is withdrawn), announce
-(id, routes: [NLRI, next hop, attributes] each), withdraw (id, routes: NLRI each), eor (the routes are
-complete), refresh (ask the peers for everything, RFC 2918), replay (give me what the peers said; targets:
-route targets, or null for all). Speaker to agent, `ev`: hello (version, peers: {address: up | down}), peer
-(peer, state, reason), update (peer, raw: the body of an UPDATE), synced (a replay ended), ack (id: ExaBGP
-has the routes), error (id, text), refused (text: another agent is attached).
+Agent to speaker, `op`: begin (all my routes follow: what I don't repeat before `eor` is withdrawn; tell me
+what the peers said; want: which routes concern me, see `bgp.interest`, or null for all), want (the same want,
+changed), announce (id, routes: [NLRI, next hop, attributes] each), withdraw (id, routes: NLRI each), eor (the
+routes are complete), refresh (ask the peers for everything, RFC 2918), replay (tell me again what the peers
+said and concerns me; targets: only routes with these route targets, or null). Speaker to agent, `ev`: hello
+(version, peers: {address: up | down}), peer (peer, state, reason), update (peer, raw: the body of an UPDATE,
+less what does not concern the agent), synced (a replay ended), ack (id: ExaBGP has the routes), error (id,
+text), refused (text: another agent is attached).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 BATCH: Final = 200
 """Routes in one line at most."""
 LINE: Final = 1 << 20

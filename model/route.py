@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from model.addresses import Address, Prefix
 from model.ids import Mac, NetworkKey, PortKey, TenantKey, Vni
+from model.targets import LargeCommunity
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,35 @@ Nlri = DiscoveryRoute | MacRoute | MulticastRoute | SegmentRoute | PrefixRoute |
 
 
 @dataclass(frozen=True, slots=True)
-class Attributes:
-    """Path attributes that anything of ours consumes. `route_targets`: 8 raw bytes each, sorted.
+class SegmentLabel:
+    """ESI label community (RFC 7432 section 7.5): how the VTEPs of a segment share it, and the label that
+    splits the horizon (0 with VXLAN: RFC 8365 section 8.3.1)."""
 
-    `pmsi_vni`/`pmsi_endpoint`: ingress replication (RFC 7432 section 11.2); `sequence` None = no mobility
-    community (RFC 7432 section 7.7). `encapsulations`: tunnel types of the encapsulation communities, sorted
-    (RFC 8365 section 5.1.3: none = MPLS by the letter, VXLAN by local policy; 8 = VXLAN).
+    single_active: bool
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A PMSI tunnel that is not ingress replication (RFC 6514 section 5): read and shown, never used."""
+
+    flags: int
+    kind: int
+    label: int
+    identifier: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Path attributes. `route_targets`: 8 raw bytes each, sorted; so are all tuples but the paths.
+
+    `pmsi_vni`/`pmsi_endpoint`: ingress replication (RFC 7432 section 11.2), `pmsi_other`: any other kind;
+    `sequence` None = no mobility community (RFC 7432 section 7.7). `encapsulations`: tunnel types of the
+    encapsulation communities (RFC 8365 section 5.1.3: none = MPLS by the letter, VXLAN by local policy; 8 =
+    VXLAN). `segment_imports`: ES-Import route targets (RFC 7432 section 7.6); `neighbor_flags`: those of the
+    ARP/ND community (RFC 9047 section 2). `extended`: the other extended communities, 8 raw bytes each.
+    `as_path`: the attribute's value (RFC 4271 section 4.3), empty from an internal peer's own routes;
+    `originator` and `clusters`: what reflectors add (RFC 4456 section 8).
     """
 
     next_hop: Address
@@ -102,6 +126,18 @@ class Attributes:
     pmsi_endpoint: Address | None = None
     local_preference: int = 100
     encapsulations: tuple[int, ...] = ()
+    segment_label: SegmentLabel | None = None
+    segment_imports: tuple[Mac, ...] = ()
+    neighbor_flags: int | None = None
+    extended: tuple[bytes, ...] = ()
+    communities: tuple[int, ...] = ()
+    large_communities: tuple[LargeCommunity, ...] = ()
+    pmsi_other: Tunnel | None = None
+    origin: int = 0
+    as_path: bytes = b""
+    med: int | None = None
+    originator: int | None = None
+    clusters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,14 @@
 """UPDATE messages with EVPN in them: body bytes -> routes, and back.
 
-Place: where a peer's bytes become values: the relay splits them to keep them, the learner decodes them. Must
-not judge. Errors follow RFC 7606: what can't be framed is `Malformed`; a route whose attributes are wrong
-counts as withdrawn, with a fault that says why; an NLRI that can't be read costs itself only.
+Place: where a peer's bytes become values: the relay splits them to keep them, the agent's client reads them.
+Must not judge. Errors follow RFC 7606:
+
+- a route whose attributes are wrong counts as withdrawn, with a fault that says why (section 2);
+- so does every NLRI that can be read of an UPDATE whose attributes or NLRIs overrun (section 4), or that
+  bears MP_REACH_NLRI or MP_UNREACH_NLRI twice (section 3 item g would have the session reset: one wrong
+  route is not to cost the routes of all tenants);
+- an NLRI that can't be read costs itself only (section 5.4);
+- what can't be framed, or says nothing that can be read, is `Malformed`.
 """
 
 from __future__ import annotations
@@ -21,13 +27,27 @@ FAMILY: Final = bytes((0x00, 0x19, 0x46))
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """An UPDATE cut up, not read: NLRIs with their headers, `rest` = all other attributes as they stood."""
+    """An UPDATE cut up, not read: NLRIs with their headers, `rest` = all other attributes as they stood.
+
+    `fault`: it could be cut up in part only; then its announcements are withdrawals too.
+    """
 
     reach: tuple[bytes, ...] = ()
     next_hop: bytes = b""
     unreach: tuple[bytes, ...] = ()
     rest: bytes = b""
     end_of_rib: bool = False
+    fault: str = ""
+
+    @property
+    def gone(self) -> tuple[bytes, ...]:
+        """The NLRIs that it withdraws."""
+        return self.unreach if not self.fault else (*self.unreach, *self.reach)
+
+    @property
+    def fresh(self) -> tuple[bytes, ...]:
+        """The NLRIs that it announces."""
+        return self.reach if not self.fault else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +62,29 @@ class Update:
 
 def split(body: bytes) -> Parts:
     """Cut the body of an UPDATE (after the 19-octet header, RFC 4271 section 4.3)."""
-    fields = attributes.split(_attribute_field(body))
-    reach = [one for one in fields if one.code == attributes.MP_REACH]
-    unreach = [one for one in fields if one.code == attributes.MP_UNREACH]
+    fields, fault = attributes.cut(_attribute_field(body))
+    faults = [] if fault is None else [fault]
+    reach = [one.value for one in fields if one.code == attributes.MP_REACH]
+    unreach = [one.value for one in fields if one.code == attributes.MP_UNREACH]
     if len(reach) > 1 or len(unreach) > 1:
         text = "MP_REACH_NLRI or MP_UNREACH_NLRI twice (RFC 7606 section 3 item g)"
-        raise Malformed("attribute-repeated", text)
-    rest = b"".join(one.raw for one in fields if one.code not in (attributes.MP_REACH, attributes.MP_UNREACH))
-    next_hop, announced = _reach(reach[0].value) if reach else (b"", ())
-    withdrawn = _unreach(unreach[0].value) if unreach else ()
+        faults.append(Malformed("attribute-repeated", text))
+    announced: tuple[bytes, ...] = ()
+    withdrawn: tuple[bytes, ...] = ()
+    next_hop = b""
+    for value in reach:
+        next_hop, some = _reach(value, faults)
+        announced += some
+    for value in unreach:
+        withdrawn += _unreach(value, faults)
     # RFC 4724 section 2: End-of-RIB is an UPDATE with nothing but an empty MP_UNREACH_NLRI of the family.
-    ended = len(fields) == 1 and bool(unreach) and unreach[0].value == FAMILY
-    return Parts(announced, next_hop, withdrawn, rest, ended)
+    ended = len(fields) == 1 and unreach == [FAMILY] and not faults
+    if not faults:
+        rest = [one.raw for one in fields if one.code not in (attributes.MP_REACH, attributes.MP_UNREACH)]
+        return Parts(announced, next_hop, withdrawn, b"".join(rest), ended)
+    if not announced and not withdrawn:
+        raise faults[0]
+    return Parts(announced, next_hop, withdrawn, fault=str(faults[0]))
 
 
 def join(parts: Parts) -> bytes:
@@ -74,12 +105,12 @@ def decode(body: bytes) -> Update:
 
 def read(parts: Parts) -> Update:
     """Values from parts; never raises. A fault in the attributes turns announcements into withdrawals."""
-    faults: list[str] = []
-    gone = [key for key, _ in _readable(parts.unreach, faults)]
-    fresh = _readable(parts.reach, faults)
+    faults = [f"treated as withdrawn (RFC 7606 section 2): {parts.fault}"] if parts.fault else []
+    gone = _keys(parts.gone, faults)
+    fresh = _readable(parts.fresh, faults)
     if fresh:
         try:
-            hung = attributes.decode(attributes.split(parts.rest), address(parts.next_hop, "next hop"))
+            hung = attributes.read(parts.rest, address(parts.next_hop, "next hop"))
         except Malformed as fault:
             faults.append(f"treated as withdrawn (RFC 7606 section 2): {fault}")
             return Update((), (*gone, *(key for key, _ in fresh)), parts.end_of_rib, tuple(faults))
@@ -116,23 +147,47 @@ def _attribute_field(body: bytes) -> bytes:
     return body[start:end]
 
 
-def _reach(value: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+def _reach(value: bytes, faults: list[Malformed]) -> tuple[bytes, tuple[bytes, ...]]:
     """MP_REACH_NLRI: family, next hop with its length, a reserved octet, NLRIs (RFC 4760 section 3)."""
     if len(value) < 5:
-        raise Malformed("reach-length", f"MP_REACH_NLRI of {len(value)} octets; the shortest has 5")
+        faults.append(Malformed("reach-length", f"MP_REACH_NLRI of {len(value)} octets; the shortest has 5"))
+        return b"", ()
     if value[:3] != FAMILY:
         return b"", ()
     end = 4 + value[3]
     if end + 1 > len(value):
-        raise Malformed("reach-length", "next hop runs over the end of MP_REACH_NLRI")
-    return value[4:end], nlri.split(value[end + 1 :])
+        faults.append(Malformed("reach-length", "next hop runs over the end of MP_REACH_NLRI"))
+        return b"", ()
+    return value[4:end], _cut(value[end + 1 :], faults)
 
 
-def _unreach(value: bytes) -> tuple[bytes, ...]:
+def _unreach(value: bytes, faults: list[Malformed]) -> tuple[bytes, ...]:
     """MP_UNREACH_NLRI: family, NLRIs (RFC 4760 section 4)."""
     if len(value) < 3:
-        raise Malformed("unreach-length", f"MP_UNREACH_NLRI of {len(value)} octets; the shortest has 3")
-    return nlri.split(value[3:]) if value[:3] == FAMILY else ()
+        faults.append(
+            Malformed("unreach-length", f"MP_UNREACH_NLRI of {len(value)} octets; the shortest has 3")
+        )
+        return ()
+    return _cut(value[3:], faults) if value[:3] == FAMILY else ()
+
+
+def _cut(data: bytes, faults: list[Malformed]) -> tuple[bytes, ...]:
+    found, fault = nlri.cut(data)
+    if fault is not None:
+        faults.append(fault)
+    return found
+
+
+def _keys(raws: tuple[bytes, ...], faults: list[str]) -> list[bytes]:
+    found: list[bytes] = []
+    for raw in raws:
+        try:
+            nlri.check(raw)
+        except Malformed as fault:
+            faults.append(f"skipped an NLRI: {fault}")
+            continue
+        found.append(nlri.key(raw))
+    return found
 
 
 def _readable(raws: tuple[bytes, ...], faults: list[str]) -> list[tuple[bytes, Nlri]]:

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bgp import wire
+from bgp import interest, wire
 from bgp.codec import nlri, update
 from bgp.codec.malformed import Malformed
+from bgp.interest import Interest
 from bgp.speaker.link import Link
 from bgp.speaker.ribs import Announced, Incoming, Outgoing
 from bgp.speaker.settings import Settings
@@ -39,6 +40,8 @@ class Relay:
     """Peers that are up."""
     agent: Link | None = None
     engine: Link | None = None
+    interest: Interest | None = None
+    """What concerns the agent; None: everything."""
     told: set[str] = field(default_factory=set)
     replays: deque[Iterator[bytes]] = field(default_factory=deque)
     ticket: int = 0
@@ -47,12 +50,12 @@ class Relay:
     """The newest ticket that ExaBGP was asked to confirm."""
 
     def agent_came(self, link: Link) -> None:
-        """Greet an agent: the peers' states, then all that they have said."""
+        """Greet an agent: the peers' states; once it has said `begin`, what they have said follows."""
         self.agent = link
+        self.interest = None
         self.ticket = self.marked = 0
         states = {str(one): "up" if str(one) in self.incoming else "down" for one in self.settings.peers}
         link.say(wire.pack(ev="hello", version=wire.VERSION, peers=states))
-        self._replay(None)
         LOG.info("agent attached peers_up=%d", len(self.incoming))
 
     def agent_left(self, reason: str) -> None:
@@ -73,6 +76,10 @@ class Relay:
             self._note(message)
         elif kind == "begin":
             self.outgoing.begin()
+            self._want(message)
+            self._replay(None)
+        elif kind == "want":
+            self._want(message)
         elif kind == "eor":
             LOG.info(
                 "agent is complete routes=%d stale=%d", len(self.outgoing.routes), self.outgoing.finish()
@@ -151,6 +158,11 @@ class Relay:
                 self._tell(ev="error", id=message.get("id"), text=text)
         self._note(message)
 
+    def _want(self, message: Mapping[str, Any]) -> None:
+        self.interest = interest.unpack(message.get("want"))
+        for rib in self.incoming.values():
+            rib.look_again()
+
     def _note(self, message: Mapping[str, Any]) -> None:
         self.ticket = max(self.ticket, _number(message.get("id") or 0))
 
@@ -163,7 +175,7 @@ class Relay:
     def _lines(self, targets: frozenset[bytes] | None) -> Iterator[bytes]:
         for peer in sorted(self.incoming):
             rib = self.incoming.get(peer)
-            for body in rib.replay(targets) if rib is not None else ():
+            for body in rib.replay(targets, self.interest) if rib is not None else ():
                 if self.incoming.get(peer) is not rib:
                     break  # the session ended meanwhile, and the agent was told
                 yield wire.pack(ev="update", peer=peer, raw=body.hex())
@@ -189,15 +201,20 @@ class Relay:
         if rib is None:
             return  # ExaBGP says `up` before it reads the first UPDATE
         over = rib.over
+        told: bytes | None = body  # what can't be read is the agent's to count
         try:
-            rib.take(update.split(body))
+            parts = update.split(body)
         except Malformed as fault:
             rib.malformed += 1
             if rib.malformed == 1:  # one line a session: a hostile peer must not write our log
                 LOG.warning("malformed update peer=%s fault=%s", peer, fault)
+        else:
+            concerns = rib.take(parts, self.interest)
+            told = concerns if not parts.fault else body
         if rib.over and not over:
             LOG.error("too many routes peer=%s limit=%d", peer, rib.limit)
-        self._tell(ev="update", peer=peer, raw=body.hex())
+        if told is not None:
+            self._tell(ev="update", peer=peer, raw=told.hex())
 
     def _tell(self, **fields: Any) -> None:
         if self.agent is not None:
@@ -220,7 +237,7 @@ def _routes(message: Mapping[str, Any]) -> list[Any]:
 def _readable(raw: bytes) -> bytes:
     """An NLRI that has a key; Broken for another."""
     try:
-        nlri.decode(raw)
+        nlri.check(raw)
     except Malformed as fault:
         raise wire.Broken(str(fault)) from None
     return raw

@@ -1,22 +1,32 @@
 """The relay's memory: what the agent announces, and what each peer has said, as bytes, bounded.
 
-Place: inside the relay; pure bookkeeping. Must not judge a route or read its attributes, but for the route
-targets that a replay asks for.
+Place: inside the relay; pure bookkeeping. All that a peer says is kept; what concerns the agent
+(`bgp.interest`) is told. Must not judge a route or decode one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
-from bgp.codec import communities, nlri
-from bgp.codec.attributes import EXTENDED_COMMUNITIES
-from bgp.codec.attributes import split as split_attributes
-from bgp.codec.malformed import Malformed
+from bgp.codec import nlri
 from bgp.codec.update import Parts, join
+from bgp.interest import Interest, is_readable, narrow
 
 _GROUP = 40
 """NLRIs in one replayed UPDATE at most: well under the 4,096 octets of a message."""
+
+Kept = tuple[bytes, bytes, bytes]
+"""NLRI, next hop and the other path attributes of a route."""
+
+
+class Told(Enum):
+    """What the agent hears of a route that came."""
+
+    ANNOUNCED = "announced"
+    WITHDRAWN = "withdrawn"
+    NOT = "not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +90,46 @@ class Incoming:
     """What one peer has said in this session: route key -> (NLRI, next hop, other attributes)."""
 
     limit: int
-    routes: dict[bytes, tuple[bytes, bytes, bytes]] = field(default_factory=dict)
+    routes: dict[bytes, Kept] = field(default_factory=dict)
     shared: dict[bytes, bytes] = field(default_factory=dict)
-    """One copy of equal attributes."""
+    """One copy of equal attributes and next hops."""
+    verdicts: dict[bytes, bool] = field(default_factory=dict)
+    """Attributes -> whether they concern the agent."""
     ended: bool = False
     malformed: int = 0
     """Updates that could not be cut up."""
     over: int = 0
     """Routes not kept for lack of room."""
 
-    def take(self, parts: Parts) -> None:
-        """File an UPDATE. What can't be read is not kept: the agent, who got the bytes, counts it."""
-        for key, _ in _readable(parts.unreach):
-            self.routes.pop(key, None)
-        rest = self.shared.setdefault(parts.rest, parts.rest)
-        for key, raw in _readable(parts.reach):
-            if key not in self.routes and len(self.routes) >= self.limit:
-                self.over += 1
-                continue
-            self.routes[key] = (raw, parts.next_hop, rest)
-        if len(self.shared) > 2 * len(self.routes) + 1024:
-            self.shared = {one[2]: one[2] for one in self.routes.values()}
-        self.ended = self.ended or parts.end_of_rib
+    def take(self, parts: Parts, interest: Interest | None) -> bytes | None:
+        """File an UPDATE; the body of what of it concerns the agent, None if nothing does.
 
-    def replay(self, targets: frozenset[bytes] | None) -> Iterator[bytes]:
-        """Bodies of UPDATEs with what is there now; the routes may change while it runs."""
+        What can't be read is not kept, but told: the agent counts it. A route that no longer concerns it is
+        withdrawn there, one that never did is not mentioned.
+        """
+        unreach = tuple(raw for raw in parts.gone if self._drop(raw, interest))
+        fresh = parts.fresh
+        if fresh:
+            hop, rest = self._share(parts.next_hop), self._share(parts.rest)
+            told = [(raw, self._keep(raw, hop, rest, interest)) for raw in fresh]
+            reach = tuple(raw for raw, how in told if how is Told.ANNOUNCED)
+            unreach += tuple(raw for raw, how in told if how is Told.WITHDRAWN)
+        else:
+            reach = ()
+        if len(self.shared) > 2 * len(self.routes) + 1024:
+            self.shared = {one: one for kept in self.routes.values() for one in kept[1:]}
+            self.verdicts.clear()
+        self.ended = self.ended or parts.end_of_rib
+        return narrow(parts, reach, unreach)
+
+    def look_again(self) -> None:
+        """The agent's interest is another."""
+        self.verdicts.clear()
+
+    def replay(self, targets: frozenset[bytes] | None, interest: Interest | None) -> Iterator[bytes]:
+        """Bodies of UPDATEs with what is there now and concerns the agent, or bears one of `targets`; the
+        routes may change while it runs."""
+        wanted = interest if targets is None else Interest(targets)
         verdicts: dict[bytes, bool] = {}
         group: list[bytes] = []
         shared: tuple[bytes, bytes] = (b"", b"")
@@ -113,8 +138,12 @@ class Incoming:
             if found is None:
                 continue
             raw, hop, rest = found
-            if targets is not None and not verdicts.setdefault(rest, bool(targets & _targets(rest))):
-                continue
+            if wanted is not None:
+                verdict = verdicts.get(rest)
+                if verdict is None:
+                    verdict = verdicts[rest] = wanted.attributes(rest)
+                if not verdict and not wanted.label(raw):
+                    continue
             if group and ((hop, rest) != shared or len(group) == _GROUP):
                 yield join(Parts(reach=tuple(group), next_hop=shared[0], rest=shared[1]))
                 group = []
@@ -125,21 +154,37 @@ class Incoming:
         if self.ended and targets is None:
             yield join(Parts(end_of_rib=True))
 
+    def _drop(self, raw: bytes, interest: Interest | None) -> bool:
+        """Take a route out; whether the agent may know it."""
+        if not is_readable(raw):
+            return True
+        old = self.routes.pop(nlri.key(raw), None)
+        return interest is None or self._known(old, interest)
 
-def _readable(raws: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
-    for raw in raws:
-        try:
-            nlri.decode(raw)
-        except Malformed:
-            continue
-        yield nlri.key(raw), raw
+    def _keep(self, raw: bytes, hop: bytes, rest: bytes, interest: Interest | None) -> Told:
+        """File a route."""
+        if not is_readable(raw):
+            return Told.ANNOUNCED
+        key = nlri.key(raw)
+        old = self.routes.get(key)
+        if old is None and len(self.routes) >= self.limit:
+            self.over += 1
+            return Told.NOT
+        self.routes[key] = (raw, hop, rest)
+        if interest is None or self._concerns(rest, interest) or interest.label(raw):
+            return Told.ANNOUNCED
+        return Told.WITHDRAWN if self._known(old, interest) else Told.NOT
 
+    def _known(self, old: Kept | None, interest: Interest) -> bool:
+        return old is not None and (self._concerns(old[2], interest) or interest.label(old[0]))
 
-def _targets(rest: bytes) -> frozenset[bytes]:
-    try:
-        for one in split_attributes(rest):
-            if one.code == EXTENDED_COMMUNITIES:
-                return frozenset(communities.decode(one.value).route_targets)
-    except Malformed:
-        pass  # a route that can't be read has no targets to be asked by
-    return frozenset()
+    def _concerns(self, rest: bytes, interest: Interest | None) -> bool:
+        if interest is None:
+            return True
+        verdict = self.verdicts.get(rest)
+        if verdict is None:
+            verdict = self.verdicts[rest] = interest.attributes(rest)
+        return verdict
+
+    def _share(self, value: bytes) -> bytes:
+        return self.shared.setdefault(value, value)

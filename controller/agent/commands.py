@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from bgp.interest import Interest
 from model.addresses import Address
 from model.change import Patch
 from model.ids import PortKey, Uid
@@ -102,9 +103,11 @@ class EnsureBridge:
 
 @dataclass(frozen=True, slots=True)
 class Relearn:
-    """Ask the speaker for received routes again: those with one of these route targets, or all (None)."""
+    """Say which received routes concern this host, and ask the speaker for those with one of these route
+    targets again, or for all of them (None)."""
 
     targets: tuple[bytes, ...] | None
+    interest: Interest
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,6 +313,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     """Make `new` effective: learn, compile, originate, claim; in that order."""
     if not changes:
         return Result(core)
+    interest = core.table.interest
     table, outcome = learn.consider(core.table, new, changes)
     new, learned = outcome.apply(new)
     new, numbered = living.number(core.effective, core.adopted, new, changes)
@@ -352,8 +353,9 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     news = heralds.herald(old, new, changes)
     if core.session and news:
         orders.append(commands.Tell(news))
-    if outcome.relearn or outcome.relearn_all:
-        orders.append(commands.Relearn(None if outcome.relearn_all else outcome.relearn))
+    if outcome.relearn or outcome.relearn_all or table.interest != interest:
+        targets = None if outcome.relearn_all else outcome.relearn
+        orders.append(commands.Relearn(targets, table.interest))
     core, asked = _claim(core, binder.claims(new, binder.touched(new, changes), core.announced))
     return Result(core, (*orders, *asked, commands.Save()))
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from immutables import Map
 
+from bgp.interest import Interest
 from controller.agent.commands import Sweep, Zones
 from controller.agent.fitting import Load
 from controller.agent.pathing import Wish
@@ -56,7 +57,7 @@ class Speaker(Protocol):
     def announce(self, routes: Iterable[Route]) -> int: ...
     def withdraw(self, routes: Iterable[Route]) -> int: ...
     def eor(self) -> None: ...
-    def replay(self, targets: Iterable[bytes] | None = None) -> None: ...
+    def learn(self, interest: Interest, targets: tuple[bytes, ...] | None) -> None: ...
 
 
 class Keeper(Protocol):

@@ -248,7 +248,7 @@ class Loop:
                 self._ensure_bridge(command)
             case commands.Relearn():
                 if effects.speaker is not None:
-                    effects.speaker.replay(command.targets)
+                    effects.speaker.learn(command.interest, command.targets)
             case commands.Audit():
                 self._mend(command.sweep)
             case commands.Save():

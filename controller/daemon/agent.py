@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from accounting.journal import Journal
 from bgp.client import Client
+from bgp.interest import Interest
 from bgp.table import Limits
 from controller.agent import announcements, core, disk
 from controller.agent.effects import Effects
@@ -97,7 +98,7 @@ def run(argv: Sequence[str]) -> int:
             saved = None
         start = core.start(host, saved, settings.limits)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
-        hands.start()
+        hands.start(start.table.interest)
         questioning = Questioning(
             lambda: Connection(settings.store, Seat.ANY),
             host,
@@ -241,8 +242,9 @@ class _Hands:
     def __enter__(self) -> _Hands:
         return self
 
-    def start(self) -> None:
-        """Begin to hear the world; the switch first, so that a restart adopts before it changes."""
+    def start(self, interest: Interest) -> None:
+        """Begin to hear the world; the switch first, so that a restart adopts before it changes. `interest`:
+        in which routes, until the store says more."""
         self._session.start()
         self._uploader.start()
         self._keeper.start()
@@ -251,6 +253,7 @@ class _Hands:
         self._fitting.start()
         self._watch.start()
         if self._speaker is not None:
+            self._speaker.want(interest)
             self._speaker.start()
 
     def __exit__(self, *_: object) -> None:

@@ -162,7 +162,7 @@ TENANT_DELETED = TWO_TENANTS.then(
     *no_row(P21, N2, T2),
     unplug(21),
     expected=ONE_PORT.expected,
-    said="Withdraw CloseAccounts Program Save Save",
+    said="Withdraw CloseAccounts Program Relearn Save Save",
 )
 NOT_ALLOWED = ONE_PORT.then(
     "port-refused-by-hosts",

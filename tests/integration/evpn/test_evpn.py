@@ -60,12 +60,17 @@ class Agent:
             elif isinstance(event, Received):
                 for key in event.update.withdrawn:
                     made.pop(key, None)
-                made.update(event.update.announced)
+                made.update((key, as_said(route)) for key, route in event.update.announced)
         return made
 
     def mark(self):
         with self.lock:
             return len(self.events)
+
+
+def as_said(route):
+    """Less what a reflector adds (RFC 4456 section 8)."""
+    return replace(route, attributes=replace(route.attributes, originator=None, clusters=()))
 
 
 def key(route):
@@ -161,8 +166,12 @@ def fabric():
 
 
 def test_the_hosts_learn_each_other_exactly(fabric):
-    for host in ("h1", "h2"):
+    lab = fabric.lab
+    for host, other in (("h1", "h2"), ("h2", "h1")):
         fabric.reached(host)
+        heard = [r for e in fabric.agents[host].seen(Received) for _, r in e.update.announced]
+        from_other = {r.attributes.originator: r.attributes.clusters for r in heard}
+        assert from_other[int(ip_address(lab.address(other)))] == (int(ip_address(lab.address("rr"))),)
         wait(
             lambda host=host: any(e.update.end_of_rib for e in fabric.agents[host].seen(Received)),
             "End-of-RIB",

@@ -35,8 +35,10 @@ from model.route import (
     MulticastRoute,
     PrefixRoute,
     Route,
+    SegmentLabel,
     SegmentRoute,
     Sighting,
+    Tunnel,
 )
 from model.snapshot import Snapshot, with_port, without_port
 
@@ -69,12 +71,30 @@ NLRI = st.one_of(
     prefix_routes(),
 )
 
+OTHER_COMMUNITY = st.tuples(
+    st.sampled_from((0x00, 0x03, 0x40, 0x43, 0x80)), st.binary(min_size=7, max_size=7)
+).map(lambda one: bytes((one[0], 0xF0 | one[1][0])) + one[1][1:])
+TUNNEL = st.one_of(
+    st.builds(Tunnel, st.integers(0, 255), st.sampled_from((1,)), VNI, st.binary(min_size=12, max_size=12)),
+    st.builds(
+        Tunnel, st.integers(0, 255), st.sampled_from((3, 4, 5)), VNI, st.binary(min_size=8, max_size=8)
+    ),
+    st.builds(Tunnel, st.integers(0, 255), st.sampled_from((2, 7, 9, 255)), VNI, st.binary(max_size=40)),
+    st.builds(Tunnel, st.integers(0, 255), st.just(0), VNI, st.just(b"")),
+)
+PATH_SEGMENT = st.tuples(st.integers(1, 4), st.lists(TAG, min_size=1, max_size=4)).map(
+    lambda one: bytes((one[0], len(one[1]))) + b"".join(n.to_bytes(4, "big") for n in one[1])
+)
+
 
 @st.composite
 def attribute_sets(draw):
     sequence = draw(st.none() | TAG)
     vni = draw(st.none() | VNI)
-    targets = st.tuples(st.integers(0, 65535), VNI).map(lambda one: communities.route_target(*one))
+    derived = st.tuples(st.integers(0, 65535), VNI).map(lambda one: communities.route_target(*one))
+    targets = derived | st.tuples(st.sampled_from((0, 1, 2)), st.binary(min_size=6, max_size=6)).map(
+        lambda one: bytes((one[0], 2)) + one[1]
+    )
     return Attributes(
         next_hop=draw(ADDRESS),
         route_targets=tuple(sorted(draw(st.sets(targets, max_size=40)))),
@@ -86,6 +106,18 @@ def attribute_sets(draw):
         pmsi_endpoint=None if vni is None else draw(ADDRESS),
         local_preference=draw(TAG),
         encapsulations=tuple(sorted(draw(st.sets(st.integers(0, 65535), max_size=3)))),
+        segment_label=draw(st.none() | st.builds(SegmentLabel, st.booleans(), VNI)),
+        segment_imports=tuple(sorted(draw(st.sets(MAC, max_size=2)))),
+        neighbor_flags=draw(st.none() | st.integers(0, 255)),
+        extended=tuple(sorted(draw(st.sets(OTHER_COMMUNITY, max_size=2)))),
+        communities=tuple(sorted(draw(st.sets(TAG, max_size=3)))),
+        large_communities=tuple(sorted(draw(st.sets(st.tuples(TAG, TAG, TAG), max_size=3)))),
+        pmsi_other=draw(st.none() | TUNNEL) if vni is None else None,
+        origin=draw(st.integers(0, 2)),
+        as_path=b"".join(draw(st.lists(PATH_SEGMENT, max_size=3))),
+        med=draw(st.none() | TAG),
+        originator=draw(st.none() | TAG),
+        clusters=tuple(draw(st.lists(TAG, max_size=3))),
     )
 
 

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from immutables import Map
 
 from bgp.codec import communities
+from bgp.interest import interest_of
 from bgp.table import Limits
 from controller.agent import commands, core, state
 from model.change import Part
@@ -262,7 +263,8 @@ def test_a_network_of_a_tenant_elsewhere_is_asked_for_by_its_route_targets() -> 
     result = core.on_store(now, batch, (), state.Whole.NO)
     asked = [c for c in result.commands if isinstance(c, commands.Relearn)]
     targets = tuple(communities.route_target(65000, vni) for vni in (Vni(900), Vni(5002)))
-    assert asked == [commands.Relearn(targets)]
+    assert asked == [commands.Relearn(targets, interest_of(result.core.effective))]
+    assert set(targets) <= asked[0].interest.targets
     assert core.on_store(result.core, batch, (), state.Whole.NO).commands == ()
 
 

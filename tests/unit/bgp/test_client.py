@@ -15,6 +15,7 @@ from bgp import wire
 from bgp.client import Acknowledged, Attached, Client, Detached, PeerDown, PeerUp, Received, Synced
 from bgp.codec import nlri, update
 from bgp.codec.update import Update
+from bgp.interest import Interest
 from tests.unit.bgp.world import THERE, flood_route, mac_route
 
 SECONDS = 10
@@ -81,13 +82,13 @@ def test_it_begins_says_routes_then_that_they_are_all(pair):
     client.announce([ROUTE, OTHER])
     client.eor()
     heard = speaker.hear_until("eor")
-    assert heard[0] == {"op": "begin"}
+    assert heard[0] == {"op": "begin", "want": None}
     assert [one for message in heard[1:-1] for one in raws(message)] == [raw(ROUTE), raw(OTHER)]
 
 
 def test_every_change_has_a_ticket_that_is_told_even_if_nothing_changed(pair):
     speaker, client, events = pair
-    assert speaker.hear() == {"op": "begin"}
+    assert speaker.hear() == {"op": "begin", "want": None}
     first = client.announce([ROUTE])
     assert speaker.hear()["id"] == first
     second = client.announce([ROUTE])
@@ -120,8 +121,25 @@ def test_after_a_reconnection_it_says_everything_again(pair):
     assert isinstance(events.get(timeout=SECONDS), Detached)
     speaker.accept()
     heard = speaker.hear_until("eor")
-    assert heard[0] == {"op": "begin"}
+    assert heard[0] == {"op": "begin", "want": None}
     assert [one for message in heard[1:-1] for one in raws(message)] == [raw(ROUTE)]
+
+
+def test_it_says_what_concerns_it_at_once_and_after_a_reconnection(pair):
+    speaker, client, events = pair
+    speaker.hear()
+    some = Interest(frozenset((bytes(8),)), frozenset((bytes(3),)))
+    client.learn(some, ())
+    wanted = {"targets": ["00" * 8], "vnis": ["00" * 3]}
+    assert speaker.hear() == {"op": "want", "want": wanted}
+    client.learn(some, (bytes(8),))
+    assert speaker.hear() == {"op": "replay", "targets": ["00" * 8]}
+    speaker.hang_up()
+    assert isinstance(events.get(timeout=SECONDS), Detached)
+    speaker.accept()
+    assert speaker.hear() == {"op": "begin", "want": wanted}
+    client.refresh()
+    assert speaker.hear() == {"op": "refresh"}
 
 
 def test_an_agent_that_has_not_said_eor_does_not_after_a_reconnection(pair):

@@ -18,9 +18,14 @@ from model.route import (
     OpaqueRoute,
     PrefixRoute,
     Route,
+    SegmentLabel,
     SegmentRoute,
+    Tunnel,
 )
+from model.targets import parse_target
 
+PLAIN = bytes.fromhex("40010100400200")
+"""ORIGIN and AS_PATH: what no UPDATE may lack."""
 RD = bytes.fromhex("00010a6300010007")
 ESI = bytes(range(10))
 MAC = Mac(0x020000000001)
@@ -136,16 +141,83 @@ def test_attributes_are_as_the_rfcs_draw_them():
     assert attributes.decode(attributes.split(raw), V4) == values
 
 
+def test_segments_neighbors_and_communities_are_as_the_rfcs_draw_them():
+    values = Attributes(
+        next_hop=V4,
+        segment_label=SegmentLabel(single_active=True, label=0x123456),
+        segment_imports=(communities.segment_import(ESI),),
+        neighbor_flags=0x0A,
+        extended=(bytes.fromhex("0604000000010000"),),
+        communities=(0xFDE80064, 0xFFFFFF02),
+        large_communities=((65000, 1, 2),),
+        pmsi_other=Tunnel(1, 1, 7, bytes.fromhex("0a000001" + "00000009" + "0a000002")),
+        origin=2,
+        as_path=bytes.fromhex("02020000fde8fffffffe"),
+        med=9,
+        originator=0x0A000001,
+        clusters=(0x0A000002, 0x0A000003),
+    )
+    raw = attributes.encode(values)
+    assert (
+        raw.hex()
+        == (
+            "40010102"  # ORIGIN incomplete
+            "40020a02020000fde8fffffffe"  # AS_PATH: a sequence of 65000 and 4294967294
+            "80040400000009"  # MULTI_EXIT_DISC
+            "40050400000064"
+            "c00808fde80064ffffff02"  # 65000:100 and NO_ADVERTISE (RFC 1997)
+            "8009040a000001"  # ORIGINATOR_ID
+            "800a080a0000020a000003"  # CLUSTER_LIST
+            "c01020"
+            "0601010000123456"  # ESI label, single-active (RFC 7432 section 7.5)
+            "0602010203040506"  # ES-Import (section 7.6)
+            "06080a0000000000"  # ARP/ND: immutable, override (RFC 9047 section 2)
+            "0604000000010000"  # layer 2 attributes: kept as they are
+            "c01611" + "0101000007" + "0a000001000000090a000002"  # PMSI: RSVP-TE
+            "c0200c0000fde80000000100000002"  # 65000:1:2 (RFC 8092)
+        )
+    )
+    assert attributes.decode(attributes.split(raw), V4) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "raw"),
+    [
+        ("65000:10100", "0002fde800002774"),
+        ("65535:4294967295", "0002ffffffffffff"),
+        ("192.0.2.1:7", "0102c00002010007"),
+        ("4200000000:65535", "0202fa56ea00ffff"),
+    ],
+)
+def test_route_targets_have_three_forms(text, raw):
+    assert parse_target(text).hex() == raw
+    assert communities.target_text(bytes.fromhex(raw)) == text
+    hung = communities.decode(bytes.fromhex(raw))
+    assert hung.route_targets == (bytes.fromhex(raw),)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "65000", "65000:", ":1", "0:1", "65536:65536", "1.2.3:4", "1.2.3.4:65536", "-1:1", "1:07",
+             "4294967296:1", "1:4294967296", "1:1:1", "١:١", "1.2.3.4.5:1", "65000:0x10"]
+)  # fmt: skip
+def test_what_is_no_route_target_is_refused(text):
+    with pytest.raises(ValueError, match="a route target is"):
+        parse_target(text)
+
+
 def test_pmsi_with_ipv6_endpoint_keeps_its_vni():
     values = Attributes(V6, pmsi_vni=Vni(0xFFFFFF), pmsi_endpoint=V6)
     assert attributes.decode(attributes.split(attributes.encode(values)), V6) == values
 
 
 def test_other_tunnels_of_pmsi_are_not_ingress_replication():
-    raw = attributes.field(0xC0, attributes.PMSI_TUNNEL, bytes.fromhex("0003002774e0000001"))
+    source_and_group = "0a000001e0000001"
+    tunnel = bytes.fromhex("0003002774" + source_and_group)
+    raw = PLAIN + attributes.field(0xC0, attributes.PMSI_TUNNEL, tunnel)
     decoded = attributes.decode(attributes.split(raw), V4)
     assert decoded.pmsi_vni is None
     assert decoded.pmsi_endpoint is None
+    assert decoded.pmsi_other == Tunnel(0, 3, 10100, bytes.fromhex(source_and_group))
 
 
 def test_update_carries_both_ip_versions_as_next_hop():
@@ -170,6 +242,19 @@ def test_end_of_rib_is_known():
         (attributes.field(0xC0, attributes.EXTENDED_COMMUNITIES, b""), "communities-length"),
         (attributes.field(0xC0, attributes.PMSI_TUNNEL, bytes(4)), "pmsi-length"),
         (attributes.field(0xC0, attributes.PMSI_TUNNEL, bytes.fromhex("0006002774ffff")), "address-length"),
+        (attributes.field(0xC0, attributes.PMSI_TUNNEL, bytes.fromhex("0003002774e0000001")), "pmsi-length"),
+        (attributes.field(0x80, attributes.EXTENDED_COMMUNITIES, bytes(8)), "attribute-flags"),
+        (attributes.field(0x40, attributes.ORIGIN, b"\x03"), "origin"),
+        (attributes.field(0x40, attributes.AS_PATH, b"\x02\x01\x00\x00"), "as-path"),
+        (attributes.field(0x40, attributes.AS_PATH, b"\x02\x00"), "as-path"),
+        (attributes.field(0x40, attributes.AS_PATH, b"\x02"), "as-path"),
+        (attributes.field(0x40, attributes.AS_PATH, b"\x05\x01" + bytes(4)), "as-path"),
+        (attributes.field(0x80, attributes.MED, bytes(5)), "med-length"),
+        (attributes.field(0xC0, attributes.COMMUNITIES, bytes(6)), "communities-length"),
+        (attributes.field(0xC0, attributes.LARGE_COMMUNITIES, bytes(16)), "communities-length"),
+        (attributes.field(0x80, attributes.ORIGINATOR_ID, bytes(3)), "originator-length"),
+        (attributes.field(0x80, attributes.CLUSTER_LIST, bytes(3)), "communities-length"),
+        (attributes.field(0x40, attributes.ORIGIN, b"\x00"), "attribute-missing"),
     ],
 )
 def test_malformed_attributes_withdraw_the_route(damage, word):
@@ -188,7 +273,8 @@ def test_malformed_next_hop_withdraws_the_route():
 
 def test_one_bad_nlri_does_not_cost_the_others():
     good = nlri.encode(MulticastRoute(RD, V4))
-    body = update.join(update.Parts(reach=(bytes.fromhex("0201ff"), good), next_hop=V4.packed))
+    parts = update.Parts(reach=(bytes.fromhex("0201ff"), good), next_hop=V4.packed, rest=PLAIN)
+    body = update.join(parts)
     read = update.decode(body)
     assert [key for key, _ in read.announced] == [nlri.key(good)]
     assert len(read.faults) == 1
@@ -214,6 +300,37 @@ def test_what_cannot_be_cut_up_is_malformed(text, rule):
     with pytest.raises(Malformed) as caught:
         update.decode(bytes.fromhex(text))
     assert caught.value.rule == rule
+
+
+RAW = nlri.encode(MacRoute(RD, MAC, None, Vni(7)))
+REACH = attributes.optional(attributes.MP_REACH, update.FAMILY + b"\x04" + V4.packed + b"\x00" + RAW)
+UNREACH = attributes.optional(attributes.MP_UNREACH, update.FAMILY + RAW)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        REACH + PLAIN + b"\x40\x05\x08",
+        REACH + PLAIN + b"\x40",
+        REACH + REACH + PLAIN,
+        UNREACH + UNREACH,
+        attributes.optional(attributes.MP_REACH, REACH[3:] + b"\x02\xff") + PLAIN,
+        attributes.optional(attributes.MP_UNREACH, UNREACH[3:] + b"\x02"),
+        REACH + attributes.optional(attributes.MP_UNREACH, b"\x00\x19") + PLAIN,
+    ],
+)
+def test_what_can_be_read_of_a_broken_update_counts_as_withdrawn(fields):
+    read = update.decode(bytes(2) + len(fields).to_bytes(2, "big") + fields)
+    assert read.announced == ()
+    assert set(read.withdrawn) == {nlri.key(RAW)}
+    assert "treated as withdrawn" in read.faults[0]
+
+
+def test_of_repeated_attributes_the_first_counts():
+    twice = attributes.field(0x40, attributes.LOCAL_PREF, b"\0\0\0\x05") + attributes.field(
+        0x40, attributes.LOCAL_PREF, b"\0\0\0\x06"
+    )
+    assert attributes.read(PLAIN + twice, V4).local_preference == 5
 
 
 def test_other_families_are_passed_over():

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
-from bgp import wire
+from bgp import interest, wire
 from bgp.codec import attributes, communities, nlri, update
+from bgp.interest import Interest
 from bgp.speaker.link import Link
 from bgp.speaker.relay import Relay
 from bgp.speaker.ribs import Outgoing
 from bgp.speaker.settings import parse
 from model.ids import Vni
-from tests.unit.bgp.world import ASN, RED_VNI, THERE, V4, flood_route, mac_route
+from model.route import Route
+from tests.unit.bgp.world import ASN, BLUE_VNI, RED_VNI, THERE, V4, flood_route, key, mac_route
 
 PEER = "10.0.0.9"
 SETTINGS = ["--router-id", "10.0.0.1", "--local-address", "10.0.0.1", "--asn", str(ASN), "--peer", PEER]
@@ -98,6 +101,7 @@ def test_an_agent_is_greeted_with_the_peers_and_what_they_said():
     bench.update(update.encode(ROUTE))
     bench.update(update.end_of_rib())
     bench.relay.agent_came(bench.agent.link)
+    bench.say(op="begin")
     hello, first, last, synced = bench.events()
     assert hello == {"ev": "hello", "version": wire.VERSION, "peers": {PEER: "up"}}
     assert update.decode(bytes.fromhex(first["raw"])).announced[0][1] == ROUTE
@@ -213,6 +217,7 @@ def test_a_replay_leaves_out_what_was_withdrawn_and_says_what_replaced():
     bench.update(update.join(update.Parts(unreach=(nlri.encode(ROUTE.nlri),))))
     bench.update(update.encode(newer))
     bench.relay.agent_came(bench.agent.link)
+    bench.say(op="begin")
     told = [update.decode(bytes.fromhex(one["raw"])) for one in bench.events() if one["ev"] == "update"]
     assert {route for one in told for _, route in one.announced} == {OTHER, newer}
 
@@ -224,11 +229,119 @@ def test_many_routes_are_replayed_in_few_messages_and_as_the_agent_reads():
     for number in range(1000):
         bench.update(update.encode(mac_route("h1", number)))
     bench.relay.agent_came(bench.agent.link)
+    bench.say(op="begin")
     events = bench.events()
     told = [update.decode(bytes.fromhex(one["raw"])) for one in events if one["ev"] == "update"]
     assert sum(len(one.announced) for one in told) == 1000
     assert len(told) == 25
     assert all(len(one["raw"]) // 2 + 19 <= 4096 for one in events if one["ev"] == "update")
+
+
+class Wanting:
+    """A relay whose agent wants red routes only; `heard`: what it was told of late."""
+
+    def __init__(self, *flags):
+        self.bench = Bench(*flags).both()
+        self.bench.up()
+        self.want(RED_VNI)
+        self.heard()
+
+    def want(self, *vnis):
+        targets = frozenset(communities.route_target(ASN, vni) for vni in vnis)
+        labels = frozenset(vni.to_bytes(3, "big") for vni in vnis)
+        self.bench.say(op="want", want=interest.pack(Interest(targets, labels)))
+
+    def heard(self):
+        told = [
+            update.decode(bytes.fromhex(one["raw"])) for one in self.bench.events() if one["ev"] == "update"
+        ]
+        return (
+            {route for one in told for _, route in one.announced},
+            {key for one in told for key in one.withdrawn},
+        )
+
+    def say(self, *routes):
+        for route in routes:
+            self.bench.update(update.encode(route))
+
+    def withdraw(self, *routes):
+        gone = tuple(nlri.encode(route.nlri) for route in routes)
+        self.bench.update(update.join(update.Parts(unreach=gone)))
+
+
+def blue(route):
+    """The same key with another network's VNI and route target."""
+    said = replace(route.attributes, route_targets=(communities.route_target(ASN, BLUE_VNI),))
+    return Route(replace(route.nlri, vni=BLUE_VNI), said)
+
+
+def test_only_what_concerns_the_agent_is_told():
+    relay = Wanting()
+    red, other = mac_route("h2", 1), blue(mac_route("h2", 2))
+    mislabelled = replace(mac_route("h2", 3), attributes=other.attributes)  # an attack, or a mistake: seen
+    relay.say(red, other, mislabelled, flood_route("h2"))
+    assert relay.heard() == ({red, mislabelled, flood_route("h2")}, set())
+    relay.withdraw(other)
+    assert relay.heard() == (set(), set())
+    relay.withdraw(red, mislabelled, other)
+    assert relay.heard() == (set(), {key(red), key(mislabelled)})
+    relay.bench.update(update.end_of_rib())
+    assert [one["ev"] for one in relay.bench.events()] == ["update"]
+
+
+def test_a_route_that_ceases_to_concern_the_agent_is_withdrawn_there():
+    relay = Wanting()
+    red = mac_route("h2", 1)
+    relay.say(red)
+    relay.heard()
+    relay.say(blue(red))
+    assert relay.heard() == (set(), {key(red)})
+    relay.say(blue(red))
+    assert relay.heard() == (set(), set())
+    relay.say(red)
+    assert relay.heard() == ({red}, set())
+
+
+def test_what_did_not_concern_the_agent_is_there_when_it_does():
+    relay = Wanting()
+    other = blue(mac_route("h2", 2))
+    relay.say(other, mac_route("h2", 1))
+    relay.heard()
+    relay.want(RED_VNI, BLUE_VNI)
+    assert relay.heard() == (set(), set())
+    relay.bench.say(op="replay", targets=[communities.route_target(ASN, BLUE_VNI).hex()])
+    assert relay.heard() == ({other}, set())
+    relay.withdraw(other)
+    assert relay.heard() == (set(), {key(other)})
+    relay.want(BLUE_VNI)
+    relay.bench.say(op="replay")
+    assert relay.heard() == (set(), set())  # of red nothing any longer
+
+
+def test_a_broken_update_takes_its_routes_from_the_agent_too():
+    relay = Wanting()
+    red = mac_route("h2", 1)
+    relay.say(red)
+    relay.heard()
+    whole = update.split(update.encode(red))
+    reach = update.join(update.Parts(whole.reach, whole.next_hop))[4:]
+    fields = reach + whole.rest[:-1]
+    relay.bench.update(bytes(2) + len(fields).to_bytes(2, "big") + fields)
+    assert relay.heard() == (set(), {key(red)})
+    relay.bench.say(op="replay")
+    assert relay.heard() == (set(), set())
+
+
+def test_what_finds_no_room_is_not_told():
+    relay = Wanting("--max-routes", "1")
+    relay.say(mac_route("h2", 1), mac_route("h2", 2))
+    assert relay.heard() == ({mac_route("h2", 1)}, set())
+
+
+@pytest.mark.parametrize("want", ["x", {}, {"targets": [], "vnis": "x"}, {"targets": ["00"], "vnis": []}])
+def test_an_interest_that_is_none_ends_the_agent(want):
+    with pytest.raises(wire.Broken):
+        Bench().both().say(op="want", want=want)
 
 
 def test_both_memories_are_bounded():
