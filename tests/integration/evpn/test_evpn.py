@@ -69,8 +69,8 @@ class Agent:
 
 
 def as_said(route):
-    """Less what a reflector adds (RFC 4456 section 8)."""
-    return replace(route, attributes=replace(route.attributes, originator=None, clusters=()))
+    """Less what a reflector adds (RFC 4456 section 8); FRR's also adds a MED of 0."""
+    return replace(route, attributes=replace(route.attributes, originator=None, clusters=(), med=None))
 
 
 def key(route):
