@@ -16,12 +16,13 @@ from typing import Final, Protocol
 from controller.agent import icmp
 from model.addresses import Address, gateway
 from model.ids import Mac, PortKey, TenantKey
-from model.intent import Egress, Network, Port
+from model.intent import Egress, Network, Peering, Port
 from model.snapshot import Snapshot
+from model.vrfs import exported
 from pipelines import cookies
 from pipelines.cookies import Reason
 from pipelines.fields import VRF
-from pipelines.tables import ROUTE
+from pipelines.tables import PEER, ROUTE
 
 PORT_RATE: Final = 10.0
 """Answers a second to one port."""
@@ -71,11 +72,13 @@ class HandedUp:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`port`: the OpenFlow port to send it to; None: to whoever has the address in the VRF, here or afar."""
+    """`port`: the OpenFlow port to send it to; None: to whoever has the address in the VRF, here or afar, as
+    `table` finds him."""
 
     frame: bytes
     vrf: TenantKey
     port: int | None
+    table: int = ROUTE.number
 
 
 @dataclass(slots=True)
@@ -126,7 +129,7 @@ class Teller:
         if answer.port is not None:
             post.send(answer.port, answer.frame)
         else:
-            post.enter(ROUTE.number, ((VRF.field.name, answer.vrf),), answer.frame)
+            post.enter(answer.table, ((VRF.field.name, answer.vrf),), answer.frame)
 
     def answer(self, snapshot: Snapshot, event: HandedUp) -> Answer | None:
         """What to send to the packet's sender; None (and counted) if nothing."""
@@ -165,6 +168,8 @@ class Teller:
         packet = icmp.parse(event.frame)
         if isinstance(packet, icmp.Silence):
             return packet
+        if cookie.tenant in snapshot.peerings:
+            return self._peered(snapshot, snapshot.peerings[cookie.tenant], packet)
         found = _receiver(snapshot, cookie.tenant, packet.destination)
         if found is None:
             router, key = _egress(snapshot, cookie.tenant, packet.destination), _BEYOND
@@ -175,6 +180,25 @@ class Teller:
         if not self._admit(key):
             return Dropped.RATE
         return Answer(icmp.error(packet, router, _MESSAGES[cookie.reason]), cookie.tenant, None)
+
+    def _peered(
+        self, snapshot: Snapshot, peering: Peering, packet: icmp.Invoking
+    ) -> Answer | Dropped | icmp.Silence:
+        """Between two tenants the gateway speaks too, but only as what its side lets the other reach."""
+        for own, peer in (peering.sides, peering.sides[::-1]):
+            if not exported((packet.destination,), own.prefixes):
+                continue
+            found = _receiver(snapshot, own.tenant, packet.destination)
+            router = None if found is None else _gateway(found[1], packet.destination)
+            if found is None or router is None or not exported((router,), own.prefixes):
+                continue
+            if not exported((packet.source,), peer.prefixes):
+                continue
+            if not self._admit(found[0].key):
+                return Dropped.RATE
+            frame = icmp.error(packet, router, _MESSAGES[Reason.TTL_AFAR])
+            return Answer(frame, peering.key, None, PEER.number)
+        return Dropped.STRANGER
 
     def _admit(self, port: PortKey) -> bool:
         now = self._clock()

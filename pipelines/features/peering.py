@@ -1,8 +1,8 @@
 """Peering: packets from what one tenant exports to what the other does, and nothing else between them.
 
 Place: table route steers them into the peering's VRF, by source and destination; table peer finds the address
-there, on this host or behind a tunnel under the peering's L3VNI; table arrival delivers them. What routes the
-tenants have of their own does not matter.
+there, on this host or behind a tunnel under the peering's L3VNI; table arrival delivers them, and hands those
+whose TTL ends here to the agent. What routes the tenants have of their own does not matter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from model.flow import Flow
 from pipelines import cookies
 from pipelines.shapes.peering import ACROSS, PEER_LOCAL, PEER_REMOTE4, PEER_REMOTE6
 from pipelines.shapes.quality import ARRIVAL_LIMITED
-from pipelines.shapes.routes import ARRIVAL_LOCAL
+from pipelines.shapes.routes import ARRIVAL_LOCAL, ARRIVAL_TOLD, EXPIRED_TTLS
 from pipelines.views import PeeredView, PeeringView
 from pipelines.views.peering import Way
 
@@ -52,7 +52,9 @@ def _here(view: PeeringView) -> tuple[Flow, ...]:
 def _arriving(view: PeeringView) -> tuple[Flow, ...]:
     if view.router is None:
         return ()
-    return tuple(
+    cookie = cookies.told(view.vrf, cookies.Reason.TTL_AFAR)
+    told = (Flow(s, cookie, (view.vrf, ttl, view.router)) for s in ARRIVAL_TOLD for ttl in EXPIRED_TTLS)
+    return tuple(told) + tuple(
         Flow(
             (ARRIVAL_LIMITED if one.limited else ARRIVAL_LOCAL)[one.address.version == 6],
             cookies.port(one.port),

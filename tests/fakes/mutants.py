@@ -14,6 +14,7 @@ from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.cookies import host
 from pipelines.shapes.entry import TUNNEL4, TUNNEL6, TUNNEL_VRF4, TUNNEL_VRF6
+from pipelines.shapes.peering import ACROSS
 from pipelines.shapes.routes import ARRIVAL_LOCAL, EXPIRED4, EXPIRED6, ROUTE_LOCAL, ROUTED4, ROUTED6
 from pipelines.shapes.terms import shape
 
@@ -70,6 +71,16 @@ def without_gateway_guard(flows: Iterable[Flow]) -> Iterator[Flow]:
     )
 
 
+def without_exports(flows: Iterable[Flow]) -> Iterator[Flow]:
+    """All of a tenant may reach what its peer exports."""
+    return _without(flows, ACROSS, f.IP_SRC, f.IPV6_SRC)
+
+
+def without_peered_tenants(flows: Iterable[Flow]) -> Iterator[Flow]:
+    """A peering is there for every tenant with such addresses."""
+    return _without(flows, ACROSS, f.VRF.field)
+
+
 def with_all_expired(flows: Iterable[Flow]) -> Iterator[Flow]:
     """The agent gets what should be routed."""
     for flow in _without(flows, (EXPIRED4, EXPIRED6), f.NW_TTL):
@@ -77,6 +88,8 @@ def with_all_expired(flows: Iterable[Flow]) -> Iterator[Flow]:
             yield flow
 
 
+PEERING_MUTANTS: tuple[Mutant, ...] = (without_exports, without_peered_tenants)
+"""Those that random packets seldom hit: between two exported addresses, of two tenants."""
 MUTANTS: tuple[Mutant, ...] = (
     without_spoof_guard,
     without_vni_match,

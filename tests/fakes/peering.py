@@ -120,6 +120,11 @@ def may_arrive(snapshot: Snapshot, vni: int, outer: int, receiver: Port, target:
     )
 
 
+def may_tell(snapshot: Snapshot, key: TenantKey, vni: int, outer: int) -> bool:
+    """Whether a VTEP may send in a peering at all."""
+    return any(made.key == key and outer in _exporters(snapshot, made) for made in between(snapshot, vni))
+
+
 def _exporters(snapshot: Snapshot, made: Peering) -> set[int]:
     found = set()
     for port in snapshot.ports.values():

@@ -149,10 +149,13 @@ def told(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterat
 
 
 def told_afar(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str]:
-    """The same out of the tunnel: under a tenant's L3VNI, to this router, by one who may, and used up."""
+    """The same out of the tunnel: under a tenant's L3VNI or a peering's, to this router, by one who may, and used up."""
     tenant = TenantKey(sent.has(f.VRF.field.name))
     outer = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
-    if (
+    if tenant in snapshot.peerings:
+        if not peering.may_tell(snapshot, tenant, packet.get("tun_id", 0), outer):
+            yield f"VNI {packet.get('tun_id', 0)} of VTEP {outer:#x} went to the agent as of a peering"
+    elif (
         not tenant
         or packet.get("tun_id", 0) != l3vni(snapshot, tenant)
         or outer not in senders(snapshot, tenant)

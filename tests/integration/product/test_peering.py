@@ -129,6 +129,18 @@ def test_what_is_not_exported_and_third_tenants_stay_apart(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_traceroute_shows_both_gateways(scenario: TwoTenants, cast: Cast, family: int) -> None:
+    """The second speaks as its own tenant's, on the other host: what it exports has the gateway's address."""
+    peer(scenario, cast)
+    routers = [("10.21.0.1", "10.22.0.1"), ("fd00:21::1", "fd00:22::1")][family // 6]
+    for here, there, ways in (("red1", "blue2", routers), ("blue2", "red1", routers[::-1])):
+        target = at(cast[there], family)
+        command = ["traceroute", f"-{family}", "-n", "-w", "1", "-m", "5", target]
+        text = cast[here].vm.run(command, 40)
+        assert [line.split()[1] for line in text.splitlines()[1:]] == [*ways, target], text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_peer_s_smaller_mtu_is_told(scenario: TwoTenants, cast: Cast, family: int) -> None:
     peer(scenario, cast)
 

@@ -14,11 +14,12 @@ from controller.agent.telling import HOST_BURST, PORT_BURST, PORT_RATE, HandedUp
 from model.addresses import GATEWAY_MAC
 from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Cluster, Egress, Network, Port, Tenant
+from model.intent import Binding, Cluster, Egress, Network, Peering, Port, Side, Tenant
 from model.inventory import Interface, Switch
 from model.snapshot import Snapshot
 from pipelines import cookies
 from pipelines.cookies import Reason
+from pipelines.tables import PEER
 from tests.unit.agent.test_icmp import SENDER, V4, V6, framed, packet4, packet6
 
 HOST = HostName("hv1")
@@ -114,6 +115,33 @@ def test_the_second_router_answers_into_the_vrf(teller: Teller) -> None:
     stranger = replace(afar, cookie=cookies.told(TenantKey(2), Reason.TTL_AFAR), frame=framed(0x0800, four))
     assert teller.answer(snapshot(), stranger) is None
     assert teller.counts == {"answered": 2, "stranger": 2}
+
+
+def test_between_peers_the_gateway_speaks_if_its_side_exports_it(teller: Teller) -> None:
+    vrf, blue = TenantKey(9), TenantKey(2)
+
+    def peered(*own: str) -> Snapshot:
+        theirs = (ip_network("10.9.0.0/24"), ip_network("fd00:99::/64"))
+        sides = (Side(RED, tuple(map(ip_network, own))), Side(blue, theirs))
+        return state.upsert(snapshot(), [(Part.PEERING, vrf, Peering(vrf, Vni(7), sides))]).snapshot
+
+    afar = HandedUp(cookies.told(vrf, Reason.TTL_AFAR), 0, b"")
+    whole = peered("10.0.0.0/24", "fd00:10::/64")
+    four = framed(0x0800, packet4(source=ip_address("10.9.0.7"), target=V4))
+    six = framed(0x86DD, packet6(source=ip_address("fd00:99::7"), target=V6))
+    for frame, gateway, start in ((four, "10.0.0.1", 26), (six, "fd00:10::1", 22)):
+        answer = teller.answer(whole, replace(afar, frame=frame))
+        assert answer is not None and (answer.port, answer.vrf, answer.table) == (None, vrf, PEER.number)
+        assert answer.frame[start:].startswith(ip_address(gateway).packed)
+    foreign = framed(0x0800, packet4(source=ip_address("10.8.0.7"), target=V4))
+    for world, frame in (
+        (peered(f"{V4}/32"), four),  # the gateway is none of what the peer may see
+        (peered("10.0.9.0/24"), four),
+        (whole, foreign),
+        (snapshot(), four),  # one half is gone
+    ):
+        assert teller.answer(world, replace(afar, frame=frame)) is None
+    assert teller.counts == {"answered": 2, "stranger": 4}
 
 
 def test_a_gateway_answers_with_the_egress_address_for_what_would_leave(teller: Teller) -> None:

@@ -12,6 +12,7 @@ from model.change import Change, Part
 from model.ids import HostName, TenantKey
 from model.intent import Egress
 from model.snapshot import Snapshot
+from pipelines import cookies
 from pipelines.compile import compile, recompile
 from pipelines.index import build
 from pipelines.tables import table
@@ -19,8 +20,9 @@ from pipelines.views.outward import may_send
 from tests.fakes import packets as p
 from tests.fakes import peering, world
 from tests.fakes.isolation import violations
+from tests.fakes.mutants import PEERING_MUTANTS, Mutant
 from tests.fakes.packets import Packet
-from tests.fakes.switch import Switch, Verdict
+from tests.fakes.switch import CONTROLLER, Switch, Verdict
 
 VTEP2 = int(ip_address("192.0.2.2"))
 
@@ -95,6 +97,53 @@ def test_what_arrives_reaches_exported_addresses_only(family: int) -> None:
 def test_nothing_else_crosses(family: int, sender: int, target: int) -> None:
     verdict = send(packet(sender, target, family))
     assert target not in verdict.ports and world.TUNNEL not in verdict.ports
+
+
+def twinned() -> Snapshot:
+    """As peered, and port 81 of tenant 3 has the addresses of tenant 1's port 11."""
+    like = world.routed_port(11, world.HERE)
+    twin = replace(world.routed_port(81, world.HERE), addresses=like.addresses)
+    made = world.added(
+        peering.peered(), world.network(8, owner=3, subnets=["10.0.1.0/24", "fd00:0:0:1::/64"])
+    )
+    return world.plugged(made, twin, 81)
+
+
+CROSSING = [(21, 61, 21), (66, 11, 66), (11, 61, 81)]
+"""(whose addresses, to whom, through which port)"""
+
+
+def breaches(mutant: Mutant | None, snapshot: Snapshot) -> list[str]:
+    flows = compile(snapshot).flows()
+    switch = Switch.of(flows if mutant is None else mutant(flows))
+    found = []
+    for speaker, target, through in CROSSING:
+        for family in (4, 6):
+            mac = int(world.routed_port(through, world.HERE).mac)
+            sent = packet(speaker, target, family) | {"in_port": through, "eth_src": mac}
+            found += violations(snapshot, sent, switch.receive(sent))
+    return found
+
+
+def test_what_guards_a_peering_is_needed() -> None:
+    snapshot = twinned()
+    assert breaches(None, snapshot) == []
+    for mutant in PEERING_MUTANTS:
+        assert breaches(mutant, snapshot), mutant.__name__
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_ttl_that_ends_at_the_second_router_is_told(family: int) -> None:
+    for ttl in (0, 1):
+        verdict = send(arriving(61, family, nw_ttl=ttl))
+        assert verdict.ports == (CONTROLLER,)
+        cookie = cookies.parse(verdict.path[-1][1].cookie)
+        assert (cookie.kind, cookie.tenant, cookie.reason) == (
+            cookies.Kind.TOLD,
+            peering.KEY,
+            cookies.Reason.TTL_AFAR,
+        )
+    assert send(arriving(61, family, nw_ttl=1, eth_dst=int(router_mac(2)))).sent == ()
 
 
 def test_an_exported_address_of_nobody_is_dropped_and_counted() -> None:
