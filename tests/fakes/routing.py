@@ -149,7 +149,7 @@ def told(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> Iterat
 
 
 def told_afar(snapshot: Snapshot, packet: Packet, sent: Sent) -> Iterator[str]:
-    """The same out of the tunnel: under a tenant's L3VNI or a peering's, to this router, by one who may, and used up."""
+    """The same out of the tunnel: under an L3VNI, to this router, by one who may, and used up."""
     tenant = TenantKey(sent.has(f.VRF.field.name))
     outer = packet.get("tun_src", 0) or packet.get("tun_ipv6_src", 0)
     if tenant in snapshot.peerings:
