@@ -9,7 +9,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from controller.agent import brake, disk, state
-from controller.agent.scribe import snapshots
+from controller.agent.scribe import Scribe, snapshots
+from controller.agent.shelf import Shelf
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Cluster, Hypervisor, Network, Port, Tenant
@@ -91,7 +92,7 @@ def test_a_snapshot_survives_the_disk(tmp_path) -> None:
 
 
 def test_a_second_save_writes_what_a_first_one_would(tmp_path) -> None:
-    shelf, once = disk.Shelf(tmp_path / "kept.json"), tmp_path / "once.json"
+    shelf, once = Shelf(tmp_path / "kept.json"), tmp_path / "once.json"
     first = filled(5)
     gone = state.remove(first, [(Part.PORT, key) for key in sorted(first.ports)[:2]]).snapshot
     renamed = replace(gone.ports[max(gone.ports)], name="renamed")
@@ -178,6 +179,15 @@ def test_many_ports_at_once_are_the_same_as_one_after_the_other() -> None:
         one_by_one = with_port(one_by_one, each)
     assert with_ports(start, [moved, fresh]) == one_by_one
     assert with_ports(start, []) == start
+
+
+def test_a_scribe_that_rests_first_writes_at_the_end_what_is_newest_then() -> None:
+    written: list[int] = []
+    scribe = Scribe(written.append, "a number", rest=3600.0)
+    for number in range(3):
+        scribe.save(number)
+    scribe.stop()
+    assert written == [2]
 
 
 def test_the_scribe_writes_the_newest_and_what_waits_at_the_end(tmp_path) -> None:
