@@ -10,13 +10,12 @@ from dataclasses import replace
 
 from immutables import Map
 
+from bgp import moves
 from bgp.guard import MacClaim
 from bgp.rights import PrefixClaim
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import (
-    AddressEntity,
     FloodEntity,
-    MacEntity,
     Outcome,
     PrefixEntity,
     Table,
@@ -25,6 +24,7 @@ from bgp.table import (
     select,
     select_hops,
 )
+from bgp.trail import AddressEntity, MacEntity
 from bgp.work import Work
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix
 from model.snapshot import FloodKey, PrefixKey, RemoteKey, SightingKey
@@ -53,8 +53,13 @@ def finish(work: Work) -> tuple[Table, Outcome]:
         floods=floods,
         prefixes=prefixes,
         claimed=claimed,
+        damped=work.damped.finish(),
+        trails=work.trails.finish(),
+        contests=work.contests.finish(),
+        clock=work.now,
     )
-    outcome = replace(outcome, put_addresses=heard, drop_addresses=lost)
+    fought = tuple(sorted(work.contested.items()))
+    outcome = replace(outcome, put_addresses=heard, drop_addresses=lost, contested=fought)
     return table, replace(outcome, put_prefixes=put, drop_prefixes=drop)
 
 
@@ -66,7 +71,9 @@ def _choose(work: Work) -> tuple[Map[RemoteKey, RemoteMac], Map[FloodKey, FloodV
     flood_put: list[FloodVtep] = []
     flood_drop: list[FloodKey] = []
     for spot in sorted(one for one in work.touched if one[0] == "mac"):
-        chosen, key = _best(work, spot), (spot[1], spot[2])
+        key = (spot[1], spot[2])
+        settled = moves.settle(work, spot, remotes.get(key), _best(work, spot))
+        chosen = settled if isinstance(settled, RemoteMac) else None
         if chosen is not None and remotes.get(key) != chosen:
             remotes[key] = chosen
             put.append(chosen)
@@ -112,7 +119,9 @@ def _choose_addresses(
     drop: list[SightingKey] = []
     spots = (one for one in work.touched if one[0] == "address")
     for spot in sorted(spots, key=lambda one: (one[1], address_order(one[2]))):
-        chosen, key = _newest(work, spot), (spot[1], spot[2])
+        key = (spot[1], spot[2])
+        settled = moves.settle(work, spot, claimed.get(key), _newest(work, spot))
+        chosen = settled if isinstance(settled, RemoteAddress) else None
         if chosen is not None and claimed.get(key) != chosen:
             claimed[key] = chosen
             put.append(chosen)

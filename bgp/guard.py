@@ -18,18 +18,31 @@ from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim, judge_prefix, vrf_of
 from bgp.spoken import AddressClaim, judge_spoken
 from bgp.verdict import NOT_IMPORTED, Case, NotImported, Refused, targets_tenant, title
-from model.addresses import Address, format_mac, is_unicast, link_local
+from model.addresses import (
+    GATEWAY_MAC,
+    Address,
+    format_mac,
+    gateway,
+    is_router_mac,
+    is_unicast,
+    link_local,
+)
 from model.ids import Mac, NetworkKey, PortKey
 from model.intent import Hypervisor, Network, Port
 from model.route import MacRoute, MulticastRoute, PrefixRoute, Route
 from model.snapshot import Snapshot
 
+ELSEWHERE: Final = "bound-elsewhere"
+"""Code of what a host says that may have the port, while another has it."""
 _NO_SEGMENT: Final = bytes(10)
 
 
 @dataclass(frozen=True, slots=True)
 class MacClaim:
-    """An accepted RT-2. `router_mac`: the VTEP routes to the address under it (see model.route.RemoteMac)."""
+    """An accepted RT-2. `router_mac`: the VTEP routes to the address under it (see model.route.RemoteMac).
+
+    `sticky`: it never moves, whatever others say (RFC 7432 section 15.2).
+    """
 
     network: NetworkKey
     mac: Mac
@@ -38,6 +51,7 @@ class MacClaim:
     sequence: int
     preference: int
     router_mac: Mac | None = None
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +205,9 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
     if not is_unicast(body.mac):
         text = f"{_what(case, body)}, which is no unicast MAC; look into who sends"
         return Refused("mac-martian", text)
+    if body.mac == GATEWAY_MAC or is_router_mac(body.mac) or _is_gateway(case.network, body.address):
+        text = f"{_what(case, body)}: gateways are on every host and never move; look into who sends this"
+        return Refused("gateway", text)
     if body.esi != _NO_SEGMENT:
         return Refused("segment", f"{_what(case, body)} on an Ethernet segment; none is declared")
     if body.address is not None:
@@ -211,7 +228,7 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
     binding = snapshot.bindings.get(key)
     if binding is not None and binding.active and binding.host != case.host.name:
         return Refused(
-            "bound-elsewhere",
+            ELSEWHERE,
             f"{_what(case, body)} {_whose(snapshot, port)}, which is bound to host "
             f"{binding.host}; unbind it there first, or look into who sends this",
         )
@@ -228,7 +245,14 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
     address = body.address if body.address in port.addresses else None
     usable = router if address is not None and case.network.routed else None
     return MacClaim(
-        case.network.key, body.mac, case.host.vtep, address, hung.sequence or 0, hung.local_preference, usable
+        case.network.key,
+        body.mac,
+        case.host.vtep,
+        address,
+        hung.sequence or 0,
+        hung.local_preference,
+        usable,
+        hung.sticky,
     )
 
 
@@ -256,6 +280,10 @@ def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: Case) -> Verdict:
             "that host in its hosts; add it to a port, or look into who sends this",
         )
     return FloodClaim(case.network.key, case.host.vtep)
+
+
+def _is_gateway(network: Network, address: Address | None) -> bool:
+    return address is not None and any(address == gateway(subnet) for subnet in network.subnets)
 
 
 def _owns(port: Port, address: Address | None) -> bool:

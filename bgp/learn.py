@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from bgp import concern, guard, restored, story
+from bgp import concern, guard, moves, restored, story
 from bgp.choice import finish
 from bgp.codec import nlri
 from bgp.codec.update import Update
@@ -27,6 +27,7 @@ from bgp.guard import Verdict
 from bgp.interest import interest_of
 from bgp.lookup import index, reindex
 from bgp.table import HELD, NO_KEYS, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
+from bgp.trail import Spot
 from bgp.verdict import NotImported, Refused
 from bgp.work import Work, open_table
 from model.addresses import Address
@@ -68,7 +69,7 @@ def receive_all(table: Table, updates: Iterable[tuple[str, Update]], now: float)
     a peer's replay must come alone: it sweeps what the table held before.
     """
     updates = tuple(updates)
-    work, faults = open_table(replace(table, stories=story.said(table.stories, updates))), list[str]()
+    work, faults = open_table(replace(table, stories=story.said(table.stories, updates)), now), list[str]()
     for peer, update in updates:
         for key in update.withdrawn:
             _withdraw(work, (key, peer), now)
@@ -91,7 +92,7 @@ def peer_up(table: Table, peer: str, now: float) -> tuple[Table, Outcome]:
 def peer_down(table: Table, peer: str, now: float, reason: str = "") -> tuple[Table, Outcome]:
     """A session was lost: its routes are held, what it had refused is forgotten."""
     until = None if table.limits.peer_hold is None else now + table.limits.peer_hold
-    work = open_table(replace(table, stories=story.went(table.stories, peer, reason, now)))
+    work = open_table(replace(table, stories=story.went(table.stories, peer, reason, now)), now)
     for ref in [ref for ref in table.live if ref[1] == peer]:
         gone = work.drop_live(ref)
         if not work.peers_of.get(ref[0]):
@@ -129,6 +130,7 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
     _look_again(work, old, snapshot, changes)
     for key in stood:
         _release(work, key)
+    work.touched.update(table.damped)  # what the store says now may end it
     wanted = concern.newly_known(old, snapshot, changes)
     everything = table.forgotten and bool(refs or wanted)
     work.forgotten = work.forgotten and not everything
@@ -156,7 +158,8 @@ def probe_failed(table: Table, vtep: Address) -> tuple[Table, Outcome]:
 
 def tick(table: Table, now: float) -> tuple[Table, Outcome]:
     """Time passed: what was held long enough goes; a peer that never says End-of-RIB is taken as having."""
-    work = open_table(table)
+    work = open_table(table, now)
+    moves.age(work)
     for peer in sorted(table.peers):
         state = table.peers[peer]
         if not state.ended and now - state.since >= table.limits.end_of_rib_wait:
@@ -164,6 +167,13 @@ def tick(table: Table, now: float) -> tuple[Table, Outcome]:
     for key in sorted(k for k, held in table.held.items() if held.until is not None and held.until <= now):
         work.drop_held(key)
         work.count("swept", 1)
+    return finish(work)
+
+
+def release(table: Table, spot: Spot) -> tuple[Table, Outcome]:
+    """The operator ends the damping of a MAC or address: its claims decide again."""
+    work = open_table(table)
+    moves.forget(work, spot)
     return finish(work)
 
 
@@ -209,7 +219,7 @@ def _announce(work: Work, ref: Ref, route: Route) -> None:
             work.hold(key, Held(old.route, old.claim, peer, None))
     if isinstance(verdict, Refused):
         work.count("refused", 1)
-        work.put_refused(ref, Rejected(route, peer, verdict.text, verdict.code))
+        _refuse(work, ref, route, verdict)
     else:
         work.count("not-imported", 1)
 
@@ -285,7 +295,7 @@ def _rejudge(work: Work, ref: Ref) -> None:
         work.drop_live(ref)
         if isinstance(verdict, Refused):
             work.count("refused", 1)
-            work.put_refused(ref, Rejected(live.route, peer, verdict.text, verdict.code))
+            _refuse(work, ref, live.route, verdict)
     elif refused is not None:
         verdict = _judge(work, refused.route)
         work.drop_refused(ref)
@@ -293,4 +303,10 @@ def _rejudge(work: Work, ref: Ref) -> None:
             work.put_live(ref, refused.route, verdict)
             work.drop_held(key)
         elif isinstance(verdict, Refused):
-            work.put_refused(ref, Rejected(refused.route, peer, verdict.text, verdict.code))
+            _refuse(work, ref, refused.route, verdict)
+
+
+def _refuse(work: Work, ref: Ref, route: Route, why: Refused) -> None:
+    work.put_refused(ref, Rejected(route, ref[1], why.text, why.code))
+    if why.code == guard.ELSEWHERE:
+        moves.contest(work, route)

@@ -15,7 +15,7 @@ from bgp.table import prefix_order
 from model.addresses import Address
 from model.ids import Mac, NetworkKey, Vni
 from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Route
+from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, RemoteAddress, RemoteMac, Route
 from model.snapshot import Snapshot
 
 _Hung = tuple[bytes, Vni, Attributes, Vni | None, Attributes]
@@ -27,17 +27,19 @@ def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
     found: list[Route] = []
 
     @cache
-    def hung_of(key: NetworkKey, vtep: Address, sequence: int, router: Mac | None) -> _Hung | None:
+    def hung_of(
+        key: NetworkKey, vtep: Address, sequence: int, router: Mac | None, *, sticky: bool
+    ) -> _Hung | None:
         """Routes of a host to a network share their values: there may be thousands."""
         shared = _shared(snapshot, lookup, key, vtep)
         if shared is None:
             return None
         network, rd, hung = shared
-        hung = replace(hung, sequence=sequence or None)
+        hung = replace(hung, sequence=sequence or None, sticky=sticky)
         return rd, network.vni, hung, *_routing(snapshot, network, router, hung)
 
     for remote in (snapshot.remotes[spot] for spot in sorted(snapshot.remotes)):
-        known = hung_of(remote.network, remote.vtep, remote.sequence, remote.router_mac)
+        known = hung_of(remote.network, remote.vtep, remote.sequence, remote.router_mac, sticky=remote.sticky)
         if known is not None:
             rd, vni, plain, l3vni, routed = known
             found.append(Route(MacRoute(rd, remote.mac, None, vni), plain))
@@ -52,17 +54,28 @@ def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
     return found + _prefixes(snapshot, lookup) + _addresses(snapshot, lookup)
 
 
+def routes_at(snapshot: Snapshot, lookup: Lookup, place: RemoteMac | RemoteAddress) -> list[Route]:
+    """RT-2 that give this place; none if the store no longer knows its network or its host."""
+    shared = _shared(snapshot, lookup, place.network, place.vtep)
+    if shared is None:
+        return []
+    network, rd, hung = shared
+    hung = replace(hung, sequence=place.sequence or None)
+    if isinstance(place, RemoteMac):
+        hung = replace(hung, sticky=place.sticky)
+    l3vni, routed = _routing(snapshot, network, place.router_mac, hung)
+    if isinstance(place, RemoteAddress):
+        return [Route(MacRoute(rd, place.mac, place.address, network.vni, l3vni), routed)]
+    bodies = (MacRoute(rd, place.mac, address, network.vni, l3vni) for address in place.addresses)
+    alone = Route(MacRoute(rd, place.mac, None, network.vni), hung)
+    return [alone, *(Route(body, routed) for body in bodies)]
+
+
 def _addresses(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
     """RT-2 of addresses of allowed pairs."""
     found: list[Route] = []
     for spot in sorted(snapshot.claimed, key=lambda one: (one[0], one[1].version, int(one[1]))):
-        known = snapshot.claimed[spot]
-        shared = _shared(snapshot, lookup, known.network, known.vtep)
-        if shared is not None:
-            network, rd, hung = shared
-            hung = replace(hung, sequence=known.sequence or None)
-            l3vni, hung = _routing(snapshot, network, known.router_mac, hung)
-            found.append(Route(MacRoute(rd, known.mac, known.address, network.vni, l3vni), hung))
+        found.extend(routes_at(snapshot, lookup, snapshot.claimed[spot]))
     return found
 
 

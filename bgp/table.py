@@ -17,9 +17,10 @@ from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
 from bgp.spoken import AddressClaim
 from bgp.story import Stories
+from bgp.trail import AddressEntity, Damped, MacEntity, Spot, Trail
 from model.addresses import Address, Prefix
 from model.change import Change, Part
-from model.ids import Mac, NetworkKey, TenantKey
+from model.ids import Mac, NetworkKey, PortKey, TenantKey
 from model.route import FloodVtep, NextHop, Rejected, RemoteAddress, RemoteMac, RemotePrefix, Route
 from model.snapshot import FloodKey, PrefixKey, RemoteKey, SightingKey, Snapshot
 
@@ -28,10 +29,8 @@ V = TypeVar("V")
 
 Ref = tuple[bytes, str]
 """(route key, peer); the peer of a held route is `HELD`."""
-MacEntity = tuple[Literal["mac"], NetworkKey, Mac]
 FloodEntity = tuple[Literal["flood"], NetworkKey, Address]
 PrefixEntity = tuple[Literal["prefix"], TenantKey, Prefix]
-AddressEntity = tuple[Literal["address"], NetworkKey, Address]
 Entity = MacEntity | FloodEntity | PrefixEntity | AddressEntity
 Token = tuple[Literal["mac", "vni", "flood", "hop", "vrf", "prefix"], Mac | int | Address | Prefix]
 """What a verdict depends on: a MAC, a VNI, a VNI as a place for replicated frames, a next hop; of an RT-5 the
@@ -51,6 +50,7 @@ class Limits:
     (the data plane outlives the reflectors); a number bounds that too.
 
     `end_of_rib_wait`: a peer that came up and never says End-of-RIB counts as having said it after this time.
+    `moves` within `window`: a MAC that moves so often is damped (RFC 7432 section 15.1); 0 = none is.
     """
 
     hold: float = 180.0
@@ -59,6 +59,8 @@ class Limits:
     routes_per_peer: int = 200_000
     refused: int = 10_000
     prefixes_per_vrf: int = 10_000
+    moves: int = 5
+    window: float = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,13 @@ class Table:
     """Prefixes known of each VRF, chosen or not."""
     stories: Stories = field(default=Map(), compare=False)
     """Of all peers so far."""
+    damped: Map[Spot, Damped] = Map()
+    trails: Map[Spot, Trail] = field(default=Map(), compare=False)
+    """Of what moved, or went, not long ago."""
+    contests: Map[PortKey, tuple[float, ...]] = field(default=Map(), compare=False)
+    """When others said that they have a port of this host, and might be believed."""
+    clock: float = field(default=0.0, compare=False)
+    """Seconds, of the newest event."""
 
     def standing(self, key: bytes) -> Iterator[Ref]:
         """The live and held routes with this key."""
@@ -136,7 +145,8 @@ class Outcome:
     """What an event changed, in a fixed order, and what it asks for.
 
     `relearn`: route targets whose routes the speaker should replay; `relearn_all`: it should replay every
-    route. `faults`: sentences about bytes that broke an RFC.
+    route. `faults`: sentences about bytes that broke an RFC. `contested`: ports of this host that others say
+    they have, and the mobility sequence that ours should have at least.
     """
 
     put_remotes: tuple[RemoteMac, ...] = ()
@@ -150,6 +160,7 @@ class Outcome:
     relearn: tuple[bytes, ...] = ()
     relearn_all: bool = False
     faults: tuple[str, ...] = ()
+    contested: tuple[tuple[PortKey, int], ...] = ()
 
     def apply(self, snapshot: Snapshot) -> tuple[Snapshot, frozenset[Change]]:
         """The snapshot with these remotes, floods and prefixes, and the changes for the compilers."""
@@ -236,14 +247,18 @@ def select_hops(
 def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac | None:
     """The best of the claims on one (network, MAC), with the addresses that its VTEP gives it.
 
-    What a peer stands by comes before what is held; then the highest mobility sequence (RFC 7432 section
-    7.7), the highest local preference, the lowest VTEP (RFC 7432 section 7.7: of equal sequences the
-    lowest address).
+    What a peer stands by comes before what is held; then what is static (RFC 7432 section 15.2); then the
+    highest mobility sequence (RFC 7432 section 7.7), the highest local preference, the lowest VTEP (RFC 7432
+    section 7.7: of equal sequences the lowest address). Static MACs have no use for a sequence.
     """
     contest = live or held
     if not contest:
         return None
-    best = min(contest, key=lambda one: (-one.sequence, -one.preference, address_order(one.vtep)))
+    fixed = tuple(one for one in contest if one.sticky)
+    if fixed:
+        best = min(fixed, key=lambda one: (-one.preference, address_order(one.vtep)))
+    else:
+        best = min(contest, key=lambda one: (-one.sequence, -one.preference, address_order(one.vtep)))
     kin = [one for one in (*live, *held) if one.vtep == best.vtep]
     addresses = {one.address for one in kin if one.address is not None}
     routers = [one.router_mac for one in kin if one in contest and one.router_mac is not None]
@@ -254,4 +269,5 @@ def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac 
         addresses=tuple(sorted(addresses, key=address_order)),
         sequence=max(one.sequence for one in kin),
         router_mac=min(routers, default=None),
+        sticky=bool(fixed),
     )

@@ -31,7 +31,8 @@ from bgp.table import (
     Token,
     entity,
 )
-from model.ids import TenantKey, Vni
+from bgp.trail import Damped, Spot, Trail
+from model.ids import PortKey, TenantKey, Vni
 from model.route import (
     MacRoute,
     MulticastRoute,
@@ -64,9 +65,16 @@ class Work:
     counters: MapMutation[str, int]
     sizes: MapMutation[TenantKey, int]
     forgotten: bool
+    damped: MapMutation[Spot, Damped]
+    trails: MapMutation[Spot, Trail]
+    contests: MapMutation[PortKey, tuple[float, ...]]
     touched: set[Entity]
     full: set[TenantKey]
     """VRFs that had no room left at some moment."""
+    now: float
+    counts_moves: bool
+    """Whether what moves now moves because peers said so."""
+    contested: dict[PortKey, int]
 
     def put_live(self, ref: Ref, route: Route, claim: Claim) -> None:
         """File a route that a peer stands by, in place of an older one."""
@@ -198,8 +206,8 @@ class Work:
         self.counts[peer] = self.counts.get(peer, 0) + step
 
 
-def open_table(table: Table) -> Work:
-    """Start to change a table."""
+def open_table(table: Table, now: float | None = None) -> Work:
+    """Start to change a table. `now`: when peers said something; None: something else happened."""
     return Work(
         table=table,
         snapshot=table.snapshot,
@@ -217,8 +225,14 @@ def open_table(table: Table) -> Work:
         counters=table.counters.mutate(),
         sizes=table.sizes.mutate(),
         forgotten=table.forgotten,
+        damped=table.damped.mutate(),
+        trails=table.trails.mutate(),
+        contests=table.contests.mutate(),
         touched=set(),
         full=set(),
+        now=table.clock if now is None else now,
+        counts_moves=now is not None,
+        contested={},
     )
 
 

@@ -138,6 +138,7 @@ class EvpnReport:
     """Sessions and routes. `learned` and `refused` count all; the tuples may be cut to a sample by the agent.
 
     `missing`: MACs that the store binds elsewhere in networks of this host, and for which no route has come.
+    `damped`: MACs and addresses that moved too often, and stay where they were.
     """
 
     peers: tuple[PeerReport, ...] = ()
@@ -145,6 +146,7 @@ class EvpnReport:
     learned: int = 0
     refused: int = 0
     missing: int = 0
+    damped: int = 0
     rejected: tuple[RejectedReport, ...] = ()
     learned_routes: tuple[LearnedReport, ...] = ()
 
@@ -265,6 +267,7 @@ def _evpn(plain: Mapping[str, Any]) -> EvpnReport:
         learned=_number(plain, "learned"),
         refused=_number(plain, "refused"),
         missing=_number(plain, "missing"),
+        damped=_number(plain, "damped"),
         rejected=tuple(
             RejectedReport(_text(r, "route"), _text(r, "peer"), _text(r, "reason"))
             for r in _items(plain, "rejected")

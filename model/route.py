@@ -151,7 +151,7 @@ class RemoteMac:
     """What the guard let through for (network, MAC): where it lives and which IPs are its own.
 
     `router_mac`: the VTEP routes for it under this MAC and the tenant's L3VNI (symmetric IRB, RFC 9135
-    section 5); None = it can only be bridged to.
+    section 5); None = it can only be bridged to. `sticky`: its host says that it never moves.
     """
 
     network: NetworkKey
@@ -160,6 +160,7 @@ class RemoteMac:
     addresses: tuple[Address, ...]
     sequence: int = 0
     router_mac: Mac | None = None
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,10 +80,11 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """Claim the port in the store for this host."""
+    """Claim the port in the store for this host, with mobility sequence `least` at least."""
 
     port: PortKey
     uid: Uid
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)

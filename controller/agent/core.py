@@ -14,7 +14,7 @@ and only then their flows go; flows of ports that come are in the switch before 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
@@ -24,7 +24,8 @@ from immutables import Map
 from bgp import learn, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
-from controller.agent import binder, brake, commands, heralds, living, sightings, state, zones
+from bgp.trail import Spot
+from controller.agent import binder, brake, commands, heralds, living, mobility, sightings, state, zones
 from controller.agent.announcements import Announced
 from model.addresses import Address
 from model.change import Change, Part
@@ -182,13 +183,31 @@ def on_probe_failed(core: Core, vtep: Address) -> Result:
 def _learned(core: Core, steps: Iterable[Learning]) -> Result:
     """Run steps of the learner and commit what came of them at once."""
     table, snapshot, changes = core.table, core.effective, frozenset[Change]()
+    contested: dict[PortKey, int] = {}
     for step in steps:
         table, outcome = step(table)
         snapshot, more = outcome.apply(snapshot)
         changes |= more
+        contested.update(outcome.contested)
         for fault in outcome.faults:  # no warning: a peer decides how many there are; the table counts them
             LOG.debug("UPDATE not understood host=%s reason=%s", core.effective.host, fault)
-    return _commit(replace(core, table=table), snapshot, changes)
+    mobility.tell(core.effective, core.table, table)
+    return _rise(_commit(replace(core, table=table), snapshot, changes), contested)
+
+
+def _rise(result: Result, contested: Mapping[PortKey, int]) -> Result:
+    """Have ports of this host said with a higher sequence than what others say of them."""
+    core, ports = result.core, result.core.effective.ports
+    due = [key for key in sorted(contested) if key in ports and key not in core.asked]
+    if not due or core.stop is not None:
+        return result
+    orders = tuple(commands.Bind(key, ports[key].uid, contested[key]) for key in due)
+    return Result(replace(core, asked=core.asked | set(due)), (*result.commands, *orders))
+
+
+def on_release(core: Core, spot: Spot) -> Result:
+    """The operator ended the damping of a MAC or address."""
+    return _learned(core, [lambda table: learn.release(table, spot)])
 
 
 def on_paths(core: Core, down: frozenset[Address]) -> Result:
@@ -357,13 +376,15 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         targets = None if outcome.relearn_all else outcome.relearn
         orders.append(commands.Relearn(targets, table.interest))
     core, asked = _claim(core, binder.claims(new, binder.touched(new, changes), core.announced))
-    return Result(core, (*orders, *asked, commands.Save()))
+    return _rise(Result(core, (*orders, *asked, commands.Save())), dict(outcome.contested))
 
 
 def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Command, ...]]:
     ports = core.effective.ports
     fresh = [k for k in claims.bind if k not in core.asked]
     given = [k for k in claims.release if k not in core.asked]
-    orders: list[commands.Command] = [commands.Bind(k, ports[k].uid) for k in fresh]
+    orders: list[commands.Command] = [
+        commands.Bind(k, ports[k].uid, mobility.least(core.effective, k)) for k in fresh
+    ]
     orders += [commands.Release(k, ports[k].uid) for k in given]
     return replace(core, asked=core.asked | set(fresh) | set(given)), tuple(orders)

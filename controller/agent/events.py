@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bgp import client
+from bgp.trail import Spot
 from controller.agent.announcements import Announced
 from controller.agent.pathing import PathsDown
 from controller.agent.state import Seen
@@ -52,6 +53,13 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """The operator ended the damping of a MAC or an address."""
+
+    spot: Spot
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the loop."""
 
@@ -66,6 +74,7 @@ Event = (
     | HandedUp
     | Announced
     | PathsDown
+    | Released
     | Stop
     | client.Event
 )

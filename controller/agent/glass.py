@@ -18,7 +18,9 @@ from bgp.rights import PrefixClaim
 from bgp.story import Story
 from bgp.table import HELD, address_order, prefix_order
 from controller.agent.core import Core
+from controller.agent.doubles import duplicates
 from controller.agent.seeking import Choice, What
+from controller.agent.titles import network_title, tenants_of
 from model.addresses import Address, Prefix, format_mac
 from model.ids import NetworkKey, TenantKey, Vni
 from model.route import MacRoute, MulticastRoute, PrefixRoute, Route
@@ -62,6 +64,8 @@ def _every(core: Core, wanted: Choice, now: float) -> Iterator[Row]:
             return _advertised(core, wanted)
         case What.REJECTED:
             return _rejected(core, wanted)
+        case What.DUPLICATES:
+            return duplicates(core, wanted, now)
 
 
 def _became(core: Core, objects: Iterable[o.Object]) -> list[Row]:
@@ -98,18 +102,18 @@ def _routes(core: Core, wanted: Choice) -> Iterator[Row]:
     """What is in use: a row a MAC, an address of a pair, a place for replicated frames, a prefix's hop."""
     now = core.effective
     for (network, mac), remote in now.remotes.items():
-        if wanted.takes(2, _tenants(now, network), mac, remote.addresses):
+        if wanted.takes(2, tenants_of(now, network), mac, remote.addresses):
             owner = core.table.lookup.port(network, mac)
             port = "" if owner is None or owner not in now.ports else now.ports[owner].name
             row = _used(now, "mac", network, remote.vtep, format_mac(mac), remote.addresses)
             row |= {"sequence": remote.sequence, "port": port}
             yield row | {_OBJECTS: (o.remote(network, mac), o.route(network, mac))}
     for (network, address), there in now.claimed.items():
-        if wanted.takes(2, _tenants(now, network), there.mac, (address,)):
+        if wanted.takes(2, tenants_of(now, network), there.mac, (address,)):
             row = _used(now, "address", network, there.vtep, format_mac(there.mac), (address,))
             yield row | {"sequence": there.sequence, _OBJECTS: (o.address(network, address),)}
     for network, vtep in now.floods:
-        if wanted.takes(3, _tenants(now, network), None, ()):
+        if wanted.takes(3, tenants_of(now, network), None, ()):
             yield _used(now, "flood", network, vtep, "", ()) | {_OBJECTS: (o.network(network),)}
     for (vrf, prefix), known in now.prefixes.items():
         if wanted.takes(5, (vrf,), None, (prefix,)):
@@ -157,13 +161,13 @@ def _claimed(now: Snapshot, wanted: Choice, claim: Claim) -> bool:
     match claim:
         case MacClaim():
             addresses = () if claim.address is None else (claim.address,)
-            return wanted.takes(2, _tenants(now, claim.network), claim.mac, addresses)
+            return wanted.takes(2, tenants_of(now, claim.network), claim.mac, addresses)
         case FloodClaim():
-            return wanted.takes(3, _tenants(now, claim.network), None, ())
+            return wanted.takes(3, tenants_of(now, claim.network), None, ())
         case PrefixClaim():
             return wanted.takes(5, (claim.vrf,), None, (claim.prefix,))
         case _:
-            return wanted.takes(2, _tenants(now, claim.network), claim.mac, (claim.address,))
+            return wanted.takes(2, tenants_of(now, claim.network), claim.mac, (claim.address,))
 
 
 def _use(now: Snapshot, claim: Claim) -> str:
@@ -265,20 +269,6 @@ def _named(core: Core, route: Route) -> frozenset[TenantKey]:
     for vni in vnis - {None}:
         assert vni is not None
         network, vrf = lookup.network(Vni(vni)), lookup.holders.vrf(vni)
-        found.update(() if network is None else _tenants(core.effective, network))
+        found.update(() if network is None else tenants_of(core.effective, network))
         found.update(() if vrf is None else (vrf,))
     return frozenset(found)
-
-
-def _tenants(now: Snapshot, network: NetworkKey) -> tuple[TenantKey, ...]:
-    known = now.networks.get(network)
-    return () if known is None else (known.tenant,)
-
-
-def network_title(now: Snapshot, key: NetworkKey) -> str:
-    """`tenant/network`, or its key if nobody knows it."""
-    network = now.networks.get(key)
-    if network is None:
-        return f"network {key}"
-    tenant = now.tenants.get(network.tenant)
-    return f"{tenant.name if tenant else network.tenant}/{network.name}"

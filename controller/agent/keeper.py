@@ -35,9 +35,11 @@ _PAUSE: Final = 1.0
 class Writes(Protocol):
     """The part of `controller.store.writer.Store` that an agent uses."""
 
-    def bind(self, port: Uid, host: HostName) -> Binding: ...
+    def bind(self, port: Uid, host: HostName, least: int) -> Binding: ...
     def unbind(self, port: Uid, host: HostName) -> None: ...
-    def bind_all(self, ports: Sequence[Uid], host: HostName) -> tuple[Binding | RingfenceError, ...]: ...
+    def bind_all(
+        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int]
+    ) -> tuple[Binding | RingfenceError, ...]: ...
     def say(self, host: HostName, saying: Saying, known: frozenset[str] | None) -> None: ...
 
 
@@ -51,6 +53,7 @@ class _Errand:
     port: PortKey
     uid: Uid
     want: _Want
+    least: int = 0
 
 
 class Keeper:
@@ -83,9 +86,9 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join()
 
-    def bind(self, port: PortKey, uid: Uid) -> None:
-        """Claim a port; the answer comes as an event."""
-        self._put(_Errand(port, uid, _Want.BIND))
+    def bind(self, port: PortKey, uid: Uid, least: int = 0) -> None:
+        """Claim a port, with this mobility sequence at least; the answer comes as an event."""
+        self._put(_Errand(port, uid, _Want.BIND, least))
 
     def unbind(self, port: PortKey, uid: Uid) -> None:
         """Give a port back; the answer comes as an event."""
@@ -163,14 +166,15 @@ class Keeper:
 
     def _settle(self, errands: Sequence[_Errand]) -> None:
         if len(errands) > 1:
-            answers = self._store.bind_all([errand.uid for errand in errands], self._host)
+            least = {errand.uid: errand.least for errand in errands}
+            answers = self._store.bind_all([errand.uid for errand in errands], self._host, least)
             for errand, answer in zip(errands, answers, strict=True):
                 self._tell(errand, answer)
             return
         errand = errands[0]
         try:
             if errand.want is _Want.BIND:
-                self._tell(errand, self._store.bind(errand.uid, self._host))
+                self._tell(errand, self._store.bind(errand.uid, self._host, errand.least))
             else:
                 self._store.unbind(errand.uid, self._host)
                 self._tell(errand, None)

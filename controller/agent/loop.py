@@ -22,15 +22,7 @@ from controller.agent.announcements import Announced
 from controller.agent.book import Book
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
-from controller.agent.events import (
-    Answered,
-    Event,
-    Inventory,
-    SessionDown,
-    SessionUp,
-    Silent,
-    Stop,
-)
+from controller.agent.events import Answered, Event, Inventory, Released, SessionDown, SessionUp, Silent, Stop
 from controller.agent.pace import Due, Pace, Tally
 from controller.agent.pathing import PathsDown
 from controller.agent.scribe import snapshots
@@ -180,8 +172,8 @@ class Loop:
                 self._speaker_synced = False
                 self._around = replace(self._around, speaker=f"the speaker is not attached: {event.reason}")
                 LOG.warning("speaker lost host=%s reason=%s", self.core.effective.host, event.reason)
-            case client.Acknowledged():
-                pass
+            case Released():
+                self._become(core.on_release(self.core, event.spot))
             case Stop():
                 self._stopping = True
         self._unsaid = True
@@ -241,7 +233,7 @@ class Loop:
                 if effects.speaker is not None:
                     effects.speaker.withdraw(command.routes)
             case commands.Bind():
-                effects.keeper.bind(command.port, command.uid)
+                effects.keeper.bind(command.port, command.uid, command.least)
             case commands.Release():
                 effects.keeper.unbind(command.port, command.uid)
             case commands.EnsureBridge():

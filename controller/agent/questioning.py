@@ -2,7 +2,7 @@
 
 Place: an effect beside the loop; `look` gives the loop's state, whose values never change. One question at a
 time, each within bounded time and size; whatever a question says, the thread goes on. Must not change
-anything.
+anything: what the operator releases is an event for the loop.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from controller.agent import glass, inquiry, listing, seeking, tracing
+from controller.agent import doubles, glass, inquiry, listing, seeking, tracing
 from controller.agent.core import Core
+from controller.agent.events import Released
 from controller.agent.naming import names
 from controller.agent.verdict import Real
 from controller.southbound import tracing as language
@@ -53,12 +54,14 @@ class Questioning:
         connect: Callable[[], Connection],
         host: HostName,
         look: Callable[[], Core],
+        release: Callable[[Released], None],
         rundir: Path,
         bridge: str,
     ) -> None:
         self._connect = connect
         self._host = host
         self._look = look
+        self._release = release
         self._rundir, self._bridge = rundir, bridge
         self._stopping = threading.Event()
         self._questions: Questions | None = None
@@ -111,6 +114,12 @@ class Questioning:
                 return self._flows(self._look(), listing.choice(question.text))
             case "evpn":
                 return glass.answer(self._look(), seeking.choice(question.text), time.monotonic())
+            case "evpn-release":
+                spot = doubles.spot_of(question.text)
+                told = doubles.released(self._look(), spot)
+                if told["rows"]:
+                    self._release(Released(spot))
+                return told
         message = f"this agent does not know questions of kind {question.kind!a}"
         raise Invalid(Fault(f"Hypervisor {self._host}", "unknown-question", message, "Upgrade its agent."))
 

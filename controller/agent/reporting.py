@@ -14,7 +14,7 @@ from bgp import learn, show
 from bgp.table import prefix_order
 from controller.agent import binder, expecting
 from controller.agent.core import Core
-from controller.agent.glass import network_title
+from controller.agent.titles import network_title
 from model.addresses import format_mac
 from model.ids import Mac, NetworkKey
 from model.report import (
@@ -137,6 +137,7 @@ def _evpn(core: Core, around: Circumstance, missing: int) -> EvpnReport:
         learned=len(snapshot.remotes) + len(snapshot.floods) + len(snapshot.prefixes) + len(snapshot.claimed),
         refused=len(core.table.refused),
         missing=missing,
+        damped=len(core.table.damped),
     )
 
 

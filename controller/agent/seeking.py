@@ -31,6 +31,7 @@ class What(Enum):
     PATHS = "paths"
     ADVERTISED = "advertised"
     REJECTED = "rejected"
+    DUPLICATES = "duplicates"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import Enum
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -37,10 +37,11 @@ _WORDS: Final = (
     *("kind", "network", "vtep", "mac", "port", "route", "use", "code", "reason"),
 )
 _NUMBERS: Final = (
+    "moves",
     *("seconds", "sessions", "received", "withdrawn", "accepted", "refused", "malformed"),
     *("type", "sequence", "preference"),
 )
-_LISTS: Final = ("addresses", "peers", "targets")
+_LISTS: Final = ("addresses", "peers", "targets", "contenders")
 _MOST_ITEMS: Final = 1_000
 
 
@@ -52,10 +53,11 @@ class What(Enum):
     PATHS = "paths"
     ADVERTISED = "advertised"
     REJECTED = "rejected"
+    DUPLICATES = "duplicates"
 
 
 def glass(service: Service) -> APIRouter:
-    """GET /v1/evpn/WHAT."""
+    """GET /v1/evpn/WHAT, POST /v1/evpn/release."""
     routes = APIRouter(prefix="/v1/evpn", tags=["evpn"], responses=REFUSALS)
     gate = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -87,6 +89,29 @@ def glass(service: Service) -> APIRouter:
                 declared(service, host)
                 return JSONResponse(_joined({host: ask(service, host, "evpn", body)}, {}, limit))
             return JSONResponse(_joined(*_everywhere(service, "evpn", body), limit))
+
+    @routes.post("/release", response_model=None)
+    def release(
+        network: Annotated[str, Query(max_length=253)],
+        what: Annotated[str, Query(max_length=100)],
+        host: Annotated[str, Query(max_length=253)] = "",
+    ) -> JSONResponse:
+        """End the damping of a MAC or an address in a network (T/NAME), on every host or on one.
+
+        NotFound if no host that answers damps it.
+        """
+        body = {"network": _network(service.store.contents(), network), "what": _what(what)}
+        with turn():
+            if host:
+                declared(service, host)
+                told = _joined({host: ask(service, host, "evpn-release", body)}, {}, MOST_ROWS)
+            else:
+                told = _joined(*_everywhere(service, "evpn-release", body), MOST_ROWS)
+        if not told["items"] and not told["silent"]:
+            message = f"no host damps it in {printable(network)}"
+            advice = "See: ringfence evpn duplicates"
+            raise NotFound(Fault(printable(what), "not-damped", message, advice))
+        return JSONResponse(told)
 
     return routes
 
@@ -152,6 +177,28 @@ def _tenant(contents: Contents, name: str) -> int:
         advice = remedy(name, known)
         raise NotFound(Fault(f"Tenant {printable(name)}", "not-found", "it does not exist", advice))
     return int(found.value.key)
+
+
+def _network(contents: Contents, name: str) -> int:
+    tenant, _, network = name.partition("/")
+    found = contents.networks.get((tenant, network))
+    if found is None:
+        known = [f"{t}/{n}" for t, n in sorted(contents.networks)]
+        advice = remedy(name, known)
+        raise NotFound(Fault(f"Network {printable(name)}", "not-found", "it does not exist", advice))
+    return int(found.value.key)
+
+
+def _what(word: str) -> str:
+    try:
+        return format_mac(parse_mac(word))
+    except ValueError:
+        pass
+    try:
+        return str(ip_address(word))
+    except ValueError as error:
+        message, advice = f"{show(word)} is neither a MAC nor an address", "See: ringfence evpn duplicates"
+        raise Invalid(Fault("request", "address-syntax", message, advice, "what")) from error
 
 
 def _mac(word: str) -> str:

@@ -111,6 +111,7 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
             "learned": report.evpn.learned,
             "refused": report.evpn.refused,
             "missing": report.evpn.missing,
+            "damped": report.evpn.damped,
         },
         "datapath": report.datapath,
         "underlayMtu": report.underlay or None,
@@ -162,6 +163,9 @@ def _host_alarms(hosts: list[Value], strangers: list[str]) -> Iterator[Value]:
                 yield _alarm(name, f"BGP to {peer['address']} is {peer['state']}", "Look at the reflector.")
         if evpn.get("refused"):
             yield _alarm(name, f"{evpn['refused']} EVPN routes are refused", "See: ringfence evpn rejected")
+        if evpn.get("damped"):
+            message = f"{evpn['damped']} MACs or addresses move too often, and are held where they were"
+            yield _alarm(name, message, "See: ringfence evpn duplicates; end it: ringfence evpn release")
         for port in host.get("refusedPorts", ()):
             yield _alarm(
                 name,

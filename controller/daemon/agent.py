@@ -35,6 +35,7 @@ from controller.agent.pace import Pace
 from controller.agent.pathing import Pathing
 from controller.agent.probing import Probing
 from controller.agent.questioning import Questioning
+from controller.agent.sequences import Sequences
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
@@ -103,6 +104,7 @@ def run(argv: Sequence[str]) -> int:
             lambda: Connection(settings.store, Seat.ANY),
             host,
             lambda: loop.core,
+            events.put,
             settings.rundir,
             settings.bridge,
         )
@@ -223,7 +225,7 @@ class _Hands:
         self.effects = Effects(
             self._switching,
             self._metering,
-            self._speaker,
+            None if self._speaker is None else Sequences(self._speaker, settings.state / "sequences"),
             self._keeper,
             self._probing,
             self._session,

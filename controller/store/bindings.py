@@ -31,8 +31,11 @@ from model.intent import Binding
 _ATTEMPTS: Final = 16
 """Each attempt that fails means that another agent wrote: with more than a few, something is wrong."""
 _COLUMNS: Final = ("host", "sequence", "active")
+_HIGHEST: Final = (1 << 32) - 1
+"""A mobility sequence has 32 bits (RFC 7432 section 7.7)."""
 _LARGE: Final = 60.0
 """Seconds for a transaction of many claims."""
+_NONE: Final[Mapping[Uid, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,16 @@ class _Seen:
     migration: str
 
 
-def bind(connection: Connection, port: Uid, host: HostName) -> Binding:
+def bind(connection: Connection, port: Uid, host: HostName, least: int = 0) -> Binding:
     """Say that the port lives on `host` now. Nothing is written if the store says so already.
 
     Succeeds if the port is unbound, bound here, was released, is moving here, or is bound to a host that may
-    not have it any more. The sequence rises by one when the host changes. Raises NotFound (no such port),
-    Conflict (`host-not-allowed`, `bound-elsewhere`), Unavailable.
+    not have it any more. The sequence rises by one when the host changes, and to `least` at least. Raises
+    NotFound (no such port), Conflict (`host-not-allowed`, `bound-elsewhere`), Unavailable.
     """
     for _ in range(_ATTEMPTS):
         seen = _look(connection, port)
-        wanted = _decide(seen, port, host)
+        wanted = _decide(seen, port, host, least)
         if wanted == seen.binding:
             return wanted
         try:
@@ -68,7 +71,7 @@ def bind(connection: Connection, port: Uid, host: HostName) -> Binding:
 
 
 def bind_all(
-    connection: Connection, ports: Sequence[Uid], host: HostName
+    connection: Connection, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int] = _NONE
 ) -> tuple[Binding | RingfenceError, ...]:
     """`bind` of each, in one transaction as far as the store lets them all pass; what is refused, in its
     place.
@@ -81,7 +84,7 @@ def bind_all(
         try:
             if isinstance(seen, RingfenceError):
                 raise seen
-            decided[port] = wanted = _decide(seen, port, host)
+            decided[port] = wanted = _decide(seen, port, host, least.get(port, 0))
             if wanted != seen.binding:
                 operations += _write(seen, port, wanted)
         except (NotFound, Conflict) as error:
@@ -90,13 +93,13 @@ def bind_all(
         if operations:
             connection.commit(DATABASE, operations, _LARGE)
     except (Raced, Lost):  # one that another agent claimed holds up all of them
-        return tuple(_one(connection, port, host) for port in ports)
+        return tuple(_one(connection, port, host, least.get(port, 0)) for port in ports)
     return tuple(decided[port] for port in ports)
 
 
-def _one(connection: Connection, port: Uid, host: HostName) -> Binding | RingfenceError:
+def _one(connection: Connection, port: Uid, host: HostName, least: int) -> Binding | RingfenceError:
     try:
-        return bind(connection, port, host)
+        return bind(connection, port, host, least)
     except Unavailable:
         raise
     except RingfenceError as error:
@@ -149,8 +152,8 @@ def _parse(port: Uid, found: Mapping[str, Any], bound: Mapping[str, Any]) -> _Se
     return _Seen(row["name"], rows.reference(row["network"]), rows.texts(row["hosts"]), key, binding, moving)
 
 
-def _decide(seen: _Seen, port: Uid, host: HostName) -> Binding:
-    old = seen.binding
+def _decide(seen: _Seen, port: Uid, host: HostName, least: int) -> Binding:
+    old, least = seen.binding, min(least, _HIGHEST)
     if host not in seen.hosts:
         allowed = ", ".join(sorted(seen.hosts)) or "nowhere"
         raise Conflict(
@@ -162,9 +165,9 @@ def _decide(seen: _Seen, port: Uid, host: HostName) -> Binding:
             )
         )
     if old is None:
-        return Binding(seen.key, host, 0, active=True)
+        return Binding(seen.key, host, least, active=True)
     if old.host == host:
-        return replace(old, active=True)
+        return replace(old, active=True, sequence=max(old.sequence, least))
     if old.active and old.host in seen.hosts and seen.migration != host:
         raise Conflict(
             Fault(
@@ -175,7 +178,7 @@ def _decide(seen: _Seen, port: Uid, host: HostName) -> Binding:
                 f"it: ringfence migrate {seen.name} --to {host}",
             )
         )
-    return Binding(seen.key, host, old.sequence + 1, active=True)
+    return Binding(seen.key, host, max(min(old.sequence + 1, _HIGHEST), least), active=True)
 
 
 def _write(seen: _Seen, port: Uid, wanted: Binding) -> list[Operation]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -199,13 +199,15 @@ class Store:
             return (None if outcome.replayed else plan), outcome
         raise race
 
-    def bind(self, port: Uid, host: HostName) -> Binding:
+    def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
         """See bindings.bind."""
-        return bindings.bind(self._connection, port, host)
+        return bindings.bind(self._connection, port, host, least)
 
-    def bind_all(self, ports: Sequence[Uid], host: HostName) -> tuple[Binding | RingfenceError, ...]:
+    def bind_all(
+        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int]
+    ) -> tuple[Binding | RingfenceError, ...]:
         """See bindings.bind_all."""
-        return bindings.bind_all(self._connection, ports, host)
+        return bindings.bind_all(self._connection, ports, host, least)
 
     def unbind(self, port: Uid, host: HostName) -> None:
         """See bindings.unbind."""

@@ -71,7 +71,7 @@ def staged(ovs: PrivateOvs, snapshot: Snapshot, ports: tuple[int, ...] = ()) -> 
     channel.close()
     start = core.start(world.HERE, None, Limits())
     state = replace(start, effective=snapshot, program=program, session=True)
-    asking = Questioning(lambda: None, world.HERE, lambda: state, ovs.rundir, "br-int")  # type: ignore[arg-type, return-value]
+    asking = Questioning(lambda: None, world.HERE, lambda: state, print, ovs.rundir, "br-int")  # type: ignore[arg-type, return-value]
     yield Stage(ovs, state, lookup.build(program), asking)
     ovs.ofctl("del-flows")
     ovs.ofctl("del-meters")

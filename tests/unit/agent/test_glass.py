@@ -12,8 +12,9 @@ from immutables import Map
 
 from bgp.codec.update import Update
 from bgp.table import Limits
-from controller.agent import core, glass, seeking
+from controller.agent import core, doubles, glass, reporting, seeking, state
 from controller.agent.core import Core
+from model.change import Part
 from model.errors import Invalid
 from model.ids import HostName
 from model.inventory import Switch
@@ -207,3 +208,57 @@ def test_what_is_no_question_is_refused(text: str) -> None:
 
 def test_nobody_asks_for_more_than_an_answer_holds() -> None:
     assert seeking.choice('{"what": "paths", "limit": 999999}').limit == seeking.MOST
+
+
+def fighting(times: int) -> Core:
+    at = known()
+    for number in range(times + 1):
+        host = ("h2", "h3")[number % 2]
+        at = core.on_updates(at, [heard(mac_route(host, ROAMING, sequence=number))], 20.0 + number).core
+    return at
+
+
+def test_a_mac_that_is_fought_for_is_listed_with_who_says_it() -> None:
+    (row,) = look(fighting(3), "duplicates", 30.0)
+    assert (row["state"], row["moves"], row["vtep"], row["seconds"]) == ("moving", 3, "192.0.2.3", 7)
+    at = fighting(5)
+    (row,) = look(at, "duplicates", 30.0)
+    assert (row["state"], row["moves"], row["vtep"], row["seconds"]) == ("damped", 5, "192.0.2.2", 5)
+    assert (row["network"], row["mac"]) == ("t1/net", f"{MAC}03")
+    assert row["contenders"] == ["192.0.2.2", "192.0.2.3"]
+    assert [len(look(at, "duplicates", **f)) for f in ({"tenant": 2}, {"mac": f"{MAC}03"}, {"type": 5})] == [
+        0,
+        1,
+        0,
+    ]
+    assert look(known(TOLD), "duplicates") == []
+
+
+def test_a_release_names_what_it_ends_and_ends_it() -> None:
+    at = fighting(5)
+    spot = doubles.spot_of(json.dumps({"network": 1, "what": f"{MAC}03"}))
+    (row,) = doubles.released(at, spot)["rows"]
+    assert (row["vtep"], row["mac"], row["network"]) == ("192.0.2.2", f"{MAC}03", "t1/net")
+    at = core.on_release(at, spot).core
+    assert look(at, "duplicates") == [] and doubles.released(at, spot)["rows"] == []
+    assert at.effective.remotes[spot[1], spot[2]].vtep == ip_address("192.0.2.3")  # type: ignore[index]
+    assert reporting.report(fighting(5), reporting.Circumstance(), 1, 1).evpn.damped == 1
+
+
+def test_a_port_of_this_host_that_others_say_they_have_is_listed() -> None:
+    at = known()
+    shared = replace(at.effective.ports[HERE], hosts=(HostName("h1"), HostName("ext")))
+    at = core.on_store(at, ((Part.PORT, HERE, shared),), (), state.Whole.NO).core
+    for number in range(7):
+        at = core.on_updates(at, [heard(mac_route("ext", HERE, sequence=number))], 20.0 + number).core
+    (row,) = look(at, "duplicates", 30.0)
+    assert (row["state"], row["vtep"], row["contenders"]) == ("lost", "192.0.2.1", ["192.0.2.4"])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"network": "x", "what": "10.0.0.1"}', '{"network": 1, "what": "zz"}']
+)
+def test_what_names_nothing_to_release_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        doubles.spot_of(text)
+    assert doubles.spot_of('{"network": 1, "what": "fd00::1"}') == ("address", 1, ip_address("fd00::1"))

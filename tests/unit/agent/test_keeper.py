@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +38,7 @@ class Store:
         self.said: list[tuple[Saying, frozenset[str] | None]] = []
         self.together = 0
 
-    def bind(self, port: Uid, host: HostName) -> Binding:
+    def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
         if port == CURSED:
             raise KeyError(port)
         if port == TAKEN:
@@ -47,7 +47,9 @@ class Store:
 
     def unbind(self, port: Uid, host: HostName) -> None: ...
 
-    def bind_all(self, ports: Sequence[Uid], host: HostName) -> tuple[Binding | RingfenceError, ...]:
+    def bind_all(
+        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int]
+    ) -> tuple[Binding | RingfenceError, ...]:
         self.together += 1
         if CURSED in ports:
             raise KeyError(CURSED)
@@ -115,7 +117,7 @@ class Slow(Store):
         self.refusals = 0
         self.go = threading.Event()
 
-    def bind(self, port: Uid, host: HostName) -> Binding:
+    def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
         assert self.go.wait(SECONDS)
         return super().bind(port, host)
 

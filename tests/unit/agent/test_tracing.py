@@ -298,7 +298,7 @@ def test_an_answer_is_bounded_and_says_so() -> None:
 
 
 def answering(look: Any) -> Questioning:
-    return Questioning(lambda: None, HERE, look, Path("/nowhere"), "br-int")  # type: ignore[arg-type, return-value]
+    return Questioning(lambda: None, HERE, look, print, Path("/nowhere"), "br-int")  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize(

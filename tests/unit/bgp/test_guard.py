@@ -69,7 +69,7 @@ def said(route, **fields):
         (mac_route("ext", OUTSIDE), MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, None, 0, 100)),
         (
             mac_route("ext", OUTSIDE, sticky=True, sequence=0),
-            MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, None, 0, 100),
+            MacClaim(RED, mac(OUTSIDE), HOSTS["ext"].vtep, None, 0, 100, sticky=True),
         ),
         (
             mac_route("ext", OUTSIDE, encapsulations=()),

@@ -40,6 +40,11 @@ SAID = {"route": "RT-2 mac 02:..", "network": "a/net", "vtep": "192.0.2.9", "tar
         ),
         (["advertised"], SAID, ("RT-2 mac 02:..", "65000:10100")),
         (["rejected"], SAID | {"peer": "192.0.2.200", "reason": "stolen; look into it"}, ("stolen",)),
+        (
+            ["duplicates"],
+            ROUTE | {"state": "damped", "moves": 5, "seconds": 9, "contenders": ["192.0.2.8", "192.0.2.9"]},
+            ("damped", "192.0.2.8 192.0.2.9", "9s"),
+        ),
         (["neighbors"], NEIGHBOUR, ("established", "1h02m", "9", "7", "\\x1b[2Jexpired")),
     ],
 )
@@ -81,6 +86,11 @@ def test_a_silent_host_has_an_exit_code_of_its_own(house) -> None:
         (["routes", "--type", "6"], USAGE, "invalid choice"),
         (["neighbors", "--mac", "02:00:00:00:00:01"], USAGE, "neighbors takes --host only"),
         (["rejected", "--paths"], USAGE, "--paths is for"),
+        (["routes", "02:00:00:00:00:01"], USAGE, "are for: ringfence evpn release"),
+        (["release"], USAGE, "release needs a MAC or an address"),
+        (["release", "02:00:00:00:00:01"], USAGE, "and --network"),
+        (["release", "10.0.0.1", "--network", "a/b", "--mac", "x"], USAGE, "takes --network and --host only"),
+        (["release", "10.0.0.1", "--network", "a/b"], REFUSED, "Network a/b: it does not exist"),
         (["everything"], USAGE, "invalid choice"),
         ([], USAGE, "usage: ringfence evpn"),
     ],
@@ -92,3 +102,20 @@ def test_mistakes_are_answered(house, words: list[str], code: int, said: str) ->
 
 def test_times_are_short() -> None:
     assert [_time(n) for n in (9, 247, 7_500, 273_700)] == ["9s", "4m07s", "2h05m", "3d04h"]
+
+
+def test_what_is_damped_is_released(house, remote) -> None:
+    tenant_on(house, "ge-d", 243, "ged1")
+    words = ["release", "02:00:00:00:00:01", "--network", "ge-d/net", "--host", "ged1"]
+    with agent(house, remote, "ged1", lambda _: {"ok": {"rows": [ROUTE], "left": 0}}) as heard:
+        ran = ringfence(house, "evpn", *words)
+    assert ran.returncode == OK, ran.stderr
+    said = "ged1: 02:00:00:00:00:01 10.0.0.1 in a/net is released; it was held at 192.0.2.9"
+    assert said in ran.stdout
+    ((kind, body),) = heard
+    assert kind == "evpn-release" and body["what"] == "02:00:00:00:00:01" and body["network"]
+    with agent(house, remote, "ged1", lambda _: {"ok": {"rows": [], "left": 0}}):
+        ran = ringfence(house, "evpn", *words)
+        wrong = ringfence(house, "evpn", "release", "02:zz", "--network", "ge-d/net", "--host", "ged1")
+    assert ran.returncode == REFUSED and "no host damps it in ge-d/net [not-damped]" in ran.stderr
+    assert wrong.returncode == REFUSED and "is neither a MAC nor an address" in wrong.stderr

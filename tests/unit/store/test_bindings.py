@@ -122,7 +122,7 @@ def test_claims_together_are_judged_each_for_itself(store: Store, uid: Uid) -> N
     apply(store, port("b", "h1"), port("c", "h1"), port("d", "h2"))
     b, c, d = (uid_of(store, name) for name in "bcd")
     store.bind(c, HOSTS[0])
-    answers = store.bind_all([b, Uid("11111111-1111-1111-1111-111111111111"), c, d], HOSTS[0])
+    answers = store.bind_all([b, Uid("11111111-1111-1111-1111-111111111111"), c, d], HOSTS[0], {})
     assert isinstance(answers[0], Binding) and isinstance(answers[2], Binding)
     assert isinstance(answers[1], NotFound) and isinstance(answers[3], Conflict)
     assert {b.port for b in store.read_all().bindings.values()} == {answers[0].port, answers[2].port}
@@ -197,3 +197,14 @@ def test_what_a_manifest_says_again_does_not_end_a_migration(store: Store, uid: 
     migrate(store, "h2")
     apply(store, port("a", *HOSTS))
     assert store.contents().ports["acme", "a"].value.migration == "h2"
+
+
+def test_a_claim_says_how_high_its_sequence_is_at_least(store: Store, uid: Uid) -> None:
+    assert store.bind(uid, HOSTS[0], 7).sequence == 7
+    assert store.bind(uid, HOSTS[0], 3).sequence == 7
+    assert store.bind(uid, HOSTS[0], 9).sequence == 9
+    (again,) = store.bind_all([uid], HOSTS[0], {uid: 11})
+    assert isinstance(again, Binding) and again.sequence == 11
+    assert store.bind(uid, HOSTS[0], 1 << 40).sequence == (1 << 32) - 1
+    store.unbind(uid, HOSTS[0])
+    assert store.bind(uid, HOSTS[1]).sequence == (1 << 32) - 1  # no higher one can be said

@@ -1,0 +1,147 @@
+"""Moves: MACs and addresses that several hosts say they have stay where they were (RFC 7432 section 15.1).
+
+Place: between the choice of the best claim (`bgp.choice`) and what is used. Pure. It counts where the store
+leaves open who is right: ports that no host of ours has bound, and addresses that an external host speaks
+for. Where the store says where a port is, the guard has refused the others. Must not judge routes: what is
+held is judged by the guard like any.
+"""
+
+from __future__ import annotations
+
+from bgp import guard, restored
+from bgp.guard import MacClaim
+from bgp.spoken import AddressClaim, select_address
+from bgp.table import Table, select
+from bgp.trail import MOST, Damped, Place, Spot, Trail
+from bgp.work import Work
+from model.addresses import Address
+from model.ids import PortKey
+from model.route import MacRoute, RemoteMac, Route
+
+
+def settle(work: Work, spot: Spot, before: Place | None, chosen: Place | None) -> Place | None:
+    """What becomes of `spot`: `chosen` by its claims, or where it stays because it moves too often.
+
+    `before`: what was in use.
+    """
+    if not work.limits.moves:
+        return chosen
+    damped = work.damped.get(spot)
+    if damped is not None:
+        place = _authorised(work, damped.place) if _is_open(work, spot, damped.place, chosen) else None
+        if place is not None:
+            work.damped[spot] = Damped(place, damped.since, damped.moves, damped.quiet)
+            return place
+        work.damped.pop(spot)
+        work.trails.pop(spot, None)
+        return chosen
+    trail = work.trails.get(spot)
+    last = before or (None if trail is None else trail.last)
+    if not _is_open(work, spot, last, chosen):
+        work.trails.pop(spot, None)
+        return chosen
+    moves = () if trail is None else trail.moves
+    if chosen is None:
+        if before is not None:
+            _note(work, spot, Trail(before, moves, work.now))
+        return None
+    if last is None or last.vtep == chosen.vtep:
+        return chosen
+    moves = tuple(at for at in moves if work.now - at < work.limits.window)
+    if work.counts_moves:
+        moves = (*moves, work.now)
+    if len(moves) >= work.limits.moves:
+        place = _authorised(work, last)
+        if place is not None:
+            work.damped[spot] = Damped(place, work.now, len(moves))
+            work.count("damped", 1)
+            return place
+    _note(work, spot, Trail(chosen, moves, work.now))
+    return chosen
+
+
+def _note(work: Work, spot: Spot, trail: Trail) -> None:
+    if spot in work.trails or len(work.trails) < MOST:
+        work.trails[spot] = trail
+
+
+def _is_open(work: Work, spot: Spot, *places: Place | None) -> bool:
+    """Whether the store leaves open where it is.
+
+    What hosts of ours say of addresses of allowed pairs is paced by their agents.
+    """
+    if spot[0] == "mac":
+        port = work.lookup.port(spot[1], spot[2])
+        binding = None if port is None else work.snapshot.bindings.get(port)
+        return binding is None or not binding.active
+    return any(place is not None and _is_external(work, place.vtep) for place in places)
+
+
+def _is_external(work: Work, vtep: Address) -> bool:
+    name = work.lookup.host(vtep)
+    return name is not None and work.snapshot.hypervisors[name].external
+
+
+def _authorised(work: Work, place: Place) -> Place | None:
+    """As much of it as the guard would let through now; None = nothing."""
+    verdicts = [
+        guard.judge(work.snapshot, work.lookup, route)
+        for route in restored.routes_at(work.snapshot, work.lookup, place)
+    ]
+    if isinstance(place, RemoteMac):
+        return select(tuple(one for one in verdicts if isinstance(one, MacClaim)), ())
+    return select_address(tuple(one for one in verdicts if isinstance(one, AddressClaim)), ())
+
+
+def age(work: Work) -> None:
+    """Time passed: what moved long ago is forgotten, and what nobody has said for long to have."""
+    for spot, trail in work.table.trails.items():
+        if work.now - trail.at >= work.limits.window:
+            work.trails.pop(spot, None)
+    for port, times in work.table.contests.items():
+        if work.now - times[-1] >= work.limits.window:
+            work.contests.pop(port, None)
+    for spot, damped in work.table.damped.items():
+        if spot in work.entities:
+            quiet = None
+        elif damped.quiet is None:
+            quiet = work.now
+        elif work.now - damped.quiet < work.limits.hold:
+            continue
+        else:
+            forget(work, spot)
+            continue
+        if quiet != damped.quiet:
+            work.damped[spot] = Damped(damped.place, damped.since, damped.moves, quiet)
+
+
+def forget(work: Work, spot: Spot) -> None:
+    """From now on it is where its claims say."""
+    work.damped.pop(spot, None)
+    work.trails.pop(spot, None)
+    work.touched.add(spot)
+
+
+def contest(work: Work, route: Route) -> None:
+    """A host that may have a port says that it has, while it is bound here: if others could believe that,
+    ours is to be said with a higher sequence (RFC 7432 section 15); not more often than it may move.
+    """
+    body = route.nlri
+    if not isinstance(body, MacRoute):
+        return
+    network = work.lookup.network(body.vni)
+    port = None if network is None else work.lookup.port(network, body.mac)
+    if port is None or not work.snapshot.bound_here(port):
+        return
+    sequence = route.attributes.sequence or 0
+    if sequence < work.snapshot.bindings[port].sequence:
+        return
+    times = tuple(at for at in work.contests.get(port, ()) if work.now - at < work.limits.window)
+    if not work.limits.moves or len(times) < work.limits.moves:
+        work.contested[port] = max(sequence + 1, work.contested.get(port, 0))
+        work.contests[port] = (*times, work.now)
+
+
+def is_lost(table: Table, port: PortKey) -> bool:
+    """Whether a port of this host is fought for so often that its sequence is not raised any more."""
+    return len(table.contests.get(port, ())) >= table.limits.moves > 0
