@@ -146,9 +146,9 @@ class EvpnReport:
     learned: int = 0
     refused: int = 0
     missing: int = 0
-    damped: int = 0
     rejected: tuple[RejectedReport, ...] = ()
     learned_routes: tuple[LearnedReport, ...] = ()
+    damped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ FULL = Report(
         4,
         (RejectedReport("r", "p", "w"),),
         (LearnedReport("mac", "a/n", "192.0.2.9", "02:00:00:00:00:01", ("10.0.0.1",), 3, "a/p", "x"),),
+        5,
     ),
     "netdev",
     "0.1.0",
