@@ -83,10 +83,11 @@ class Mending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DriftReceipt:
-    """A flow that somebody else had changed, and what was done. `at_ms`: Unix time in milliseconds.
+    """A flow or group that somebody else had changed, and what was done. `at_ms`: Unix time in milliseconds.
 
     `flow`: in words, with the names of its table and of what its cookie stands for. `packets`, `octets`:
-    what the wrong or orphan flow had counted when it was found; 0 for a missing one, which can't be asked.
+    what the wrong or orphan flow had counted when it was found; 0 for a missing one, which can't be asked,
+    and for groups.
     """
 
     at_ms: int

@@ -14,6 +14,7 @@ from typing import Final
 
 from controller.southbound.openflow.audit import Findings
 from controller.southbound.openflow.dump import Observed
+from controller.southbound.openflow.groups import Righted
 from model.flow import Flow
 from model.ids import NetworkKey, PortKey, TenantKey
 from model.report import MAX_RECEIPTS, DriftReceipt, Finding, Mending
@@ -34,20 +35,31 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """One finding. `wanted`: the flow that was put; `stood`: the one that was there, with its counters."""
+    """One finding. `wanted`: the flow that was put; `stood`: the one that was there, with its counters.
+    `group`: the number of a group instead."""
 
     finding: Finding
     action: Mending
     wanted: Flow | None = None
     stood: Observed | None = None
+    group: int | None = None
 
 
-def mended(findings: Findings, refused: frozenset[Flow], swept: Iterable[Observed]) -> Iterator[Mended]:
-    """What was done about each finding: wrong ones first, then orphans (`swept`), then missing ones."""
+def mended(
+    findings: Findings,
+    refused: frozenset[Flow],
+    swept: Iterable[Observed],
+    righted: Iterable[Righted] = (),
+) -> Iterator[Mended]:
+    """What was done about each finding: groups first, whose flows a switch deletes with them, then wrong
+    flows, orphans (`swept`), and missing ones."""
 
     def put(flow: Flow) -> Mending:
         return Mending.REFUSED if flow in refused else Mending.PUT
 
+    for group in righted:
+        finding = Finding.WRONG if group.stood else Finding.MISSING
+        yield Mended(finding, Mending.PUT, group=group.number)
     for flow, stood in zip(findings.wrong, findings.stood, strict=True):
         yield Mended(Finding.WRONG, put(flow), flow, stood)
     for stood in swept:
@@ -83,6 +95,9 @@ def alarms(kept: tuple[DriftReceipt, ...], now_ms: int) -> tuple[str, ...]:
 
 
 def _words(item: Mended, snapshot: Snapshot) -> str:
+    if item.group is not None:
+        text = f"host: group {item.group:#x}, which shares load among next hops"
+        return f"{text}; it had other buckets" if item.finding is Finding.WRONG else text
     if item.wanted is None:
         return _observed(item.stood, snapshot) if item.stood is not None else "a flow"
     text = f"{owner(item.wanted.cookie, snapshot)}: {render.named(item.wanted)}"

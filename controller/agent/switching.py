@@ -42,7 +42,8 @@ LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an audit found, in flows: missing and wrong were put, orphans deleted if told so, alien left."""
+    """What an audit found, in flows and groups: missing and wrong were put, orphans deleted if told so, alien
+    left."""
 
     missing: int
     wrong: int
@@ -94,8 +95,9 @@ class Switching:
         """
         began = self._clock()
         self._zones.settle()
-        for number in self._channel.ensure_groups():  # first: without its group a flow is refused
-            LOG.info("group made as declared id=%#x", number)
+        righted = self._channel.ensure_groups()  # first: without its group a flow is refused
+        for group in righted:
+            LOG.info("group made as declared id=%#x", group.number)
         gauge = self._hold_meters(program)
         findings = audit.compare(self._encoder, program.flows(), self._channel.dumps())
         put = (*findings.missing, *findings.wrong)
@@ -123,8 +125,15 @@ class Switching:
                 (self._clock() - began) * 1e3,
             )
         swept = findings.orphans if orphans else ()
-        mended = islice(receipts.mended(findings, frozenset(refused), swept), MAX_RECEIPTS)
-        return Found(len(findings.missing), len(findings.wrong), orphans, findings.alien, tuple(mended))
+        made = receipts.mended(findings, frozenset(refused), swept, righted)
+        changed = sum(group.stood for group in righted)
+        return Found(
+            len(findings.missing) + len(righted) - changed,
+            len(findings.wrong) + changed,
+            orphans,
+            findings.alien,
+            tuple(islice(made, MAX_RECEIPTS)),
+        )
 
     def _hold_meters(self, program: Program) -> Gauge:
         """Make meters right before flows are looked at: what needs one is refused without it."""

@@ -120,6 +120,14 @@ def _add_migration(routes: APIRouter, service: Service) -> None:
         """The port stays where it is bound."""
         return JSONResponse(service.stay(named_object("port", name, tenant), ticket(request)))
 
+    @routes.post("/ports/{tenant}/{name}/migration/forget", response_model=Applied)
+    def forget(
+        request: Request, tenant: str, name: str, host: Annotated[str, Query(max_length=200)]
+    ) -> JSONResponse:
+        """The port may not be on `host` any more, and does not move there."""
+        port = named_object("port", name, tenant)
+        return JSONResponse(service.forget(port, printable(host), ticket(request)))
+
 
 def _add_drift(routes: APIRouter, service: Service) -> None:
     @routes.get("/drift", response_model=None)

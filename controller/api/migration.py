@@ -58,6 +58,24 @@ def plan_cancellation(contents: Contents, port: Reference, now: int) -> Plan:
     return _change(port, record, replace(record, value=value), now)
 
 
+def plan_forgetting(contents: Contents, port: Reference, host: HostName, now: int) -> Plan:
+    """The port may not be on that host any more, be it that it was moving there or that it came from there.
+    NotFound; Conflict: none of its hosts, or the one where it lives."""
+    record = _port(contents, port)
+    value = record.value
+    if host not in value.hosts:
+        message = f"{host} is none of its hosts: {', '.join(value.hosts) or 'none'}"
+        raise Conflict(Fault(title(port), "not-its-host", message, "Nothing is left to do."))
+    binding = contents.bindings.get(value.key)
+    if binding is not None and binding.active and binding.host == host:
+        advice = "Move it first: ringfence migrate PORT --to HOST; or unplug it there."
+        raise Conflict(Fault(title(port), "still-bound", f"it is bound on {host}", advice))
+    value = replace(value, hosts=tuple(one for one in value.hosts if one != host))
+    if value.migration == host:
+        value = replace(value, migration=_NOWHERE, activate=False)
+    return _change(port, record, replace(record, value=value), now)
+
+
 def _port(contents: Contents, port: Reference) -> PortRecord:
     found = contents.find(port)
     if not isinstance(found, PortRecord) or port.kind is not Kind.PORT:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from controller.api import answer, health, view
 from controller.api.concern import Pending, concerned, pending
-from controller.api.migration import Moment, plan_cancellation, plan_migration
+from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
 from controller.manifest.tree import show
@@ -145,6 +145,13 @@ class Service:
         """A port that was to move does not. NotFound, Conflict: see plan_cancellation."""
         return self._write(
             lambda contents: plan_cancellation(contents, port, self.clock()), Mode.WRITE, ticket
+        )
+
+    def forget(self, port: Reference, host: str, ticket: Ticket) -> dict[str, Any]:
+        """A port may not be on a host any more. NotFound, Conflict: see plan_forgetting."""
+        name = HostName(host)
+        return self._write(
+            lambda contents: plan_forgetting(contents, port, name, self.clock()), Mode.WRITE, ticket
         )
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:

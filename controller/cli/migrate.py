@@ -23,23 +23,33 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  ringfence migrate web-1 --tenant acme --to hv2\n"
         "  ringfence migrate web-1 --tenant acme --to hv2 --activate   take over at once\n"
-        "  ringfence migrate web-1 --tenant acme --cancel              it stays where it is"
+        "  ringfence migrate web-1 --tenant acme --cancel              it stays where it is\n"
+        "  ringfence migrate web-1 --tenant acme --forget hv2          and may not be on hv2 any more"
     )
     parser.add_argument("port", metavar="PORT", help="name of the port")
     parser.add_argument("--tenant", required=True, metavar="T", help="its tenant")
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--to", metavar="HOST", help="where it moves to")
     target.add_argument("--cancel", action="store_true", help="it does not move, after all")
+    target.add_argument(
+        "--forget",
+        metavar="HOST",
+        help="it may not be on HOST any more: it does not move there, and nothing that is left there gets it",
+    )
     parser.add_argument("--activate", action="store_true", help="do not wait for the workload's announcement")
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
-    """0; 1 if there is no such port or host, or nothing to move."""
+    """0; 1 if there is no such port or host, or nothing to move or to forget."""
     place = f"/v1/ports/{segment(arguments.tenant)}/{segment(arguments.port)}/migration"
     name = f"{arguments.tenant}/{arguments.port}"
     if arguments.cancel:
         answer = session.api.post(f"{place}/cancel")
         session.show(answer, lambda _: session.line(f"Port {name} stays where it is"))
+        return OK
+    if arguments.forget is not None:
+        answer = session.api.post(f"{place}/forget", {"host": arguments.forget})
+        session.show(answer, lambda _: session.line(f"Port {name} may not be on {arguments.forget} any more"))
         return OK
     query = {"to": arguments.to, "moment": "now" if arguments.activate else "announced"}
     answer = session.api.post(place, query)

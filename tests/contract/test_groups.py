@@ -53,13 +53,15 @@ def test_they_stand_before_any_flow(bare: PrivateOvs) -> None:
 )
 def test_what_somebody_does_to_them_is_mended(bare: PrivateOvs, tampering: tuple[str, ...]) -> None:
     channel = Channel(bare.management, Encoder(), standing=GROUPS)
-    assert channel.ensure_groups() == OURS
+    assert [(one.number, one.stood) for one in channel.ensure_groups()] == [(n, False) for n in OURS]
     good = dumped(bare)
     bare.ofctl("add-group", "group_id=7,type=all,bucket=actions=output:1")
     program = compile(world.hopped())
     assert channel.send(install(program)).refused == ()
     bare.ofctl(*tampering)
-    assert set(channel.ensure_groups()) <= set(OURS) and channel.ensure_groups() == ()
+    righted = channel.ensure_groups()
+    assert {one.number for one in righted} <= set(OURS) and channel.ensure_groups() == ()
+    assert {one.stood for one in righted} == {tampering[0] != "del-groups"}
     assert set(good.splitlines()[1:]) <= set(dumped(bare).splitlines())
     assert ("group_id=7" in dumped(bare)) == (len(tampering) > 1)  # another's is left alone
     findings = channel.audit(program.flows())  # a group that goes takes its flows along

@@ -97,13 +97,13 @@ class Channel:
         meters.delete(conversation, patch.stale_meters)
         return outcome
 
-    def ensure_groups(self) -> tuple[int, ...]:
-        """Make the groups as declared; the numbers of those that were not."""
+    def ensure_groups(self) -> tuple[groups.Righted, ...]:
+        """Make the groups as declared; those that were not."""
         mended = self._parsed(self._grouped) if self._standing else ()
         self._stands = True
         return mended
 
-    def _grouped(self) -> tuple[int, ...]:
+    def _grouped(self) -> tuple[groups.Righted, ...]:
         """On a connection of its own: only OpenFlow 1.5 can say by what a group chooses."""
         stream = Stream(self._path, self._timeout, self._clock, groups.VERSION)
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from os_ken.ofproto import ofproto_v1_4_parser
@@ -41,8 +42,16 @@ _EXISTS: Final = Refusal(6, 0)
 _parser: Final = ofproto_v1_4_parser
 
 
-def ensure(conversation: Conversation, wanted: Iterable[Group]) -> tuple[int, ...]:
-    """Make or correct what is not as declared; the numbers of these. ValueError if the switch refuses.
+@dataclass(frozen=True, slots=True)
+class Righted:
+    """A group that was made or corrected. `stood`: the switch had one of that number."""
+
+    number: int
+    stood: bool
+
+
+def ensure(conversation: Conversation, wanted: Iterable[Group]) -> tuple[Righted, ...]:
+    """Make or correct what is not as declared, and say which. ValueError if the switch refuses.
 
     `conversation`: of OpenFlow 1.5.
     """
@@ -54,7 +63,7 @@ def ensure(conversation: Conversation, wanted: Iterable[Group]) -> tuple[int, ..
             refusal = _send(conversation, group, _MODIFY)
         if refusal is not None:
             raise ValueError(f"group {group.number:#x} refused: {refusal}")
-    return tuple(group.number for group in amiss)
+    return tuple(Righted(group.number, group.number in found) for group in amiss)
 
 
 def _entries(body: bytes) -> Iterator[tuple[int, tuple[int, bytes]]]:

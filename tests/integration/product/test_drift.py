@@ -150,6 +150,22 @@ def test_a_flow_that_claims_to_be_ours_is_deleted_and_a_strange_one_is_left_alon
     assert stage.line(_ALIEN), "it is none of our business"
 
 
+def test_a_changed_group_is_put_right_and_told(stage: Stage) -> None:
+    def group() -> str:
+        shown = stage.host.ofctl("dump-groups", stage.host.management).splitlines()
+        return next((line for line in shown if f"group_id={0x52F1}," in line), "")
+
+    before, known = group(), len(stage.receipts("wrong"))
+    assert before
+    words = f"group_id={0x52F1},type=select,bucket=actions=drop"
+    stage.host.ofctl("mod-group", stage.host.management, words)
+    made = stage.awaited("wrong", known)
+    assert [r["flow"] for r in made] == [
+        "host: group 0x52f1, which shares load among next hops; it had other buckets"
+    ]
+    assert group() == before
+
+
 def test_receipts_outlive_the_agent(stage: Stage) -> None:
     match = stage.entry(stage.mine)
     known = len(stage.receipts("missing"))

@@ -10,6 +10,7 @@ from controller.agent import receipts
 from controller.southbound.openflow.audit import compare
 from controller.southbound.openflow.dump import Dump, parse
 from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.openflow.groups import Righted
 from model.flow import Flow
 from model.ids import PortKey
 from model.report import MAX_RECEIPTS, DriftReceipt, Finding, Mending
@@ -76,6 +77,20 @@ def test_an_orphan_is_told_by_table_priority_and_cookie() -> None:
 def test_what_the_switch_refuses_is_not_told_as_put() -> None:
     (made,) = told((of_port(),), refused=(of_port(),))
     assert made.action is Mending.REFUSED
+
+
+def test_groups_are_told_first() -> None:
+    findings = compare(Encoder(), (of_port(),), ())
+    righted = (Righted(0x52F1, stood=True), Righted(0x52F2, stood=False))
+    made = [receipts.receipt(i, HOUSE, 7) for i in receipts.mended(findings, frozenset(), (), righted)]
+    assert [(r.finding, r.action) for r in made] == [
+        (Finding.WRONG, Mending.PUT),
+        (Finding.MISSING, Mending.PUT),
+        (Finding.MISSING, Mending.PUT),
+    ]
+    assert made[0].flow == "host: group 0x52f1, which shares load among next hops; it had other buckets"
+    assert made[1].flow == "host: group 0x52f2, which shares load among next hops"
+    assert made[2].flow.startswith("port acme/p1: ")
 
 
 def test_every_flow_of_the_program_has_words() -> None:

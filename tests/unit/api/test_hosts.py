@@ -41,13 +41,18 @@ def tenant_on(house: House, tenant: str, octet: int, host: str) -> Uid:
         document("Port", "p", tenant, network="net", hosts=[host]),
     )
     uid = Uid(house.api.get("/v1/ports/p", {"tenant": tenant})["metadata"]["uid"])
+    bound(house, tenant, uid, host)
+    return uid
+
+
+def bound(house: House, tenant: str, uid: Uid, host: str) -> None:
+    """The tenant's port is bound on `host`, and the API knows it."""
     house.store.bind(uid, HostName(host))
     # The API's cache follows bindings by itself; it promises no order with other writers.
     deadline = time.monotonic() + 20
     while house.api.get("/v1/ports/p", {"tenant": tenant})["status"]["host"] != host:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return uid
 
 
 def host_of(house: House, name: str) -> Any:

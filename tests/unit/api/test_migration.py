@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from controller.cli.client import Refused
+from model.errors import Conflict
 from model.ids import HostName
 from tests.unit.api.house import House
-from tests.unit.api.test_hosts import tenant_on
+from tests.unit.api.test_hosts import bound, tenant_on
 from tests.unit.api.test_objects import apply, document
 
 
@@ -34,6 +35,30 @@ def test_the_target_takes_it_over(house: House) -> None:
     apply(house, document("Hypervisor", "m4", vtep="192.0.2.134"))
     house.api.post("/v1/ports/moved/p/migration", {"to": "m4", "moment": "now"})
     assert house.store.bind(uid, HostName("m4")).sequence == 1
+
+
+def test_what_is_left_on_the_target_gets_the_port_until_it_is_forgotten(house: House) -> None:
+    uid = tenant_on(house, "stuck", 243, "m9")
+    apply(house, document("Hypervisor", "m10", vtep="192.0.2.244"))
+    house.api.post("/v1/ports/stuck/p/migration", {"to": "m10"})
+    house.api.post("/v1/ports/stuck/p/migration/cancel")
+    house.store.unbind(uid, HostName("m9"))
+    bound(house, "stuck", uid, "m10")  # cancelling leaves the target in its hosts
+    with pytest.raises(Refused) as caught:
+        house.api.post("/v1/ports/stuck/p/migration/forget", {"host": "m10"})
+    assert caught.value.faults[0]["rule"] == "still-bound"
+    house.store.unbind(uid, HostName("m10"))
+    bound(house, "stuck", uid, "m9")
+    house.api.post("/v1/ports/stuck/p/migration", {"to": "m10", "moment": "now"})
+    house.api.post("/v1/ports/stuck/p/migration/forget", {"host": "m10"})
+    port = shown(house, "stuck")
+    assert "movingTo" not in port["status"] and port["spec"]["hosts"] == ["m9"]
+    house.store.unbind(uid, HostName("m9"))
+    with pytest.raises(Conflict):
+        house.store.bind(uid, HostName("m10"))
+    with pytest.raises(Refused) as caught:
+        house.api.post("/v1/ports/stuck/p/migration/forget", {"host": "m10"})
+    assert caught.value.faults[0]["rule"] == "not-its-host"
 
 
 @pytest.mark.parametrize(
