@@ -77,6 +77,7 @@ class Core:
     announced: frozenset[PortKey] = frozenset()
     """Ports that are moving here and whose workload has said so."""
     moved: sightings.Moves = Map()
+    shares: zones.Shares = field(default_factory=zones.Shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def on_session(core: Core, epochs: Map[PortKey, int]) -> Result:
     core = replace(result.core, session=True, swept=False)
     if core.effective.cluster is None:
         return Result(core, result.commands)
-    bounds = zones.restore(core.effective)
+    bounds = zones.restore(core.effective, core.shares)
     return Result(core, (*result.commands, *bounds, commands.Audit(commands.Sweep.KEEP)))
 
 
@@ -357,7 +358,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         orders.append(commands.Withdraw(withdraw))
     if core.session and leaving:
         orders.append(commands.CloseAccounts(leaving, living.links(old, new, leaving)))
-    orders += zones.prepare(old, new)
+    orders += zones.prepare(old, new, core.shares)
     if core.session and patch and old.switch is None:
         # seen for the first time in this life: it may hold all of it already, and what is right is left alone
         orders.append(commands.Audit(commands.Sweep.KEEP))

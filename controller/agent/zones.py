@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from immutables import Map
@@ -24,12 +25,23 @@ from model.snapshot import Snapshot, ZoneKey
 
 ZONES: Final = range(1, 1 << 16)
 """0 is what everybody else on the host uses."""
-TENANT_CONNECTIONS: Final = 16_384
-"""A tenant's share of a host's connections: sixteen tenants fill the table of a kernel with its default."""
-LEAST: Final = 256
-"""What a port has however many ports its tenant shares with."""
+CONNECTIONS: Final = 1 << 24
+"""More than any host tracks."""
 PORT: Final = "port"
 TENANT: Final = "tenant"
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of the connections that a host can track: `tenant` is a tenant's, once for its floating IPs and once
+    more for what is translated for it; `port` what a port has however many others its tenant shares with.
+
+    As they are, sixteen tenants fill the table of a kernel with its default.
+    """
+
+    tenant: int = 16_384
+    port: int = 256
+
 
 Pinned = Map[PortKey, Map[Uid, None]]
 """The floating IPs of each port, as they were before."""
@@ -72,13 +84,13 @@ def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -
     return floats and binder.lives_here(snapshot, PortKey(owner))
 
 
-def limits(snapshot: Snapshot) -> dict[int, int]:
+def limits(snapshot: Snapshot, shares: Shares) -> dict[int, int]:
     """The connections that each zone may have: of ports a part of their tenant's share, of tenants all of
     it."""
     owners = {key: _tenant(snapshot, key) for key in snapshot.zones}
     ports = Counter(tenant for (kind, _), tenant in owners.items() if kind == PORT)
     return {
-        zone: TENANT_CONNECTIONS if key[0] == TENANT else max(LEAST, TENANT_CONNECTIONS // ports[owners[key]])
+        zone: shares.tenant if key[0] == TENANT else max(shares.port, shares.tenant // ports[owners[key]])
         for key, zone in sorted(snapshot.zones.items())
     }
 
@@ -92,11 +104,11 @@ def _tenant(snapshot: Snapshot, key: ZoneKey) -> int:
     return 0 if network is None else network.tenant
 
 
-def prepare(old: Snapshot, new: Snapshot) -> tuple[commands.Zones, ...]:
+def prepare(old: Snapshot, new: Snapshot, shares: Shares) -> tuple[commands.Zones, ...]:
     """Before the flows: what was given out anew is empty, and bounded as all others are."""
     if old.zones is new.zones:
         return ()
-    before, after = limits(old), limits(new)
+    before, after = limits(old, shares), limits(new, shares)
     fresh = tuple(sorted(zone for key, zone in new.zones.items() if old.zones.get(key) != zone))
     bounds = tuple((z, n) for z, n in after.items() if before.get(z) != n or z in fresh)
     return (commands.Zones(fresh, bounds),) if fresh or bounds else ()
@@ -108,7 +120,7 @@ def retire(old: Snapshot, new: Snapshot) -> tuple[commands.Zones, ...]:
     return (commands.Zones(gone, tuple((zone, 0) for zone in gone)),) if gone else ()
 
 
-def restore(snapshot: Snapshot) -> tuple[commands.Zones, ...]:
-    """A switch that came back knows no limits."""
-    bounds = tuple(limits(snapshot).items())
+def restore(snapshot: Snapshot, shares: Shares) -> tuple[commands.Zones, ...]:
+    """A switch that came back knows no limits; one that stayed knows those of the agent's last life."""
+    bounds = tuple(limits(snapshot, shares).items())
     return (commands.Zones((), bounds),) if bounds else ()

@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
+from controller.agent.zones import CONNECTIONS, Shares
 from controller.southbound.netlink import ways
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
@@ -73,6 +74,7 @@ class Settings:
     state: Path
     pace: Pace
     limits: Limits
+    shares: Shares
 
 
 def run(argv: Sequence[str]) -> int:
@@ -97,7 +99,7 @@ def run(argv: Sequence[str]) -> int:
         if saved is not None and saved.host != host:
             LOG.error("snapshot of another host is passed over host=%s found=%s", host, saved.host)
             saved = None
-        start = core.start(host, saved, settings.limits)
+        start = replace(core.start(host, saved, settings.limits), shares=settings.shares)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start(start.table.interest)
         questioning = Questioning(
@@ -134,11 +136,31 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
     parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
     parser.add_argument("--hold", type=float, default=180.0, help="seconds that a withdrawn route is held")
+    shares = Shares()
+    parser.add_argument(
+        "--tenant-connections",
+        type=int,
+        default=shares.tenant,
+        help="connections that a tenant may have tracked on this host: by its floating IPs, and as many"
+        " behind its egress address (default %(default)s)",
+    )
+    parser.add_argument(
+        "--port-connections",
+        type=int,
+        default=shares.port,
+        help="of these a port has at least so many, however many other ports its tenant has (default"
+        " %(default)s)",
+    )
     file = parser.parse_known_args(argv)[0].config
     if file is not None:
         values: dict[str, Any] = json.loads(file.read_text())
         parser.set_defaults(**{k: type(parser.get_default(k) or "")(v) for k, v in values.items()})
     given = parser.parse_args(argv)
+    if not 0 < given.port_connections <= given.tenant_connections <= CONNECTIONS:
+        parser.error(
+            f"--port-connections {given.port_connections} --tenant-connections {given.tenant_connections}: "
+            f"write 1 <= port <= tenant <= {CONNECTIONS}"
+        )
     speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
     return Settings(
         store=given.store,
@@ -150,6 +172,7 @@ def parse(argv: Sequence[str]) -> Settings:
         state=given.state,
         pace=Pace(read=given.read_every, audit=given.audit_every),
         limits=Limits(hold=given.hold),
+        shares=Shares(given.tenant_connections, given.port_connections),
     )
 
 

@@ -16,6 +16,7 @@ from tests.fakes import outward as out
 from tests.fakes import world
 
 NO_PINS: zones.Pinned = Map()
+SHARES = zones.Shares()
 ELEVEN, FIFTY_ONE = ("port", 11), ("port", 51)
 
 
@@ -66,25 +67,25 @@ def test_a_port_that_leaves_and_one_that_comes_do_not_share_a_zone_at_once() -> 
     changes = [Change(Part.BINDING, PortKey(11)), Change(Part.FLOATING, moved.uid)]
     step = zones.allot(before, after, changes, NO_PINS)
     assert ELEVEN not in step.snapshot.zones and step.snapshot.zones["port", 12] == 4
-    (fresh,) = zones.prepare(before, step.snapshot)
-    assert fresh.flush == (4,) and dict(fresh.limits)[4] == zones.TENANT_CONNECTIONS
+    (fresh,) = zones.prepare(before, step.snapshot, SHARES)
+    assert fresh.flush == (4,) and dict(fresh.limits)[4] == SHARES.tenant
 
 
 def test_a_tenants_share_is_divided_among_its_ports() -> None:
     """Another tenant's, and the tenant's own zone, stay what they are."""
     one = allotted()
-    share = zones.TENANT_CONNECTIONS
-    assert zones.limits(one) == {1: share, 2: share, 3: share}
+    share = SHARES.tenant
+    assert zones.limits(one, SHARES) == {1: share, 2: share, 3: share}
     two = world.with_part(one, Part.ZONE, ("port", 12), 9)
-    assert zones.limits(two) == {1: share // 2, 9: share // 2, 2: share, 3: share}
-    (order,) = zones.prepare(one, two)
+    assert zones.limits(two, SHARES) == {1: share // 2, 9: share // 2, 2: share, 3: share}
+    (order,) = zones.prepare(one, two, SHARES)
     assert order == commands.Zones((9,), ((1, share // 2), (9, share // 2)))
     many = two
     for key in range(100, 1000):
         many = world.with_part(many, Part.ZONE, ("port", 12 + key * 1000), key)
         one_more = replace(out.port(12), key=PortKey(12 + key * 1000), uid=Uid(f"p{key}"))
         many = world.added(many, one_more)
-    assert zones.limits(many)[1] == zones.LEAST
+    assert zones.limits(many, SHARES)[1] == SHARES.port
 
 
 def test_they_are_on_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -124,6 +125,10 @@ def test_a_switch_that_is_back_gets_its_limits_again() -> None:
     told = core.on_session(begun, Map()).commands
     bounds = dict(next(c for c in told if isinstance(c, commands.Zones)).limits)
     assert bounds.keys() == {*out.leaving().zones.values()}
+    assert max(bounds.values()) == SHARES.tenant
+    less = core.on_session(replace(begun, shares=zones.Shares(300, 200)), Map()).commands
+    bounded = dict(next(c for c in less if isinstance(c, commands.Zones)).limits)
+    assert set(bounded.values()) == {300}  # each tenant has one port with a floating IP
     again = core.on_session(core.on_session(begun, Map()).core, Map()).commands
     (order,) = [c for c in again if isinstance(c, commands.Zones)]
     assert order.flush == () and dict(order.limits) == bounds
