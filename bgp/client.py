@@ -51,6 +51,14 @@ class PeerDown:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerSilent:
+    """A peer has had no session since this connection began, and why, as far as the speaker can tell."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A peer's UPDATE, decoded; bytes that can't be cut up arrive as an Update with a fault alone."""
 
@@ -82,7 +90,7 @@ class Detached:
     reason: str
 
 
-Event = PeerUp | PeerDown | Received | Synced | Acknowledged | Attached | Detached
+Event = PeerUp | PeerDown | PeerSilent | Received | Synced | Acknowledged | Attached | Detached
 
 Packed = tuple[str, str, str]
 """NLRI, next hop and attributes in hex."""
@@ -336,6 +344,8 @@ class Client:
         elif state == "down" and peer in self._peers:
             self._peers.discard(peer)
             self._on_event(PeerDown(peer, reason))
+        elif state == "down" and reason:
+            self._on_event(PeerSilent(peer, reason))
 
 
 def _pack(route: Route) -> tuple[bytes, Packed]:

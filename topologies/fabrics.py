@@ -2,9 +2,9 @@
 
 Place: between node types and scenarios. Must not start the product.
 
-two_hypervisors: one bridged segment 172.16.0.0/24; hypervisors .1 .2, reflector .200, FRR host .100.
+two_hypervisors: one bridged segment 172.16.0.0/24; hypervisors .1 .2, reflectors .200 .201, FRR host .100.
 leaf_spine(n): two leaves, two spines, static routes over both spines; every host has a /24 of its own,
-172.16.<i>.0/24, itself at .1 and the leaf at .254; reflector i = 200, FRR host i = 100.
+172.16.<i>.0/24, itself at .1 and the leaf at .254; reflectors i = 200, 201, FRR host i = 100.
 Leaf-spine links: 172.31.<l><s>.0/30.
 The routes are static, so a leaf-spine link that fails is survived only where its carrier is seen; what this
 fabric proves is that the overlay crosses routers, not how an underlay heals.
@@ -36,11 +36,12 @@ _WORKERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to build: hypervisors hv1..hvN and FRR hosts frr1..frrM (0 or 1)."""
+    """What to build: hypervisors hv1..hvN, FRR hosts frr1..frrM (0 or 1), reflectors rr1 (and rr2)."""
 
     hypervisors: int = 2
     frr_hosts: int = 0
     timers: Timers = field(default=Timers())
+    reflectors: int = 1
 
 
 def two_hypervisors(name: str, plan: Plan, say: Say = say_nothing) -> Lab:
@@ -49,13 +50,13 @@ def two_hypervisors(name: str, plan: Plan, say: Say = say_nothing) -> Lab:
 
 
 def leaf_spine(name: str, plan: Plan, say: Say = say_nothing) -> Lab:
-    """`plan.hypervisors` hosts on two leaves and two spines, with reflector rr1 on leaf1."""
+    """`plan.hypervisors` hosts on two leaves and two spines, with the reflectors on leaf1."""
     return _built(name, plan, say, _routed)
 
 
 def _built(name: str, plan: Plan, say: Say, wire: Callable[[Lab, Plan], None]) -> Lab:
-    if not 1 <= plan.hypervisors <= _MOST or not 0 <= plan.frr_hosts <= 1:
-        raise LabError(f"a fabric has 1 to {_MOST} hypervisors and at most one FRR host")
+    if not 1 <= plan.hypervisors <= _MOST or not 0 <= plan.frr_hosts <= 1 or plan.reflectors not in (1, 2):
+        raise LabError(f"a fabric has 1 to {_MOST} hypervisors, at most one FRR host, 1 or 2 reflectors")
     lab = open_lab(name, say)
     try:
         wire(lab, plan)
@@ -80,9 +81,10 @@ def _edges(lab: Lab, plan: Plan, cidr: Callable[[int], str]) -> list[tuple[int, 
     found: list[tuple[int, Hypervisor | FrrNode]] = []
     for index in range(1, plan.hypervisors + 1):
         found.append((index, _hypervisor(lab, index, cidr(index))))
-    reflector = FrrNode("rr1", lab.cell, lab.directory, cidr(_REFLECTOR))
-    lab.add(reflector)
-    found.append((_REFLECTOR, reflector))
+    for number in range(plan.reflectors):
+        reflector = FrrNode(f"rr{number + 1}", lab.cell, lab.directory, cidr(_REFLECTOR + number))
+        lab.add(reflector)
+        found.append((_REFLECTOR + number, reflector))
     for number in range(plan.frr_hosts):
         host = FrrHost(f"frr{number + 1}", lab.cell, lab.directory, cidr(_FRR_HOST + number))
         lab.add(host)
@@ -114,7 +116,7 @@ def _routed(lab: Lab, plan: Plan) -> None:
     for n, leaf in enumerate(leaves):
         leaf.route(UNDERLAY, [f"172.31.{n + 1}{s + 1}.2" for s in range(_SPINES)])
     for index, edge in _edges(lab, plan, lambda i: f"172.16.{i}.1/24"):
-        n = (index - 1) % _LEAVES if index < _FRR_HOST else (0 if index == _REFLECTOR else 1)
+        n = (index - 1) % _LEAVES if index < _FRR_HOST else (0 if index >= _REFLECTOR else 1)
         port = f"p{index}"
         link(End(edge, UPLINK), End(leaves[n], port), UNDERLAY_MTU)
         leaves[n].add_address(port, f"172.16.{index}.254/24")

@@ -21,6 +21,8 @@ EMPTY_FILE: Final = "exabgp.env"
 """In the speaker's directory: ExaBGP's own environment file, empty, so that it looks for no other."""
 SOCKET_VARIABLE: Final = "RINGFENCE_ENGINE_SOCKET"
 RELAY_VARIABLE: Final = "RINGFENCE_RELAY_PID"
+RETRY_VARIABLE: Final = "RINGFENCE_BGP_RETRY"
+_MOST_HOPS: Final = 255
 
 _NEIGHBOR: Final = """neighbor {peer} {{
     router-id {router_id};
@@ -33,7 +35,7 @@ _NEIGHBOR: Final = """neighbor {peer} {{
     adj-rib-in false;
     adj-rib-out true;
     group-updates false;
-{md5}    family {{ l2vpn evpn; }}
+{md5}{ttl}    family {{ l2vpn evpn; }}
     capability {{ route-refresh enable; graceful-restart {restart}; asn4 enable; }}
     api {{ processes [ relay ]; neighbor-changes; receive {{ packets; update; }} }}
 }}
@@ -44,7 +46,9 @@ def text(settings: Settings, helper: Path) -> str:
     """The configuration file."""
     run = f"'{sys.executable}' -I -S '{helper}'"
     head = f"process relay {{\n    run {run};\n    encoder json;\n}}\n"
-    md5 = ""
+    md5 = ttl = ""
+    if settings.hops is not None:  # RFC 5082 section 3: sent with 255; a hop takes one
+        ttl = f"    outgoing-ttl {_MOST_HOPS};\n    incoming-ttl {_MOST_HOPS + 1 - settings.hops};\n"
     if settings.md5 is not None:
         encoded = base64.b64encode(settings.md5).decode()
         md5 = f"    md5-base64 true;\n    md5-password '{encoded}';\n"
@@ -58,6 +62,7 @@ def text(settings: Settings, helper: Path) -> str:
             port=settings.port,
             restart=settings.restart,
             md5=md5,
+            ttl=ttl,
         )
         for peer in settings.peers
     )
@@ -70,6 +75,7 @@ def environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, s
         **kept,
         SOCKET_VARIABLE: str(settings.directory / ENGINE_SOCKET),
         RELAY_VARIABLE: str(os.getpid()),
+        RETRY_VARIABLE: str(settings.retry),
         "EXABGP_ENVFILE": str(settings.directory / EMPTY_FILE),
         "exabgp_api_ack": "false",
         "exabgp_api_cli": "false",

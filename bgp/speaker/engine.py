@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 from importlib.metadata import version
 from typing import Any, Final
@@ -33,18 +34,23 @@ from exabgp.reactor import peer
 from exabgp.reactor.api import API
 from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.delay import Delay
+from exabgp.reactor.network import outgoing
 from exabgp.rib.change import Change
 from exabgp.rib.outgoing import OutgoingRIB
 
 from bgp.codec import nlri
 from bgp.codec import update as codec
 from bgp.codec.malformed import Malformed
-from bgp.speaker.configuration import RELAY_VARIABLE
+from bgp.speaker.configuration import RELAY_VARIABLE, RETRY_VARIABLE
 
 VERSION: Final = "5.0.15"
 FAMILY: Final = (AFI.l2vpn, SAFI.evpn)
 LONGEST_DELAY: Final = 10
-"""Seconds between attempts to reach a peer: a reflector that was away for long is not to wait a minute."""
+"""Seconds between attempts to reach a peer, if the settings say nothing: a reflector that was away for long
+is not to wait a minute."""
+SYNS: Final = 2
+"""SYNs said again to a peer that does not answer: 7 s, then a new connection. The kernel's own pauses grow to
+a minute."""
 _SELF_TEST_SIZE: Final = 4096
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -187,12 +193,23 @@ class _Delay(Delay):  # type: ignore[misc] # ExaBGP is untyped
 
     def increase(self) -> None:
         Delay.increase(self)
-        self._next: int = min(self._next, LONGEST_DELAY)
+        self._next: int = min(self._next, int(os.environ.get(RETRY_VARIABLE, LONGEST_DELAY)))
+
+
+_create = outgoing.create
+
+
+def _socket(*words: Any) -> Any:
+    """As ExaBGP makes one, but that it gives up sooner on a peer that does not answer."""
+    made = _create(*words)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, SYNS)
+    return made
 
 
 def install() -> None:
-    """Put the commands, the reader and the pause in place."""
+    """Put the commands, the reader, the pause and the socket in place."""
     peer.Delay = _Delay
+    outgoing.create = _socket
     Command.register("announce evpn")(_on_change(announce))
     Command.register("withdraw evpn")(_on_change(withdraw))
     Command.register("mark evpn")(_mark)
@@ -209,6 +226,7 @@ def check() -> list[str]:
         (API, ("process", "response", "log_failure")),
         (Update, ("split", "messages")),
         (Delay, ("increase", "reset", "backoff")),
+        (outgoing, ("create", "connect", "ready")),
     )
     for owner, names in expected:
         found.extend(f"{owner.__name__} has no {name}" for name in names if not hasattr(owner, name))

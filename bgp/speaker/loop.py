@@ -15,13 +15,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import bgp
 from bgp import wire
-from bgp.speaker import configuration, places
+from bgp.speaker import configuration, places, silence
 from bgp.speaker.link import Link
 from bgp.speaker.relay import Relay
 from bgp.speaker.ribs import Outgoing
@@ -35,6 +36,8 @@ _STEADY: Final = 30.0
 """An ExaBGP that ran for so many seconds is started again without a pause; one that does not reach the relay
 within them is killed."""
 _FAREWELL: Final = 3.0
+_LOOK: Final = 3.0
+"""Seconds between looks at why a peer is not up; said when two in a row agree."""
 _UNFIT: Final = 78
 """Exit code of an engine that found ExaBGP to be other than expected (EX_CONFIG of sysexits.h)."""
 
@@ -58,6 +61,9 @@ class Loop:
     child: Child | None = None
     start_at: float = 0.0
     pause: float = _SHORTEST_PAUSE
+    look_at: float = 0.0
+    silent: Mapping[str, silence.Silence] | None = None
+    """At the last look; None when all peers were up, or since a peer went."""
     stopping: bool = False
     code: int = 0
 
@@ -80,6 +86,7 @@ class Loop:
 
     def _turn(self) -> None:
         self._tend_child()
+        self._look()
         self.relay.pump()
         for name, link in (("agent", self.relay.agent), ("engine", self.relay.engine)):
             if link is not None:
@@ -99,12 +106,23 @@ class Loop:
             self._drop("agent", f"it has not read {agent.waiting} octets")
 
     def _timeout(self) -> float | None:
-        now = time.monotonic()
+        due = [self.look_at] if self.relay.lacking else []
         if self.child is None:
-            return max(0.0, self.start_at - now)
-        if self.relay.engine is None:
-            return max(0.0, self.child.since + _STEADY - now)
-        return None
+            due.append(self.start_at)
+        elif self.relay.engine is None:
+            due.append(self.child.since + _STEADY)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _look(self) -> None:
+        """Why are peers not up?"""
+        now = time.monotonic()
+        if not self.relay.lacking or self.relay.engine is None:
+            self.silent, self.look_at = None, now + _LOOK
+        elif now >= self.look_at:
+            seen, before = silence.silent(self.settings.port), self.silent
+            if before is not None:
+                self.relay.look({peer: how for peer, how in seen.items() if before.get(peer) is how})
+            self.silent, self.look_at = seen, now + _LOOK
 
     def _serve(self, name: str, events: int) -> None:
         link = self.relay.agent if name == "agent" else self.relay.engine

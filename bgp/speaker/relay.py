@@ -3,7 +3,8 @@
 Place: fed by `bgp.speaker.loop` with lines and endings; answers by queueing bytes on the two links. When
 the agent dies, sessions and routes stay; when it returns it gets the peers' states and all that they have
 said. When ExaBGP dies, the next one gets the agent's routes again, and the peers End-of-RIB behind them.
-Must not do I/O of its own, judge routes, or let either side grow its memory without bound.
+Of a peer without a session it tells why, as far as that can be seen from here. Must not do I/O of its own,
+judge routes, or let either side grow its memory without bound.
 """
 
 from __future__ import annotations
@@ -21,11 +22,21 @@ from bgp.interest import Interest
 from bgp.speaker.link import Link
 from bgp.speaker.ribs import Announced, Incoming, Outgoing
 from bgp.speaker.settings import Settings
+from bgp.speaker.silence import Silence
 
 LOG: Final = logging.getLogger(__name__)
 
 _AHEAD: Final = 1 << 18
 """Octets queued ahead of a reader; the rest is made when they are taken."""
+_SILENT: Final[Mapping[Silence, str]] = {
+    Silence.SYN: "no answer to TCP: it is away, or filtered, or its MD5 password or TTL security is not ours",
+    Silence.OPEN: "TCP connects, BGP gets no answer: its TTL security wants fewer hops, or a filter is there",
+}
+_CLOSED: Final = (
+    "no session: the connection is refused or closed, or no route leads there; see that it runs and knows us"
+)
+_NO_WORDS: Final = "closing connection"
+"""What ExaBGP says of an attempt that nothing came of; whoever looks knows more."""
 _REPLAYS: Final = 16
 """Replays that wait; more than that become one of everything."""
 
@@ -44,6 +55,8 @@ class Relay:
     """What concerns the agent; None: everything."""
     told: set[str] = field(default_factory=set)
     replays: deque[Iterator[bytes]] = field(default_factory=deque)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a peer is not up, as last told."""
     ticket: int = 0
     """The agent's newest ticket."""
     marked: int = 0
@@ -56,6 +69,8 @@ class Relay:
         self.ticket = self.marked = 0
         states = {str(one): "up" if str(one) in self.incoming else "down" for one in self.settings.peers}
         link.say(wire.pack(ev="hello", version=wire.VERSION, peers=states))
+        for peer, reason in sorted(self.reasons.items()):
+            self._tell(ev="peer", peer=peer, state="down", reason=reason)
         LOG.info("agent attached peers_up=%d", len(self.incoming))
 
     def agent_left(self, reason: str) -> None:
@@ -116,6 +131,25 @@ class Relay:
                 self._peer_state(peer, str(neighbor.get("state")), str(neighbor.get("reason", "")))
             elif message.get("type") == "update":
                 self._update(peer, wire.octets(neighbor["message"]["body"].removeprefix("0x")))
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Peers without a session."""
+        return tuple(sorted({str(one) for one in self.settings.peers} - self.incoming.keys()))
+
+    def look(self, silent: Mapping[str, Silence]) -> None:
+        """Find why peers are not up; `silent`: those that have not answered an attempt."""
+        for peer in self.lacking:
+            if peer in silent:
+                self._explain(peer, _SILENT[silent[peer]])
+            elif peer not in self.reasons:  # what ExaBGP said of it says more
+                self._explain(peer, _CLOSED)
+
+    def _explain(self, peer: str, reason: str) -> None:
+        if reason and self.reasons.get(peer) != reason:
+            self.reasons[peer] = reason
+            LOG.warning("peer is not up peer=%s reason=%s", peer, reason)
+            self._tell(ev="peer", peer=peer, state="down", reason=reason)
 
     def pump(self) -> None:
         """Make what the two readers have room for."""
@@ -185,14 +219,18 @@ class Relay:
         if state == "up":
             self.incoming[peer] = Incoming(self.settings.max_routes)
             self.told.discard(peer)
+            self.reasons.pop(peer, None)
             LOG.info("peer up peer=%s", peer)
             self._tell(ev="peer", peer=peer, state="up", reason="")
         elif state == "down" and peer in self.incoming:
             self._peer_down(peer, reason)
+        elif state == "down" and reason != _NO_WORDS:  # before it was up: a NOTIFICATION to our OPEN, say
+            self._explain(peer, reason)
 
     def _peer_down(self, peer: str, reason: str) -> None:
         gone = self.incoming.pop(peer)
         self.told.discard(peer)
+        self.reasons[peer] = reason
         LOG.warning("peer down peer=%s routes=%d reason=%s", peer, len(gone.routes), reason)
         self._tell(ev="peer", peer=peer, state="down", reason=reason)
 

@@ -27,6 +27,8 @@ _KEYS: Final = (
     "md5_file",
     "hold",
     "restart",
+    "retry",
+    "hops",
     "port",
     "max_routes",
     "queue",
@@ -36,6 +38,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "dir": "/run/ringfence/speaker",
     "hold": 90,
     "restart": 120,
+    "retry": 10,
     "port": 179,
     "max_routes": 200_000,
     "queue": 64 << 20,
@@ -48,8 +51,9 @@ _MD5_LONGEST: Final = 80
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`hold` and `restart` in seconds (RFC 4271 section 4.2, RFC 4724 section 3); `max_routes` per peer
-    and in all announced; `queue`: octets that may wait for the agent before it is let go. iBGP: peers have
-    our `asn`.
+    and in all announced; `retry`: longest pause between attempts to reach a peer, seconds; `hops`: TTL
+    security (RFC 5082), None = none; `queue`: octets that may wait for the agent before it is let go. iBGP:
+    peers have our `asn`.
     """
 
     router_id: IPv4Address
@@ -60,6 +64,8 @@ class Settings:
     directory: Path
     hold: int = 90
     restart: int = 120
+    retry: int = 10
+    hops: int | None = None
     port: int = 179
     max_routes: int = 200_000
     queue: int = 64 << 20
@@ -79,6 +85,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--md5-file", help="file with the TCP MD5 password (RFC 2385)")
     parser.add_argument("--hold", help="BGP hold time, seconds")
     parser.add_argument("--restart", help="graceful restart time, seconds")
+    parser.add_argument("--retry", help="longest pause between attempts to reach a peer, seconds")
+    parser.add_argument("--hops", help="TTL security (RFC 5082): peers are at most so many hops away")
     parser.add_argument("--port", help="TCP port of the peers")
     parser.add_argument("--max-routes", help="routes kept of each peer, and announced")
     parser.add_argument("--queue", help="octets that may wait for the agent")
@@ -96,6 +104,8 @@ def build(values: Mapping[str, Any]) -> Settings:
     asn = _number(values, "asn", range(1, 1 << 32), faults)
     hold = _number(values, "hold", range(3, 1 << 16), faults)
     restart = _number(values, "restart", range(1, 1 << 12), faults)
+    retry = _number(values, "retry", range(1, 3601), faults)
+    hops = None if values.get("hops") is None else _number(values, "hops", range(1, 255), faults)
     port = _number(values, "port", range(1, 1 << 16), faults)
     max_routes = _number(values, "max_routes", range(1, 10_000_001), faults)
     queue = _number(values, "queue", range(1 << 16, 1 << 32), faults)
@@ -125,6 +135,8 @@ def build(values: Mapping[str, Any]) -> Settings:
         directory=Path(str(values["dir"])).absolute(),
         hold=hold,
         restart=restart,
+        retry=retry,
+        hops=hops,
         port=port,
         max_routes=max_routes,
         queue=queue,

@@ -161,8 +161,10 @@ class Loop:
                 self._peer(event.peer, "up")
                 self._become(core.on_peer_up(self.core, event.peer, self._clock()))
             case client.PeerDown():
-                self._peer(event.peer, "down")
+                self._peer(event.peer, f"down: {event.reason}")
                 self._become(core.on_peer_down(self.core, event.peer, self._clock(), event.reason))
+            case client.PeerSilent():
+                self._peer(event.peer, f"down: {event.reason}")
             case client.Synced():
                 self._speaker_synced = True
             case client.Attached():

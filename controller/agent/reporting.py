@@ -39,8 +39,8 @@ _NO_DRIFT: Final = Drift()
 
 @dataclass(frozen=True, slots=True)
 class Circumstance:
-    """What the loop knows besides the core. `peers`: address -> state; `alarms`: what is wrong now, in
-    words."""
+    """What the loop knows besides the core. `peers`: address -> "up", or "down" and why; `alarms`: what is
+    wrong now, in words."""
 
     peers: Mapping[str, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
@@ -130,9 +130,10 @@ def judge(core: Core, around: Circumstance) -> tuple[State, str]:
 
 def _evpn(core: Core, around: Circumstance, missing: int) -> EvpnReport:
     snapshot = core.effective
-    names = {"up": "established", "down": "connect"}
     return EvpnReport(
-        peers=tuple(PeerReport(p, names.get(s, s)) for p, s in sorted(around.peers.items())),
+        peers=tuple(
+            PeerReport(p, "established" if s == "up" else "connect") for p, s in sorted(around.peers.items())
+        ),
         originated=len(core.routes.routes),
         learned=len(snapshot.remotes) + len(snapshot.floods) + len(snapshot.prefixes) + len(snapshot.claimed),
         refused=len(core.table.refused),

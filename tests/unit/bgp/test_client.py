@@ -12,7 +12,17 @@ import socket
 import pytest
 
 from bgp import wire
-from bgp.client import Acknowledged, Attached, Client, Detached, PeerDown, PeerUp, Received, Synced
+from bgp.client import (
+    Acknowledged,
+    Attached,
+    Client,
+    Detached,
+    PeerDown,
+    PeerSilent,
+    PeerUp,
+    Received,
+    Synced,
+)
 from bgp.codec import nlri, update
 from bgp.codec.update import Update
 from bgp.interest import Interest
@@ -163,11 +173,16 @@ def test_events_arrive_as_values_in_order(pair):
     speaker.say(ev="synced")
     speaker.say(ev="from a later version")
     speaker.say(ev="peer", peer="10.0.0.9", state="down", reason="hold timer")
-    got = [events.get(timeout=SECONDS) for _ in range(5)]
+    speaker.say(ev="peer", peer="10.0.0.9", state="down", reason="no answer")
+    got = [events.get(timeout=SECONDS) for _ in range(6)]
     key = nlri.key(nlri.encode(ROUTE.nlri))
     assert got[:2] == [PeerUp("10.0.0.9"), Received("10.0.0.9", Update(announced=((key, ROUTE),)))]
     assert got[2].update.faults
-    assert got[3:] == [Synced(), PeerDown("10.0.0.9", "hold timer")]
+    assert got[3:] == [
+        Synced(),
+        PeerDown("10.0.0.9", "hold timer"),
+        PeerSilent("10.0.0.9", "no answer"),
+    ]
 
 
 @pytest.mark.parametrize(

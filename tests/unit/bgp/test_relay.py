@@ -15,6 +15,7 @@ from bgp.speaker.link import Link
 from bgp.speaker.relay import Relay
 from bgp.speaker.ribs import Outgoing
 from bgp.speaker.settings import parse
+from bgp.speaker.silence import Silence
 from model.ids import Vni
 from model.route import Route
 from tests.unit.bgp.world import ASN, BLUE_VNI, RED_VNI, THERE, V4, flood_route, key, mac_route
@@ -408,3 +409,39 @@ def test_replays_that_nobody_reads_become_one():
         bench.say(op="replay", targets=[])
     assert len(bench.relay.replays) <= 16
     assert [one for one in bench.events() if one["ev"] == "update"]
+
+
+def test_why_a_peer_has_no_session_is_told_once_and_to_each_new_agent():
+    bench = Bench().both()
+    bench.events()
+    assert bench.relay.lacking == (PEER,)
+    for _ in range(2):
+        bench.relay.look({PEER: Silence.SYN})
+    (told,) = bench.events()
+    assert (told["peer"], told["state"]) == (PEER, "down")
+    assert "MD5 password" in told["reason"]
+    bench.relay.agent_came(bench.agent.link)
+    assert bench.events()[:2] == [
+        {"ev": "hello", "version": wire.VERSION, "peers": {PEER: "down"}},
+        told,
+    ]
+    bench.up()
+    bench.relay.look({})
+    assert bench.relay.lacking == ()
+    assert [e["state"] for e in bench.events() if e["ev"] == "peer"] == ["up"]
+
+
+def test_what_exabgp_says_of_a_peer_that_never_came_up_is_told():
+    bench = Bench().both()
+    bench.events()
+    bench.event("state", state="down", reason="bad peer AS")
+    bench.relay.look({})
+    assert [e["reason"] for e in bench.events()] == ["bad peer AS"]
+
+
+def test_a_peer_of_which_nothing_is_seen_refuses():
+    bench = Bench().both()
+    bench.events()
+    bench.relay.look({})
+    (told,) = bench.events()
+    assert "refused" in told["reason"]

@@ -65,6 +65,9 @@ def test_all_faults_come_at_once():
         (["--port", "99999"], "speaker-port"),
         (["--restart", "4096"], "speaker-restart"),
         (["--max-routes", "many"], "speaker-max-routes"),
+        (["--hops", "0"], "speaker-hops"),
+        (["--hops", "255"], "speaker-hops"),
+        (["--retry", "0"], "speaker-retry"),
     ],
 )
 def test_single_faults(more, rule):
@@ -105,7 +108,12 @@ def test_the_configuration_says_what_we_rely_on():
     assert text.count("neighbor 10.0.0.") == 2
     for words in ("manual-eor true;", "family { l2vpn evpn; }", "graceful-restart 120;", "adj-rib-out true;"):
         assert text.count(words) == 2
-    assert "listen" not in text
+    assert "listen" not in text and "ttl" not in text
+
+
+def test_ttl_security_sends_255_and_takes_what_the_hops_leave():
+    text = configuration.text(parse([*GOOD, "--hops", "2"]), Path("/helper"))
+    assert "outgoing-ttl 255;" in text and "incoming-ttl 254;" in text
 
 
 def test_exabgps_own_settings_do_not_leak_in():
