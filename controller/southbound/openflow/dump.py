@@ -8,7 +8,7 @@ Source: ofp_flow_stats, OpenFlow 1.4.1 section 7.3.5.2; ofp_match, section 7.2.3
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ from model.ids import COOKIE_MARK
 _HEAD: Final = struct.Struct("!HBxIIHHHHH2xQQQ")
 _LENGTH: Final = struct.Struct("!H")
 _MATCH_AT: Final = _HEAD.size
+_TABLE_AT: Final = 2
 _UINT32: Final = struct.Struct("!I")
 
 
@@ -64,17 +65,27 @@ class Dump:
 
     def rows(self) -> list[bytes]:
         """Each entry with duration and counters zero: equal to `Encoder.row` of the flow that it is."""
-        flat = np.frombuffer(self.data, np.uint8)
         rows: list[bytes] = [b""] * len(self.starts)
-        for length in np.unique(self.lengths).tolist():
-            indices = np.nonzero(self.lengths == length)[0]
-            matrix = flat[self.starts[indices][:, None] + np.arange(length)]
-            matrix[:, 4:12] = 0
-            matrix[:, 32:48] = 0
-            same = matrix.tobytes()
+        for _, indices, matrix in self.matrices():
+            same, length = matrix.tobytes(), matrix.shape[1]
             for k, index in enumerate(indices.tolist()):
                 rows[index] = same[k * length : (k + 1) * length]
         return rows
+
+    def matrices(self) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+        """The same by table and length: (table, which entries, a row of bytes for each)."""
+        flat = np.frombuffer(self.data, np.uint8)
+        kinds = flat[self.starts + _TABLE_AT].astype(np.int64) << 16 | self.lengths
+        for kind in np.unique(kinds).tolist():
+            table, length = kind >> 16, kind & 0xFFFF
+            indices = np.nonzero(kinds == kind)[0]
+            if len(indices) == len(self.starts):
+                matrix = flat.reshape(len(indices), length).copy()
+            else:
+                matrix = flat[self.starts[indices][:, None] + np.arange(length)]
+            matrix[:, 4:12] = 0
+            matrix[:, 32:48] = 0
+            yield table, indices, matrix
 
     def entry(self, index: int) -> Observed:
         """One flow, parsed."""

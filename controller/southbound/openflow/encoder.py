@@ -6,7 +6,7 @@ Must not do I/O.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,8 @@ from model.flow import Flow, Shape
 
 BULK: Final = 64
 """From this many flows of a shape on, filling them with numpy is the faster way."""
+_SOME: Final = 4096
+"""Rows that are made at once: their numbers take more room than their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +83,23 @@ class Encoder:
     def rows(self, flows: Sequence[Flow]) -> list[bytes]:
         """`row` of each flow, in the order given."""
         rows: list[bytes] = [b""] * len(flows)
-        for template, indices in self._sorted(flows):
-            members = [flows[i] for i in indices]
-            if len(members) < BULK:
-                made = [_fill(template, template.row, f, 0, 0) for f in members]
-            else:
-                matrix = _Columns(template, members, 0, 0).rows(template.row)
-                flat, size = matrix.tobytes(), matrix.shape[1]
-                made = [flat[i : i + size] for i in range(0, len(flat), size)]
-            for index, row in zip(indices, made, strict=True):
-                rows[index] = row
+        for indices, matrix in self.matrices(flows):
+            flat, size = matrix.tobytes(), matrix.shape[1]
+            for k, index in enumerate(indices):
+                rows[index] = flat[k * size : (k + 1) * size]
         return rows
+
+    def matrices(self, flows: Sequence[Flow]) -> Iterator[tuple[list[int], npt.NDArray[np.uint8]]]:
+        """`row` of each flow, some of one form at a time: (which flows, a row of bytes for each)."""
+        for template, found in self._sorted(flows):
+            for start in range(0, len(found), _SOME):
+                indices = found[start : start + _SOME]
+                members = [flows[i] for i in indices]
+                if len(members) < BULK:
+                    made = b"".join([_fill(template, template.row, f, 0, 0) for f in members])
+                    yield indices, np.frombuffer(made, np.uint8).reshape(len(members), -1)
+                else:
+                    yield indices, _Columns(template, members, 0, 0).rows(template.row)
 
     def _sorted(self, flows: Sequence[Flow]) -> list[tuple[Template, list[int]]]:
         """Indices by template, in order of first appearance."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.southbound.openflow import audit
 from controller.southbound.openflow.audit import compare
 from controller.southbound.openflow.dump import Dump, parse
 from controller.southbound.openflow.encoder import Encoder
@@ -39,6 +41,30 @@ def test_right_flows_are_right_whatever_they_counted() -> None:
     flows = [flow(n, shape) for n in range(5) for shape in (ONE, TWO)]
     findings = compare(Encoder(), flows, [listed(*flows, packets=9)])
     assert not findings and (findings.right, findings.alien) == (10, 0)
+
+
+def test_rows_of_one_sum_cost_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever could choose addresses so that sums agree must gain nothing: bytes decide."""
+    flows = [flow(n, shape) for n in range(100) for shape in (ONE, TWO)]
+    found = (*flows[1:150], flow(0, ONE, cookie=OURS | 8), flow(200, ONE))
+    apart = compare(Encoder(), flows, [listed(*found)])
+    monkeypatch.setattr(audit, "_sums", lambda rows: np.zeros(len(rows), np.uint64))
+    together = compare(Encoder(), flows, [listed(*found)])
+    assert together.right == apart.right == 149
+    assert set(together.missing) == set(apart.missing) == set(flows[150:])
+    assert together.wrong == apart.wrong == (flow(0, ONE),)
+    assert together.orphans == apart.orphans and len(apart.orphans) == 1
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.lists(st.integers(0, 9), max_size=12), st.integers(1, 5))
+def test_what_is_there_is_right_and_what_is_not_is_missing(have, want, slices) -> None:
+    """However the switch cuts its answer."""
+    held, wanted = ([flow(n, (ONE, TWO)[n % 2]) for n in sorted(set(some))] for some in (have, want))
+    dumps = [listed(*held[start::slices]) for start in range(slices)]
+    findings = compare(Encoder(), wanted, dumps)
+    assert findings.right == len({*have} & {*want})
+    assert findings.missing == tuple(f for f in wanted if f not in held)
+    assert len(findings.orphans) == len({*have} - {*want}) and not findings.wrong
 
 
 def test_each_kind_of_finding() -> None:
