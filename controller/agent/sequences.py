@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bgp.codec import nlri
+from bgp.interest import Interest
 from controller.agent.effects import Speaker
 from model.addresses import format_mac
 from model.route import MacRoute, Route
@@ -64,9 +65,9 @@ class Sequences:
         """See the speaker."""
         self._speaker.eor()
 
-    def replay(self, targets: Iterable[bytes] | None = None) -> None:
+    def learn(self, interest: Interest, targets: tuple[bytes, ...] | None) -> None:
         """See the speaker."""
-        self._speaker.replay(targets)
+        self._speaker.learn(interest, targets)
 
     def _keep(self, risen: dict[str, int]) -> None:
         for key, sequence in risen.items():
