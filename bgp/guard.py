@@ -15,6 +15,7 @@ from typing import Final
 from bgp.codec import communities, nlri
 from bgp.irb import judge_router
 from bgp.lookup import Lookup
+from bgp.replication import is_own
 from bgp.rights import PrefixClaim, judge_prefix, vrf_of
 from bgp.spoken import AddressClaim, judge_spoken
 from bgp.verdict import NOT_IMPORTED, Case, NotImported, Refused, targets_tenant, title
@@ -268,7 +269,7 @@ def _whose(snapshot: Snapshot, port: Port) -> str:
 def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: Case) -> Verdict:
     hung = case.route.attributes
     name = title(snapshot, case.network.key)
-    if hung.pmsi_endpoint != hung.next_hop:
+    if not is_own(case.host, hung.pmsi_endpoint):
         return Refused(
             "pmsi-endpoint",
             f"{case.who()} wants frames sent to {hung.pmsi_endpoint}; it may name its own VTEP only",

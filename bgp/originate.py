@@ -18,6 +18,7 @@ from immutables import Map
 
 from bgp import prefixes
 from bgp.codec import communities, nlri
+from bgp.replication import endpoint
 from model.addresses import Address, router_mac
 from model.change import Change, Part
 from model.ids import NetworkKey, PortKey, TenantKey, Uid, Vni
@@ -270,7 +271,7 @@ def _flood_route(snapshot: Snapshot, network: NetworkKey) -> tuple[bytes, Route]
         next_hop=origin.host.vtep,
         route_targets=(communities.route_target(origin.cluster.asn, origin.network.vni),),
         pmsi_vni=origin.network.vni,
-        pmsi_endpoint=origin.host.vtep,
+        pmsi_endpoint=endpoint(origin.host),
         encapsulations=(communities.VXLAN,),
     )
-    return _keyed(MulticastRoute(origin.rd, origin.host.vtep), attributes)
+    return _keyed(MulticastRoute(origin.rd, endpoint(origin.host)), attributes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from topologies.errors import LabError
-from topologies.fabrics import leaf_spine, two_hypervisors
+from topologies.fabrics import leaf_spine, over_ipv6, two_hypervisors
 from topologies.scenarios.two_tenants import Fabric
 
 
@@ -26,6 +26,7 @@ class Entry:
 ENTRIES = (
     Entry("two-hypervisors", "two tenants on two hypervisors, on one bridged segment", two_hypervisors, 2, 0),
     Entry("leaf-spine", "two tenants on four hypervisors behind two leaves and two spines", leaf_spine, 4, 0),
+    Entry("over-ipv6", "like two-hypervisors, where the underlay is IPv6", over_ipv6, 2, 0),
     Entry("with-frr-host", "like two-hypervisors, and a host with FRR and no agent", two_hypervisors, 2, 1),
 )
 

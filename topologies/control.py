@@ -137,7 +137,7 @@ class Control:
     def _speaker(self, host: Hypervisor) -> Daemon:
         peers = [w for r in self.lab.reflectors for w in ("--peer", r.address)]
         path = self.speaker_socket(host.name)
-        command = ringfenced(SPEAKER, "--router-id", host.vtep_address, "--local-address", host.vtep_address,
+        command = ringfenced(SPEAKER, "--router-id", host.router_id, "--local-address", host.vtep_address,
                              "--asn", str(ASN), *peers, "--socket", f"unix:{path}",
                              "--dir", str(host.directory / SPEAKER))  # fmt: skip
         return self._daemon(host, SPEAKER, command, path.exists)

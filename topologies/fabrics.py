@@ -3,6 +3,7 @@
 Place: between node types and scenarios. Must not start the product.
 
 two_hypervisors: one bridged segment 172.16.0.0/24; hypervisors .1 .2, reflectors .200 .201, FRR host .100.
+over_ipv6: the same over 2001:db8:16::/64 (RFC 3849), ::1, ::2, ::200; BGP identifiers as if it were IPv4.
 leaf_spine(n): two leaves, two spines, static routes over both spines; every host has a /24 of its own,
 172.16.<i>.0/24, itself at .1 and the leaf at .254; reflectors i = 200, 201, FRR host i = 100.
 Leaf-spine links: 172.31.<l><s>.0/30.
@@ -25,6 +26,7 @@ from topologies.nodes.router import Bridge, Router
 
 ASN = 65000
 UNDERLAY = "172.16.0.0/16"
+UNDERLAY6 = "2001:db8:16::/64"
 BRIDGE = "fabric"
 _REFLECTOR = 200
 _FRR_HOST = 100
@@ -47,6 +49,11 @@ class Plan:
 def two_hypervisors(name: str, plan: Plan, say: Say = say_nothing) -> Lab:
     """`plan.hypervisors` hosts (two by default) on one bridged segment, with reflector rr1."""
     return _built(name, plan, say, _bridged)
+
+
+def over_ipv6(name: str, plan: Plan, say: Say = say_nothing) -> Lab:
+    """As two_hypervisors, where nodes have IPv6 addresses only."""
+    return _built(name, plan, say, _bridged6)
 
 
 def leaf_spine(name: str, plan: Plan, say: Say = say_nothing) -> Lab:
@@ -93,9 +100,17 @@ def _edges(lab: Lab, plan: Plan, cidr: Callable[[int], str]) -> list[tuple[int, 
 
 
 def _bridged(lab: Lab, plan: Plan) -> None:
+    _one_segment(lab, plan, lambda i: f"172.16.0.{i}/24")
+
+
+def _bridged6(lab: Lab, plan: Plan) -> None:
+    _one_segment(lab, plan, lambda i: f"{UNDERLAY6.removesuffix('/64')}{i}/64")
+
+
+def _one_segment(lab: Lab, plan: Plan, cidr: Callable[[int], str]) -> None:
     segment = Bridge(BRIDGE, lab.cell, lab.directory, UNDERLAY_MTU)
     lab.add(segment)
-    for index, edge in _edges(lab, plan, lambda i: f"172.16.0.{i}/24"):
+    for index, edge in _edges(lab, plan, cidr):
         port = f"p{index}"
         link(End(edge, UPLINK), End(segment, port), UNDERLAY_MTU)
         segment.attach(port)
@@ -127,10 +142,14 @@ def _routed(lab: Lab, plan: Plan) -> None:
         lab.links[edge.name] = (leaves[n].name, port)
 
 
+def _range(address: str) -> str:
+    return UNDERLAY6 if ":" in address else UNDERLAY
+
+
 def _start(lab: Lab, plan: Plan) -> None:
     reflectors = [r.address for r in lab.reflectors]
     configurations: dict[FrrNode, str] = {
-        r: reflector_configuration(r.address, ASN, [UNDERLAY], plan.timers) for r in lab.reflectors
+        r: reflector_configuration(r.address, ASN, [_range(r.address)], plan.timers) for r in lab.reflectors
     } | {h: host_configuration(h.address, ASN, reflectors, plan.timers) for h in lab.frr_hosts}
     with ThreadPoolExecutor(_WORKERS) as pool:
         launched = [pool.submit(h.launch) for h in lab.hypervisors]

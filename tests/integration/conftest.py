@@ -14,7 +14,7 @@ import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Mininet still imports distutils.
-    from topologies.fabrics import Plan, leaf_spine, two_hypervisors
+    from topologies.fabrics import Plan, leaf_spine, over_ipv6, two_hypervisors
     from topologies.lab import Lab, say_on_stderr
     from topologies.scenarios import outside as outside_scenario
     from topologies.scenarios import routed as routed_scenario
@@ -111,6 +111,20 @@ def outside_lab(_module_labs: _Labs) -> Outside:
 
     made: Outside = _module_labs.once(("outside",), build)
     made.await_ways_out()
+    return made
+
+
+@pytest.fixture(scope="module")
+def ipv6_lab(_module_labs: _Labs) -> Routed:
+    """Two hypervisors whose underlay is IPv6, three networks each tenant; reachable, routes learned."""
+
+    def build(name: str) -> tuple[Lab, Routed]:
+        scenario = routed_scenario.build(name, Plan(2), say_on_stderr, over_ipv6)
+        return scenario.lab, scenario
+
+    made: Routed = _module_labs.once(("ipv6",), build)
+    made.base.await_reachability()
+    made.await_routes()
     return made
 
 

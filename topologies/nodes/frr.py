@@ -15,7 +15,7 @@ from typing import Any
 
 from topologies.cell import Cell
 from topologies.directory import LabDirectory
-from topologies.nodes.link import VM_MTU, End, link
+from topologies.nodes.link import VM_MTU, End, addressed, link, router_id
 from topologies.nodes.node import LabNode
 from topologies.nodes.vm import INTERFACE, Vm
 
@@ -40,7 +40,7 @@ def reflector_configuration(address: str, asn: int, clients: Sequence[str], time
     """bgpd.conf of an iBGP route reflector (RFC 4456) for l2vpn evpn; clients connect from `clients`."""
     ranges = "".join(f" bgp listen range {prefix} peer-group CLIENTS\n" for prefix in clients)
     return (
-        f"router bgp {asn}\n bgp router-id {address}\n no bgp default ipv4-unicast\n"
+        f"router bgp {asn}\n bgp router-id {router_id(address)}\n no bgp default ipv4-unicast\n"
         # FRR 8.4 takes a route in which only the label is new for a duplicate of the old one
         " no bgp suppress-duplicates\n bgp listen limit 2000\n"
         f" neighbor CLIENTS peer-group\n neighbor CLIENTS remote-as {asn}\n"
@@ -53,7 +53,7 @@ def reflector_configuration(address: str, asn: int, clients: Sequence[str], time
 
 def host_configuration(address: str, asn: int, reflectors: Sequence[str], timers: Timers) -> str:
     """bgpd.conf of a host that advertises the VNIs of its kernel VXLAN devices."""
-    lines = [f"router bgp {asn}", f" bgp router-id {address}", " no bgp default ipv4-unicast"]
+    lines = [f"router bgp {asn}", f" bgp router-id {router_id(address)}", " no bgp default ipv4-unicast"]
     for peer in reflectors:
         lines += [
             f" neighbor {peer} remote-as {asn}",
@@ -102,7 +102,7 @@ class FrrNode(LabNode):
     def start(self, bgp: str, zebra: str = "") -> None:
         """Address the uplink, write the configurations and start zebra, then bgpd."""
         routes = [f"ip route replace {prefix} via {gateway}" for prefix, gateway in self.routes]
-        self.run("\n".join([f"ip address replace {self.cidr} dev {UPLINK}", *routes]))
+        self.run("\n".join([addressed(UPLINK, self.cidr), *routes]))
         place = self.mounts[_CONFIGURATION]
         for name, text in (
             ("zebra", zebra),

@@ -20,7 +20,7 @@ from topologies.datapath import Datapath
 from topologies.deadline import until
 from topologies.directory import LabDirectory
 from topologies.errors import CommandFailed, LabError
-from topologies.nodes.link import UNDERLAY_MTU, VM_MTU, End, link, offloads_off
+from topologies.nodes.link import UNDERLAY_MTU, VM_MTU, End, addressed, link, offloads_off, router_id
 from topologies.nodes.node import LabNode
 from topologies.nodes.vm import INTERFACE, Vm
 from topologies.process import listens
@@ -71,6 +71,11 @@ class Hypervisor(LabNode):
     def vtep_address(self) -> str:
         """The VTEP's address without prefix length."""
         return self.vtep.partition("/")[0]
+
+    @property
+    def router_id(self) -> str:
+        """Its BGP identifier."""
+        return router_id(self.vtep_address)
 
     @property
     def underlay(self) -> str:
@@ -140,7 +145,7 @@ class Hypervisor(LabNode):
         lines = [
             offloads_off(interface),
             f"ip link set {interface} up mtu {UNDERLAY_MTU}",
-            f"ip address replace {self.vtep} dev {interface}",
+            addressed(interface, self.vtep),
             *(f"ip route replace {prefix} via {gateway}" for prefix, gateway in self.routes),
         ]
         self.run("\n".join(lines))

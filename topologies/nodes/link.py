@@ -40,6 +40,23 @@ def link(left: End, right: End, mtu: int) -> None:
         end.node.run(f"{offloads_off(end.name)}\nip link set {end.name} up")
 
 
+def addressed(interface: str, cidr: str) -> str:
+    """Shell lines that give an underlay interface its address. IPv6 is off by default, see LabNode; FRR takes
+    no session from a neighbour on a link where it has no link-local address."""
+    if ":" not in cidr:
+        return f"ip address replace {cidr} dev {interface}"
+    return (
+        f"sysctl -qw net.ipv6.conf.{interface}.accept_dad=0 net.ipv6.conf.{interface}.accept_ra=0"
+        f" net.ipv6.conf.{interface}.disable_ipv6=0\n"
+        f"ip address replace {cidr} dev {interface} nodad"
+    )
+
+
+def router_id(address: str) -> str:
+    """What a node of the underlay has as BGP identifier: four octets, its address if that has as many."""
+    return address if ":" not in address else f"172.16.0.{int(address.rpartition(':')[2])}"
+
+
 def offloads_off(interface: str) -> str:
     """The shell command that turns segmentation and checksum offloads off."""
     return f"ethtool -K {interface} {_OFFLOADS} >/dev/null"

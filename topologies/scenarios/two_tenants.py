@@ -166,10 +166,16 @@ def build_routed(name: str, plan: Plan, say: Say = say_nothing) -> TwoTenants:
 
 def hypervisors(lab: Lab) -> list[Document]:
     """Hypervisor documents of all hosts of the lab."""
-    return [_document("Hypervisor", {"name": h.name}, {"vtep": h.vtep_address}) for h in lab.hypervisors] + [
+    return [_document("Hypervisor", {"name": h.name}, _vtep(h)) for h in lab.hypervisors] + [
         _document("Hypervisor", {"name": h.name}, {"vtep": h.address, "external": True})
         for h in lab.frr_hosts
     ]
+
+
+def _vtep(host: Hypervisor) -> Document:
+    """With an IPv6 address the router id has to be declared."""
+    declared = {"routerId": host.router_id} if ":" in host.vtep_address else {}
+    return {"vtep": host.vtep_address} | declared
 
 
 def documents(lab: Lab) -> list[Document]:

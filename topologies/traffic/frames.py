@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
 from topologies.errors import LabError
-from topologies.traffic.endpoint import Endpoint, open_socket
+from topologies.traffic.endpoint import Endpoint, family_of, open_socket
 from topologies.traffic.ping import ping
 
 VXLAN_PORT = 4789
@@ -58,19 +59,21 @@ def forge(endpoint: Endpoint, forgeries: Iterable[Forgery]) -> int:
         if not ping(endpoint, target).reached:
             raise LabError(f"{endpoint.name}: VTEP {target} does not answer: nothing forged would arrive")
     count = 0
-    with open_socket(endpoint, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
-        for forgery in wanted:
+    for forgery in wanted:
+        family = family_of(forgery.target)
+        with open_socket(endpoint, family, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
             sender.sendto(bytes(outer(forgery)), (forgery.target, 0))
-            count += 1
-            time.sleep(1 / _RATE)
+        count += 1
+        time.sleep(1 / _RATE)
     return count
 
 
 def outer(forgery: Forgery) -> Packet:
-    """The IPv4 packet around the inner frame; UDP checksum 0, as VTEPs send it (RFC 7348 section 5)."""
-    return (
-        IP(src=forgery.source, dst=forgery.target)
-        / UDP(sport=49152 + forgery.vni % 16384, dport=VXLAN_PORT, chksum=0)
-        / VXLAN(flags="Instance", vni=forgery.vni)
-        / Ether(forgery.inner)
-    )
+    """The IP packet around the inner frame; with IPv4 the UDP checksum is 0, as VTEPs send it (RFC 7348
+    section 5)."""
+    inside = VXLAN(flags="Instance", vni=forgery.vni) / Ether(forgery.inner)
+    udp = UDP(sport=49152 + forgery.vni % 16384, dport=VXLAN_PORT)
+    if ":" in forgery.target:
+        return IPv6(src=forgery.source, dst=forgery.target) / udp / inside
+    udp.chksum = 0
+    return IP(src=forgery.source, dst=forgery.target) / udp / inside
