@@ -1,5 +1,5 @@
-"""What a packet costs: the whole pipeline against a bare one of two tables, and how well the flow cache
-holds it.
+"""What a packet costs: the whole pipeline against a bare one of two tables, conntrack, and how well the flow
+cache holds it.
 
 Place: part of `make bench`; needs root. A real Open vSwitch (userspace data path) in a namespace of its own
 with three veth ports; one core floods the first, the switch forwards on another, the kernel counts what
@@ -26,8 +26,9 @@ from model.addresses import GATEWAY_MAC, format_mac
 from model.ids import PortKey
 from model.snapshot import Snapshot
 from pipelines.compile import compile, install
-from tests.bench.figures import Row, Table
+from tests.bench.figures import Row, Table, used
 from tests.contract.ovs import PrivateOvs
+from tests.fakes import outward as out
 from tests.fakes import world
 
 ROUNDS = 5
@@ -36,6 +37,8 @@ MIXED = 2000
 PAYLOAD = 64
 RATE = 100_000_000
 """kbit/s of a meter that never drops: only its price counts here."""
+_SERVER = "198.51.100.9"
+_FAR = out.port(13)
 _MACS = tuple((6 << 40) + n for n in (1, 2, 3))
 _V4 = ("10.0.1.1", "10.0.1.2", "10.0.2.3")
 _V6 = ("fd00:1::1", "fd00:1::2", "fd00:2::3")
@@ -56,7 +59,7 @@ def run() -> tuple[Table, ...]:
             ovs.vsctl(
                 "add-port", "br-int", inner, "--", "set", "Interface", inner, f"ofport_request={number}"
             )
-        return _rates(ovs), _cache(ovs)
+        return _rates(ovs), _conntrack(ovs), _cache(ovs)
     finally:
         ovs.stop()
 
@@ -85,6 +88,60 @@ def _rates(ovs: PrivateOvs) -> Table:
             "userspace data path; the switch has one core, the sender the other",
         ),
     )
+
+
+def _conntrack(ovs: PrivateOvs) -> Table:
+    """What leaves the host, through a port of plain veth that the program takes for its tunnel: so nothing is
+    encapsulated, and what differs is conntrack."""
+    variants = (
+        ("to another host, plain port", 12, (str(_FAR.addresses[0]), int(_FAR.mac))),
+        ("to a border, by the port's floating IP", 11, (_SERVER, int(GATEWAY_MAC))),
+        ("to a border, behind the tenant's egress address", 12, (_SERVER, int(GATEWAY_MAC))),
+    )
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in variants}
+    for _ in range(ROUNDS):
+        for name, sender, (target, mac) in variants:
+            _install(ovs, _leaving(sender))
+            one = out.port(sender)
+            outer = Ether(src=format_mac(one.mac), dst=format_mac(mac))
+            packet = outer / IP(src=str(one.addresses[0]), dst=target) / UDP(sport=1, dport=2)
+            found[name].append(_burdened(ovs, bytes(packet / bytes(PAYLOAD))))
+    typical = {
+        name: [median(column) for column in zip(*rounds, strict=True)] for name, rounds in found.items()
+    }
+    rate, cost = typical[variants[0][0]]
+    return Table(
+        "Packets a second that leave the host, with and without conntrack",
+        ("median packets/s", "of plain", "us of the switch a packet", "of plain"),
+        tuple(Row(name, (pace, pace / rate, us, us / cost)) for name, (pace, us) in typical.items()),
+        (
+            f"medians of {ROUNDS} rounds of {SECONDS:g} s in turns; one connection, {PAYLOAD} octets inside",
+            "processor time of ovs-vswitchd over packets that came out",
+            "userspace data path and its conntrack; without the price of encapsulation, which all would pay",
+        ),
+    )
+
+
+def _burdened(ovs: PrivateOvs, frame: bytes) -> tuple[float, float]:
+    """Packets a second, and microseconds of the switch's processor time for each that came out."""
+    pids = (int((ovs.rundir / "ovs-vswitchd.pid").read_text()),)
+    packets, seconds = _came_out(ovs), used(pids)
+    pace = _flood(ovs, SECONDS, [frame])
+    return pace, (used(pids) - seconds) * 1e6 / max(1, _came_out(ovs) - packets)
+
+
+def _came_out(ovs: PrivateOvs) -> int:
+    """Packets at the far end of the second link, by the kernel's own counters."""
+    lines = ovs.run("nsenter", f"--net={ovs.namespace()}", "cat", "/proc/net/dev").splitlines()
+    found = next(line.partition(":")[2] for line in lines if line.strip().startswith(f"{_LINKS[1][1]}:"))
+    return int(found.split()[1])
+
+
+def _leaving(sender: int) -> Snapshot:
+    """The world of the tests of ways out: a sender behind the first link, the tunnel is the second."""
+    snapshot = world.plugged(out.leaving(), out.port(sender), 1)
+    assert snapshot.switch is not None
+    return replace(snapshot, switch=replace(snapshot.switch, tunnel=2))
 
 
 def _cache(ovs: PrivateOvs) -> Table:
