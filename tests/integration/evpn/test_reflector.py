@@ -23,7 +23,7 @@ from model.addresses import router_mac
 from model.ids import Mac, Vni
 from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, PrefixRoute, Route
 from tests.integration.evpn.lab import ASN, Lab, wait
-from tests.integration.evpn.test_evpn import Agent, key
+from tests.integration.evpn.test_evpn import Agent, as_said, key
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +103,7 @@ class Stage:
             elif isinstance(event, Received) and event.peer == peer:
                 for gone in event.update.withdrawn:
                     made.pop(gone, None)
-                made.update(event.update.announced)
+                made.update((one, as_said(route)) for one, route in event.update.announced)
         return made
 
     def has(self, reflector: str, route: Route) -> bool:
