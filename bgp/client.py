@@ -14,6 +14,7 @@ import os
 import random
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -60,10 +61,15 @@ class PeerSilent:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A peer's UPDATE, decoded; bytes that can't be cut up arrive as an Update with a fault alone."""
+    """A peer's UPDATE, as it came: a replay is thousands that wait for the agent, and values would take five
+    times their room."""
 
     peer: str
-    update: Update
+    body: bytes
+
+    def read(self) -> Update:
+        """Decoded; bytes that can't be cut up are an Update with a fault alone."""
+        return _decode(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +325,8 @@ class Client:
     def _hear(self, message: Mapping[str, Any]) -> None:
         kind = message.get("ev")
         if kind == "update":
-            self._on_event(Received(str(message.get("peer")), _decode(wire.octets(message.get("raw")))))
+            peer = sys.intern(str(message.get("peer")))  # the same in thousands that wait
+            self._on_event(Received(peer, wire.octets(message.get("raw"))))
         elif kind == "hello":
             if message.get("version") != wire.VERSION:
                 raise wire.Broken(

@@ -120,7 +120,7 @@ class Loop:
 
     def _hear(self, updates: list[client.Received]) -> None:
         if updates:
-            self._become(core.on_updates(self.core, [(u.peer, u.update) for u in updates], self._clock()))
+            self._become(core.on_updates(self.core, [(u.peer, u.read()) for u in updates], self._clock()))
             self._unsaid = True  # `--wait` waits for routes, too
             updates.clear()
 

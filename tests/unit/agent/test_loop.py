@@ -10,7 +10,7 @@ from typing import Any
 from immutables import Map
 
 from bgp.client import Received
-from bgp.codec.update import Update
+from bgp.codec.update import Parts, join
 from bgp.table import Limits
 from controller.agent import core
 from controller.agent.effects import Effects
@@ -26,6 +26,9 @@ from pipelines import compile as pipeline
 from tests.unit.agent.test_reporting import snapshot
 
 FLOW = next(iter(pipeline.compile(snapshot()).flows()))
+
+EMPTY = join(Parts())
+"""An UPDATE that says nothing."""
 
 
 class Hands:
@@ -59,7 +62,7 @@ def test_what_peers_said_is_reported_before_the_next_heartbeat(tmp_path: Path) -
     loop._take(0.0)
     loop._periodic()
     assert len(hands.reports) == 1, "nothing happened, and the heartbeat is far"
-    events.put(Received("192.0.2.9", Update()))
+    events.put(Received("192.0.2.9", EMPTY))
     loop._take(0.0)
     loop._periodic()
     assert len(hands.reports) == 2
@@ -79,7 +82,7 @@ def test_a_flood_of_updates_is_heard_in_its_order(tmp_path: Path, monkeypatch: A
     monkeypatch.setattr(core, "on_updates", note)
     said = [str(n) for n in range(2_500)]
     for one in said:
-        events.put(Received(one, Update()))
+        events.put(Received(one, EMPTY))
     while not events.empty():
         loop._take(0.0)
     assert heard == said

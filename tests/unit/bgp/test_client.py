@@ -176,8 +176,9 @@ def test_events_arrive_as_values_in_order(pair):
     speaker.say(ev="peer", peer="10.0.0.9", state="down", reason="no answer")
     got = [events.get(timeout=SECONDS) for _ in range(6)]
     key = nlri.key(nlri.encode(ROUTE.nlri))
-    assert got[:2] == [PeerUp("10.0.0.9"), Received("10.0.0.9", Update(announced=((key, ROUTE),)))]
-    assert got[2].update.faults
+    assert got[:2] == [PeerUp("10.0.0.9"), Received("10.0.0.9", update.encode(ROUTE))]
+    assert got[1].read() == Update(announced=((key, ROUTE),))
+    assert got[2].read().faults
     assert got[3:] == [
         Synced(),
         PeerDown("10.0.0.9", "hold timer"),
@@ -226,4 +227,4 @@ def test_an_update_on_which_the_decoder_fails_costs_itself_only(pair, monkeypatc
     speaker.say(ev="update", peer="192.0.2.9", raw="00")
     heard = events.get(timeout=SECONDS)
     assert isinstance(heard, Received)
-    assert heard.update.faults == ("skipped an UPDATE: LookupError: 1 octets",)
+    assert heard.read().faults == ("skipped an UPDATE: LookupError: 1 octets",)
