@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Protocol
 
-from accounting.bounds import Departure, Sighting, Wire, at_departure, sight, since_reading
+from accounting.bounds import Departure, Sighting, Wire, at_departure, sight, since_reading, within
 from accounting.records import (
     ETHERNET_HEADER,
     UNKNOWN,
@@ -54,6 +54,7 @@ class Reading:
 
     `pulled`: ports whose interfaces left the switch with their traffic running, since the last reading.
     `blind`: ports that may have left it before this reading without our knowledge.
+    `doubted`: ports whose traffic may have been credited to a path that it did not take.
     """
 
     run: Run
@@ -63,6 +64,7 @@ class Reading:
     wires: Mapping[PortKey, Wire] = field(default_factory=dict)
     pulled: Mapping[PortKey, Departure] = field(default_factory=dict)
     blind: frozenset[PortKey] = frozenset()
+    doubted: frozenset[PortKey] = frozenset()
 
 
 class Standing(Enum):
@@ -223,12 +225,17 @@ class _Draft:
                 self.gaps[series[0]] = (Cause.RUN_ENDED, baselines[series].owner, None)
 
     def depart(self, before: Mapping[Series, Baseline]) -> None:
-        """A gap for each port that was pulled out while it counted, and has none yet."""
-        for series in sorted(self.reading.counters):
-            old = before.get(series)
-            if series[0] in self.reading.pulled and (old is None or old.standing is Standing.OPEN):
-                owner = self.catalogue.owner(series[0]) if old is None else old.owner
-                self.gaps.setdefault(series[0], (Cause.PORT_REMOVED, owner or UNKNOWN, None))
+        """A gap for each port that was pulled out, or put in doubt, while it counted, and has none yet."""
+        reading = self.reading
+        for series in sorted(reading.counters):
+            old, port = before.get(series), series[0]
+            if old is not None and old.standing is Standing.CLOSED:
+                continue
+            owner = (self.catalogue.owner(port) if old is None else old.owner) or UNKNOWN
+            if port in reading.pulled:
+                self.gaps.setdefault(port, (Cause.PORT_REMOVED, owner, None))
+            elif port in reading.doubted:
+                self.gaps.setdefault(port, (Cause.PASS_MOVED, owner, None))
 
     def add_gaps(self) -> None:
         """Gaps belong to the run in which the bytes were not read, and to ports: the class can't be known."""
@@ -236,7 +243,7 @@ class _Draft:
         for port in sorted(self.gaps):
             cause, owner, bound = self.gaps[port]
             limit = bound if cause is Cause.JOURNAL_MISSING else self._bound(port, cause)
-            if cause is Cause.PORT_REMOVED and limit == 0:
+            if cause in (Cause.PORT_REMOVED, Cause.PASS_MOVED) and limit == 0:
                 continue  # the wire had stood still: nothing can have been pending
             start, end = self.from_ms, self.reading.at_ms
             self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
@@ -247,6 +254,8 @@ class _Draft:
         same_boot = self.state.run is not None and self.state.run.boot_id == self.reading.run.boot_id
         sighting = self.state.sightings.get(port) if same_boot else None
         counted = self.counted.get(port, 0)
+        if cause is Cause.PASS_MOVED:  # may be counted twice as well: so nothing is taken off
+            return within(sighting.older, self.reading.wires.get(port)) if sighting else None
         if departure is None:
             return since_reading(sighting, self.reading.wires.get(port), counted)
         if cause is Cause.PORT_REMOVED:

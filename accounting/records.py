@@ -82,6 +82,9 @@ class Cause(Enum):
     """Counters had run before this journal began: billed already by a lost journal, or never."""
     PORT_REMOVED = "port-removed"
     """The interface was taken out of the switch with its traffic running: what was pending is lost."""
+    PASS_MOVED = "pass-moved"
+    """A change moved the pass of the data path in which the port is counted, and it could not be proven that
+    nothing was pending: up to the bound may be missing, or be billed twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,26 @@
 """Accounts: the counters among the flows, for those that read them and those that must not lose them.
 
 Place: read by the agent's meter. An unbound port's counters may only be deleted after the last reading, so
-its patch is cut in two. Must not read counters.
+its patch is cut in two; what moves the pass of the data path in which a port is counted is cut out, so that
+nothing need wait to be counted meanwhile (docs/decisions/0026). Must not read counters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import compress
 from typing import Final
 
 from model.change import Patch
-from model.flow import Flow
+from model.flow import Flow, Recirculate
 from pipelines.shapes.paths import COUNTER
-from pipelines.tables import ACCOUNT
+from pipelines.tables import ACCOUNT, RATE, SIZE
 
 ACCOUNT_TABLE: Final = ACCOUNT.number
 """The table of the counters."""
+PASS_TABLES: Final = frozenset({SIZE.number, RATE.number})
+"""Tables ahead of it with flows that end a pass: one that comes or goes moves the pass that is counted."""
 
 
 def is_counter(flow: Flow) -> bool:
@@ -37,3 +42,17 @@ def split(patch: Patch) -> tuple[Patch, Patch]:
         if counters:
             later.append(((), counters))
     return replace(patch, groups=tuple(now)), Patch(tuple(later))
+
+
+def ends_pass(flow: Flow) -> bool:
+    """Whether a flow ends a pass of the data path ahead of the account: the next one is counted."""
+    return flow.shape.table in PASS_TABLES and any(isinstance(act, Recirculate) for act in flow.shape.actions)
+
+
+def cut(patch: Patch, within: Callable[[Flow], bool]) -> tuple[Patch, Patch, Patch]:
+    """(first, groups with such a flow, what may go only then). The first has all meters that are made."""
+    chosen = [any(within(flow) for flow in (*put, *drop)) for put, drop in patch.groups]
+    if not any(chosen):
+        return patch, Patch(()), Patch(())
+    split = {moves: tuple(compress(patch.groups, (c is moves for c in chosen))) for moves in (False, True)}
+    return Patch(split[False], patch.meters), Patch(split[True]), Patch((), (), patch.stale_meters)

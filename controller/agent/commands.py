@@ -46,6 +46,15 @@ class CloseCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """Send the patch, one bundle, while nothing waits to be counted: it moves the pass of the data path in
+    which these ports are counted."""
+
+    ports: tuple[PortKey, ...]
+    patch: Patch
+
+
+@dataclass(frozen=True, slots=True)
 class Zones:
     """Forget all connections of the zones `flush`; then let each of `limits` (zone, connections) have no more
     than that, 0 = as many as it likes."""
@@ -127,6 +136,7 @@ Command = (
     Program
     | CloseAccounts
     | CloseCounters
+    | Shift
     | Zones
     | OpenLinks
     | Tell

@@ -343,7 +343,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     old = core.effective
     zoned = zones.allot(old, new, changes, core.program.index.outward.pinned)
     new, changes = zoned.snapshot, changes | zoned.changes
-    program, patch = pipeline.recompile(core.program, old, new, changes)
+    known, (program, patch) = core.program, pipeline.recompile(core.program, old, new, changes)
     routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)
     leaving = living.leaving(old, new, changes)
     alive = frozenset(k for k in core.adopted if not binder.lives_here(new, k))
@@ -363,7 +363,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
         # seen for the first time in this life: it may hold all of it already, and what is right is left alone
         orders.append(commands.Audit(commands.Sweep.KEEP))
     elif core.session:
-        orders += living.programming(patch, leaving)
+        orders += living.programming(known, patch, old, new, leaving)
     orders += zones.retire(old, new)
     arriving = living.leaving(new, old, changes)
     if arriving:

@@ -10,12 +10,16 @@ from typing import Final
 from controller.agent import binder, commands, state
 from controller.agent.binder import lives_here
 from model.change import Change, Part, Patch
+from model.flow import Flow
 from model.ids import PortKey
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
+from pipelines import compile as pipeline
 
 EPOCHS: Final = 1 << 12
 """Accounting epochs wrap here (12 bits of the cookie); 0 is never used."""
+AT_ONCE: Final = 300
+"""Objects whose pass moves in one bundle: it has to be one, and their few flows each fit into it."""
 
 
 def number(
@@ -37,16 +41,51 @@ def leaving(old: Snapshot, new: Snapshot, changes: frozenset[Change]) -> tuple[P
     return tuple(sorted(k for k in keys if lives_here(old, k) and not lives_here(new, k)))
 
 
-def programming(patch: Patch, leaving: tuple[PortKey, ...]) -> list[commands.Command]:
-    """The patch as it is; in two parts if counters of ports that stay go (a class was deleted)."""
+def programming(
+    program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapshot, leaving: tuple[PortKey, ...]
+) -> list[commands.Command]:
+    """The patch of `program` as it is; in parts if counters of ports that stay go (a class was deleted), or
+    if it moves the pass of the data path in which such ports are counted."""
     if not patch:
         return []
     now, later = accounts.split(patch)
     doomed = [flow.cookie for _, drop in later.groups for flow in drop]
     staying = tuple(c for c in doomed if (parsed := cookies.parse(c)) and parsed.port not in leaving)
     if not staying:
-        return [commands.Program(patch)]
-    return [commands.Program(now), commands.CloseCounters(staying), commands.Program(later)]
+        return shifting(program, patch, old, new)
+    orders = shifting(program, now, old, new)
+    return [*orders, commands.CloseCounters(staying), commands.Program(later)]
+
+
+def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapshot) -> list[commands.Command]:
+    """What moves the pass in which ports are counted that live here before and after goes by itself."""
+    dropped = {pipeline.key(flow) for _, drop in patch.groups for flow in drop if accounts.ends_pass(flow)}
+
+    def moves(flow: Flow) -> tuple[PortKey, ...]:
+        if not accounts.ends_pass(flow):
+            return ()
+        key = pipeline.key(flow)
+        if key in program.claims and key not in dropped:
+            return ()  # takes the place of one that ends the pass as well
+        return tuple(port for port in counted(new, flow.cookie) if lives_here(old, port))
+
+    first, moving, last = accounts.cut(patch, lambda flow: bool(moves(flow)))
+    orders: list[commands.Command] = [commands.Program(first)] if first else []
+    for start in range(0, len(moving.groups), AT_ONCE):
+        some = moving.groups[start : start + AT_ONCE]
+        ports = {port for put, drop in some for flow in (*put, *drop) for port in moves(flow)}
+        orders.append(commands.Shift(tuple(sorted(ports)), Patch(some)))
+    return [*orders, *([commands.Program(last)] if last else [])]
+
+
+def counted(snapshot: Snapshot, cookie: int) -> tuple[PortKey, ...]:
+    """The ports that live here and whose way a flow of a port or of a network may be part of."""
+    parsed = cookies.parse(cookie)
+    if parsed is None or parsed.kind not in (cookies.Kind.PORT, cookies.Kind.NETWORK):
+        return ()
+    of_network = parsed.kind is cookies.Kind.NETWORK
+    ports = snapshot.by_network.get(parsed.network, ()) if of_network else (parsed.port,)
+    return tuple(sorted(port for port in ports if lives_here(snapshot, port)))
 
 
 def links(ports: Snapshot, present: Snapshot, keys: tuple[PortKey, ...]) -> tuple[str, ...]:

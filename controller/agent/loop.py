@@ -20,6 +20,7 @@ from bgp import client, learn
 from controller.agent import commands, core, reach, receipts, reporting, state
 from controller.agent.announcements import Announced
 from controller.agent.book import Book
+from controller.agent.carrying import Care, carry_out
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
 from controller.agent.events import Answered, Event, Inventory, Released, SessionDown, SessionUp, Silent, Stop
@@ -212,49 +213,24 @@ class Loop:
         self._complete_routes()
 
     def _carry_out(self, command: commands.Command, before: Core) -> None:
-        effects = self._effects
         match command:
-            case commands.Program():
-                effects.switch.program(command.patch)
-            case commands.CloseAccounts():
-                effects.meter.close(before.effective, command.ports, command.links)
-            case commands.CloseCounters():
-                effects.meter.close_flows(before.effective, command.cookies)
-            case commands.Zones():
-                effects.switch.bound(command)
             case commands.OpenLinks():
-                effects.switch.open_links(command.links)
+                self._effects.switch.open_links(command.links)
                 self._due.read = min(self._due.read, self._clock())  # what was never read leaves no trace
-            case commands.Tell():
-                for port, frame in command.frames:
-                    effects.post.send(port, frame)
-            case commands.Announce():
-                if effects.speaker is not None:
-                    effects.speaker.announce(command.routes)
-            case commands.Withdraw():
-                if effects.speaker is not None:
-                    effects.speaker.withdraw(command.routes)
-            case commands.Bind():
-                effects.keeper.bind(command.port, command.uid, command.least)
-            case commands.Release():
-                effects.keeper.unbind(command.port, command.uid)
             case commands.EnsureBridge():
                 self._ensure_bridge(command)
-            case commands.Relearn():
-                if effects.speaker is not None:
-                    effects.speaker.learn(command.interest, command.targets)
             case commands.Audit():
                 self._mend(command.sweep)
             case commands.Save():
                 self._unsaved = True
+            case _:
+                carry_out(command, self._effects, before.effective, self.core.effective)
 
     def _mend(self, sweep: commands.Sweep) -> Found:
         """Bring the switch to the program. What counted bytes is read before it may be swept."""
         self._audit_due = False
-        now = self.core.effective
-        return self._effects.switch.audit(
-            self.core.program, sweep, lambda doomed: self._effects.meter.close_flows(now, doomed)
-        )
+        care = Care(self._effects.meter, self.core.effective)
+        return self._effects.switch.audit(self.core.program, sweep, care)
 
     def _audit(self) -> None:
         """The periodic look: what it finds, somebody else did; no receipt if a command had failed."""

@@ -59,10 +59,12 @@ class Presence:
 
     `here`: ports whose interfaces the switch held when all news had been heard last; others prove nothing.
     `pulled`: asked after the counters were read: those that left with their traffic running.
+    `doubted`: those whose traffic may have been credited to a path that it did not take.
     """
 
     here: frozenset[PortKey]
     pulled: Callable[[], Mapping[PortKey, Departure]] = dict
+    doubted: frozenset[PortKey] = frozenset()
 
 
 class Outcome(Enum):
@@ -113,8 +115,8 @@ class Meter:
         return self._state
 
     def tick(self, run: Run, snapshot: Snapshot, presence: Presence) -> Outcome:
-        """Read all counters of `run` (see `run_of`), count and journal. `presence.pulled` is taken in if the
-        outcome is JOURNALLED or HELD; else it must be told again.
+        """Read all counters of `run` (see `run_of`), count and journal. What `presence` tells of ports is
+        taken in if the outcome is JOURNALLED or HELD; else it must be told again.
         """
         if not self._flush():
             return Outcome.DEFERRED
@@ -183,7 +185,8 @@ class Meter:
         datapath = switch.datapath if switch else "unknown"
         wires, pulled = self._wires(run), presence.pulled()
         blind = (self._state.sightings.keys() | wires.keys()) - presence.here
-        return Reading(run, self._now_ms(), datapath, counters, wires, pulled, frozenset(blind))
+        at_ms, doubted = self._now_ms(), presence.doubted
+        return Reading(run, at_ms, datapath, counters, wires, pulled, frozenset(blind), doubted)
 
     def _wires(self, run: Run) -> Mapping[PortKey, Wire]:
         """After the counters: so the wires hold all that the counters hold. Bounds only: may be missing."""

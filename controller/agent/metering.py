@@ -13,6 +13,7 @@ from typing import Final
 from accounting.bounds import Departure
 from accounting.journal import Journal
 from controller.agent.meter import Meter, Outcome, Presence, run_of
+from controller.agent.standstill import Stillness, still
 from controller.agent.switching import Switching
 from controller.agent.upload import Uploader
 from controller.agent.vantage import Vantage
@@ -63,6 +64,7 @@ class Metering:
         self._boot_id = boot_id
         self._outcome = Outcome.JOURNALLED
         self._here = _NOBODY
+        self._doubted = _NOBODY
         self._told: Mapping[PortKey, Departure] = {}
         self._searched = False
         self._noticed: Snapshot | None = None
@@ -104,9 +106,10 @@ class Metering:
             return
         if snapshot is not self._noticed:
             self._vantage.look(snapshot)
-        self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures))
+        self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures, self._doubted))
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
+            self._doubted = _NOBODY
 
     def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None:
         """The last reading of ports: links down, purge until the counters stand, journal.
@@ -142,6 +145,15 @@ class Metering:
             self._outcome = self._meter.close_flows(
                 doomed, run, snapshot, lambda: self._purge(lambda cookie: cookie in doomed)
             )
+
+    def shift(self, snapshot: Snapshot, ports: tuple[PortKey, ...], work: Callable[[], None]) -> None:
+        """Do `work`, which moves the pass of the data path in which `ports` are counted: one bundle.
+
+        If it can't be proven that nothing was pending then, they get a gap.
+        """
+        if still(self._rundir, work) is Stillness.DOUBTFUL:
+            self._doubted |= frozenset(ports)
+            self.read(snapshot)
 
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from immutables import Map
 
@@ -21,7 +21,7 @@ from controller.agent.zonekeeping import ZoneKeeping
 from controller.southbound.netlink.links import Link, set_links
 from controller.southbound.openflow import audit, meters
 from controller.southbound.openflow.channel import Channel
-from controller.southbound.openflow.dump import Counters
+from controller.southbound.openflow.dump import Counters, Observed
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.meters import Gauge
 from controller.southbound.openflow.session import TARGETS
@@ -32,10 +32,11 @@ from model.change import Patch
 from model.flow import Flow
 from model.ids import PortKey
 from model.report import MAX_RECEIPTS
-from pipelines import cookies
-from pipelines.accounts import ACCOUNT_TABLE
+from pipelines import accounts, cookies
+from pipelines.accounts import ACCOUNT_TABLE, PASS_TABLES
 from pipelines.compile import Program
 from pipelines.groups import GROUPS
+from pipelines.tables import CLASSIFY
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -51,6 +52,13 @@ class Found:
     alien: int
     mended: tuple[Mended, ...] = ()
     """What was done about the first of them, as many as a report has room for."""
+
+
+class Care(Protocol):
+    """See `controller.agent.carrying.Care`."""
+
+    def closing(self, doomed: tuple[int, ...]) -> None: ...
+    def shifting(self, moving: frozenset[int], absent: frozenset[int], work: Callable[[], None]) -> None: ...
 
 
 class Switching:
@@ -88,10 +96,10 @@ class Switching:
             LOG.error("flow refused: %s: %s", refused.fault.object, refused.fault.message)
         return tuple(refused.flow for refused in outcome.refused)
 
-    def audit(self, program: Program, sweep: Sweep, closing: Callable[[tuple[int, ...]], None]) -> Found:
+    def audit(self, program: Program, sweep: Sweep, care: Care) -> Found:
         """Compare every table with the program, mend what differs, sweep orphans if told so.
 
-        `closing` is called with the cookies of counters before they are swept.
+        `care` is asked for before flows are touched on which bills depend.
         """
         began = self._clock()
         self._zones.settle()
@@ -101,16 +109,8 @@ class Switching:
         gauge = self._hold_meters(program)
         findings = audit.compare(self._encoder, program.flows(), self._channel.dumps())
         put = (*findings.missing, *findings.wrong)
-        # a group each: a flow that the switch refuses must not keep the others out
-        refused = self.program(Patch(tuple(((flow,), ()) for flow in put))) if put else ()
-        orphans = 0
-        if sweep is Sweep.ORPHANS and findings.orphans:
-            counters = [o for o in findings.orphans if o.table == ACCOUNT_TABLE]
-            others = [o for o in findings.orphans if o.table != ACCOUNT_TABLE]
-            orphans = self._channel.delete_observed(others)
-            if counters:
-                closing(tuple(o.cookie for o in counters))
-                orphans += self._channel.delete_observed(counters)
+        refused = self._put(put, care) if put else ()
+        orphans = self._sweep(findings.orphans, care) if sweep is Sweep.ORPHANS else 0
         if sweep is Sweep.ORPHANS and gauge.stale:
             self._channel.send(Patch((), (), gauge.stale))
         if put or orphans or gauge:
@@ -134,6 +134,37 @@ class Switching:
             findings.alien,
             tuple(islice(made, MAX_RECEIPTS)),
         )
+
+    def _put(self, flows: tuple[Flow, ...], care: Care) -> tuple[Flow, ...]:
+        """Put flows, and last those that move the pass in which is counted; the refused ones.
+
+        A group each: a flow that the switch refuses must not keep the others out.
+        """
+        patch = Patch(tuple(((flow,), ()) for flow in flows))
+        first, moving, _ = accounts.cut(patch, accounts.ends_pass)
+        refused = list(self.program(first)) if first else []
+        if moving:
+            absent = frozenset(flow.cookie for flow in flows if flow.shape.table == CLASSIFY.number)
+            cookies_of = frozenset(flow.cookie for put, _ in moving.groups for flow in put)
+            care.shifting(cookies_of, absent, lambda: refused.extend(self.program(moving)))
+        self._refused = len(refused)
+        return tuple(refused)
+
+    def _sweep(self, orphans: tuple[Observed, ...], care: Care) -> int:
+        """Delete what nobody wants, counters last; how many that were."""
+        counters = [o for o in orphans if o.table == ACCOUNT_TABLE]
+        moving = [o for o in orphans if o.table in PASS_TABLES]
+        others = [o for o in orphans if o.table not in {ACCOUNT_TABLE, *PASS_TABLES}]
+        if others:
+            self._channel.delete_observed(others)
+        if moving:
+            absent = frozenset(o.cookie for o in others if o.table == CLASSIFY.number)
+            found = frozenset(o.cookie for o in moving)
+            care.shifting(found, absent, lambda: bool(self._channel.delete_observed(moving)))
+        if counters:
+            care.closing(tuple(o.cookie for o in counters))
+            self._channel.delete_observed(counters)
+        return len(orphans)
 
     def _hold_meters(self, program: Program) -> Gauge:
         """Make meters right before flows are looked at: what needs one is refused without it."""

@@ -23,7 +23,7 @@ from pipelines.render import named
 from tests.scenarios.facts import ONE, TWO
 from tests.scenarios.house import House
 
-TABLES = ("classify", "resolve", "class", "account", "output", "delivery")
+TABLES = ("classify", "resolve", "rate", "class", "account", "output", "delivery")
 ANSWERS = re.compile(
     r"table=(?:services|advertise),priority=2\d\d,reg0=(\d+),.*(?:arp_tpa|nd_target)=([0-9a-f.:]+) "
     r".*set_field:([0-9a-f:]{17})->eth_src"

@@ -27,7 +27,7 @@ from model.inventory import Interface
 from model.inventory import Switch as Bridge
 from model.route import Route
 from model.snapshot import Snapshot
-from pipelines import cookies
+from pipelines import accounts, cookies
 from pipelines.compile import compile as compiled
 from tests.fakes.switch import Switch
 from tests.fakes.world import HERE, TUNNEL
@@ -294,6 +294,9 @@ class House:
             case commands.Program():
                 assert self.core.session, "flows for a switch that is not there"
                 self._program(command, closed)
+            case commands.Shift():
+                assert self.core.session and command.ports, "nobody is counted there"
+                self._program(command, closed)
             case commands.CloseAccounts():
                 closed.update(command.ports)
             case commands.CloseCounters():
@@ -315,9 +318,12 @@ class House:
         self.announced[_key(route)] = route
         self.stale.discard(_key(route))
 
-    def _program(self, command: commands.Program, closed: set[PortKey]) -> None:
+    def _program(self, command: commands.Program | commands.Shift, closed: set[PortKey]) -> None:
+        still = command.ports if isinstance(command, commands.Shift) else ()
         for put, drop in command.patch.groups:
             assert put or drop, "an empty group"
+            for flow in (*put, *drop):
+                self._moves_nothing(flow, still)
             for flow in drop:
                 cookie = cookies.parse(flow.cookie)
                 assert cookie is not None
@@ -326,6 +332,18 @@ class House:
             known = [f for f in put if self.switch.flows.get(f.key()) == f]
             assert not known or self.adopting, f"put again for nothing: {known}"
             self.switch.apply(put, drop)
+
+    def _moves_nothing(self, flow: Flow, still: tuple[PortKey, ...]) -> None:
+        """The pass in which a port is counted that has traffic moves while nothing waits to be counted."""
+        same = self.switch.flows.get(flow.key())
+        coming = same is None or self.wanted().get(flow.key()) is None
+        cookie = cookies.parse(flow.cookie)
+        assert cookie is not None
+        if coming and accounts.ends_pass(flow) and cookie.port not in still:
+            entries = [
+                f for f in self.switch.flows.values() if f.shape.table == 0 and f.cookie == flow.cookie
+            ]
+            assert not (entries and set(entries) <= set(self.wanted().values())), f"bill at risk: {flow}"
 
     def _audit(self, sweep: commands.Sweep) -> None:
         wanted = self.wanted()

@@ -1,10 +1,12 @@
-"""Traffic: egress classes come and go, networks begin and cease to replicate.
+"""Traffic: egress classes come and go, networks begin and cease to replicate, ports have limits.
 
 Place: one page of the states; each is another one and a phase more, so that a history reads from top to
 bottom. Must not ask the code under test what to expect.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from tests.scenarios.facts import (
     bound,
@@ -14,6 +16,7 @@ from tests.scenarios.facts import (
 from tests.scenarios.objects import (
     N1,
     N1_REPLICATING,
+    P11,
     P13,
     R13,
     STORAGE,
@@ -65,9 +68,32 @@ NOT_REPLICATING = REPLICATING.then(
     said="Program Save",
 )
 
+METERED = "rate reg1=11 | meter:2 encap(nsh) decap() >class"
+LIMITED = TWO_PORTS.then(
+    "limited",
+    *row(replace(P11, rate_out=800)),
+    expected=TWO_PORTS.expected.plus(flows=(METERED,)),
+    said="Program Shift Save",
+)
+LIMITED_OTHERWISE = LIMITED.then(
+    "limited-otherwise",
+    *row(replace(P11, rate_out=900)),
+    expected=LIMITED.expected,
+    said="Program Save",
+)
+LIMITED_NO_MORE = LIMITED.then(
+    "limited-no-more",
+    *row(P11),
+    expected=TWO_PORTS.expected,
+    said="Shift Program Save",
+)
+
 STATES: tuple[State, ...] = (
     CLASS,
     CLASS_GONE,
+    LIMITED,
+    LIMITED_OTHERWISE,
+    LIMITED_NO_MORE,
     REPLICATING,
     NOT_REPLICATING,
 )

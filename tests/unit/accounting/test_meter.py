@@ -110,6 +110,11 @@ class Bench:
         self.now += 10_000
         return self.meter.tick(run_of(snapshot, "boot-a"), snapshot, Presence(frozenset(self.wires)))
 
+    def doubt(self, *ports: int) -> Outcome:
+        self.now += 10_000
+        doubted = frozenset(map(PortKey, ports))
+        return self.meter.tick(RUN, SNAPSHOT, Presence(frozenset(self.wires), doubted=doubted))
+
     def close(self, *ports: int) -> Outcome:
         self.now += 10
         return self.meter.close_ports([PortKey(p) for p in ports], RUN, SNAPSHOT, self.switch.purge)
@@ -331,3 +336,27 @@ def test_a_journal_of_another_format_is_refused_with_a_remedy(tmp_path: Path):
 def test_there_is_no_run_without_vswitchd():
     assert run_of(Snapshot(host=HostName("hv1")), "b") is None
     assert run_of(_snapshot(""), "b") is None
+
+
+def test_a_port_in_doubt_gets_a_gap_of_all_that_passed_since_the_last_sure_reading(bench: Bench):
+    for counted, passed in ((10, 1_200), (20, 2_400)):
+        bench.wires = {PortKey(7): Wire("a", passed)}
+        bench.switch.flows = {FLOW: (counted, 114 * counted), OTHER: (counted, 114 * counted)}
+        bench.tick()
+    bench.wires = {PortKey(7): Wire("a", 3_700)}
+    bench.switch.flows = {FLOW: (31, 114 * 31), OTHER: (31, 114 * 31)}
+    assert bench.doubt(7, 99) is Outcome.JOURNALLED
+    (gap,) = bench.records(Gap)
+    assert (gap.cause, gap.port, gap.bound) == (Cause.PASS_MOVED, PortKey(7), 3_700 - 1_200)
+    assert bench.billed() == 3_100, "what was counted is billed"
+    bench.tick()
+    assert len(bench.records(Gap)) == 1
+
+
+def test_doubt_about_a_port_that_sent_nothing_is_no_gap(bench: Bench):
+    bench.wires = {PortKey(7): Wire("a", 1_200)}
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    for _ in range(2):
+        bench.tick()
+    assert bench.doubt(7) is Outcome.JOURNALLED
+    assert bench.records(Gap) == []

@@ -1,0 +1,66 @@
+"""The data path's flows, as ovs-vswitchd says over its control socket: how many, how many at most, and how
+often it has looked at all of them anew.
+
+Place: beside `unixctl`, for `controller.agent.standstill`. Must not decide when. Of Open vSwitch's commands
+only those are used that do no harm if the caller dies after them. `revalidator/pause` is none of those: with
+one `resume` too many, ovs-vswitchd blocks for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from controller.southbound import rpc, unixctl
+
+_LIMIT: Final = re.compile(r"\(limit (\d+)\)")
+_KEYS: Final = re.compile(r"\(keys (\d+)\)")
+_DURATION: Final = re.compile(r"dump duration : (\d+)ms")
+_CAUSES: Final = (
+    *("rev_reconfigure", "rev_stp", "rev_rstp", "rev_bond"),
+    *("rev_port_toggled", "rev_flow_table", "rev_mac_learning", "rev_mcast_snooping"),
+)
+"""Coverage counters of ovs-vswitchd: one rises whenever it decides to look at all flows anew, by why."""
+_RHYTHM: Final = {"max-revalidator": 500, "max-idle": 10_000}
+"""Settings of Open vSwitch (ovs-vswitchd.conf.db(5)) and their defaults, in milliseconds."""
+_ROOT: Final = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["other_config"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """`limit`: so many flows ovs-vswitchd installs at most; `flows`: that it keeps now; `milliseconds`: that
+    its last look at all of them took. With several data paths the largest limit and duration, and the sum."""
+
+    limit: int
+    flows: int
+    milliseconds: int
+
+
+def population(rundir: Path) -> Population:
+    """The flows of all data paths now."""
+    text = unixctl.call(rundir, "upcall/show")
+    limits = [int(found) for found in _LIMIT.findall(text)]
+    durations = [int(found) for found in _DURATION.findall(text)]
+    flows = sum(int(found) for found in _KEYS.findall(text))
+    return Population(max(limits, default=0), flows, max(durations, default=0))
+
+
+def limit(rundir: Path, flows: int) -> None:
+    """Let ovs-vswitchd install no more than so many flows, until it has looked at all of them the next time:
+    then it allows a thousand at least. What is not installed comes up packet by packet, counted at once."""
+    unixctl.call(rundir, "upcall/set-flow-limit", str(flows))
+
+
+def revalidations(rundir: Path) -> int:
+    """How often ovs-vswitchd had a reason to look at all flows anew, since it started; what it does in a
+    fixed rhythm is not in it."""
+    return sum(int(unixctl.call(rundir, "coverage/read-counter", cause)) for cause in _CAUSES)
+
+
+def rhythm(rundir: Path) -> float:
+    """Seconds from one look at all flows to the next, if there is no reason for one in between."""
+    answer: Any = rpc.call(rundir / "db.sock", "transact", ["Open_vSwitch", _ROOT], unixctl.TIMEOUT)
+    settings = dict(answer[0]["rows"][0]["other_config"][1])
+    return min(int(settings.get(name, usual)) for name, usual in _RHYTHM.items()) / 1e3
