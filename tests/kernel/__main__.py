@@ -14,7 +14,7 @@ import sys
 from types import FrameType
 
 from tests.kernel.guest import ROOT, Job, run
-from tests.kernel.suite import arguments
+from tests.kernel.suite import SHARED, arguments
 from topologies.datapath import VARIABLE, Datapath
 from topologies.errors import LabError
 
@@ -32,9 +32,9 @@ def main() -> int:
     job = Job(
         # -p no:cacheprovider: what it would write is gone with the guest
         (sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "tests.kernel.aloud",
-         "--junitxml=/mnt/results/junit.xml",
+         "-p", "tests.kernel.order", "--junitxml=/mnt/results/junit.xml",
          *words),
-        {VARIABLE: Datapath.KERNEL.value, "PYTHONUNBUFFERED": "1", "COLUMNS": "110"},
+        {VARIABLE: Datapath.KERNEL.value, SHARED: "yes", "PYTHONUNBUFFERED": "1", "COLUMNS": "110"},
         RESULTS,
         DEADLINE,
     )  # fmt: skip

@@ -1,10 +1,13 @@
 """Which tests run in the guest, on the kernel data path: all of tests/integration but what is listed here.
 
 Place: read by `python -m tests.kernel` and held together by a meta test. A file is left out for a reason that
-has to do with the data path, never because it fails there.
+has to do with the data path, never because it fails there. Labs are dear there: minutes of a processor each.
 """
 
 from __future__ import annotations
+
+SHARED = "RINGFENCE_LAB_SHARED"
+"""Set in the guest: files that want the same lab, one after another, use it together."""
 
 EVERYTHING = ("tests/kernel", "tests/integration")
 
@@ -45,9 +48,27 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "tests/integration/product/test_bad_input.py",
         "hostile bytes for processes: store, API, agent and speaker, in front of any data path",
     ),
+    (
+        "tests/integration/product/test_tenants.py::test_each_tenant_reaches_its_own_and_nothing_else[4-True]",
+        "the same on a fabric of four hosts, which one processor builds in minutes; [2-False] runs",
+    ),
+    (
+        "tests/integration/product/test_tenants.py::test_a_cut_cable_changes_exactly_its_cells",
+        "the same fabric; a cable that is cut is the underlay's matter",
+    ),
 )
+
+TOGETHER: tuple[tuple[str, ...], ...] = tuple(
+    tuple(f"tests/integration/product/test_{name}.py" for name in names)
+    for names in (
+        ("tenants", "egress", "pairs", "migration", "peering", "drift", "restarts"),
+        ("routing", "mtu", "quality", "next_hops"),
+    )
+)
+"""Files that use one lab, in the order in which they get it."""
 
 
 def arguments() -> list[str]:
-    """For pytest: folders, what to ignore in them, and no test that is marked long."""
-    return [*EVERYTHING, "-m", "not long", *(f"--ignore={path}" for path, _ in LEFT_OUT)]
+    """For pytest: folders, what to leave out of them, and no test that is marked long."""
+    words = (f"--{'deselect' if '::' in path else 'ignore'}={path}" for path, _ in LEFT_OUT)
+    return [*EVERYTHING, "-m", "not long", *words]

@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
 
 from topologies.deadline import until
 from topologies.nodes.hypervisor import attach, detach
@@ -23,6 +28,7 @@ from topologies.scenarios.routed import FAR, Routed, gateways
 from topologies.scenarios.two_tenants import API_VERSION, Document, Workload
 from topologies.traffic.capture import Capture, Frame, beacon, contains, incoming
 from topologies.traffic.endpoint import family_of, open_socket
+from topologies.traffic.frames import inject
 from topologies.traffic.ping import ping
 
 pytestmark = pytest.mark.integration
@@ -161,47 +167,61 @@ def flow_of(frame: Frame, family: int) -> int | None:
     return source - FIRST if target == PORT and FIRST <= source < FIRST + FLOWS else None
 
 
-def spread(behind: Behind, family: int, kind: int) -> dict[int, str]:
-    """FLOWS connections of the asker, each by its own port: which uplink each came in by. Nobody listens."""
-    inside = INSIDE[family // 6]
+def frames_of(behind: Behind, family: int, kind: type[Packet]) -> Iterator[Packet]:
+    """The first packet of each of FLOWS connections of the asker, each by its own port.
+
+    As a VM's frames come off a tap: chosen for by what is in them. A packet of a socket of this very machine
+    would bear a hash that its kernel draws by lot for each socket, and the kernel's data path goes by that.
+    """
+    asker, inside = behind.asker, INSIDE[family // 6]
+    near = asker.vm.run(["ip", "-o", "neigh", "show", gateways(two_tenants.NETWORK)[family // 6]])
+    ether = Ether(src=asker.mac, dst=near.partition("lladdr ")[2].split()[0])
+    network = (IP, IPv6)[family // 6](src=asker.addresses[family // 6], dst=inside)
+    for number in range(FLOWS):
+        yield ether / network / kind(sport=FIRST + number, dport=PORT) / b"one"
+
+
+def spread(behind: Behind, family: int, kind: type[Packet]) -> dict[int, str]:
+    """By which uplink each connection of the asker comes in. Nobody listens."""
     found: dict[int, str] = {}
     with Capture(behind.inner, UPLINKS[0]) as one, Capture(behind.inner, UPLINKS[1]) as two:
-        for number in range(FLOWS):
-            with closing(open_socket(behind.asker.vm, family_of(inside), kind)) as caller:
-                caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                caller.bind(("", FIRST + number))
-                caller.setblocking(False)
-                caller.connect_ex((inside, PORT))
-                if kind == socket.SOCK_DGRAM:
-                    caller.send(b"one")
+        inject(behind.asker.vm, "eth0", frames_of(behind, family, kind))
 
         def all_there() -> bool:
-            for name, capture in zip(UPLINKS, (one, two), strict=True):
-                for frame in capture.matching(incoming(lambda frame: flow_of(frame, family) is not None)):
-                    number = flow_of(frame, family)
-                    assert number is not None
-                    assert found.setdefault(number, name) == name, f"flow {number} came by both"
+            gather(found, (one, two), family)
             return len(found) == FLOWS
 
         until("every flow has come", all_there, 30)
     return found
 
 
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["tcp", "udp"])
+def gather(found: dict[int, str], captures: tuple[Capture, ...], family: int) -> int:
+    """Which uplink each flow came by, so far, none by both; gives how many packets came."""
+    count = 0
+    for name, capture in zip(UPLINKS, captures, strict=True):
+        for frame in capture.matching(incoming(lambda frame: flow_of(frame, family) is not None)):
+            number = flow_of(frame, family)
+            assert number is not None
+            assert found.setdefault(number, name) == name, f"flow {number} came by both"
+            count += 1
+    return count
+
+
+def shared(behind: Behind) -> bool:
+    """Whether the asker's switch chooses, in both families: it knows both next hops."""
+    switch = behind.lab.lab.node(behind.asker.host)
+    return switch.ofctl("dump-flows", switch.management, "table=24").count("group:") == len(FAMILIES)
+
+
+@pytest.mark.parametrize("kind", [TCP, UDP], ids=["tcp", "udp"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_routers_share_the_load_and_one_that_goes_moves_its_own_flows(
-    behind: Behind, family: int, kind: int
+    behind: Behind, family: int, kind: type[Packet]
 ) -> None:
     away, here = behind.routers
     route(behind, away, here)
     host = behind.lab.lab.node(away.host)
-
-    def shared() -> bool:
-        """Whether the asker's switch chooses, in both families: it knows both next hops."""
-        switch = behind.lab.lab.node(behind.asker.host)
-        return switch.ofctl("dump-flows", switch.management, "table=24").count("group:") == len(FAMILIES)
-
-    until("both next hops are known", shared, 60)
+    until("both next hops are known", lambda: shared(behind), 60)
     until("red reaches it", lambda: reached(behind.asker, family), 60)
     before = spread(behind, family, kind)
     counts = Counter(before.values())
@@ -209,13 +229,42 @@ def test_two_routers_share_the_load_and_one_that_goes_moves_its_own_flows(
     assert spread(behind, family, kind) == before  # the same connections the same way
     detach(host, away.ifname)
     try:
-        until("the router that went is forgotten", lambda: not shared(), 60)
+        until("the router that went is forgotten", lambda: not shared(behind), 60)
         assert set(spread(behind, family, kind).values()) == {UPLINKS[1]}
     finally:
         attach(host, away.ifname, away.uid, away.mac)
-    until("both again", shared, 60)
+    until("both again", lambda: shared(behind), 60)
     until("red reaches it", lambda: reached(behind.asker, family), 60)
     assert spread(behind, family, kind) == before  # each where it was: nothing else had moved
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_one_socket_sends_goes_one_way(behind: Behind, family: int) -> None:
+    """Whatever the sender's kernel notes beside its packets, those of one connection stay together."""
+    route(behind, *behind.routers)
+    until("both next hops are known", lambda: shared(behind), 60)
+    until("red reaches it", lambda: reached(behind.asker, family), 60)
+    inside, found = INSIDE[family // 6], dict[int, str]()
+    with ExitStack() as stack:
+
+        def opened(vm: Vm) -> socket.socket:
+            return stack.enter_context(open_socket(vm, family_of(inside), socket.SOCK_DGRAM))
+
+        opened(behind.inner).bind(("", PORT))  # nobody answers, nobody refuses
+        captures = tuple(stack.enter_context(Capture(behind.inner, name)) for name in UPLINKS)
+        callers = [opened(behind.asker.vm) for _ in range(FLOWS)]
+        for number, caller in enumerate(callers):
+            caller.bind(("", FIRST + number))
+            caller.connect((inside, PORT))
+        for turn in range(1, 4):
+            for caller in callers:
+                caller.send(b"one of several")
+
+            def all_there(turn: int = turn) -> bool:
+                return gather(found, captures, family) == FLOWS * turn
+
+            until(f"every flow has come {turn} times", all_there, 30)
+    assert set(found.values()) == set(UPLINKS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

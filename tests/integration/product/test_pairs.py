@@ -95,7 +95,7 @@ def speaker(workload: Workload, priority: int) -> Daemon:
 def stage(two_tenants_lab: Callable[..., TwoTenants]) -> Iterator[Stage]:
     scenario = two_tenants_lab(2)
     first, second = scenario.of("red")[:2]
-    (watcher,) = seat(scenario, [Guest("red", "net", "watcher", 77, (second.host,))])
+    (watcher,) = seat(scenario, [Guest("red", "net", "watcher", 79, (second.host,))])
     for workload in (first, second):
         (document,) = scenario.control.get("ports", workload.port, "--tenant", "red")
         document.pop("status")

@@ -12,25 +12,25 @@ from contextlib import contextmanager
 import pytest
 
 from topologies.deadline import until
-from topologies.nodes.hypervisor import UNDERLAY_BRIDGE, Hypervisor
+from topologies.faults import Way, loss
+from topologies.lab import Lab
+from topologies.nodes.hypervisor import Hypervisor
 from topologies.scenarios.two_tenants import TwoTenants
 from topologies.traffic.ping import ping
 
 pytestmark = pytest.mark.integration
 
 PROBES = "tun_id=0xfffffe"
-_BROKEN = "priority=65535,udp,tp_dst=4789"
+VXLAN = "udp dport 4789"
 
 
 @contextmanager
-def vxlan_lost(host: Hypervisor) -> Iterator[None]:
-    """VXLAN to and from the host is dropped in its own underlay bridge, and nothing else."""
-    bridge = f"unix:{host.rundir}/{UNDERLAY_BRIDGE}.mgmt"
-    host.ofctl("add-flow", bridge, f"{_BROKEN},actions=drop")
-    try:
+def vxlan_lost(lab: Lab, host: str) -> Iterator[None]:
+    """VXLAN to and from the host is dropped at the fabric's end of its cable, and nothing else."""
+    name, interface = lab.links[host]
+    node = lab.node(name)
+    with loss(node, interface, 100, VXLAN), loss(node, interface, 100, VXLAN, Way.OUT):
         yield
-    finally:
-        host.ofctl("--strict", "del-flows", bridge, _BROKEN)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_broken_tunnel_is_named_and_heals(scenario: TwoTenants) -> None:
     here, there = scenario.at("red", str(first.name)), scenario.at("red", str(third.name))
     until("reached first", lambda: ping(here.vm, there.ipv4, 1, wait=0.5).reached, 20)
     until("all is well", lambda: report(scenario, str(first.name))["state"] == "in-sync", 60)
-    with vxlan_lost(third):
+    with vxlan_lost(scenario.lab, str(third.name)):
         until(
             "named",
             lambda: f"path to {third.vtep_address}" in report(scenario, str(first.name))["reason"],

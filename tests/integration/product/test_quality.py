@@ -174,9 +174,13 @@ def shoot(here: Workload, there: Workload, address: str, count: int = COUNT, rat
             result = stream.finish()
         seconds = time.monotonic() - began
         length = ETHERNET + result.size + result.headers
-        seen = len(capture.matching(incoming(lambda frame: len(frame.raw) == length)))
+
+        def seen() -> int:
+            return len(capture.matching(incoming(lambda frame: len(frame.raw) == length)))
+
+        until("the capture has them too", lambda: seen() >= result.received, 10)
     assert result.sent == count, result
-    return Shot(result, seen, seconds)
+    return Shot(result, seen(), seconds)
 
 
 @pytest.mark.parametrize("place", ["near", "there"])

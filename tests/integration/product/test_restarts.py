@@ -144,6 +144,7 @@ def test_reflector_killed_and_back_loses_nothing(scenario: TwoTenants) -> None:
     (reflector,) = scenario.lab.reflectors
     here, there = scenario.of("red")[:2]
     until("in sync", lambda: in_sync(scenario, here.host), 30)
+    before = report(scenario, here.host)["evpn"]["learned"]
     with UdpStream(here.vm, there.vm, there.ipv4, rate=500) as stream:
         faults.kill_reflector(reflector)
         until("the session is lost", lambda: not in_sync(scenario, here.host), 30)
@@ -152,15 +153,15 @@ def test_reflector_killed_and_back_loses_nothing(scenario: TwoTenants) -> None:
         until("the session is back", lambda: in_sync(scenario, here.host), 60)
         until("the other's too", lambda: in_sync(scenario, there.host), 60)
         result = stream.stop()
-    assert learned == 4
+    assert learned == before >= 4
     assert result.sent > 100 and result.lost == 0, result
-    assert report(scenario, here.host)["evpn"]["learned"] == 4
+    assert report(scenario, here.host)["evpn"]["learned"] == before
 
 
 def test_speaker_killed_and_back_loses_nothing(scenario: TwoTenants) -> None:
     here, there = scenario.of("red")[:2]
     until("in sync", lambda: in_sync(scenario, here.host), 30)
-    speaker = scenario.control.speakers[here.host]
+    speaker, before = scenario.control.speakers[here.host], report(scenario, there.host)["evpn"]["learned"]
     with UdpStream(here.vm, there.vm, there.ipv4, rate=500) as stream:
         with UdpStream(there.vm, here.vm, here.ipv4, rate=500) as back:
             speaker.kill()
@@ -172,4 +173,4 @@ def test_speaker_killed_and_back_loses_nothing(scenario: TwoTenants) -> None:
         result = stream.stop()
     assert result.sent > 100 and result.lost == 0, result
     assert returned.sent > 100 and returned.lost == 0, returned
-    assert report(scenario, there.host)["evpn"]["learned"] == 4
+    assert report(scenario, there.host)["evpn"]["learned"] == before >= 4
