@@ -32,6 +32,7 @@ from tests.integration.product.attacks import (
     attacks,
 )
 from tests.integration.product.witness import Guest, Witness, document, drops, risen, seat, vni
+from topologies.datapath import Datapath
 from topologies.deadline import until
 from topologies.nodes.hypervisor import Hypervisor
 from topologies.scenarios.two_tenants import NETWORK, SUBNETS, TENANTS, TwoTenants, Workload
@@ -104,18 +105,25 @@ def stage(two_tenants_lab: Callable[..., TwoTenants]) -> Stage:
     return Stage(scenario, red1, (red2, red9), (*scenario.of("blue"), green1, green2))
 
 
+UNREAD = {"other ethertypes": 7, "broken headers": 1}
+"""What the kernel's data path can't read (an NSH header that is none, to seven addresses; one header of
+those that contradict themselves) it drops before any flow could count it."""
+
+
 @pytest.mark.parametrize("replicate", [False, True], ids=["known unicast", "replicating"])
 def test_nothing_of_a_hostile_vm_reaches_another_tenant(stage: Stage, replicate: bool) -> None:
     stage.replicate(replicate)
     field, problems, sent = stage.field(), [], 0
+    unread = UNREAD if stage.scenario.lab.datapath is Datapath.KERNEL else {}
     with stage.witness() as witness:
         witness.control()
         for attack in (made := attacks(field)):
             before = drops(stage.host)
             sent += inject(stage.attacker.vm, "eth0", attack.frames)
             if attack.fate is Fate.REFUSED or (attack.fate is Fate.GROUP and not replicate):
-                rise = risen(stage.host, before, attack.table, len(attack.frames))
-                if rise < len(attack.frames):
+                due = len(attack.frames) - unread.get(attack.name, 0)
+                rise = risen(stage.host, before, attack.table, due)
+                if rise < due:
                     problems.append(f"{attack.name}: {rise} of {len(attack.frames)} counted")
         witness.control()
         for attack in made:
@@ -239,6 +247,8 @@ def test_forged_vxlan_reaches_nobody(stage: Stage) -> None:
     (forger,) = stage.scenario.lab.reflectors
     red1, red2 = stage.attacker, stage.friends[0]
     problems, marks = [], {}
+    # The kernel takes no packet from outside that bears an address of its own, and needs no flow for that.
+    kernel = stage.scenario.lab.datapath is Datapath.KERNEL
     with stage.witness(red1) as witness:
         witness.control()
         # What no receiver can tell from the truth does arrive: so the forger can forge.
@@ -249,9 +259,10 @@ def test_forged_vxlan_reaches_nobody(stage: Stage) -> None:
         for name, table, forgeries, mark in underlay_attacks(stage):
             before = drops(stage.host)
             forge(forger, forgeries)
-            rise = risen(stage.host, before, table, len(forgeries))
-            if rise < len(forgeries):
-                problems.append(f"{name}: {rise} of {len(forgeries)} counted")
+            due = len([f for f in forgeries if not kernel or f.source != stage.host.vtep_address])
+            rise = risen(stage.host, before, table, due)
+            if rise < due:
+                problems.append(f"{name}: {rise} of {due} counted")
             marks[name] = mark
         forge(forger, [right])
         witness.control()
