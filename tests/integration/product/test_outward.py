@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -99,6 +101,52 @@ def test_icmp_errors_find_their_way_in(outside_lab: Outside, family: int) -> Non
             ["ping", f"-{family}", "-n", "-s", "3000", "-c", "3", "-W", "2", server(family)], 20
         )
         assert "3 received" in whole.stdout, whole.stdout
+
+
+def traced(lab: Outside, here: Workload, to: str) -> dict[str, Any]:
+    """A trace with which each switch agrees (ofproto/trace), without the question for the gateway."""
+    words = ("trace", "--from", f"{here.tenant}/{here.port}", "--to", to, "--proto", "udp", "--dport", "53")
+    done = lab.base.control.run(*words, "--sport", "999", "-o", "json")
+    assert done.stdout, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert (done.code, told["switch"]) == (0, "agrees"), told
+    assert {leg["switch"]["verdict"] for leg in told["legs"]} == {"agrees"}, told
+    assert told["legs"].pop(0)["ends"][0]["what"] == "answered", told
+    return told
+
+
+def steps(leg: dict[str, Any]) -> list[str]:
+    return [step["table"] for step in leg["steps"]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_trace_walks_to_the_gateway_and_out_to_the_border(outside_lab: Outside, family: int) -> None:
+    """And the packet really does: the same address is seen by the server."""
+    one, gateway = vm(outside_lab, "red", "vm3"), outside_lab.gateways()[0]
+    assert seen_from(one.vm, outside_lab.server, server(family)) == outside_lab.egress(family)
+    told = traced(outside_lab, one, server(family))
+    here, there = told["legs"]
+    assert [leg["host"] for leg in told["legs"]] == [one.host, gateway]
+    assert told["verdict"] == "left" and "border1" in told["ends"][0]["text"], told
+    assert f"({gateway})" in here["ends"][0]["text"] and "tenant red" in here["ends"][0]["text"]
+    assert steps(here)[:2] == ["classify", "guard"] and "route" in steps(here)
+    ways = steps(there)
+    assert ways.index("arrival") < ways.index("translated") < ways.index("outside") < ways.index("output")
+    assert "external internet" in there["ends"][0]["text"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_trace_walks_over_three_hosts_and_two_translations(outside_lab: Outside, family: int) -> None:
+    """Behind the gateway's address to the floating IP of a port on a third host."""
+    one, gateway = vm(outside_lab, "red", "vm3"), outside_lab.gateways()[0]
+    other = next(w for w in outside_lab.base.of("blue") if w.host in {"hv1", "hv2"} - {gateway})
+    to = outside_lab.floating(other, family)
+    assert seen_from(one.vm, other.vm, to) == outside_lab.egress(family)
+    told = traced(outside_lab, one, to)
+    assert [leg["host"] for leg in told["legs"]] == [one.host, gateway, other.host]
+    assert told["verdict"] == "delivered"
+    assert told["ends"][0]["text"] == f"delivered to port blue/{other.port} on {other.host}"
+    assert "translated" in steps(told["legs"][1]) and steps(told["legs"][2])[-1] == "landing"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
