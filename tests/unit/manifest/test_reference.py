@@ -32,6 +32,7 @@ PLANNER = (
 NO_RULES = {
     *("egress-class", "egress-classes", "floating-ip", "floating-ips", "web-1"),  # names of kinds, an example
     *("already-running", "not-a-socket", "path-too-long"),  # at the start of the API only
+    "evpn-release",  # a question to agents
     *("content-type", "content-length", "idempotency-key", "utf-8"),
 }
 
