@@ -42,6 +42,7 @@ from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
 from controller.agent.zones import CONNECTIONS, Shares
+from controller.daemon import allocator
 from controller.southbound.netlink import ways
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
@@ -81,6 +82,7 @@ def run(argv: Sequence[str]) -> int:
     """Until terminated."""
     settings = parse(argv)
     gc.set_threshold(*_COLLECT)
+    allocator.give_back()
     framing.speed_up()
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o750)
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
