@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import ovs.json
@@ -74,10 +75,15 @@ class Scanner:
         return end + 1
 
 
-class Framer:
-    """Bytes in, complete JSON objects out."""
+Fold = Callable[[list[tuple[str, Any]]], Any]
+"""What an object of JSON becomes, made of its members as soon as they are read, innermost first."""
 
-    def __init__(self) -> None:
+
+class Framer:
+    """Bytes in, complete JSON objects out. `fold`: None leaves them dictionaries."""
+
+    def __init__(self, fold: Fold | None = None) -> None:
+        self._fold = fold
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._scanner = Scanner()
         self._parts: list[str] = []
@@ -93,7 +99,7 @@ class Framer:
                 self._parts.append(text[start:])
                 return found
             self._parts.append(text[start:end])
-            found.append(json.loads("".join(self._parts)))
+            found.append(json.loads("".join(self._parts), object_pairs_hook=self._fold))
             self._parts = []
             self._scanner = Scanner()
             start = end

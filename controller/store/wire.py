@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any, Final
 
 from controller.store.faults import Lost, interpret
-from controller.store.framing import Framer
+from controller.store.framing import Fold, Framer
 from controller.store.records import DATABASE
 from controller.store.schema import VERSION, parse_version
 from model.errors import Fault, Invalid, Unavailable
@@ -49,7 +49,7 @@ class Connection:
 
     `remote`: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`, several joined by commas. `tls`: the context
     for `ssl:`. `rng`: jitter of the pauses between attempts. `accept`: raises for schema versions that
-    won't do.
+    won't do. `fold`: what the objects of a message become (see `framing`); messages stay dictionaries.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Connection:
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
         accept: Callable[[str], None] | None = None,
+        fold: Fold | None = None,
     ) -> None:
         self._remotes = tuple(r.strip() for r in remote.split(",") if r.strip())
         self._seat = seat
@@ -67,7 +68,8 @@ class Connection:
         self._accept = accept or check_version
         self._lock = threading.RLock()
         self._socket: socket.socket | None = None
-        self._framer = Framer()
+        self._fold = fold
+        self._framer = Framer(fold)
         self._arrived: list[dict[str, Any]] = []
         self._next = 0
         self._turn = 0
@@ -213,7 +215,7 @@ class Connection:
 
     def _connect(self, remote: str, deadline: float) -> None:
         held = _open(remote, self._tls, max(deadline - time.monotonic(), 0.001))
-        self._socket, self._framer, self._arrived = held, Framer(), []
+        self._socket, self._framer, self._arrived = held, Framer(self._fold), []
         operation = {
             "op": "select",
             "table": "Database",
@@ -226,7 +228,7 @@ class Connection:
     def _drop(self) -> None:
         if self._socket is not None:
             self._socket.close()
-        self._socket, self._framer, self._arrived = None, Framer(), []
+        self._socket, self._framer, self._arrived = None, Framer(self._fold), []
 
 
 def check_version(found: str) -> None:

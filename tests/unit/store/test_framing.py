@@ -77,3 +77,14 @@ def test_long_strings_in_small_pieces_stay_linear() -> None:
     """Printed, not asserted: quadratic work would end in the suite's time limit."""
     spent(1000)
     print(f"10,000: {spent(10_000):.3f} s, 400,000: {spent(400_000):.3f} s")
+
+
+def test_objects_become_what_they_are_folded_to_innermost_first() -> None:
+    framer = Framer(
+        lambda members: sorted(name for name, _ in members) if len(members) > 1 else dict(members)
+    )
+    text = b'{"a": {"y": 1, "x": 2}}{"b": {"c": {}}}'
+    assert [one for at in range(len(text)) for one in framer.feed(text[at : at + 1])] == [
+        {"a": ["x", "y"]},
+        {"b": {"c": {}}},
+    ]
