@@ -41,6 +41,14 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "a way out through a border, which test_outward.py takes as well",
     ),
     (
+        "tests/integration/product/test_interop.py",
+        "what other stacks make of our routes; packets to them take the ways of test_external.py",
+    ),
+    (
+        "tests/integration/product/test_reflectors.py",
+        "which reflector is lost when: flows stay as they are",
+    ),
+    (
         "tests/integration/product/test_fuzz.py",
         "thousands of damaged frames: test_isolation.py's attacks take the same ways",
     ),
