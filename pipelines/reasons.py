@@ -3,7 +3,8 @@
 Place: read by `ringfence trace`; a test holds that every flow that drops has its words. Must not decide.
 
 In the words, `{source}` stands for the port that sent, `{network}` for the network, `{tenant}` for the
-tenant, `{target}` for the address asked for, `{ip}` and `{mac}` for the packet's destination.
+tenant, `{target}` for the address asked for, `{ip}` and `{mac}` for the packet's destination, `{mtu}` for
+the MTU that it exceeds, and `{limit}` for the network that has it.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ REASONS: Final = (
     Reason("neighbours-refused-134", "a workload poses as a router", _OUR_OWN),
     Reason("neighbours-refused-137", "a workload sends a redirect", _OUR_OWN),
     Reason("neighbours-*", "the neighbour discovery message is not of port {source}, or garbled", _HONEST),
-    Reason("oversize-told", "it is larger than the MTU of network {network}: its sender is told",
+    Reason("oversize-told", "too big: MTU {mtu} of network {limit}",
            "Give the workload's interface the MTU of the network: ringfence get networks --tenant {tenant}"),
-    Reason("oversize-narrow*", "it is larger than the MTU of a network on its way: its sender is told",
-           "Nothing, if the sender learns it; else give both networks one MTU."),
+    Reason("oversize-narrow*", "too big: MTU {mtu} of network {limit}, where it is routed to",
+           "Nothing, if the sender heeds what it is told; else give both networks one MTU."),
     Reason("services-arp-own", "the port asks for its own address: nobody answers that", "Nothing."),
     Reason("services-nd-own", "the port asks for its own address: nobody answers that", "Nothing."),
     Reason("services-arp-unknown", "nobody answers: no port of network {network} has the address {target}",

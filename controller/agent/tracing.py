@@ -19,11 +19,12 @@ from controller.agent.naming import Names, host_of, names
 from controller.agent.verdict import Real, judge
 from model.addresses import Address
 from model.errors import Conflict, Fault, NotFound
-from model.flow import Group
+from model.flow import Flow, Group
 from model.ids import NetworkKey, PortKey
 from model.intent import Network, Port
+from pipelines import cookies, reasons, render
 from pipelines import fields as f
-from pipelines import reasons, render
+from pipelines.features.size import ETHERNET
 from pipelines.lookup import Lookup
 from pipelines.walk import CONTROLLER, HASH, Packet, Remark, Sent, Step, Walk, Wrote, walk
 
@@ -79,6 +80,8 @@ def trace(asked: Sending, on: Ground, real: Real) -> Document:
         legs.append(_leg(on, f"port {on.names.port_of(port.key)} {words}", question, done, real))
         if not mac:
             return {"legs": legs}
+    if (leg := _beyond_interface(on, port, asked)) is not None:
+        return {"legs": [*legs, leg]}
     sent = dict(inquiry.packet(asked, port, source, mac)) | {"in_port": ofport, HASH: _SOME_HASH}
     title = f"port {on.names.port_of(port.key)} sends {asked.proto} to {asked.to}"
     return {"legs": [*legs, _leg(on, title, sent, walk(on.lookup, sent), real)]}
@@ -138,10 +141,25 @@ def _stuck(on: Ground, port: Port, asked: Sending) -> Document:
     """A packet that no workload could even begin to send."""
     name = on.names.port_of(port.key)
     why = f"port {name} has no gateway for IPv{asked.to.version}, and {asked.to} is in no subnet of its own"
-    end = _end("dropped", why, "Give its network a subnet of that family.")
+    return _unsent(on, port, asked, why, "Give its network a subnet of that family.")
+
+
+def _beyond_interface(on: Ground, port: Port, asked: Sending) -> Document | None:
+    """A frame that the port's own interface is too small for."""
+    interface = on.core.effective.interfaces[port.uid]
+    if not interface.mtu or asked.size <= interface.mtu + ETHERNET:
+        return None
+    name = on.names.port_of(port.key)
+    why = f"too big: MTU {interface.mtu} of interface {interface.name} of port {name}, which lets none in"
+    return _unsent(on, port, asked, why, "Nothing: its workload knows, and sends none.")
+
+
+def _unsent(on: Ground, port: Port, asked: Sending, why: str, remedy: str) -> Document:
+    """The leg of a packet that does not come to be."""
+    end = _end("dropped", why, remedy)
     leg: Document = {
         "host": on.core.effective.host,
-        "title": f"port {name} sends {asked.proto} to {asked.to}",
+        "title": f"port {on.names.port_of(port.key)} sends {asked.proto} to {asked.to}",
     }
     empty: Document = {"packet": {}, "steps": [], "onward": [], "ways": []}
     return leg | empty | {"ends": [end], "switch": {"verdict": "agrees", "text": "it was not asked"}}
@@ -242,10 +260,19 @@ def _dropped(on: Ground, done: Walk) -> Document:
     if last.flow is None:
         return _end("dropped", f"in {table}: it has no flows yet", "See: ringfence status")
     reason = reasons.reason(last.flow)
-    words = _words(on, done.packet)
+    words = _words(on, done.packet) | _limit(on, last.flow, NetworkKey(done.packet.get("reg0", 0)))
     told = any(sent.port == CONTROLLER for sent in done.sent)
     why = f"in {table}: {reason.why.format_map(words)}{_TOLD if told else ''}"
     return _end("dropped", why, reason.remedy.format_map(words)) | {"table": table}
+
+
+def _limit(on: Ground, flow: Flow, source: NetworkKey) -> dict[str, str]:
+    """The MTU that the flow stands for, and whose it is: as the agent tells it the sender."""
+    cookie, networks = cookies.parse(flow.cookie), on.core.effective.networks
+    if cookie is None or cookie.reason is not cookies.Reason.TOO_BIG:
+        return {"mtu": "", "limit": ""}
+    known = [networks[key].mtu for key in (cookie.network, source) if key in networks]
+    return {"mtu": str(min(known, default=0)), "limit": on.names.network(cookie.network)}
 
 
 def _words(on: Ground, packet: Packet) -> dict[str, str]:

@@ -39,7 +39,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sport", type=int, default=0, metavar="N", help="source port of tcp and udp")
     parser.add_argument("--dport", type=int, default=0, metavar="N", help="destination port of tcp and udp")
-    parser.add_argument("--size", type=int, default=0, metavar="N", help="octets of the frame")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=0,
+        metavar="N",
+        help="octets of the frame: 14 more than of the IP packet, which MTUs count",
+    )
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from immutables import Map
 
 from bgp.table import Limits
 from controller.agent import core, tracing
@@ -177,3 +179,41 @@ def test_what_comes_from_outside_is_walked(leaving: Stage, to: str, what: str, w
     (leg,) = tracing.arrive(came, on, lambda p, table: leaving.asking._real(leaving.state, p, table))["legs"]
     assert leg["switch"]["verdict"] == "agrees", leg
     assert leg["ends"][0]["what"] == what and words in leg["ends"][0]["text"]
+
+
+@pytest.fixture(scope="module")
+def narrow(shared_ovs: PrivateOvs, leaving: Stage) -> Iterator[Stage]:
+    """After `leaving`, whose tests come before, and which has the other ports. Only default routes are left
+    of the static ones: the others would need groups."""
+    whole = world.narrowed()
+    rest = {uid: route for uid, route in whole.static_routes.items() if not route.prefix.prefixlen}
+    snapshot = replace(whole, static_routes=Map(rest), prefixes=Map())
+    with staged(shared_ovs, snapshot, (13, 21, 41)) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("key", "to", "mtu", "words"),
+    [
+        (11, "10.0.1.12", 1450, "MTU 1450 of network t1/n1"),
+        (13, "10.0.2.11", 1400, "MTU 1400 of network t1/n2, where it is routed to"),
+        (13, "fd00:0:0:3::c", 1300, "MTU 1300 of network t1/n3, where it is routed to"),
+        (13, "198.51.100.1", 1400, "MTU 1400 of network t1/n2, where it is routed to"),
+    ],
+)
+def test_sizes_are_walked_through_the_check(narrow: Stage, key: int, to: str, mtu: int, words: str) -> None:
+    on = tracing.ground(narrow.state, narrow.found)
+
+    def traced(octets: int) -> dict[str, Any]:
+        asked = sending(json.dumps({"port": f"port-{key}", "to": to, "size": octets + 14}))
+        real = narrow.asking._real
+        return tracing.trace(asked, on, lambda p, table: real(narrow.state, p, table))["legs"][1]
+
+    large, fits = traced(mtu + 1), traced(mtu)
+    assert words in large["ends"][0]["text"]
+    assert fits["ends"][0]["what"] in ("delivered", "tunnelled", "dropped") and "too big" not in str(
+        fits["ends"]
+    )
+    for leg in (large, fits):
+        assert "oversize" in [step["table"] for step in leg["steps"]]
+        assert leg["switch"]["verdict"] == "agrees", leg

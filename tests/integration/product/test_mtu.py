@@ -139,6 +139,7 @@ def test_what_was_answered_is_not_billed(
 
 
 NARROW = 1400
+TOO_BIG = f"too big: MTU {NARROW} of network blue/{FAR}"
 TOLD_NARROW = {4: f"mtu = {NARROW}", 6: f"mtu={NARROW}"}
 
 
@@ -196,6 +197,21 @@ def test_who_may_be_fragmented_is_told_as_well(narrow: tuple[Workload, Workload]
 
     assert not passes()
     until("the sender has learned to fragment", passes, 20)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_trace_names_the_narrower_network(
+    routing_lab: Routed, narrow: tuple[Workload, Workload], family: int
+) -> None:
+    here, there = narrow
+    for octets, code, words in ((NARROW, 0, "delivered to port blue/far"), (NARROW + 1, 6, TOO_BIG)):
+        port, frame = f"{here.tenant}/{here.port}", str(octets + 14)
+        done = routing_lab.base.control.run(
+            "trace", "--from", port, "--to", at(there, family), "--size", frame, "-o", "json"
+        )
+        answer = json.loads(done.stdout)
+        assert (done.code, answer["switch"]) == (code, "agrees"), answer
+        assert words in answer["ends"][0]["text"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -124,6 +124,25 @@ def test_drops_are_explained(key: int, to: str, where: str, words: str) -> None:
     assert end["remedy"] and "{" not in end["text"] + end["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("key", "to", "octets", "words"),
+    [
+        (11, "10.0.1.12", 1451, "in oversize: too big: MTU 1450 of network t1/n1;"),
+        (11, "10.0.2.11", 1401, "in oversize: too big: MTU 1400 of network t1/n2, where it is routed to;"),
+        (13, "fd00:0:0:3::c", 1301, "in oversize: too big: MTU 1300 of network t1/n3, where"),
+        (11, "10.0.1.12", 1501, "too big: MTU 1500 of interface tap11 of port t1/p11"),
+    ],
+)
+def test_what_is_too_big_is_named_with_the_mtu(key: int, to: str, octets: int, words: str) -> None:
+    on = standing(world.narrowed())
+    last = tracing.trace(asked(key, to, size=octets + 14), on, honest(on))["legs"][-1]
+    (end,) = last["ends"]
+    assert end["what"] == "dropped" and end["text"].startswith(words) and end["remedy"]
+    assert last["switch"]["verdict"] == "agrees"
+    fits = tracing.trace(asked(key, to, size=octets + 13), on, honest(on))["legs"][-1]
+    assert fits["ends"][0]["what"] != "dropped" or octets == 1501
+
+
 @pytest.mark.parametrize("vtep", ["192.0.2.2", "192.0.2.4"])
 def test_arrival(vtep: str) -> None:
     on = standing(world.routed())

@@ -9,7 +9,7 @@ from pipelines.reasons import REASONS, is_end, reason
 from pipelines.shapes import SHAPES
 
 DROPS = tuple(shape for shape in SHAPES if is_end(shape))
-WORDS = {"source", "network", "tenant", "target", "ip", "mac"}
+WORDS = {"source", "network", "tenant", "target", "ip", "mac", "mtu", "limit"}
 
 
 @pytest.mark.parametrize("shape", DROPS, ids=lambda shape: shape.name)
