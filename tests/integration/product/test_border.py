@@ -27,12 +27,12 @@ LIES = ("10.0.0.0/25", "fd00:10::12/128")
 
 
 @pytest.fixture(scope="module")
-def scenario(_module_labs: Any) -> Bordered:
+def scenario(_labs: Any) -> Bordered:
     def build(name: str) -> tuple[Lab, Bordered]:
         made = border_scenario.build(name, Plan(2))
         return made.lab, made
 
-    made: Bordered = _module_labs.once(("border",), build)
+    made: Bordered = _labs.once(("border",), build)
     made.base.await_reachability()
     for red in made.base.of("red"):
         for address in (*OUTSIDE, *FAR):

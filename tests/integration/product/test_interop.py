@@ -114,12 +114,12 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(_module_labs: Any) -> Stage:
+def stage(_labs: Any) -> Stage:
     def build(name: str) -> tuple[Lab, Bordered]:
         made = border_scenario.build(name, Plan(2, 1))
         return made.lab, made
 
-    scenario: Bordered = _module_labs.once(("interop",), build)
+    scenario: Bordered = _labs.once(("interop",), build)
     scenario.base.await_reachability()
     lab, control = scenario.lab, scenario.base.control
     spec = {"vtep": GOBGP_ADDRESS, "external": True, "border": True}

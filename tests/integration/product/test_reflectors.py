@@ -31,12 +31,12 @@ _LOOK_ON = 2 * _RATE
 
 
 @pytest.fixture(scope="module")
-def scenario(_module_labs: Any) -> TwoTenants:
+def scenario(_labs: Any) -> TwoTenants:
     def build(name: str) -> tuple[Lab, TwoTenants]:
         made = two_tenants.build_bridged(name, Plan(2, timers=_TIMERS, reflectors=2), say_on_stderr)
         return made.lab, made
 
-    made: TwoTenants = _module_labs.once(("two-reflectors",), build)
+    made: TwoTenants = _labs.once(("two-reflectors",), build)
     made.await_reachability()
     for host in ("hv1", "hv2"):
         until(f"{host} has both sessions", lambda h=host: established(made, h) == 2, 60)
