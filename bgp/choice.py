@@ -35,6 +35,7 @@ def finish(work: Work) -> tuple[Table, Outcome]:
     remotes, floods, outcome = _choose(work)
     prefixes, put, drop = _choose_prefixes(work)
     claimed, heard, lost = _choose_addresses(work)
+    roomy = any(work.has_room_in(vrf) for vrf in work.full)
     table = replace(
         work.table,
         live=work.live.finish(),
@@ -48,7 +49,11 @@ def finish(work: Work) -> tuple[Table, Outcome]:
         counts=work.counts.finish(),
         counters=work.counters.finish(),
         sizes=work.sizes.finish(),
-        forgotten=work.forgotten or any(work.has_room_in(vrf) for vrf in work.full),
+        volumes=work.volumes.finish(),
+        homes=work.homes.finish(),
+        tolerated=work.tolerated.finish(),
+        roomy=work.roomy or roomy,
+        forgotten=work.forgotten or roomy,
         remotes=remotes,
         floods=floods,
         prefixes=prefixes,

@@ -16,15 +16,22 @@ from bgp.table import FloodEntity, Token
 from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Policy
 from model.snapshot import Snapshot
 from model.vrfs import l3vni_of, peerings_of
+
+_USUAL: Final = Policy()
 
 
 def concerns_all(old: Snapshot, new: Snapshot) -> bool:
     """The AS number is in every route target, this host's name in every verdict; by its VTEP and router id it
-    knows its own routes, which it does not keep."""
+    knows its own routes, which it does not keep. The cluster's policy says how strict the guard is."""
     moved = old.this() is not None and _self(old) != _self(new)
-    return old.host != new.host or _asn(old) != _asn(new) or moved
+    return old.host != new.host or _asn(old) != _asn(new) or _policy(old) != _policy(new) or moved
+
+
+def _policy(snapshot: Snapshot) -> Policy:
+    return _USUAL if snapshot.cluster is None else snapshot.cluster.policy
 
 
 def _self(snapshot: Snapshot) -> tuple[Address, int] | None:

@@ -42,7 +42,8 @@ _NO_SEGMENT: Final = bytes(10)
 class MacClaim:
     """An accepted RT-2. `router_mac`: the VTEP routes to the address under it (see model.route.RemoteMac).
 
-    `sticky`: it never moves, whatever others say (RFC 7432 section 15.2).
+    `sticky`: it never moves, whatever others say (RFC 7432 section 15.2). `doubted`: nobody declared it; it
+    is let through because the guard only counts.
     """
 
     network: NetworkKey
@@ -53,6 +54,7 @@ class MacClaim:
     preference: int
     router_mac: Mac | None = None
     sticky: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,17 @@ def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
     if isinstance(body, MacRoute):
         return _judge_mac(snapshot, lookup, Case(network, host, route), body)
     return _judge_flood(snapshot, lookup, Case(network, host, route))
+
+
+def case_of(snapshot: Snapshot, lookup: Lookup, route: Route) -> Case | None:
+    """Network and host of an RT-2 or RT-3; None if there are none that agree with it."""
+    body = route.nlri
+    if not isinstance(body, MacRoute | MulticastRoute):
+        return None
+    network, host = _network(snapshot, lookup, route, body), _host(snapshot, lookup, route, body)
+    if not isinstance(network, Network) or not isinstance(host, Hypervisor):
+        return None
+    return Case(network, host, route)
 
 
 def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:

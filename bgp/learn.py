@@ -19,11 +19,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from bgp import concern, guard, moves, restored, story
+from bgp import concern, guard, judging, moves, restored, story
 from bgp.choice import finish
 from bgp.codec import nlri
 from bgp.codec.update import Update
-from bgp.guard import Verdict
 from bgp.interest import interest_of
 from bgp.lookup import index, reindex
 from bgp.table import HELD, NO_KEYS, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
@@ -32,6 +31,7 @@ from bgp.verdict import NotImported, Refused
 from bgp.work import Work, open_table
 from model.addresses import Address
 from model.change import Change, Part
+from model.ids import NetworkKey
 from model.route import Rejected, Route
 from model.snapshot import Snapshot
 
@@ -51,7 +51,7 @@ def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
     table = start(snapshot, limits)
     work = open_table(table)
     for route in restored.routes_of(snapshot, table.lookup):
-        verdict = _judge(work, route)
+        verdict, _ = judging.judge_new(work, (b"", HELD), route)
         if not isinstance(verdict, Refused | NotImported):
             work.hold(nlri.key(nlri.encode(route.nlri)), Held(route, verdict, HELD, None))
     return finish(work)[0]
@@ -131,6 +131,9 @@ def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tu
     for key in stood:
         _release(work, key)
     work.touched.update(table.damped)  # what the store says now may end it
+    for change in changes:
+        if change.part is Part.NETWORK and change.key not in snapshot.networks:
+            work.homes.pop(NetworkKey(change.key), None)  # type: ignore[arg-type]
     wanted = concern.newly_known(old, snapshot, changes)
     everything = table.forgotten and bool(refs or wanted)
     work.forgotten = work.forgotten and not everything
@@ -160,6 +163,10 @@ def tick(table: Table, now: float) -> tuple[Table, Outcome]:
     """Time passed: what was held long enough goes; a peer that never says End-of-RIB is taken as having."""
     work = open_table(table, now)
     moves.age(work)
+    if table.roomy:
+        work.roomy = False
+        for ref in sorted(ref for ref, one in table.refused.items() if one.code in judging.FULL):
+            _rejudge(work, ref)
     for peer in sorted(table.peers):
         state = table.peers[peer]
         if not state.ended and now - state.since >= table.limits.end_of_rib_wait:
@@ -187,30 +194,21 @@ def rejected(table: Table) -> tuple[Rejected, ...]:
     return tuple(table.refused[ref] for ref in sorted(table.refused))
 
 
-def _judge(work: Work, route: Route) -> Verdict:
-    """The guard's verdict; and a VRF holds no more prefixes than it may, whoever says them."""
-    verdict = guard.judge(work.snapshot, work.lookup, route)
-    if isinstance(verdict, Refused | NotImported) or work.has_room(verdict):
-        return verdict
-    return Refused(
-        "vrf-full",
-        f"{route.attributes.next_hop} announces more than the {work.limits.prefixes_per_vrf} prefixes that "
-        "one VRF may have here; summarise them there",
-    )
+def tolerated(table: Table) -> tuple[Rejected, ...]:
+    """What it would refuse, if it did not only count."""
+    return tuple(table.tolerated[ref] for ref in sorted(table.tolerated))
 
 
 def _announce(work: Work, ref: Ref, route: Route) -> None:
     key, peer = ref
     fresh = ref not in work.live and ref not in work.refused
-    if fresh and work.counts.get(peer, 0) >= work.limits.routes_per_peer:
-        work.count("over-limit", 1)
+    room = work.counts.get(peer, 0) < work.limits.routes_per_peer
+    if fresh and room and work.renew(ref, route):
         return
-    if fresh and work.renew(ref, route):
-        return
-    verdict = _judge(work, route)
+    verdict, doubt = judging.judge_new(work, ref, route)
     work.drop_refused(ref)
     if not isinstance(verdict, Refused | NotImported):
-        work.put_live(ref, route, verdict)
+        work.put_live(ref, route, verdict, _rejection(ref, route, doubt))
         work.drop_held(key)
         return
     if ref in work.live:
@@ -282,31 +280,36 @@ def _rejudge(work: Work, ref: Ref) -> None:
     held = work.held.get(key) if peer == HELD else None
     live, refused = work.live.get(ref), work.refused.get(ref)
     if held is not None:
-        verdict = _judge(work, held.route)
+        verdict, _ = judging.judge_new(work, ref, held.route)
         if not isinstance(verdict, Refused | NotImported):
             work.hold(key, replace(held, claim=verdict))
         else:
             work.drop_held(key)
     elif live is not None:
-        verdict = _judge(work, live.route)
+        verdict, doubt = judging.judge_new(work, ref, live.route)
         if not isinstance(verdict, Refused | NotImported):
-            work.put_live(ref, live.route, verdict)
+            work.put_live(ref, live.route, verdict, _rejection(ref, live.route, doubt))
             return
         work.drop_live(ref)
         if isinstance(verdict, Refused):
             work.count("refused", 1)
             _refuse(work, ref, live.route, verdict)
     elif refused is not None:
-        verdict = _judge(work, refused.route)
+        verdict, doubt = judging.judge_new(work, ref, refused.route)
         work.drop_refused(ref)
         if not isinstance(verdict, Refused | NotImported):
-            work.put_live(ref, refused.route, verdict)
+            work.put_live(ref, refused.route, verdict, _rejection(ref, refused.route, doubt))
             work.drop_held(key)
         elif isinstance(verdict, Refused):
             _refuse(work, ref, refused.route, verdict)
 
 
+def _rejection(ref: Ref, route: Route, why: Refused | None) -> Rejected | None:
+    return None if why is None else Rejected(route, ref[1], why.text, why.code)
+
+
 def _refuse(work: Work, ref: Ref, route: Route, why: Refused) -> None:
     work.put_refused(ref, Rejected(route, ref[1], why.text, why.code))
+    work.count("over-limit", why.code == judging.PEER_FULL)
     if why.code == guard.ELSEWHERE:
         moves.contest(work, route)

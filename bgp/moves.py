@@ -8,10 +8,10 @@ held is judged by the guard like any.
 
 from __future__ import annotations
 
-from bgp import guard, restored
+from bgp import judging, restored
 from bgp.guard import MacClaim
 from bgp.spoken import AddressClaim, select_address
-from bgp.table import Table, select
+from bgp.table import Table, limits_of, select
 from bgp.trail import MOST, Damped, Place, Spot, Trail
 from bgp.work import Work
 from model.addresses import Address
@@ -84,10 +84,8 @@ def _is_external(work: Work, vtep: Address) -> bool:
 
 def _authorised(work: Work, place: Place) -> Place | None:
     """As much of it as the guard would let through now; None = nothing."""
-    verdicts = [
-        guard.judge(work.snapshot, work.lookup, route)
-        for route in restored.routes_at(work.snapshot, work.lookup, place)
-    ]
+    routes = restored.routes_at(work.snapshot, work.lookup, place)
+    verdicts = [judging.judge(work, route)[0] for route in routes]
     if isinstance(place, RemoteMac):
         return select(tuple(one for one in verdicts if isinstance(one, MacClaim)), ())
     return select_address(tuple(one for one in verdicts if isinstance(one, AddressClaim)), ())
@@ -144,4 +142,4 @@ def contest(work: Work, route: Route) -> None:
 
 def is_lost(table: Table, port: PortKey) -> bool:
     """Whether a port of this host is fought for so often that its sequence is not raised any more."""
-    return len(table.contests.get(port, ())) >= table.limits.moves > 0
+    return len(table.contests.get(port, ())) >= limits_of(table).moves > 0

@@ -21,11 +21,14 @@ from bgp.trail import AddressEntity, Damped, MacEntity, Spot, Trail
 from model.addresses import Address, Prefix
 from model.change import Change, Part
 from model.ids import Mac, NetworkKey, PortKey, TenantKey
+from model.intent import Policy
 from model.route import FloodVtep, NextHop, Rejected, RemoteAddress, RemoteMac, RemotePrefix, Route
 from model.snapshot import FloodKey, PrefixKey, RemoteKey, SightingKey, Snapshot
 
 K = TypeVar("K")
 V = TypeVar("V")
+N = TypeVar("N", int, float)
+_USUAL: Final = Policy()
 
 Ref = tuple[bytes, str]
 """(route key, peer); the peer of a held route is `HELD`."""
@@ -59,6 +62,7 @@ class Limits:
     routes_per_peer: int = 200_000
     refused: int = 10_000
     prefixes_per_vrf: int = 10_000
+    routes_per_tenant: int = 50_000
     moves: int = 5
     window: float = 180.0
 
@@ -111,7 +115,7 @@ class Table:
     """Who speaks about it; not everyone who has such a key needs to."""
     peers: Map[str, PeerState] = Map()
     counts: Map[str, int] = Map()
-    """Routes kept of each peer, live and refused."""
+    """Live routes of each peer."""
     counters: Map[str, int] = Map()
     """Events: `refused`, `not-imported`, `faults`, `over-limit`, `refused-forgotten`, `held`, `swept`."""
     forgotten: bool = False
@@ -122,6 +126,14 @@ class Table:
     claimed: Map[SightingKey, RemoteAddress] = Map()
     sizes: Map[TenantKey, int] = Map()
     """Prefixes known of each VRF, chosen or not."""
+    volumes: Map[TenantKey, int] = Map()
+    """MACs, addresses, places for replicated frames and prefixes of each VRF, tenants' networks included."""
+    homes: Map[NetworkKey, TenantKey] = field(default=Map(), compare=False)
+    """To whom each network counts."""
+    tolerated: Map[Ref, Rejected] = Map()
+    """Live routes that the guard would refuse, if it did not only count."""
+    roomy: bool = field(default=False, compare=False)
+    """There is room again where there was none: what was refused for it is to be judged again."""
     stories: Stories = field(default=Map(), compare=False)
     """Of all peers so far."""
     damped: Map[Spot, Damped] = Map()
@@ -194,6 +206,25 @@ class Outcome:
         return made, frozenset(changes)
 
 
+def limits_of(table: Table) -> Limits:
+    """The agent's own, under what the cluster says."""
+    cluster, limits = table.snapshot.cluster, table.limits
+    if cluster is None or cluster.policy == _USUAL:
+        return limits
+    policy = cluster.policy
+    return replace(
+        limits,
+        routes_per_peer=_or(policy.peer_routes, limits.routes_per_peer),
+        routes_per_tenant=_or(policy.tenant_routes, limits.routes_per_tenant),
+        moves=_or(policy.mac_moves, limits.moves),
+        window=float(_or(policy.mac_window, limits.window)),
+    )
+
+
+def _or(wanted: int | None, usual: N) -> int | N:
+    return usual if wanted is None else wanted
+
+
 def _after(before: Map[K, V], put: Mapping[K, V], drop: Iterable[K]) -> Map[K, V]:
     """A map with what comes, without what goes."""
     opened = before.mutate()
@@ -247,13 +278,15 @@ def select_hops(
 def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac | None:
     """The best of the claims on one (network, MAC), with the addresses that its VTEP gives it.
 
-    What a peer stands by comes before what is held; then what is static (RFC 7432 section 15.2); then the
-    highest mobility sequence (RFC 7432 section 7.7), the highest local preference, the lowest VTEP (RFC 7432
-    section 7.7: of equal sequences the lowest address). Static MACs have no use for a sequence.
+    What a peer stands by comes before what is held; then what the store vouches for; then what is static
+    (RFC 7432 section 15.2); then the highest mobility sequence (RFC 7432 section 7.7), the highest local
+    preference, the lowest VTEP (RFC 7432 section 7.7: of equal sequences the lowest address). Static MACs
+    have no use for a sequence.
     """
     contest = live or held
     if not contest:
         return None
+    contest = tuple(one for one in contest if not one.doubted) or contest
     fixed = tuple(one for one in contest if one.sticky)
     if fixed:
         best = min(fixed, key=lambda one: (-one.preference, address_order(one.vtep)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from immutables import Map, MapMutation
 
@@ -30,9 +30,10 @@ from bgp.table import (
     Table,
     Token,
     entity,
+    limits_of,
 )
 from bgp.trail import Damped, Spot, Trail
-from model.ids import PortKey, TenantKey, Vni
+from model.ids import NetworkKey, PortKey, TenantKey, Vni
 from model.route import (
     MacRoute,
     MulticastRoute,
@@ -43,6 +44,7 @@ from model.route import (
 from model.snapshot import Snapshot
 
 K = TypeVar("K")
+_NOBODY: Final = TenantKey(0)
 
 
 @dataclass(slots=True)
@@ -64,6 +66,9 @@ class Work:
     counts: MapMutation[str, int]
     counters: MapMutation[str, int]
     sizes: MapMutation[TenantKey, int]
+    volumes: MapMutation[TenantKey, int]
+    homes: MapMutation[NetworkKey, TenantKey]
+    tolerated: MapMutation[Ref, Rejected]
     forgotten: bool
     damped: MapMutation[Spot, Damped]
     trails: MapMutation[Spot, Trail]
@@ -71,17 +76,21 @@ class Work:
     touched: set[Entity]
     full: set[TenantKey]
     """VRFs that had no room left at some moment."""
+    roomy: bool
     now: float
     counts_moves: bool
     """Whether what moves now moves because peers said so."""
     contested: dict[PortKey, int]
 
-    def put_live(self, ref: Ref, route: Route, claim: Claim) -> None:
-        """File a route that a peer stands by, in place of an older one."""
+    def put_live(self, ref: Ref, route: Route, claim: Claim, doubt: Rejected | None = None) -> None:
+        """File a route that a peer stands by, in place of an older one; `doubt`: why it would be refused."""
         if ref in self.live:
             self.drop_live(ref)
         self._stand(ref, route, claim)
         self._file(ref[0], route, claim)
+        if doubt is not None and len(self.tolerated) < self.limits.refused:
+            self.tolerated[ref] = doubt
+        self.count("tolerated", doubt is not None)
 
     def renew(self, ref: Ref, route: Route) -> bool:
         """Put a route live that is held word for word as a peer says it now; whether it was.
@@ -90,7 +99,7 @@ class Work:
         restart is thousands of these.
         """
         held = self.held.get(ref[0])
-        if held is None or held.route != route:
+        if held is None or held.route != route or getattr(held.claim, "doubted", False):
             return False
         del self.held[ref[0]]
         self._stand(ref, held.route, held.claim)
@@ -117,6 +126,7 @@ class Work:
     def drop_live(self, ref: Ref) -> Live:
         """Take a live route out; it must be there."""
         gone = self.live.pop(ref)
+        self.tolerated.pop(ref, None)
         left = self.peers_of[ref[0]] - {ref[1]}
         if left:
             self.peers_of[ref[0]] = left
@@ -147,7 +157,6 @@ class Work:
         self.refused[ref] = refusal
         for token in _tokens(refusal.route):
             self.doubts[token] = self.doubts.get(token, NO_REFS).set(ref, None)
-        self._step(ref[1], 1)
 
     def drop_refused(self, ref: Ref) -> None:
         """Forget a refused route, if there is one."""
@@ -159,7 +168,6 @@ class Work:
                     self.doubts[token] = left
                 else:
                     self.doubts.pop(token)
-            self._step(ref[1], -1)
 
     def count(self, name: str, step: int) -> None:
         """Count an event."""
@@ -181,29 +189,53 @@ class Work:
         self.touched.add(entity(claim))
 
     def has_room(self, claim: Claim) -> bool:
-        """Whether a VRF may have one more prefix, if this is one."""
-        if not isinstance(claim, PrefixClaim) or entity(claim) in self.entities:
+        """Whether what the claim speaks about is known already, or its VRF may have one thing more."""
+        if entity(claim) in self.entities:
             return True
-        return self.has_room_in(claim.vrf)
+        if isinstance(claim, PrefixClaim) and not self.has_prefix_room(claim.vrf):
+            return False
+        return self.volumes.get(self.owner(claim), 0) < self.limits.routes_per_tenant
 
-    def has_room_in(self, vrf: TenantKey) -> bool:
+    def has_prefix_room(self, vrf: TenantKey) -> bool:
         """Whether a VRF may have one more prefix."""
         return self.sizes.get(vrf, 0) < self.limits.prefixes_per_vrf
 
+    def has_room_in(self, vrf: TenantKey) -> bool:
+        """Whether a VRF may have one more prefix and one more thing at all."""
+        return self.has_prefix_room(vrf) and self.volumes.get(vrf, 0) < self.limits.routes_per_tenant
+
+    def owner(self, claim: Claim) -> TenantKey:
+        """The VRF that a claim counts to: that of its network as it was when the first one came."""
+        if isinstance(claim, PrefixClaim):
+            return claim.vrf
+        known = self.homes.get(claim.network)
+        if known is None:
+            network = self.snapshot.networks.get(claim.network)
+            known = self.homes[claim.network] = _NOBODY if network is None else network.tenant
+        return known
+
     def _resize(self, claim: Claim, step: int) -> None:
         """Called while nobody else speaks about what the claim is about."""
-        if not isinstance(claim, PrefixClaim) or entity(claim) in self.entities:
+        if entity(claim) in self.entities:
             return
-        size = self.sizes.get(claim.vrf, 0)
-        if size >= self.limits.prefixes_per_vrf:
-            self.full.add(claim.vrf)
+        owner = self.owner(claim)
+        self._enlarge(self.volumes, owner, self.limits.routes_per_tenant, step)
+        if isinstance(claim, PrefixClaim):
+            self._enlarge(self.sizes, owner, self.limits.prefixes_per_vrf, step)
+
+    def _enlarge(self, sizes: MapMutation[TenantKey, int], vrf: TenantKey, most: int, step: int) -> None:
+        size = sizes.get(vrf, 0)
+        if size >= most:
+            self.full.add(vrf)
         if size + step:
-            self.sizes[claim.vrf] = size + step
+            sizes[vrf] = size + step
         else:
-            self.sizes.pop(claim.vrf)
+            sizes.pop(vrf)
 
     def _step(self, peer: str, step: int) -> None:
-        self.counts[peer] = self.counts.get(peer, 0) + step
+        count = self.counts.get(peer, 0)
+        self.roomy = self.roomy or (step < 0 and count >= self.limits.routes_per_peer)
+        self.counts[peer] = count + step
 
 
 def open_table(table: Table, now: float | None = None) -> Work:
@@ -212,7 +244,7 @@ def open_table(table: Table, now: float | None = None) -> Work:
         table=table,
         snapshot=table.snapshot,
         lookup=table.lookup,
-        limits=table.limits,
+        limits=limits_of(table),
         live=table.live.mutate(),
         held=table.held.mutate(),
         refused=table.refused.mutate(),
@@ -224,12 +256,16 @@ def open_table(table: Table, now: float | None = None) -> Work:
         counts=table.counts.mutate(),
         counters=table.counters.mutate(),
         sizes=table.sizes.mutate(),
+        volumes=table.volumes.mutate(),
+        homes=table.homes.mutate(),
+        tolerated=table.tolerated.mutate(),
         forgotten=table.forgotten,
         damped=table.damped.mutate(),
         trails=table.trails.mutate(),
         contests=table.contests.mutate(),
         touched=set(),
         full=set(),
+        roomy=table.roomy,
         now=table.clock if now is None else now,
         counts_moves=now is not None,
         contested={},

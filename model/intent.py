@@ -17,6 +17,32 @@ _NO_VRF: Final = TenantKey(0)
 _NOWHERE: Final = HostName("")
 
 
+class Guard(Enum):
+    """What becomes of EVPN routes that the store does not authorise. COUNT: those for which only a
+    declaration is missing are used, and listed."""
+
+    ENFORCE = "enforce"
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How hosts take EVPN routes; None = as the agent has it.
+
+    `peer_routes`, `tenant_routes`: kept at most, of a BGP peer and of a tenant. `mac_moves` within
+    `mac_window` seconds: then a MAC is damped; 0 = none is.
+    """
+
+    guard: Guard = Guard.ENFORCE
+    peer_routes: int | None = None
+    tenant_routes: int | None = None
+    mac_moves: int | None = None
+    mac_window: int | None = None
+
+
+_USUAL: Final = Policy()
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Settings that hold for the whole cluster. `generation` rises with each `--wait`-able change."""
@@ -25,6 +51,7 @@ class Cluster:
     generation: int
     asn: int
     reflectors: tuple[Address, ...] = ()
+    policy: Policy = _USUAL
 
 
 class Egress(Enum):

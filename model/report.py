@@ -16,6 +16,8 @@ MAX_ITEMS: Final = 100_000
 """Longest list that a report may hold."""
 MAX_TEXT: Final = 2_000
 """Longest text that a report may hold in one field."""
+MAX_FULL: Final = 20
+"""Limits reached that a report may name."""
 MAX_RECEIPTS: Final = 50
 """Receipts of drift that a report may hold: the last ones."""
 
@@ -139,7 +141,8 @@ class EvpnReport:
     """Sessions and routes. `learned` and `refused` count all; the tuples may be cut to a sample by the agent.
 
     `missing`: MACs that the store binds elsewhere in networks of this host, and for which no route has come.
-    `damped`: MACs and addresses that moved too often, and stay where they were.
+    `damped`: MACs and addresses that moved too often, and stay where they were. `tolerated`: routes in use
+    that the guard would refuse, if it did not only count. `full`: limits that are reached, in words.
     """
 
     peers: tuple[PeerReport, ...] = ()
@@ -150,6 +153,8 @@ class EvpnReport:
     rejected: tuple[RejectedReport, ...] = ()
     learned_routes: tuple[LearnedReport, ...] = ()
     damped: int = 0
+    tolerated: int = 0
+    full: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +274,8 @@ def _evpn(plain: Mapping[str, Any]) -> EvpnReport:
         refused=_number(plain, "refused"),
         missing=_number(plain, "missing"),
         damped=_number(plain, "damped"),
+        tolerated=_number(plain, "tolerated"),
+        full=_texts(plain, "full")[:MAX_FULL],
         rejected=tuple(
             RejectedReport(_text(r, "route"), _text(r, "peer"), _text(r, "reason"))
             for r in _items(plain, "rejected")
@@ -291,6 +298,13 @@ def _learned(plain: Mapping[str, Any]) -> LearnedReport:
         port=_text(plain, "port"),
         peer=_text(plain, "peer"),
     )
+
+
+def _texts(plain: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = plain.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ValueError(f"{key} is no list of texts")
+    return tuple(one[:MAX_TEXT] for one in found)
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:

@@ -194,11 +194,13 @@ def _advertised(core: Core, wanted: Choice) -> Iterator[Row]:
 
 
 def _rejected(core: Core, wanted: Choice) -> Iterator[Row]:
-    """What the guard refuses, and why."""
-    for one in learn.rejected(core.table):
-        if _fits(core, wanted, one.route):
-            row = _said(core, one.route) | {"peer": one.peer, "code": one.code, "reason": one.reason}
-            yield row | {_ORDER: (*row[_ORDER], one.peer)}
+    """What the guard refuses, and why; and what it would refuse, if it did not only count."""
+    table = core.table
+    for verdict, found in (("refused", learn.rejected(table)), ("counted", learn.tolerated(table))):
+        for one in found:
+            if _fits(core, wanted, one.route):
+                row = _said(core, one.route) | {"peer": one.peer, "code": one.code, "reason": one.reason}
+                yield row | {"verdict": verdict, _ORDER: (*row[_ORDER], one.peer)}
 
 
 def _fits(core: Core, wanted: Choice, route: Route) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bgp import learn, show
+from bgp import judging, learn, show
 from bgp.table import prefix_order
 from controller.agent import binder, expecting
 from controller.agent.core import Core
@@ -139,6 +139,8 @@ def _evpn(core: Core, around: Circumstance, missing: int) -> EvpnReport:
         refused=len(core.table.refused),
         missing=missing,
         damped=len(core.table.damped),
+        tolerated=len(core.table.tolerated),
+        full=judging.alarms(core.table),
     )
 
 

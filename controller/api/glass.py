@@ -33,7 +33,7 @@ _AT_ONCE: Final = 4
 _HOSTS: Final = 8
 _QUEUE: Final = 20.0
 _WORDS: Final = (
-    *("peer", "state", "replayed", "error"),
+    *("peer", "state", "replayed", "error", "verdict"),
     *("kind", "network", "vtep", "mac", "port", "route", "use", "code", "reason"),
 )
 _NUMBERS: Final = (

@@ -112,6 +112,8 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
             "refused": report.evpn.refused,
             "missing": report.evpn.missing,
             "damped": report.evpn.damped,
+            "tolerated": report.evpn.tolerated,
+            "full": list(report.evpn.full),
         },
         "datapath": report.datapath,
         "underlayMtu": report.underlay or None,
@@ -163,6 +165,13 @@ def _host_alarms(hosts: list[Value], strangers: list[str]) -> Iterator[Value]:
                 yield _alarm(name, f"BGP to {peer['address']} is {peer['state']}", "Look at the reflector.")
         if evpn.get("refused"):
             yield _alarm(name, f"{evpn['refused']} EVPN routes are refused", "See: ringfence evpn rejected")
+        if evpn.get("tolerated"):
+            message = f"{evpn['tolerated']} EVPN routes are used that nobody declared: the guard only counts"
+            yield _alarm(
+                name, message, "Declare what is yours (ringfence evpn rejected), then --guard enforce."
+            )
+        for sentence in evpn.get("full", ()):
+            yield _alarm(name, sentence, "Look into who sends so many: ringfence evpn rejected")
         if evpn.get("damped"):
             message = f"{evpn['damped']} MACs or addresses move too often, and are held where they were"
             yield _alarm(name, message, "See: ringfence evpn duplicates; end it: ringfence evpn release")

@@ -84,7 +84,7 @@ class Cluster:
         with self._lock:
             if not self._ready:
                 wanted = self._settings
-                self._store.ensure_cluster(wanted.asn, wanted.reflectors, wanted.site)
+                self._store.ensure_cluster(wanted.asn, wanted.reflectors, wanted.site, wanted.policy)
                 self._ready = True
 
 

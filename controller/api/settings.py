@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from model.addresses import Address
+from model.intent import Policy
+
+_USUAL: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL.
 
-    `asn`, `reflectors`, `site`: settings of the cluster, written into the store (`site` only into a new one).
+    `asn`, `reflectors`, `policy`, `site`: settings of the cluster, written into the store (`site` only into a
+    new one).
     """
 
     store: str = "unix:/run/ringfence/store.sock"
@@ -26,3 +31,4 @@ class Settings:
     asn: int = 65000
     reflectors: tuple[Address, ...] = ()
     site: int = 0
+    policy: Policy = _USUAL

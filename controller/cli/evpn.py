@@ -168,7 +168,7 @@ def _advertised(item: Value) -> list[str]:
 
 
 def _rejected(item: Value) -> list[str]:
-    return [item["host"], item["peer"], item["route"], item["reason"]]
+    return [item["host"], item["peer"], item.get("verdict", "refused"), item["route"], item["reason"]]
 
 
 def _duplicate(item: Value) -> list[str]:
@@ -189,7 +189,7 @@ _TABLES: Final[dict[str, tuple[tuple[str, ...], _Row]]] = {
     ),
     "paths": (("host", "network", "route", "vtep", "use", "state", "peers"), _path),
     "advertised": (("host", "network", "route", "route targets"), _advertised),
-    "rejected": (("host", "peer", "route", "reason"), _rejected),
+    "rejected": (("host", "peer", "verdict", "route", "reason"), _rejected),
     "duplicates": (
         (*("host", "network", "mac", "addresses", "state", "moves", "since"), "stays at", "said by"),
         _duplicate,

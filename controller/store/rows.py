@@ -15,7 +15,19 @@ from typing import Any, Final
 from ipam.pools import Pool, PoolKind, parse_range, render_range
 from model.addresses import Address, format_mac, parse_mac
 from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Cluster, Egress, EgressClass, Hypervisor, Network, Pair, Port, Tenant
+from model.intent import (
+    Binding,
+    Cluster,
+    Egress,
+    EgressClass,
+    Guard,
+    Hypervisor,
+    Network,
+    Pair,
+    Policy,
+    Port,
+    Tenant,
+)
 from model.order import address_rank, pair_rank, prefix_rank
 from model.wanted import Labels
 
@@ -71,7 +83,25 @@ def labels(value: Any) -> Labels:
 
 def cluster(uid: Uid, row: Row) -> Cluster:
     """Table Cluster. Its row's uid is the cluster's id."""
-    return Cluster(uid, int(row["generation"]), int(row["asn"]), addresses(row["reflectors"]))
+    return Cluster(uid, int(row["generation"]), int(row["asn"]), addresses(row["reflectors"]), _policy(row))
+
+
+def _policy(row: Row) -> Policy:
+    """A guard that this version does not know is the strictest."""
+    word = optional_text(row["guard"])
+    guards = {each.value: each for each in Guard}
+    return Policy(
+        guards.get(word, Guard.ENFORCE),
+        _number(row["peer_routes"]),
+        _number(row["tenant_routes"]),
+        _number(row["mac_moves"]),
+        _number(row["mac_window"]),
+    )
+
+
+def _number(value: Any) -> int | None:
+    found = optional(value)
+    return None if found is None else int(found)
 
 
 def pool(row: Row) -> Pool:
@@ -173,7 +203,16 @@ def cluster_columns(value: Cluster) -> Columns:
         "generation": value.generation,
         "asn": value.asn,
         "reflectors": text_set(str(a) for a in value.reflectors),
+        "guard": value.policy.guard.value,
+        "peer_routes": _present(value.policy.peer_routes),
+        "tenant_routes": _present(value.policy.tenant_routes),
+        "mac_moves": _present(value.policy.mac_moves),
+        "mac_window": _present(value.policy.mac_window),
     }
+
+
+def _present(number: int | None) -> Any:
+    return ABSENT if number is None else number
 
 
 def pool_columns(value: Pool) -> Columns:

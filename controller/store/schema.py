@@ -16,14 +16,16 @@ from typing import Any, Final
 from controller.store.records import DATABASE, REPORTS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 
-VERSION: Final = "1.3.0"
+VERSION: Final = "1.4.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
 .gateway; Tenant.egress, .external, .external_key, .egress_addresses, .gateways, .gateway_active,
 .public_prefixes; Binding.key
 (all optional: absent = none, and enabled); Route; External; Floating_Ip; Peering,
-Peering_Link."""
+Peering_Link.
+1.4.0: Cluster.guard, .peer_routes, .tenant_routes, .mac_moves, .mac_window (all optional: absent = as the
+agent has it)."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -68,7 +70,16 @@ _TABLES: Final[dict[str, Any]] = {
     "Cluster": {
         "isRoot": True,
         "maxRows": 1,
-        "columns": {"generation": _WHOLE, "asn": _WHOLE, "reflectors": _TEXTS},
+        "columns": {
+            "generation": _WHOLE,
+            "asn": _WHOLE,
+            "reflectors": _TEXTS,
+            "guard": _MAYBE_TEXT,
+            "peer_routes": _COUNT,
+            "tenant_routes": _COUNT,
+            "mac_moves": _COUNT,
+            "mac_window": _COUNT,
+        },
     },
     "Pool": _table({"name": _TEXT, "kind": _TEXT, "first": _TEXT, "last": _TEXT}, ["name"]),
     "Hypervisor": _table(

@@ -39,9 +39,10 @@ from ipam.steps import Plan
 from model.addresses import Address
 from model.errors import Conflict, Fault, RingfenceError, Unavailable
 from model.ids import HostName, Uid
-from model.intent import Binding, Cluster
+from model.intent import Binding, Cluster, Policy
 
 log = logging.getLogger(__name__)
+_USUAL: Final = Policy()
 
 _ATTEMPTS: Final = 8
 _LARGE: Final = 60.0
@@ -85,7 +86,9 @@ class Store:
                 self._cache = None
         self._connection.close()
 
-    def ensure_cluster(self, asn: int, reflectors: Sequence[Address], site: int = 0) -> Cluster:
+    def ensure_cluster(
+        self, asn: int, reflectors: Sequence[Address], site: int = 0, policy: Policy = _USUAL
+    ) -> Cluster:
         """The cluster's settings, written if they are missing or differ. `site` counts only the first time.
 
         `site`: 0..65535, part of every MAC that the cluster allocates.
@@ -95,15 +98,14 @@ class Store:
             try:
                 if found is None:
                     uid = self._new_uid()
-                    fresh = Cluster(uid, 1, asn, tuple(reflectors))
+                    fresh = Cluster(uid, 1, asn, tuple(reflectors), policy)
                     self._connection.commit(DATABASE, _found_cluster(fresh, site))
                     log.info("cluster made uid=%s asn=%d", uid, asn)
                     return fresh
-                if (found.asn, found.reflectors) == (asn, tuple(reflectors)):
+                wanted = Cluster(found.uid, found.generation, asn, tuple(reflectors), policy)
+                if found == wanted:
                     return found
-                changed = replace(
-                    found, asn=asn, reflectors=tuple(reflectors), generation=found.generation + 1
-                )
+                changed = replace(wanted, generation=found.generation + 1)
                 guard = wait("Cluster", [], ("generation",), [{"generation": found.generation}])
                 change = update("Cluster", found.uid, rows.cluster_columns(changed))
                 self._connection.commit(DATABASE, [guard, change])

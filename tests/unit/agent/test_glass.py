@@ -17,6 +17,7 @@ from controller.agent.core import Core
 from model.change import Part
 from model.errors import Invalid
 from model.ids import HostName
+from model.intent import Guard, Policy
 from model.inventory import Switch
 from model.route import PrefixRoute, Route
 from tests.unit.bgp.world import (
@@ -262,3 +263,20 @@ def test_what_names_nothing_to_release_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         doubles.spot_of(text)
     assert doubles.spot_of('{"network": 1, "what": "fd00::1"}') == ("address", 1, ip_address("fd00::1"))
+
+
+def test_what_the_guard_only_counts_is_listed_as_such() -> None:
+    at = known()
+    cluster = at.effective.cluster
+    assert cluster is not None
+    counting = replace(cluster, policy=Policy(Guard.COUNT))
+    at = core.on_store(at, ((Part.CLUSTER, None, counting),), (), state.Whole.NO).core
+    at = core.on_updates(at, [heard(mac_route("h2", 77), mac_route("h3", THERE))], 20.0).core
+    rows = look(at, "rejected")
+    assert {(row["code"], row["verdict"]) for row in rows} == {
+        ("mac-unknown", "counted"),
+        ("vtep-not-authorised", "refused"),
+    }
+    evpn = reporting.report(at, reporting.Circumstance(), 1, 1).evpn
+    assert (evpn.tolerated, evpn.refused, evpn.full) == (1, 1, ())
+    assert [row["mac"] for row in look(at, "routes")] == [f"{MAC}4d"]

@@ -196,3 +196,13 @@ def test_freeze_and_confirm_are_written_where_the_agent_looks(house) -> None:
     with pytest.raises(Refused) as caught:
         house.api.post("/v1/freeze/nobody")
     assert caught.value.status == 404
+
+
+def test_what_evpn_reached_or_held_is_an_alarm(house) -> None:
+    apply(house, document("Hypervisor", "ev1", vtep="192.0.2.119"))
+    evpn = EvpnReport(damped=2, tolerated=3, full=("peer 192.0.2.1 has reached its limit of 7 routes",))
+    tell(house, "ev1", 1, evpn=evpn)
+    found = alarms_of(house, "ev1")
+    assert any("2 MACs or addresses move too often" in one for one in found)
+    assert any("3 EVPN routes are used that nobody declared" in one for one in found)
+    assert "peer 192.0.2.1 has reached its limit of 7 routes" in found

@@ -21,7 +21,7 @@ from controller.store.writer import Store
 from model.addresses import parse_mac
 from model.errors import Invalid, RingfenceError, Unavailable
 from model.ids import HostName, Vni
-from model.intent import Pair
+from model.intent import Guard, Pair, Policy
 from model.wanted import WantedHypervisor, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import OLD, apply, base, poll, port, serving
 
@@ -248,6 +248,28 @@ def test_a_database_of_version_1_2_0_is_upgraded_and_takes_the_new_fields(direct
             [16777215, 16777213],
         )
         assert after == replace(store.read_all(), taken=after.taken)
+    finally:
+        store.close()
+        server.stop()
+    assert tool("db-version", str(file)) == VERSION
+
+
+def test_a_database_of_version_1_3_0_is_upgraded_and_has_the_usual_policy(directory: Path) -> None:
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(OLD.with_name("ringfence-1.3.0.ovsschema")))
+    row = {"generation": 41, "asn": 65001}
+    operation = {"op": "insert", "table": "Cluster", "row": row}
+    answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", operation])))
+    assert not [r for r in answer if "error" in r]
+    server = Server(directory / "db")
+    server.start()
+    store = Store(server.remote)
+    try:
+        found = store.contents().cluster
+        assert found is not None and (found.generation, found.policy) == (41, Policy())
+        strict = Policy(Guard.COUNT, tenant_routes=9)
+        assert store.ensure_cluster(65001, (), policy=strict).policy == strict
     finally:
         store.close()
         server.stop()

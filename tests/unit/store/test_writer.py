@@ -17,6 +17,7 @@ from ipam.plan import plan
 from ipam.trial import COOL_DOWN_MS
 from model.errors import Conflict, Invalid, RingfenceError, Unavailable
 from model.ids import Vni
+from model.intent import Guard, Policy
 from model.wanted import Kind, Reference, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import (
     HOSTS,
@@ -379,3 +380,14 @@ def test_a_build_that_refuses_writes_nothing(store: Store) -> None:
     assert store.read_all() == before or store.read_all().ports == before.ports
     # The key is not spent by a refusal.
     assert not apply(store, port("ok"), key="k").replayed
+
+
+def test_the_clusters_policy_is_written_and_read_back(store: Store, server: Server) -> None:
+    assert store.ensure_cluster(65000, ()).policy == Policy()
+    wanted = Policy(Guard.COUNT, 7, 8, 0, 60)
+    changed = store.ensure_cluster(65000, (), policy=wanted)
+    again = Store(server.remote)
+    assert changed.policy == wanted and again.ensure_cluster(65000, (), policy=wanted) == changed
+    found = again.contents().cluster
+    assert found is not None and found.policy == wanted
+    assert again.ensure_cluster(65000, ()).policy == Policy()

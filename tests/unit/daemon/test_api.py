@@ -1,0 +1,29 @@
+"""`ringfenced api`: its flags for EVPN become the policy of the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.daemon import api
+from model.intent import Guard, Policy
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    found: list[Any] = []
+    monkeypatch.setattr(api, "serve", found.append)
+    assert api.run(words) == 0
+    return found[0]
+
+
+def test_flags_become_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch).policy == Policy()
+    words = ("--guard", "count", "--peer-routes", "9", "--tenant-routes", "8", "--mac-moves", "0")
+    assert settings(monkeypatch, *words, "--mac-window", "60").policy == Policy(Guard.COUNT, 9, 8, 0, 60)
+
+
+@pytest.mark.parametrize("words", [("--guard", "off"), ("--mac-moves", "-1"), ("--peer-routes", "many")])
+def test_what_is_no_policy_is_refused(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        settings(monkeypatch, *words)
