@@ -297,7 +297,8 @@ def _judge_flood(snapshot: Snapshot, lookup: Lookup, case: Case) -> Verdict:
 
 
 def _is_gateway(network: Network, address: Address | None) -> bool:
-    return address is not None and any(address == gateway(subnet) for subnet in network.subnets)
+    """Without routing there is no gateway, and its address is like any."""
+    return network.routed and any(address == gateway(subnet) for subnet in network.subnets)
 
 
 def _owns(port: Port, address: Address | None) -> bool:

@@ -121,8 +121,9 @@ def forget(work: Work, spot: Spot) -> None:
 
 
 def contest(work: Work, route: Route) -> None:
-    """A host that may have a port says that it has, while it is bound here: if others could believe that,
-    ours is to be said with a higher sequence (RFC 7432 section 15); not more often than it may move.
+    """An external host that may have a port says that it has, while it is bound here: if others could
+    believe that, ours is to be said with a higher sequence (RFC 7432 section 15); not more often than it may
+    move. Between hosts of ours the store decides, and its sequence is the higher one already.
     """
     body = route.nlri
     if not isinstance(body, MacRoute):
@@ -130,6 +131,8 @@ def contest(work: Work, route: Route) -> None:
     network = work.lookup.network(body.vni)
     port = None if network is None else work.lookup.port(network, body.mac)
     if port is None or not work.snapshot.bound_here(port):
+        return
+    if not _is_external(work, route.attributes.next_hop):
         return
     sequence = route.attributes.sequence or 0
     if sequence < work.snapshot.bindings[port].sequence:
