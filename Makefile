@@ -16,11 +16,14 @@ PYTEST ?=
 WORKERS ?= 2
 # Arguments for the benchmarks, for example: make bench BENCH="--only ports -o json"
 BENCH ?=
+# Seconds, and what makes the schedule.
+SOAK ?= 1800
+SEED ?= 1
 # A PID namespace of its own: whatever a test leaves behind, also after a crash, dies with it. The shell is its
 # first process and reaps orphans, which pytest would not.
 CAGE := unshare --pid --fork --kill-child --mount-proc
 
-.PHONY: help setup setup-all demo demo-down test test-all test-long test-guest lint format bench docs clean
+.PHONY: help setup setup-all demo demo-down test test-all test-long test-guest soak lint format bench docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -55,6 +58,11 @@ test-long: setup-all ## the tests that are marked long
 
 test-guest: setup-all ## integration tests in a QEMU guest with Debian's kernel (tests/kernel)
 	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.kernel $(PYTEST)
+
+soak: setup ## half an hour of random restarts and migrations, then everything compared: make soak SOAK=1800 SEED=1
+	@mkdir -p .cache
+	@RINGFENCE_SOAK_SECONDS=$(SOAK) RINGFENCE_SOAK_SEED=$(SEED) $(CAGE) /bin/sh -c '"$$@"; exit $$?' - \
+		$(PYTHON) -m pytest -q -s --junitxml=.cache/junit-soak.xml tests/integration/product/test_soak.py
 
 lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
 	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet . && \

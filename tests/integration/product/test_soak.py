@@ -1,0 +1,189 @@
+"""A soak: agents, speakers and reflectors killed at random while ports move, by a schedule that a seed makes.
+
+At its end every host's forwarding state is the truth: routes in use are what the store says, no more and no
+less; every trace is delivered and agrees with the switches; every ping comes back. `make test-all` runs a few
+rounds; `make soak` goes on for half an hour. A run is told again by its seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.integration.product.witness import Guest, seat
+from topologies.deadline import until
+from topologies.fabrics import Plan
+from topologies.lab import Lab, say_on_stderr
+from topologies.nodes.frr import FrrNode
+from topologies.nodes.hypervisor import Hypervisor, plug, unplug
+from topologies.process import Daemon
+from topologies.scenarios import two_tenants
+from topologies.scenarios.two_tenants import NETWORK, TENANTS, TwoTenants, Workload
+from topologies.traffic.ping import ping
+
+SECONDS, SEED = (int(os.environ.get(f"RINGFENCE_SOAK_{name}", "0")) for name in ("SECONDS", "SEED"))
+ROUNDS = 15
+"""Of the short form."""
+HOSTS = ("hv1", "hv2", "hv3")
+_MOST_VICTIMS = 3
+_SETTLED = 90.0
+_MARGIN = 600
+
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(SECONDS + _MARGIN)]
+
+
+@dataclass
+class Soak:
+    """`roamers` move; the others stay. `log`: what was done, for who has to look into it."""
+
+    scenario: TwoTenants
+    chance: random.Random
+    roamers: list[Workload]
+    moves: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def victims(self) -> list[tuple[str, Daemon | FrrNode]]:
+        control = self.scenario.control
+        return [
+            *((f"agent {name}", control.agents[name]) for name in HOSTS),
+            *((f"speaker {name}", control.speakers[name]) for name in HOSTS),
+            *((f"reflector {one.name}", one) for one in self.scenario.lab.reflectors),
+        ]
+
+    def round(self) -> None:
+        """Kill some; move a port meanwhile, perhaps; start them again in any order; await the port only."""
+        chosen = self.chance.sample(self.victims(), self.chance.randint(1, _MOST_VICTIMS))
+        for name, victim in chosen:
+            self.log.append(f"kill {name}")
+            victim.kill()
+        move = self.depart() if self.chance.random() < 0.6 else None
+        self.chance.shuffle(chosen)
+        for name, victim in chosen:
+            self.log.append(f"start {name}")
+            if isinstance(victim, FrrNode):
+                victim.revive()
+            else:
+                victim.start()
+        if move is not None:
+            self.arrive(*move)
+
+    def depart(self) -> tuple[int, Workload]:
+        """A roamer's port is to move, its VM runs at the new place."""
+        number = self.chance.randrange(len(self.roamers))
+        here = self.roamers[number]
+        name = self.chance.choice([host for host in HOSTS if host != here.host])
+        self.moves += 1
+        self.log.append(f"move {here.tenant}/{here.port} from {here.host} to {name}")
+        vm = self.scenario.lab.vm(f"roam{self.moves}")
+        ifname = f"tap-{vm.name}"
+        plug(self.host(name), vm, ifname, here.uid, here.mac, here.cidrs)
+        there = Workload(here.tenant, here.port, here.uid, here.mac, here.cidrs, name, vm, ifname)
+        moving = self.scenario.control.run(
+            "migrate", here.port, "--tenant", here.tenant, "--to", name, "--activate"
+        )
+        assert moving.ok, moving.stderr
+        here.vm.run("ip link set eth0 down")
+        return number, there
+
+    def arrive(self, number: int, there: Workload) -> None:
+        until(f"{there.name} lives on {there.host}", lambda: self.place(there) == there.host, _SETTLED)
+        here, self.roamers[number] = self.roamers[number], there
+        unplug(self.host(here.host), here.ifname)
+
+    def host(self, name: str) -> Hypervisor:
+        found = self.scenario.lab.node(name)
+        assert isinstance(found, Hypervisor)
+        return found
+
+    def place(self, workload: Workload) -> str:
+        (port,) = self.scenario.control.get("ports", workload.port, "--tenant", workload.tenant)
+        return str(port["status"]["host"])
+
+    def asked(self, *words: str) -> Any:
+        done = self.scenario.control.run(*words, "-o", "json")
+        assert done.ok, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def soak(_labs: Any) -> Soak:
+    def build(name: str) -> tuple[Lab, TwoTenants]:
+        made = two_tenants.build_bridged(name, Plan(len(HOSTS), reflectors=2), say_on_stderr)
+        return made.lab, made
+
+    scenario: TwoTenants = _labs.once(("soak",), build)
+    moving = (("red", 71), ("red", 72), ("blue", 71))
+    wanted = [Guest(tenant, NETWORK, f"roamer{n}", n, HOSTS) for tenant, n in moving]
+    roamers = seat(scenario, wanted)
+    scenario.await_reachability()
+    return Soak(scenario, random.Random(SEED), roamers)
+
+
+def truth(soak: Soak, host: str) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    """(network, MAC, VTEP, addresses) of each port that is bound elsewhere, as the store has it."""
+    vteps = {str(h.name): h.vtep_address for h in soak.scenario.lab.hypervisors}
+    return {
+        (
+            f"{port['metadata']['tenant']}/{port['spec']['network']}",
+            port["spec"]["mac"],
+            vteps[port["status"]["host"]],
+            tuple(sorted(port["spec"]["addresses"])),
+        )
+        for port in soak.scenario.control.get("ports")
+        if port["status"]["host"] != host
+    }
+
+
+def used(soak: Soak, host: str) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    """The same, as the host has it from EVPN."""
+    items = soak.asked("evpn", "routes", "--host", host, "--type", "2")["items"]
+    return {(i["network"], i["mac"], i["vtep"], tuple(sorted(i["addresses"]))) for i in items}
+
+
+def test_forwarding_is_the_truth_after_it(soak: Soak) -> None:
+    began, rounds = time.monotonic(), 0
+    while rounds < ROUNDS or time.monotonic() - began < SECONDS:
+        soak.round()
+        rounds += 1
+    print(f"seed {SEED}: {rounds} rounds, {soak.moves} moves in {time.monotonic() - began:.0f} s")
+    print("\n".join(soak.log))
+
+    def quiet() -> bool:
+        return all(host["state"] == "in-sync" for host in soak.asked("status")["hosts"])
+
+    until("every host is in sync", quiet, _SETTLED)
+    for host in HOSTS:
+        assert len(truth(soak, host)) >= 2 * len(TENANTS)
+        until(f"{host} uses what is true", lambda h=host: used(soak, h) == truth(soak, h), _SETTLED)
+    floods = {
+        (i["host"], i["network"], i["vtep"]) for i in soak.asked("evpn", "routes", "--type", "3")["items"]
+    }
+    vteps = {str(h.name): h.vtep_address for h in soak.scenario.lab.hypervisors}
+    assert floods == {
+        (host, f"{tenant}/{NETWORK}", vteps[other])
+        for host in HOSTS
+        for other in HOSTS
+        for tenant in TENANTS
+        if host != other
+    }
+    for tenant in TENANTS:
+        members = [*soak.scenario.of(tenant), *(r for r in soak.roamers if r.tenant == tenant)]
+        for here in members:
+            for there in members:
+                if here is not there:
+                    _reaches(soak, here, there)
+    assert soak.asked("drift")["items"] == []
+
+
+def _reaches(soak: Soak, here: Workload, there: Workload) -> None:
+    way = f"{here.tenant}/{here.port}"
+    traced = soak.scenario.control.run("trace", "--from", way, "--to", there.ipv4)
+    assert traced.ok, f"{way} to {there.ipv4}: {traced.stdout}{traced.stderr}"
+    for address in there.addresses:
+        assert ping(here.vm, address, 2, wait=0.5).reached, f"{here.name} to {address}"
