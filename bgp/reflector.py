@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Final
 
 from bgp.codec import communities
@@ -47,7 +48,8 @@ class Client:
 class Terms:
     """`keepalive`, `hold` in seconds (RFC 4271 section 4.2). `hops` None: no TTL security (RFC 5082).
 
-    `password`: as the speakers have it (RFC 2385). `source`: the reflector's own address.
+    `password`: as the speakers have it (RFC 2385). `source`: the reflector's own address. `router_id`: its
+    BGP identifier; None: the source, if that is IPv4.
     """
 
     asn: int
@@ -56,6 +58,7 @@ class Terms:
     hold: int = 90
     hops: int | None = None
     password: str | None = None
+    router_id: IPv4Address | None = None
 
 
 def configuration(terms: Terms, clients: Sequence[Client]) -> str:
@@ -74,8 +77,9 @@ def configuration(terms: Terms, clients: Sequence[Client]) -> str:
 
 def _router(terms: Terms, clients: Sequence[Client]) -> Iterator[str]:
     yield f"router bgp {terms.asn}"
-    if terms.source.version == 4:
-        yield f" bgp router-id {terms.source}"
+    identifier = terms.source if terms.router_id is None else terms.router_id
+    if identifier.version == 4:
+        yield f" bgp router-id {identifier}"
     yield " no bgp default ipv4-unicast"
     yield " no bgp suppress-duplicates"
     yield " neighbor CLIENTS peer-group"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "  ringfence reflector --source 192.0.2.1 --macs --hops 2 --md5-file /etc/ringfence/md5"
     )
     parser.add_argument("--source", required=True, metavar="ADDRESS", help="the reflector's own address")
+    parser.add_argument(
+        "--router-id", metavar="ID", help="its BGP identifier, as 192.0.2.1; needed if --source is IPv6"
+    )
     parser.add_argument("--macs", action="store_true", help="RT-2 only with MACs of ports that may be there")
     parser.add_argument(
         "--imports", action="store_true", help="send a host only routes of tenants that have ports there"
@@ -53,6 +56,7 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
             keepalive=_within("--keepalive", arguments.keepalive, range(1, 1 << 16)),
             hold=_within("--hold", arguments.hold, range(3, 1 << 16)),
             hops=None if arguments.hops is None else _within("--hops", arguments.hops, range(1, 255)),
+            router_id=_router_id(arguments),
             password=None if arguments.md5_file is None else _password(Path(arguments.md5_file)),
         )
     except (OSError, ValueError) as fault:
@@ -69,6 +73,15 @@ def _within(name: str, number: int, allowed: range) -> int:
     if number not in allowed:
         raise ValueError(f"{name} {number} is out of range; give {allowed.start} to {allowed.stop - 1}")
     return number
+
+
+def _router_id(arguments: argparse.Namespace) -> IPv4Address | None:
+    """Without one, FRR on a machine that has no IPv4 address begins no session."""
+    if arguments.router_id is not None:
+        return IPv4Address(arguments.router_id)
+    if ip_address(arguments.source).version == 6:
+        raise ValueError("--source is IPv6: give the reflector's BGP identifier with --router-id")
+    return None
 
 
 def _password(path: Path) -> str:

@@ -182,3 +182,35 @@ def refused(hypervisor: Hypervisor) -> int:
     lines = hypervisor.ofctl("dump-flows", hypervisor.management, "table=0").splitlines()
     dropped = (line for line in lines if "actions=drop" in line)
     return sum(int(line.partition("n_packets=")[2].partition(",")[0]) for line in dropped)
+
+
+@pytest.mark.long
+def test_the_reflector_of_the_product_s_making_passes_what_is_right(ipv6_lab: Routed) -> None:
+    """And nothing of a client whose next hop is another's: the control of the same."""
+    control, (reflector,) = ipv6_lab.base.control, ipv6_lab.lab.reflectors
+    first, second = ipv6_lab.lab.hypervisors
+    made = control.run("reflector", "--source", reflector.address, "--router-id", "172.16.0.200", "--macs")
+    assert made.ok, made.stderr
+    assert control.run("reflector", "--source", reflector.address).code == 2
+
+    def passed(text: str) -> dict[str, int]:
+        """Routes that a reflector with this configuration took, by client."""
+        reflector.kill()
+        (reflector.mounts["/etc/frr"] / "bgpd.conf").write_text(text)
+        reflector.revive()
+        until("sessions are up", lambda: len(reflector.established()) == 2, 60)
+        peers = reflector.show("show bgp l2vpn evpn summary")["peers"]
+        until("second is heard", lambda: count(second.vtep_address) > 0, 30)
+        return {name: count(name) for name in peers}
+
+    def count(client: str) -> int:
+        return int(reflector.show("show bgp l2vpn evpn summary")["peers"][client]["pfxRcd"])
+
+    line = f" match ipv6 next-hop address {first.vtep_address}\n"
+    wrong = made.stdout.replace(line, line.replace(first.vtep_address, "2001:db8:16::99"))
+    assert wrong != made.stdout and passed(wrong)[first.vtep_address] == 0
+    until("right ones pass", lambda: all(passed(made.stdout).values()), 60)
+    for tenant in TENANTS:
+        here, there = ipv6_lab.base.of(tenant)
+        for family in FAMILIES:
+            assert ping(here.vm, at(there, family), 2).reached

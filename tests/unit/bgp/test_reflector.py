@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address
 
 from bgp.reflector import Client, Terms, configuration
 from model.ids import Mac, Vni
@@ -46,6 +47,14 @@ def test_no_ports_means_no_mac_and_ipv6_has_its_own_words() -> None:
     text = configuration(TERMS, (SIX,))
     assert "permit 02:" not in text and " match mac address macs-hv6" in text
     assert " match ipv6 next-hop address 2001:db8::6" in text and "set ipv4" not in text
+
+
+def test_over_ipv6_it_has_an_identifier_of_its_own() -> None:
+    terms = replace(TERMS, source=ip_address("2001:db8::1"))
+    assert "router-id" not in configuration(terms, (SIX,))
+    named = replace(terms, router_id=IPv4Address("192.0.2.9"))
+    assert " bgp router-id 192.0.2.9" in configuration(named, (SIX,)).splitlines()
+    assert " bgp router-id 192.0.2.9" in configuration(replace(TERMS, router_id=named.router_id), (ANY,))
 
 
 def test_what_all_clients_share() -> None:
