@@ -1,1 +1,1 @@
-"""Links of this host over netlink: the only importer of pyroute2 beside ipam.devices."""
+"""Links and routes of this host over netlink."""
