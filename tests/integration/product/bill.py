@@ -28,13 +28,25 @@ def counted(scenario: TwoTenants, port: Workload) -> int:
     return 0 if row is None else row["bytes"]
 
 
+def billed(scenario: TwoTenants, ports: tuple[Workload, ...]) -> tuple[int, ...]:
+    """Layer-3 bytes that ports of one tenant have been billed so far, in one look."""
+    (tenant,) = {port.tenant for port in ports}
+    rows = ledger(scenario, tenant)
+    return tuple(rows[port.port]["bytes"] if port.port in rows else 0 for port in ports)
+
+
 def settled(scenario: TwoTenants, port: Workload) -> int:
     """What is counted of a port once it has stood still for longer than a reading and an upload take."""
-    known, since = counted(scenario, port), time.monotonic()
+    return all_settled(scenario, (port,))[0]
+
+
+def all_settled(scenario: TwoTenants, ports: tuple[Workload, ...]) -> tuple[int, ...]:
+    """What is counted of ports of one tenant once all of it has stood still for so long."""
+    known, since = billed(scenario, ports), time.monotonic()
 
     def still() -> bool:
         nonlocal known, since
-        now = counted(scenario, port)
+        now = billed(scenario, ports)
         if now != known:
             known, since = now, time.monotonic()
         return time.monotonic() - since > QUIET
