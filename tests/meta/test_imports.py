@@ -21,6 +21,7 @@ TRESPASSES = {
     "topologies": ("controller/trespass_labs.py", "topologies"),
     "os_ken": ("controller/southbound/trespass_os_ken.py", "os_ken"),
     "ovs": ("pipelines/trespass_ovs.py", "ovs"),
+    "pyroute2": ("ipam/trespass_pyroute2.py", "pyroute2"),
     "exabgp": ("bgp/trespass_exabgp.py", "exabgp"),
     "sqlalchemy": ("accounting/trespass_sqlalchemy.py", "sqlalchemy"),
     "web": ("accounting/trespass_web.py", "pydantic"),

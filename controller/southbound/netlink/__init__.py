@@ -1,1 +1,1 @@
-"""Links and routes of this host over netlink."""
+"""Links of this host over netlink: the only importer of pyroute2 beside ipam.devices."""

@@ -2,29 +2,17 @@
 
 Place: called by the agent's loop; down stops a port's traffic before its counters are read for the last time,
 without any change of flows. Must not touch interfaces by guess: names come from OVS rows with our iface-id.
-
-Set by name (RTM_NEWLINK, rtnetlink(7)): nothing is made, as NLM_F_CREATE is not set.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
-import struct
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final
 
-from controller.southbound.netlink.kernel import Kernel, attribute
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
 from model.errors import Fault, Unavailable
-
-_LINK: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changed
-_NEWLINK, _IFNAME = 16, 3
-_IFF_UP: Final = 1
-_NAME_SIZE: Final = 16
-"""IFNAMSIZ, with the octet that ends it. Open vSwitch allows longer names; those have no kernel device."""
-_ABSENT: Final = "the kernel has no such interface"
 
 
 class Link(Enum):
@@ -42,28 +30,20 @@ def set_links(names: Iterable[str], state: Link) -> dict[str, Unavailable]:
     failed: dict[str, Unavailable] = {}
     wanted = tuple(names)
     try:
-        with Kernel() as kernel:
+        with IPRoute() as netlink:
             for name in wanted:
-                if refusal := _set(kernel, os.fsencode(name), state):
-                    failed[name] = _unavailable(name, refusal)
+                try:
+                    found = netlink.link_lookup(ifname=name)
+                    if found:
+                        netlink.link("set", index=found[0], state=state.value)
+                    else:
+                        failed[name] = _unavailable(name, "the kernel has no such interface")
+                except NetlinkError as error:
+                    failed[name] = _unavailable(name, str(error))
     except OSError as error:
         done = {name: _unavailable(name, str(error)) for name in wanted}
         return done | failed
     return failed
-
-
-def _set(kernel: Kernel, name: bytes, state: Link) -> str:
-    """Why the kernel refuses; empty if it does not."""
-    if not 0 < len(name) < _NAME_SIZE or b"\0" in name:
-        return _ABSENT
-    body = _LINK.pack(socket.AF_UNSPEC, 0, 0, _IFF_UP if state is Link.UP else 0, _IFF_UP)
-    try:
-        kernel.order(_NEWLINK, body + attribute(_IFNAME, name + b"\0"))
-    except TimeoutError:
-        raise
-    except OSError as error:
-        return _ABSENT if error.errno == errno.ENODEV else str(error.strerror)
-    return ""
 
 
 def _unavailable(name: str, why: str) -> Unavailable:
