@@ -135,6 +135,7 @@ def test_a_reflector_that_was_silent_for_long_is_back_soon(stage: Stage) -> None
     """No reset, no answer: the hold timer ends the session; then SYNs go unanswered, and a new one is tried
     before the kernel's own pauses have grown."""
     lab, agent = stage.lab, stage.agents["good"]
+    wait(lambda: stage.up("good"), "the session")
     here = agent.mark()
     port = f"v{lab.names['good']}"
     run("ip", "-n", lab.space("hub"), "link", "set", port, "nomaster")
