@@ -48,7 +48,19 @@ def tokens(
         for snapshot, lookup in ((old, before), (new, after)):
             found.update(_of(snapshot, change))
             found.update(_of_prefixes(snapshot, lookup, change))
+        found.update(_of_rules(old, new, change))
     return found
+
+
+def _of_rules(old: Snapshot, new: Snapshot, change: Change) -> Iterator[Token]:
+    """What bears a route target that came or went; a VRF's count for the routes of its networks, too."""
+    turned = _imported(old, change) ^ _imported(new, change)
+    for target in turned:
+        vni = communities.target_vni(target)
+        yield from ((("target", target),) if vni is None else (("vni", vni), ("vrf", vni)))
+    if turned and change.part is Part.TENANT:
+        networks = (n for one in (old, new) for n in one.networks.values() if n.tenant == change.key)
+        yield from (("vni", network.vni) for network in networks)
 
 
 def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
@@ -78,9 +90,26 @@ def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tupl
         changes = [Change(part, key) for part in (Part.NETWORK, *_VRFS) for key in getattr(new, part.value)]
         old = Snapshot(old.host)
     found: set[Vni] = set()
+    targets: set[bytes] = set()
     for change in changes:
         found.update(_opened(old, new, change))
-    return tuple(sorted(communities.route_target(asn, vni) for vni in found if vni))
+        targets.update(_imported(new, change) - _imported(old, change))
+    return tuple(sorted({communities.route_target(asn, vni) for vni in found if vni} | targets))
+
+
+def _imported(snapshot: Snapshot, change: Change) -> frozenset[bytes]:
+    """Route targets that a network, with its tenant's VRF, or a tenant listens to."""
+    key: Any = change.key
+    network = snapshot.networks.get(key) if change.part is Part.NETWORK else None
+    tenant = snapshot.tenants.get(key if network is None else network.tenant)
+    if snapshot.cluster is None or change.part not in (Part.NETWORK, Part.TENANT):
+        return frozenset()
+    asn, found = snapshot.cluster.asn, frozenset[bytes]()
+    if network is not None:
+        found |= network.rules.imported(asn, network.vni)
+    if tenant is not None and tenant.l3vni and (network is not None or change.part is Part.TENANT):
+        found |= tenant.rules.imported(asn, tenant.l3vni)
+    return found
 
 
 _VRFS: Final = (Part.TENANT, Part.EXTERNAL, Part.PEERING)

@@ -132,19 +132,11 @@ def _network(
 
     The route target of its tenant's L3VNI names it too (RFC 9135 section 5.2), in an RT-2.
     """
-    asn = None if snapshot.cluster is None else snapshot.cluster.asn
     vni = body.vni if isinstance(body, MacRoute) else route.attributes.pmsi_vni
     labelled = None if vni is None else lookup.network(vni)
     targeted: set[NetworkKey] = set()
     for target in route.attributes.route_targets:
-        named = communities.target_vni(target)
-        found = None if named is None else lookup.network(named)
-        if (
-            found is not None
-            and asn is not None
-            and target == communities.route_target(asn, snapshot.networks[found].vni)
-        ):
-            targeted.add(found)
+        targeted.update(lookup.importing(snapshot, target))
     if labelled is not None:
         found_network = snapshot.networks[labelled]
         routed = isinstance(body, MacRoute) and targets_tenant(snapshot, route, found_network)
@@ -157,7 +149,7 @@ def _network(
         return Refused(
             "route-target-foreign",
             f"VNI {vni} is that of network {title(snapshot, labelled)}, but the route targets are {shown}; "
-            f"announce that VNI with {asn}:{vni} only, or look into who sends this",
+            f"announce that VNI with {_wanted(snapshot, labelled)} only, or look into who sends this",
         )
     if vni is None:
         return Refused(
@@ -171,6 +163,15 @@ def _network(
         f"VNI {vni} is not that of network {names}, whose route target {shown} the route bears; "
         "correct the sender's VNI, or look into who sends this",
     )
+
+
+def _wanted(snapshot: Snapshot, key: NetworkKey | None) -> str:
+    """The route targets that a network imports, for people."""
+    if key is None or snapshot.cluster is None:
+        return "none"
+    network = snapshot.networks[key]
+    targets = network.rules.imported(snapshot.cluster.asn, network.vni)
+    return " or ".join(communities.target_text(one) for one in sorted(targets))
 
 
 def _host(

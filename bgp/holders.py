@@ -17,6 +17,7 @@ from model.addresses import Address, Prefix
 from model.change import Change, Part
 from model.ids import NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.snapshot import Snapshot
+from model.targets import DERIVED, derived, derived_vni
 
 PARTS: Final = (
     Part.TENANT,
@@ -47,6 +48,20 @@ class Holders:
     floats_of: Map[PortKey, tuple[Uid, ...]] = Map()
     egress: Map[tuple[TenantKey, Address], tuple[TenantKey, ...]] = Map()
     """Tenants by external network and egress address in it."""
+
+    targets: Map[bytes, tuple[TenantKey, ...]] = Map()
+    """Tenants by the route targets that they import and that are written out."""
+
+    def importing(self, snapshot: Snapshot, target: bytes) -> tuple[TenantKey, ...]:
+        """The VRFs that listen to a route target. Only tenants' can be written out."""
+        written = self.targets.get(target, ())
+        vni = derived_vni(target)
+        key = None if vni is None else self.vrf(vni)
+        if key is None or vni is None or key in written or snapshot.cluster is None:
+            return written
+        tenant = snapshot.tenants.get(key)
+        listens = tenant is None or tenant.rules.imports_derived
+        return (*written, key) if listens and target == derived(snapshot.cluster.asn, vni) else written
 
     def vrf(self, vni: Vni | int) -> TenantKey | None:
         """The VRF with this L3VNI."""
@@ -81,6 +96,7 @@ def _claims(part: Part, value: Any) -> Iterator[tuple[str, Any, Any]]:
     match part:
         case Part.TENANT:
             yield from (("egress", (value.external, a), value.key) for a in value.egress_addresses)
+            yield from (("targets", one, value.key) for one in set(value.rules.imports) - {DERIVED})
         case Part.NETWORK:
             yield "homes", value.tenant, value.key
         case Part.PORT:
@@ -111,6 +127,17 @@ def claim(claims: MapMutation[Any, tuple[Any, ...]], key: Hashable, owner: str |
         claims.pop(key)
 
 
-_NAMES: Final = ("l3vnis", "homes", "owners", "statics", "routes", "hops", "floats", "floats_of", "egress")
+_NAMES: Final = (
+    "l3vnis",
+    "homes",
+    "owners",
+    "statics",
+    "routes",
+    "hops",
+    "floats",
+    "floats_of",
+    "egress",
+    "targets",
+)
 
 EMPTY: Final = Holders()

@@ -20,6 +20,7 @@ from bgp.codec import attributes, communities, nlri, update
 from bgp.codec.malformed import Malformed
 from model.ids import Vni
 from model.snapshot import Snapshot
+from model.targets import PLAIN, Rules
 
 _PMSI_LABEL: Final = slice(2, 5)
 
@@ -62,15 +63,17 @@ def interest_of(snapshot: Snapshot) -> Interest:
     """Of a host with this snapshot: all its networks' and VRFs' route targets and VNIs."""
     if snapshot.cluster is None:
         return NOTHING
-    asn, vnis = snapshot.cluster.asn, set(_vnis(snapshot))
-    targets = frozenset(communities.route_target(asn, vni) for vni in vnis)
-    return Interest(targets, frozenset(vni.to_bytes(3, "big") for vni in vnis))
+    asn, all_of_them = snapshot.cluster.asn, tuple(_ruled(snapshot))
+    targets = frozenset[bytes]().union(*(rules.imported(asn, vni) for vni, rules in all_of_them))
+    return Interest(targets, frozenset(vni.to_bytes(3, "big") for vni, _ in all_of_them))
 
 
-def _vnis(snapshot: Snapshot) -> Iterator[Vni]:
-    yield from (network.vni for network in snapshot.networks.values())
-    for vrfs in (snapshot.tenants, snapshot.externals, snapshot.peerings):
-        yield from (vrf.l3vni for vrf in vrfs.values() if vrf.l3vni)
+def _ruled(snapshot: Snapshot) -> Iterator[tuple[Vni, Rules]]:
+    """VNI and rules of each network and VRF. Only tenants' and networks' rules can be written out."""
+    yield from ((network.vni, network.rules) for network in snapshot.networks.values())
+    yield from ((tenant.l3vni, tenant.rules) for tenant in snapshot.tenants.values() if tenant.l3vni)
+    for vrfs in (snapshot.externals, snapshot.peerings):
+        yield from ((vrf.l3vni, PLAIN) for vrf in vrfs.values() if vrf.l3vni)
 
 
 def pack(interest: Interest | None) -> dict[str, list[str]] | None:

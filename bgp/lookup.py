@@ -18,6 +18,7 @@ from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, Vni
 from model.snapshot import Snapshot
+from model.targets import DERIVED, derived, derived_vni
 from model.whereabouts import singles
 
 K = TypeVar("K")
@@ -38,6 +39,19 @@ class Lookup:
     holders: Holders = holders.EMPTY
     pairs: Map[tuple[NetworkKey, Mac, Address], tuple[PortKey, ...]] = Map()
     """Ports that may use an address with a MAC besides their own: pairs of one address."""
+    targets: Map[bytes, tuple[NetworkKey, ...]] = Map()
+    """Networks by the route targets that they import and that are written out."""
+
+    def importing(self, snapshot: Snapshot, target: bytes) -> tuple[NetworkKey, ...]:
+        """The networks that listen to a route target (RFC 4364 section 4.3.1)."""
+        written = self.targets.get(target, ())
+        vni = derived_vni(target)
+        key = None if vni is None else self.network(vni)
+        if key is None or key in written or snapshot.cluster is None:
+            return written
+        network = snapshot.networks[key]
+        heard = network.rules.imports_derived and target == derived(snapshot.cluster.asn, network.vni)
+        return (*written, key) if heard else written
 
     def speakers(self, network: NetworkKey, mac: Mac, address: Address) -> tuple[PortKey, ...]:
         """The ports of a network that may speak for an address of a pair with this MAC."""
@@ -68,7 +82,7 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
     """The indexes of `new`, made from those of `old`."""
     vnis, vteps = lookup.vnis.mutate(), lookup.vteps.mutate()
     macs, sites = lookup.macs.mutate(), lookup.sites.mutate()
-    pairs = lookup.pairs.mutate()
+    pairs, targets = lookup.pairs.mutate(), lookup.targets.mutate()
     # Taken out of the old snapshot first, all of them: two objects may have swapped what they claim.
     for snapshot, step in ((old, -1), (new, 1)):
         for change in changes:
@@ -76,6 +90,8 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
                 network = snapshot.networks.get(NetworkKey(change.key))
                 if network is not None:
                     claim(vnis, network.vni, network.key, step)
+                    for target in set(network.rules.imports) - {DERIVED}:
+                        claim(targets, target, network.key, step)
             elif change.part is Part.HYPERVISOR and isinstance(change.key, str):
                 host = snapshot.hypervisors.get(HostName(change.key))
                 if host is not None:
@@ -89,7 +105,15 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
                     for name in port.hosts:
                         _count(sites, (port.network, name), step)
     behind = holders.reindex(lookup.holders, old, new, changes)
-    return Lookup(vnis.finish(), vteps.finish(), macs.finish(), sites.finish(), behind, pairs.finish())
+    return Lookup(
+        vnis.finish(),
+        vteps.finish(),
+        macs.finish(),
+        sites.finish(),
+        behind,
+        pairs.finish(),
+        targets.finish(),
+    )
 
 
 def _count(counts: MapMutation[K, int], key: K, step: int) -> None:

@@ -25,6 +25,7 @@ from model.ids import NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Cluster, Hypervisor, Network, Port
 from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, Nlri, Route
 from model.snapshot import Snapshot
+from model.targets import PLAIN, Rules
 from model.whereabouts import owner
 
 _NOBODY: Final[frozenset[PortKey]] = frozenset()
@@ -56,6 +57,8 @@ class _Origin:
     host: Hypervisor
     cluster: Cluster
     l3vni: Vni | None
+    rules: Rules
+    """The tenant's."""
 
     @property
     def rd(self) -> bytes:
@@ -64,11 +67,14 @@ class _Origin:
 
     def attributes(self, sequence: int) -> Attributes:
         """Mobility is said from the first move on (RFC 7432 section 7.7: absent = sequence 0)."""
+        rules = self.network.rules
         return Attributes(
             next_hop=self.host.vtep,
-            route_targets=(communities.route_target(self.cluster.asn, self.network.vni),),
+            route_targets=rules.exported(self.cluster.asn, self.network.vni),
             sequence=sequence or None,
             encapsulations=(communities.VXLAN,),
+            communities=rules.communities,
+            large_communities=rules.large_communities,
         )
 
     def routed(self, plain: Attributes) -> Attributes:
@@ -78,8 +84,8 @@ class _Origin:
         """
         if self.l3vni is None:
             return plain
-        target = communities.route_target(self.cluster.asn, self.l3vni)
-        targets = tuple(sorted((*plain.route_targets, target)))
+        routed = self.rules.exported(self.cluster.asn, self.l3vni)
+        targets = tuple(sorted({*plain.route_targets, *routed}))
         return replace(plain, route_targets=targets, router_mac=router_mac(self.host.router_id))
 
 
@@ -224,7 +230,7 @@ def _origin(snapshot: Snapshot, network: NetworkKey) -> _Origin | None:
         return None
     tenant = snapshot.tenants.get(found.tenant)
     l3vni = tenant.l3vni if tenant is not None and tenant.l3vni and found.routed else None
-    return _Origin(found, host, snapshot.cluster, l3vni)
+    return _Origin(found, host, snapshot.cluster, l3vni, PLAIN if tenant is None else tenant.rules)
 
 
 def _keyed(value: Nlri, attributes: Attributes) -> tuple[bytes, Route]:
@@ -267,11 +273,6 @@ def _flood_route(snapshot: Snapshot, network: NetworkKey) -> tuple[bytes, Route]
     origin = _origin(snapshot, network)
     if origin is None:
         return None
-    attributes = Attributes(
-        next_hop=origin.host.vtep,
-        route_targets=(communities.route_target(origin.cluster.asn, origin.network.vni),),
-        pmsi_vni=origin.network.vni,
-        pmsi_endpoint=endpoint(origin.host),
-        encapsulations=(communities.VXLAN,),
-    )
-    return _keyed(MulticastRoute(origin.rd, endpoint(origin.host)), attributes)
+    hop = endpoint(origin.host)
+    attributes = replace(origin.attributes(0), pmsi_vni=origin.network.vni, pmsi_endpoint=hop)
+    return _keyed(MulticastRoute(origin.rd, hop), attributes)

@@ -23,6 +23,7 @@ from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Cluster, Hypervisor, Tenant
 from model.route import Attributes, Distinguisher, PrefixRoute, Route
 from model.snapshot import Snapshot
+from model.targets import PLAIN
 from model.vrfs import exported, l3vni_of, peerings_of, tenant_of
 
 Members = Mapping[NetworkKey, frozenset[PortKey]]
@@ -53,14 +54,17 @@ def route_for(
     The route distinguisher is `router-id:VRF key`. A network may have the same number: no route of one type
     is of both, so that no two keys are equal.
     """
-    l3vni = l3vni_of(snapshot, vrf)
+    l3vni, tenant = l3vni_of(snapshot, vrf), snapshot.tenants.get(vrf)
+    rules = PLAIN if tenant is None else tenant.rules
     rd = nlri.distinguisher(Distinguisher(host.router_id, vrf))
     said = Attributes(
         next_hop=host.vtep,
-        route_targets=(communities.route_target(cluster.asn, l3vni),),
+        route_targets=rules.exported(cluster.asn, l3vni),
         router_mac=router_mac(host.router_id),
         local_preference=weight,
         encapsulations=(communities.VXLAN,),
+        communities=rules.communities,
+        large_communities=rules.large_communities,
     )
     return Route(PrefixRoute(rd, prefix, l3vni), said)
 

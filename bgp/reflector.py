@@ -42,6 +42,8 @@ class Client:
     address: Address
     macs: tuple[Mac, ...] | None = None
     imports: tuple[Vni, ...] | None = None
+    targets: tuple[bytes, ...] = ()
+    """Route targets besides, if there is a filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,10 @@ def _lists(terms: Terms, client: Client) -> Iterator[str]:
     """An empty list would let nothing match, and so would none: both refuse."""
     for number, mac in enumerate(sorted(client.macs or ()), 1):
         yield f"mac access-list {_macs(client)} seq {number * 5} permit {format_mac(mac)}"
-    for vni in sorted(client.imports or ()):
-        target = communities.target_text(communities.route_target(terms.asn, vni))
-        yield f"bgp extcommunity-list standard {_imports(client)} permit rt {target}"
+    derived = {communities.route_target(terms.asn, vni) for vni in client.imports or ()}
+    for target in sorted(derived.union(client.targets)):
+        text = communities.target_text(target)
+        yield f"bgp extcommunity-list standard {_imports(client)} permit rt {text}"
 
 
 def _inward(client: Client) -> Iterator[str]:

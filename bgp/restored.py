@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from bgp.codec import communities, nlri
+from bgp.codec import nlri
 from bgp.lookup import Lookup
 from bgp.prefixes import route_for
 from bgp.table import prefix_order
@@ -102,8 +102,8 @@ def _routing(
     tenant = snapshot.tenants.get(network.tenant)
     if router is None or tenant is None or not tenant.l3vni or snapshot.cluster is None:
         return None, plain
-    target = communities.route_target(snapshot.cluster.asn, tenant.l3vni)
-    targets = tuple(sorted((*plain.route_targets, target)))
+    routed = tenant.rules.exported(snapshot.cluster.asn, tenant.l3vni)
+    targets = tuple(sorted({*plain.route_targets, *routed}))
     return tenant.l3vni, replace(plain, route_targets=targets, router_mac=router)
 
 
@@ -117,4 +117,4 @@ def _shared(
     if network is None or name is None or snapshot.cluster is None:
         return None
     rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, network.key))
-    return network, rd, Attributes(vtep, (communities.route_target(snapshot.cluster.asn, network.vni),))
+    return network, rd, Attributes(vtep, network.rules.exported(snapshot.cluster.asn, network.vni))

@@ -61,12 +61,7 @@ def vrf_of(
     labelled = lookup.holders.vrf(body.vni)
     targeted: set[TenantKey] = set()
     for target in route.attributes.route_targets:
-        named = communities.target_vni(target)
-        vrf = None if named is None else lookup.holders.vrf(named)
-        if vrf is None or named is None or asn is None:
-            continue
-        if target == communities.route_target(asn, named):
-            targeted.add(vrf)
+        targeted.update(lookup.holders.importing(snapshot, target))
     if labelled is not None and labelled in targeted:
         return labelled
     if not targeted and labelled is None:

@@ -35,7 +35,9 @@ Ref = tuple[bytes, str]
 FloodEntity = tuple[Literal["flood"], NetworkKey, Address]
 PrefixEntity = tuple[Literal["prefix"], TenantKey, Prefix]
 Entity = MacEntity | FloodEntity | PrefixEntity | AddressEntity
-Token = tuple[Literal["mac", "vni", "flood", "hop", "vrf", "prefix"], Mac | int | Address | Prefix]
+Token = tuple[
+    Literal["mac", "vni", "flood", "hop", "vrf", "prefix", "target"], Mac | int | Address | Prefix | bytes
+]
 """What a verdict depends on: a MAC, a VNI, a VNI as a place for replicated frames, a next hop; of an RT-5 the
 L3VNI and the prefix."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bgp.codec import communities
 from model.ids import NetworkKey, Vni
 from model.intent import Hypervisor, Network
 from model.route import Route
@@ -52,11 +51,12 @@ def l3vni_of(snapshot: Snapshot, network: Network) -> Vni:
 
 
 def targets_tenant(snapshot: Snapshot, route: Route, network: Network) -> bool:
-    """Whether the route bears the route target of the network's tenant (RFC 9135 section 5)."""
-    l3vni = l3vni_of(snapshot, network)
-    if not l3vni or snapshot.cluster is None:
+    """Whether the route bears a route target that the network's tenant imports (RFC 9135 section 5)."""
+    tenant = snapshot.tenants.get(network.tenant)
+    if tenant is None or not tenant.l3vni or snapshot.cluster is None:
         return False
-    return communities.route_target(snapshot.cluster.asn, l3vni) in route.attributes.route_targets
+    imported = tenant.rules.imported(snapshot.cluster.asn, tenant.l3vni)
+    return not imported.isdisjoint(route.attributes.route_targets)
 
 
 def title(snapshot: Snapshot, key: NetworkKey | None) -> str:

@@ -274,8 +274,13 @@ def open_table(table: Table, now: float | None = None) -> Work:
 
 def _tokens(route: Route) -> tuple[Token, ...]:
     """What the verdict on a route depends on (see `bgp.concern`)."""
-    vnis = {communities.target_vni(target) for target in route.attributes.route_targets}
     found: list[Token] = [("hop", route.attributes.next_hop)]
+    vnis: set[Vni | None] = set()
+    for target in route.attributes.route_targets:
+        vni = communities.target_vni(target)
+        vnis.add(vni)
+        if vni is None:
+            found.append(("target", target))
     body = route.nlri
     if isinstance(body, PrefixRoute):
         named = sorted(vni for vni in {*vnis, body.vni} if vni is not None)

@@ -22,6 +22,7 @@ from ipam.contents import (
 from ipam.laws_outside import check_outside, check_targets
 from ipam.laws_peerings import check_peerings
 from ipam.laws_public import check_public, check_told, check_told_of_ports
+from ipam.laws_targets import check_targets as check_route_targets
 from ipam.needs import of_address, of_external, of_tenant
 from ipam.steps import Step, Verb
 from ipam.trial import Trial
@@ -43,6 +44,7 @@ def check_laws(trial: Trial) -> None:
     tenants = frozenset(name for step in steps for name in _touched(trial, step))
     check_told_of_ports(trial, ports, tenants)
     check_public(trial, steps)
+    check_route_targets(trial, steps)
     for tenant in sorted(tenants):
         _check_routes(trial, tenant)
         check_outside(trial, tenant)

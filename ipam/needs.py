@@ -44,16 +44,24 @@ def of_public() -> Need:
     return "public", "", ""
 
 
+def of_targets() -> Need:
+    """The route targets of the world, of which some networks and tenants name a part."""
+    return "targets", "", ""
+
+
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
-        case PortRecord() | NetworkRecord():
+        case PortRecord():
             return ()  # the most by far; they rest on their parents only
+        case NetworkRecord(value):
+            return (of_targets(),) if value.rules.named() else ()
         case RouteRecord(value, tenant):
             return (of_tenant(tenant), *(of_address(tenant, hop) for hop in value.next_hops))
         case TenantRecord(value, external=external):
             outside = (of_external(external),) if external else ()
-            return (*outside, of_public()) if value.public_prefixes else outside
+            public = (of_public(),) if value.public_prefixes else ()
+            return (*outside, *public, *((of_targets(),) if value.rules.named() else ()))
         case FloatingRecord(_, tenant, external, port):
             ports = (of_port(tenant, port),) if port else ()
             return (of_tenant(tenant), of_external(external), *ports)

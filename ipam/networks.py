@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipam.contents import NetworkRecord, TenantRecord
+from ipam.laws_targets import ruled
 from ipam.pools import NETWORK_KEY, VNI
 from ipam.trial import Trial
 from model.addresses import Prefix, gateway
@@ -75,7 +76,7 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord, mtu: int) -
     )
     value = replace(value, mtu=mtu if want.mtu is None else want.mtu)
     value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
-    value = replace(value, dscp=_dscp(want, None))
+    value = replace(value, dscp=_dscp(want, None), rules=ruled(want, None))
     trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
 
 
@@ -89,7 +90,7 @@ def _merge(before: NetworkRecord, want: WantedNetwork) -> NetworkRecord:
         value = replace(value, replicate=want.replicate)
     if want.routed is not None:
         value = replace(value, routed=want.routed)
-    value = replace(value, dscp=_dscp(want, value.dscp))
+    value = replace(value, dscp=_dscp(want, value.dscp), rules=ruled(want, value.rules))
     labels = before.labels if want.labels is None else want.labels
     return replace(before, value=value, labels=labels)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
+from ipam.laws_targets import ruled
 from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
 from ipam.ways_out import lead_out
@@ -34,7 +35,12 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
             key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
             if key is not None:
                 value = Tenant(
-                    trial.new_uid(), want.name, TenantKey(key), l3vni, public_prefixes=_public(want, None)
+                    trial.new_uid(),
+                    want.name,
+                    TenantKey(key),
+                    l3vni,
+                    public_prefixes=_public(want, None),
+                    rules=ruled(want, None),
                 )
                 record = lead_out(trial, want, TenantRecord(value, want.labels or ()), None)
                 if record is not None:
@@ -42,6 +48,7 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
         else:
             labels = before.labels if want.labels is None else want.labels
             value = replace(before.value, l3vni=l3vni, public_prefixes=_public(want, before))
+            value = replace(value, rules=ruled(want, before.value.rules))
             record = lead_out(trial, want, replace(before, value=value, labels=labels), before)
             if record is not None:
                 trial.settle(want, before, record)

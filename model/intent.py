@@ -11,6 +11,7 @@ from typing import Final
 
 from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.targets import PLAIN, Rules
 
 _NO_VNI: Final = Vni(0)
 _NO_VRF: Final = TenantKey(0)
@@ -81,6 +82,7 @@ class Tenant:
     egress_addresses: tuple[Address, ...] = ()
     gateways: tuple[HostName, ...] = ()
     public_prefixes: tuple[Prefix, ...] = ()
+    rules: Rules = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Network:
     replicate: bool = False
     routed: bool = True
     dscp: int | None = None
+    rules: Rules = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

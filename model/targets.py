@@ -1,12 +1,13 @@
 """Communities as operators write them and as BGP carries them: route targets, standard and large ones.
 
 Place: a manifest's texts become bytes here, and bytes become text for people; shared by the edge and by
-`bgp.codec`. Must not decide which of them an object bears: `model.rules` does. Text that is none is a
-ValueError that says what is allowed.
+`bgp.codec`. Text that is none is a ValueError that says what is allowed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -14,6 +15,12 @@ from model.ids import Vni
 
 LargeCommunity = tuple[int, int, int]
 """Global administrator and two numbers of its own, 32 bits each (RFC 8092 section 3)."""
+Community = int | LargeCommunity
+"""A standard one (RFC 1997), or a large one."""
+
+DERIVED: Final = b""
+"""In a list of route targets: the one that follows from AS number and VNI."""
+DERIVED_TEXT: Final = "derived"
 
 _TWO_OCTET_AS: Final = 0x00
 _ADDRESS: Final = 0x01
@@ -35,6 +42,65 @@ def derived(asn: int, vni: Vni) -> bytes:
     FRR does.
     """
     return bytes((_TWO_OCTET_AS, _TARGET)) + (asn % _HALF).to_bytes(2, "big") + vni.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Which route targets the routes of a network or VRF bear, and which it listens to, as operators say it:
+    `DERIVED`, or 8 octets each, sorted; none = the derived one. Communities are hung on what is announced.
+    """
+
+    imports: tuple[bytes, ...] = ()
+    exports: tuple[bytes, ...] = ()
+    communities: tuple[int, ...] = ()
+    large_communities: tuple[LargeCommunity, ...] = ()
+
+    def imported(self, asn: int, vni: Vni) -> frozenset[bytes]:
+        """Route targets of what is listened to (RFC 4364 section 4.3.1, RFC 7432 section 7.10)."""
+        return frozenset(_resolve(self.imports, asn, vni))
+
+    @property
+    def imports_derived(self) -> bool:
+        """Whether the derived one is listened to."""
+        return not self.imports or DERIVED in self.imports
+
+    def exported(self, asn: int, vni: Vni) -> tuple[bytes, ...]:
+        """Route targets of what is announced, sorted."""
+        return tuple(sorted(set(_resolve(self.exports, asn, vni))))
+
+    def named(self) -> frozenset[bytes]:
+        """What operators wrote out."""
+        return frozenset((*self.imports, *self.exports)) - {DERIVED}
+
+    @property
+    def all_communities(self) -> tuple[Community, ...]:
+        """Of both kinds."""
+        return (*self.communities, *self.large_communities)
+
+
+PLAIN: Final = Rules()
+
+
+def rules(imports: Iterable[bytes], exports: Iterable[bytes], communities: Iterable[Community]) -> Rules:
+    """Each once, in a fixed order. A list of nothing but the derived one is none: one value has one form."""
+    lists = [tuple(sorted(set(one))) for one in (imports, exports)]
+    first, second = (() if one == (DERIVED,) else one for one in lists)
+    some = set(communities)
+    plain = tuple(sorted(one for one in some if isinstance(one, int)))
+    large = tuple(sorted(one for one in some if not isinstance(one, int)))
+    return Rules(first, second, plain, large) if first or second or some else PLAIN
+
+
+def _resolve(targets: tuple[bytes, ...], asn: int, vni: Vni) -> Iterator[bytes]:
+    return (one or derived(asn, vni) for one in targets or (DERIVED,))
+
+
+def derived_vni(target: bytes) -> Vni | None:
+    """The VNI that a two-octet-AS route target carries; None for another form, 0 or more than 24 bits."""
+    number = int.from_bytes(target[4:8], "big")
+    if target[:2] != bytes((_TWO_OCTET_AS, _TARGET)) or not 0 < number < 1 << 24:
+        return None
+    return Vni(number)
 
 
 def is_target(raw: bytes) -> bool:
@@ -74,6 +140,32 @@ def target_text(raw: bytes) -> str:
     if raw[0] == _ADDRESS:
         return f"{IPv4Address(raw[2:6])}:{number}"
     return f"{int.from_bytes(raw[2:6], 'big')}:{number}"
+
+
+def parse_member(text: str) -> bytes:
+    """One of a list of route targets: a route target, or `derived`."""
+    return DERIVED if text == DERIVED_TEXT else parse_target(text)
+
+
+def member_text(target: bytes) -> str:
+    """The inverse of `parse_member`."""
+    return target_text(target) if target else DERIVED_TEXT
+
+
+def parse_any(text: str) -> Community:
+    """A community of either kind; those that every BGP speaker acts on are refused (RFC 1997: the first and
+    the last 65536): NO_ADVERTISE would keep a reflector from reflecting."""
+    if text.count(":") > 1:
+        return parse_large(text)
+    value = parse_community(text)
+    if value >> 16 in (0, _HALF - 1):
+        raise ValueError("communities of 0 and 65535 are reserved (RFC 1997)")
+    return value
+
+
+def any_text(value: Community) -> str:
+    """The inverse of `parse_any`."""
+    return community_text(value) if isinstance(value, int) else large_text(value)
 
 
 def parse_community(text: str) -> int:

@@ -17,6 +17,7 @@ from model.addresses import Address, Prefix
 from model.errors import Fault
 from model.ids import HostName, Mac, Vni
 from model.intent import Egress, Pair
+from model.targets import Community
 
 UNMARKED: Final = -1
 """A DSCP that is written as `none`: packets keep theirs."""
@@ -74,13 +75,16 @@ class WantedTenant:
     egress: Egress | None = None
     external: str | None = None
     public_prefixes: tuple[Prefix, ...] | None = None
+    import_targets: tuple[bytes, ...] | None = None
+    export_targets: tuple[bytes, ...] | None = None
+    communities: tuple[Community, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WantedNetwork:
     """A network of `tenant` (by name). `subnets` in the order written. `gateways` are only checked.
 
-    `dscp`: 0..63 or UNMARKED.
+    `dscp`: 0..63 or UNMARKED. Route targets: see `model.targets.Rules`.
     """
 
     tenant: str
@@ -94,6 +98,9 @@ class WantedNetwork:
     routed: bool | None = None
     dscp: int | None = None
     gateways: tuple[Address, ...] | None = None
+    import_targets: tuple[bytes, ...] | None = None
+    export_targets: tuple[bytes, ...] | None = None
+    communities: tuple[Community, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

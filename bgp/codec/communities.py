@@ -19,7 +19,6 @@ VXLAN: Final = 8
 """Tunnel type of the encapsulation community (RFC 8365 section 5.1.3)."""
 
 SIZE: Final = 8
-_TARGET: Final = 0x02
 _MOBILITY: Final = bytes((0x06, 0x00))
 _SEGMENT_LABEL: Final = bytes((0x06, 0x01))
 _SEGMENT_IMPORT: Final = bytes((0x06, 0x02))
@@ -54,10 +53,7 @@ def route_target(asn: int, vni: Vni) -> bytes:
 
 def target_vni(target: bytes) -> Vni | None:
     """The VNI that a two-octet-AS route target carries; None for another form, 0 or more than 24 bits."""
-    number = int.from_bytes(target[4:8], "big")
-    if target[:2] != bytes((0x00, _TARGET)) or not 0 < number < 1 << 24:
-        return None
-    return Vni(number)
+    return targets.derived_vni(target)
 
 
 def target_text(target: bytes) -> str:

@@ -42,7 +42,7 @@ def decoder(kind: Any) -> Decoder:
         return _record(kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
-    return _plain(kind)
+    return bytes.fromhex if kind is bytes else _plain(kind)
 
 
 def _tuple(items: tuple[Any, ...]) -> Decoder:

@@ -34,6 +34,8 @@ def encoder(kind: Any) -> Encoder | None:
         return _record(kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return attrgetter("value")
+    if kind is bytes:
+        return bytes.hex
     return str if kind in ADDRESSES + PREFIXES else None
 
 

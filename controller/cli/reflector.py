@@ -18,6 +18,7 @@ from controller.cli.commands import OK, USAGE
 from controller.cli.session import Session
 from model.addresses import parse_mac
 from model.ids import Mac, Vni
+from model.targets import DERIVED, parse_member
 
 Value = dict[str, Any]
 
@@ -108,6 +109,9 @@ def _clients(session: Session, arguments: argparse.Namespace) -> list[Client]:
             imports=None
             if targets is None
             else targets.of(host, {p["metadata"]["tenant"] for p in there[name]}),
+            targets=()
+            if targets is None
+            else targets.written({p["metadata"]["tenant"] for p in there[name]}),
         )
         for host in hosts
     ]
@@ -124,10 +128,13 @@ class _Targets:
 
     def __init__(self, session: Session) -> None:
         self._by_tenant: dict[str, set[int]] = {}
+        self._written: dict[str, set[bytes]] = {}
         for tenant in session.api.get("/v1/tenants")["items"]:
             self._add(tenant["metadata"]["name"], tenant["spec"].get("l3vni"))
+            self._write(tenant["metadata"]["name"], tenant["spec"])
         for network in session.api.get("/v1/networks")["items"]:
             self._add(network["metadata"]["tenant"], network["spec"]["vni"])
+            self._write(network["metadata"]["tenant"], network["spec"])
         for peering in session.api.get("/v1/peerings")["items"]:
             for tenant in (peering["metadata"]["tenant"], peering["spec"]["peer"]):
                 self._add(tenant, peering["status"].get("vni"))
@@ -136,6 +143,14 @@ class _Targets:
     def _add(self, tenant: str, vni: int | None) -> None:
         if vni:
             self._by_tenant.setdefault(tenant, set()).add(int(vni))
+
+    def _write(self, tenant: str, spec: Value) -> None:
+        targets = (parse_member(text) for text in spec.get("importTargets", ()))
+        self._written.setdefault(tenant, set()).update(one for one in targets if one != DERIVED)
+
+    def written(self, tenants: Collection[str]) -> tuple[bytes, ...]:
+        """Route targets that these tenants import and that are written out."""
+        return tuple(sorted(set[bytes]().union(*(self._written.get(tenant, ()) for tenant in tenants))))
 
     def of(self, host: Value, tenants: Collection[str]) -> tuple[Vni, ...] | None:
         """None: no filter, for hosts that serve tenants without a port there."""

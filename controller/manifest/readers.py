@@ -17,6 +17,7 @@ from controller.manifest.tree import Scalar, Sort, show
 from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_mac, is_unicast, parse_mac
 from model.ids import PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
 from model.intent import Egress
+from model.targets import Community, parse_any, parse_member
 from model.wanted import UNMARKED
 
 MTUS: Final = range(576, 9217)
@@ -184,6 +185,26 @@ def read_vni(node: Scalar) -> Vni:
     if vni == PROBE_VNI:
         raise Misfit("vni-reserved", f"{vni} is that of the path probes", "Leave it out to get a free one.")
     return Vni(vni)
+
+
+def read_target(node: Scalar) -> bytes:
+    """A route target (RFC 4360 section 4), or `derived`."""
+    text = _text(node)
+    try:
+        return parse_member(text)
+    except ValueError as error:
+        raise Misfit(
+            "route-target", f"{show(text)} is no route target", f"Write derived. Or: {error}."
+        ) from None
+
+
+def read_community(node: Scalar) -> Community:
+    """A community (RFC 1997) or a large one (RFC 8092)."""
+    text = _text(node)
+    try:
+        return parse_any(text)
+    except ValueError as error:
+        raise Misfit("community", f"{show(text)} can't be hung on routes", f"{error}.".capitalize()) from None
 
 
 def read_mtu(node: Scalar) -> int:

@@ -50,6 +50,9 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 get("spec.egress"),
                 get("spec.external"),
                 get("spec.publicPrefixes"),
+                get("spec.importTargets"),
+                get("spec.exportTargets"),
+                get("spec.communities"),
             )
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)
@@ -86,6 +89,9 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 routed=get("spec.routed"),
                 dscp=get("spec.dscp"),
                 gateways=get("spec.gateways"),
+                import_targets=get("spec.importTargets"),
+                export_targets=get("spec.exportTargets"),
+                communities=get("spec.communities"),
             )
         case Kind.PORT if get("spec.network"):
             pairs = get("spec.allowedAddresses")

@@ -19,6 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
+from controller.manifest.routing import routing_rules
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
 
@@ -66,6 +67,7 @@ TENANT: Final = KindRule(
             shape=Shape.MANY,
             most=64,
         ),
+        *routing_rules("its VRF", "L3VNI"),
     ),
 )
 NETWORK: Final = KindRule(
@@ -130,6 +132,7 @@ NETWORK: Final = KindRule(
             "What all packets of its ports are marked with (default none: they keep theirs).",
             "46",
         ),
+        *routing_rules("it", "VNI"),
     ),
 )
 EGRESS_CLASS: Final = KindRule(

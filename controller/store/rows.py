@@ -29,6 +29,7 @@ from model.intent import (
     Tenant,
 )
 from model.order import address_rank, pair_rank, prefix_rank
+from model.targets import Rules, any_text, member_text, parse_any, parse_member, rules
 from model.wanted import Labels
 
 Row = Mapping[str, Any]
@@ -140,7 +141,26 @@ def tenant(uid: Uid, row: Row) -> Tenant:
         public_prefixes=tuple(
             sorted((ip_network(p) for p in texts(row["public_prefixes"])), key=prefix_rank)
         ),
+        rules=_rules(row),
     )
+
+
+def _rules(row: Row) -> Rules:
+    """What EVPN routes of a network or VRF bear."""
+    return rules(
+        (parse_member(one) for one in texts(row["import_targets"])),
+        (parse_member(one) for one in texts(row["export_targets"])),
+        (parse_any(one) for one in texts(row["communities"])),
+    )
+
+
+def _rule_columns(value: Rules) -> Columns:
+    """Inverse of _rules."""
+    return {
+        "import_targets": text_set(member_text(one) for one in value.imports),
+        "export_targets": text_set(member_text(one) for one in value.exports),
+        "communities": text_set(any_text(one) for one in value.all_communities),
+    }
 
 
 def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
@@ -156,6 +176,7 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         replicate=bool(row["replicate"]),
         routed=optional(row["routed"]) is not False,
         dscp=optional(row["dscp"]),
+        rules=_rules(row),
     )
 
 
@@ -252,6 +273,7 @@ def tenant_columns(value: Tenant, external: Uid | None, tags: Labels) -> Columns
         "gateways": text_set(sorted(value.gateways)),
         "gateway_active": value.gateways[0] if value.gateways else ABSENT,
         "public_prefixes": text_set(str(p) for p in value.public_prefixes),
+        **_rule_columns(value.rules),
         "labels": label_map(tags),
     }
 
@@ -269,6 +291,7 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         # Absent = true, as rows of before 1.2.0 have it: one value has one form, which `wait`s compare.
         "routed": ABSENT if value.routed else False,
         "dscp": ABSENT if value.dscp is None else value.dscp,
+        **_rule_columns(value.rules),
         "labels": label_map(tags),
     }
 

@@ -25,7 +25,8 @@ VERSION: Final = "1.4.0"
 (all optional: absent = none, and enabled); Route; External; Floating_Ip; Peering,
 Peering_Link.
 1.4.0: Cluster.guard, .peer_routes, .tenant_routes, .mac_moves, .mac_window (all optional: absent = as the
-agent has it)."""
+agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
+is derived, and none)."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -42,6 +43,7 @@ _MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
 _MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
+_RULES: Final = {"import_targets": _TEXTS, "export_targets": _TEXTS, "communities": _TEXTS}
 
 
 def _within(numbers: range) -> Column:
@@ -111,6 +113,7 @@ _TABLES: Final[dict[str, Any]] = {
             "gateways": _TEXTS,
             "gateway_active": _MAYBE_TEXT,
             "public_prefixes": _TEXTS,
+            **_RULES,
             "labels": _LABELS,
         },
         ["name"],
@@ -156,6 +159,7 @@ _TABLES: Final[dict[str, Any]] = {
             "replicate": _FLAG,
             "routed": _MAYBE,
             "dscp": _optional(range(64)),
+            **_RULES,
             "labels": _LABELS,
         },
         ["tenant", "name"],

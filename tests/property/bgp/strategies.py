@@ -41,6 +41,7 @@ from model.route import (
     Tunnel,
 )
 from model.snapshot import Snapshot, with_port, without_port
+from model.targets import DERIVED, PLAIN, Rules, parse_target
 
 HARD = settings(max_examples=2 * settings().max_examples)
 """For what matters most: twice the profile's examples."""
@@ -153,6 +154,19 @@ FLOATING, EGRESS_ADDRESS = ip_address("203.0.113.5"), ip_address("203.0.113.6")
 VTEPS = (*(IPv4Address(0xC0000200 + n) for n in range(3)), IPv6Address("fd99::1"))
 
 
+WRITTEN = (parse_target("192.0.2.1:7"), parse_target("65001:100"), communities.route_target(65000, VNIS[1]))
+"""Route targets that are written out: of another form, of another AS, and one that is derived elsewhere."""
+RULES = st.sampled_from(
+    (
+        PLAIN,
+        PLAIN,
+        Rules((DERIVED, WRITTEN[0]), (DERIVED, WRITTEN[0])),
+        Rules((WRITTEN[1],), (WRITTEN[1],), (1 << 16,), ((1, 2, 3),)),
+        Rules((DERIVED, WRITTEN[2])),
+    )
+)
+
+
 def _set(snapshot, name, key, value):
     there = getattr(snapshot, name)
     if value is not None:
@@ -195,7 +209,8 @@ def edits(draw):
         owner, routed = draw(st.sampled_from((*TENANTS, TENANTS[0]))), draw(st.integers(0, 3)) > 0
         vni = draw(st.sampled_from(VNIS))
         subnets = draw(st.sampled_from(((), PREFIXES[1:2])))
-        network = Network(Uid(f"n{key}"), owner, f"n{key}", key, vni, subnets, routed=routed)
+        rules = draw(RULES)
+        network = Network(Uid(f"n{key}"), owner, f"n{key}", key, vni, subnets, routed=routed, rules=rules)
         return Change(part, key), lambda s: _set(s, "networks", key, None if absent else network)
     if part is Part.TENANT:
         key = draw(st.sampled_from(TENANTS))
@@ -208,6 +223,7 @@ def edits(draw):
             key=key,
             l3vni=draw(st.sampled_from((Vni(0), *L3VNIS))),
             external=draw(st.sampled_from((TenantKey(0), VRFS[2], VRFS[2]))),
+            rules=draw(RULES),
         )
         return Change(part, key), lambda s: _set(s, "tenants", key, None if absent else tenant)
     if part is Part.HYPERVISOR:
@@ -250,7 +266,8 @@ def vrf_values(draw, part):
         uid, port = Uid(draw(st.sampled_from(("f1", "f2")))), draw(st.sampled_from((0, *PORT_KEYS)))
         target = draw(st.sampled_from(ADDRESSES)) if port else None
         return uid, FloatingIp(uid, TENANTS[0], uid, draw(st.sampled_from(VRFS[2:])), FLOATING, port, target)
-    key, l3vni = draw(st.sampled_from(VRFS[2:])), draw(st.sampled_from((*L3VNIS, Vni(902), Vni(903))))
+    l3vni = draw(st.sampled_from((*L3VNIS, Vni(902), Vni(903))))
+    key = VRFS[2] if part is Part.EXTERNAL else VRFS[3]  # keys come from one pool: no two have the same
     if part is Part.EXTERNAL:
         return key, External(Uid(f"x{key}"), f"x{key}", key, l3vni, (POOL,))
     sides = (Side(TENANTS[0], (draw(st.sampled_from(PREFIXES)),)), Side(TENANTS[1], ()))
@@ -330,7 +347,15 @@ def small_routes(draw):
     address = draw(st.none() | st.sampled_from((*ADDRESSES, VIRTUAL)))
     l3vni = draw(st.sampled_from((None, *L3VNIS)))
     routing = communities.route_target(65000, draw(st.sampled_from(L3VNIS)))
-    targets = draw(st.sampled_from(((target,), (routing,), tuple(sorted((target, routing))))))
+    other = draw(st.sampled_from(WRITTEN))
+    several = (
+        (target,),
+        (routing,),
+        tuple(sorted({target, routing})),
+        (other,),
+        tuple(sorted({other, routing})),
+    )
+    targets = draw(st.sampled_from(several))
     router = draw(st.sampled_from((None, router_mac(host), Mac(0x001122334455), GATEWAY_MAC)))
     return Route(
         MacRoute(rd, draw(st.sampled_from((*MACS, PAIRS[1].mac))), address, vni, l3vni),
@@ -366,7 +391,7 @@ def prefix_claims(draw):
     rd = b"\x00\x01" + host.to_bytes(4, "big") + draw(st.integers(1, 2)).to_bytes(2, "big")
     said = Attributes(
         VTEPS[host],
-        (communities.route_target(65000, named),),
+        (draw(st.sampled_from((*[communities.route_target(65000, named)] * 3, *WRITTEN[:2]))),),
         router_mac=router,
         local_preference=draw(st.sampled_from((100, 100, 200))),
     )

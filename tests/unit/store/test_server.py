@@ -22,6 +22,7 @@ from model.addresses import parse_mac
 from model.errors import Invalid, RingfenceError, Unavailable
 from model.ids import HostName, Vni
 from model.intent import Guard, Pair, Policy
+from model.targets import DERIVED, PLAIN, Rules, parse_any, parse_target
 from model.wanted import WantedHypervisor, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import OLD, apply, base, poll, port, serving
 
@@ -270,6 +271,42 @@ def test_a_database_of_version_1_3_0_is_upgraded_and_has_the_usual_policy(direct
         assert found is not None and (found.generation, found.policy) == (41, Policy())
         strict = Policy(Guard.COUNT, tenant_routes=9)
         assert store.ensure_cluster(65001, (), policy=strict).policy == strict
+    finally:
+        store.close()
+        server.stop()
+    assert tool("db-version", str(file)) == VERSION
+
+
+def test_a_database_of_version_1_3_0_is_upgraded_and_takes_route_targets(directory: Path) -> None:
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(OLD.with_name("ringfence-1.3.0.ovsschema")))
+    tenant = "11111111-1111-4111-8111-111111111111"
+    home = {"name": "prod", "tenant": ["uuid", tenant], "key": 8, "vni": 9, "subnets": "10.0.0.0/24"}
+    operations = [
+        {"op": "insert", "table": "Cluster", "row": {"generation": 41, "asn": 65001}},
+        {"op": "insert", "table": "Tenant", "uuid": tenant, "row": {"name": "acme", "key": 7, "l3vni": 70}},
+        {"op": "insert", "table": "Network", "row": home | {"mtu": 1450}},
+    ]
+    answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", *operations])))
+    assert not [r for r in answer if "error" in r]
+    server = Server(directory / "db")
+    server.start()
+    store = Store(server.remote)
+    try:
+        before = store.contents()
+        assert before.tenants["acme"].value.rules == before.networks["acme", "prod"].value.rules == PLAIN
+        targets, hung = (DERIVED, parse_target("192.0.2.1:7")), (parse_any("65001:9"), parse_any("1:2:3"))
+        apply(
+            store,
+            WantedTenant("acme", import_targets=targets),
+            WantedNetwork("acme", "prod", import_targets=targets, export_targets=targets, communities=hung),
+        )
+        after = store.contents()
+        assert after.tenants["acme"].value.rules == Rules(targets)
+        rules = after.networks["acme", "prod"].value.rules
+        assert rules == Rules(targets, targets, hung[:1], hung[1:])
+        assert after == replace(store.read_all(), taken=after.taken)
     finally:
         store.close()
         server.stop()

@@ -12,6 +12,16 @@ from model.ids import HostName, Uid
 HOST = HostName("h1")
 
 
+RULES = (
+    {"import_targets": ["set", []], "export_targets": ["set", []], "communities": ["set", []]},
+    {
+        "import_targets": ["set", ["derived", "65001:1"]],
+        "export_targets": "derived",
+        "communities": ["set", ["65000:1", "65000:1:2"]],
+    },
+)
+
+
 def uid(table: str, index: int) -> str:
     return f"{[t for t, _ in PARTS].index(table):08d}-0000-4000-8000-{index:012d}"
 
@@ -31,6 +41,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "gateways": ["set", ["h1", "h2"]] if variant % 2 else ["set", []],
                 "gateway_active": "h2" if variant % 2 else ["set", []],
                 "public_prefixes": "198.51.100.0/24" if variant % 2 else ["set", []],
+                **RULES[variant % 2],
             }
         case "External":
             return {"name": f"e{index}", "key": 50 + index, "l3vni": 70 + variant, "pools": "192.0.2.0/24"}
@@ -69,6 +80,7 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "replicate": False,
                 "routed": ["set", []] if variant % 2 else False,
                 "dscp": 46 if variant % 2 else ["set", []],
+                **RULES[variant % 2],
             }
         case "Port":
             return {
