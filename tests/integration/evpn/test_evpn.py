@@ -58,9 +58,9 @@ class Agent:
             if isinstance(event, PeerDown | Detached):
                 made.clear()
             elif isinstance(event, Received):
-                for key in event.update.withdrawn:
+                for key in event.read().withdrawn:
                     made.pop(key, None)
-                made.update((key, as_said(route)) for key, route in event.update.announced)
+                made.update((key, as_said(route)) for key, route in event.read().announced)
         return made
 
     def mark(self):
@@ -169,14 +169,14 @@ def test_the_hosts_learn_each_other_exactly(fabric):
     lab = fabric.lab
     for host, other in (("h1", "h2"), ("h2", "h1")):
         fabric.reached(host)
-        heard = [r for e in fabric.agents[host].seen(Received) for _, r in e.update.announced]
+        heard = [r for e in fabric.agents[host].seen(Received) for _, r in e.read().announced]
         from_other = {r.attributes.originator: r.attributes.clusters for r in heard}
         assert from_other[int(ip_address(lab.address(other)))] == (int(ip_address(lab.address("rr"))),)
         wait(
-            lambda host=host: any(e.update.end_of_rib for e in fabric.agents[host].seen(Received)),
+            lambda host=host: any(e.read().end_of_rib for e in fabric.agents[host].seen(Received)),
             "End-of-RIB",
         )
-        assert not [fault for e in fabric.agents[host].seen(Received) for fault in e.update.faults]
+        assert not [fault for e in fabric.agents[host].seen(Received) for fault in e.read().faults]
 
 
 def test_gobgp_reads_the_same_labels_and_tunnels(fabric):
@@ -251,16 +251,16 @@ def test_an_agents_death_leaves_sessions_and_routes_and_its_successor_relearns(f
     wait(lambda: agent.seen(Synced), "the replay")
     assert agent.seen(PeerUp)
     fabric.reached("h1")
-    assert any(e.update.end_of_rib for e in agent.seen(Received))
+    assert any(e.read().end_of_rib for e in agent.seen(Received))
     kept = fabric.routes("h1")[1:]
     agent.client.announce(kept)
     agent.client.eor()
     gone = key(fabric.routes("h1")[0])
     wait(
-        lambda: any(gone in e.update.withdrawn for e in fabric.agents["h2"].seen(Received, here)), "the sweep"
+        lambda: any(gone in e.read().withdrawn for e in fabric.agents["h2"].seen(Received, here)), "the sweep"
     )
     heard = fabric.agents["h2"].seen(Received, here)
-    assert not [e for e in heard if {key(r) for r in kept} & set(e.update.withdrawn)]
+    assert not [e for e in heard if {key(r) for r in kept} & set(e.read().withdrawn)]
     assert not fabric.agents["h2"].seen(PeerDown, here)
     assert fabric.sessions() == before
     fabric.say_all("h1")
@@ -366,7 +366,7 @@ def test_malformed_updates_cost_themselves_only(fabric):
     wait(lambda: agent.seen(PeerUp), "the session")
     go.touch()
     wait(lambda: key(good) in agent.routes(), "the sound route")
-    faults = [fault for e in agent.seen(Received) for fault in e.update.faults]
+    faults = [fault for e in agent.seen(Received) for fault in e.read().faults]
     assert len(faults) == 5, faults
     assert rogue.poll() is None
     assert not agent.seen(PeerDown)

@@ -54,10 +54,10 @@ class Session:
         found = {}
         for event in list(self.heard):
             if isinstance(event, Received):
-                assert event.update.faults == ()
-                for key in event.update.withdrawn:
+                assert event.read().faults == ()
+                for key in event.read().withdrawn:
                     found.pop(key, None)
-                found.update(event.update.announced)
+                found.update(event.read().announced)
         return list(found.values())
 
 

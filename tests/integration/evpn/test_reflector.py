@@ -101,9 +101,9 @@ class Stage:
             if isinstance(event, PeerDown) and event.peer == peer:
                 made.clear()
             elif isinstance(event, Received) and event.peer == peer:
-                for gone in event.update.withdrawn:
+                for gone in event.read().withdrawn:
                     made.pop(gone, None)
-                made.update((one, as_said(route)) for one, route in event.update.announced)
+                made.update((one, as_said(route)) for one, route in event.read().announced)
         return made
 
     def has(self, reflector: str, route: Route) -> bool:
@@ -113,7 +113,7 @@ class Stage:
         """Whatever the witness was sent by it."""
         peer = self.lab.address(reflector)
         events = [e for e in self.witness.seen(Received, since) if e.peer == peer]
-        return [route for event in events for _, route in event.update.announced]
+        return [route for event in events for _, route in event.read().announced]
 
     def barrier(self, sequence: int) -> None:
         """An honest route of the evil client that both reflectors have passed on: what it said before is
