@@ -39,6 +39,8 @@ _MACS = ("eth_src", "eth_dst", "arp_sha", "arp_tha", "nd_sll", "nd_tll")
 _FOURS = ("ip_src", "ip_dst", "arp_spa", "arp_tpa", "tun_src", "tun_dst")
 _SIXES = ("ipv6_src", "ipv6_dst", "nd_target", "tun_ipv6_src", "tun_ipv6_dst")
 _HEX = ("eth_type", "vlan_tci", "nd_reserved")
+NEW_PASS = "push_mpls:0x8847,pop_mpls:0x0800"
+"""What ends a pass of the data path and changes nothing (docs/decisions/0016)."""
 
 
 def text(flow: Flow) -> str:
@@ -112,12 +114,12 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
         case Metered(meter):
             return f"meter:{show(IN_PORT, meter)}"
         case Recirculate():
-            return "encap(nsh),decap()"
+            return NEW_PASS
         case CheckLarger(octets, field):
             return f"check_pkt_larger({show(IN_PORT, octets)})->{field.name}[0]"
         case Copy(field, number, number_of_table):
             load = f"set_field:{show(field, number)}->{field.name}"
-            return f"clone({load},encap(nsh),decap(),resubmit(,{number_of_table}))"
+            return f"clone({load},{NEW_PASS},resubmit(,{number_of_table}))"
         case Special():
             return action.name
 

@@ -58,24 +58,8 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "hostile bytes for processes: store, API, agent and speaker, in front of any data path",
     ),
     (
-        "tests/integration/product/test_interop.py",
-        "what BGP stacks make of each other's routes; test_external.py and test_outward.py take FRR's ways",
-    ),
-    (
-        "tests/integration/product/test_reflectors.py",
-        "sessions that are lost and come back: no packet takes another way; test_restarts.py runs",
-    ),
-    (
         "tests/integration/product/test_ipv6_underlay.py",
-        "open: as test_mtu.py; the tunnel carries (probes pass), its networks are checked for size",
-    ),
-    (
-        "tests/integration/product/test_mtu.py",
-        "open: the kernel refuses NSH pushed and popped in one pass (0016): what is checked is lost",
-    ),
-    (
-        "tests/integration/product/test_quality.py",
-        "open: as test_mtu.py; the pass behind a meter ends in the same way, and its packets are lost",
+        "another underlay, not another data path: the tables are those of test_mtu.py and test_routing.py",
     ),
     (
         "tests/integration/product/test_tenants.py::test_each_tenant_reaches_its_own_and_nothing_else[4-True]",

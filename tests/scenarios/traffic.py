@@ -68,7 +68,7 @@ NOT_REPLICATING = REPLICATING.then(
     said="Program Save",
 )
 
-METERED = "rate reg1=11 | meter:2 encap(nsh) decap() >class"
+METERED = "rate reg1=11 | meter:2 push_mpls:0x8847 pop_mpls:0x0800 >class"
 LIMITED = TWO_PORTS.then(
     "limited",
     *row(replace(P11, rate_out=800)),

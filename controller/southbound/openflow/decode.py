@@ -38,7 +38,10 @@ _RESERVED: Final = {
     _CONTROLLER: "CONTROLLER",
     0xFFFFFFFE: "LOCAL",
 }
-_PLAIN: Final = {11: "copy_ttl_out", 12: "copy_ttl_in", 17: "push_vlan", 18: "pop_vlan", 26: "push_pbb"}
+_PLAIN: Final = {
+    11: "copy_ttl_out", 12: "copy_ttl_in", 17: "push_vlan", 18: "pop_vlan", 19: "push_mpls",
+    20: "pop_mpls", 26: "push_pbb",
+}  # fmt: skip
 _NX_PLAIN: Final = {
     18: "dec_ttl", 21: "dec_ttl", 34: "conjunction", 36: "nat", 42: "clone", 43: "ct_clear",
     46: "encap", 47: "decap", 49: "check_pkt_larger",

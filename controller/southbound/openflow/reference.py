@@ -56,13 +56,10 @@ NICIRA: Final = 0x2320
 """Experimenter id of the extensions of Open vSwitch."""
 _CONTROLLER: Final = 20
 _CLONE: Final = 42
-_ENCAP: Final = 46
-_DECAP: Final = 47
 _CHECK_LARGER: Final = 49
-_ENCAP_NSH: Final = struct.pack("!HI", 0, 0x0001894F)
-"""Header size 0 = the default; packet type (1, 0x894f), NSH (RFC 8300)."""
-_DECAP_ANY: Final = struct.pack("!2xI", 0xFFFE)
-"""To the packet type that the header names."""
+_MPLS: Final = 0x8847
+_POPPED: Final = 0x0800
+"""Any EtherType but MPLS would do: the next pass reads the packet itself, which was never changed."""
 WHOLE_PACKET: Final = ofproto_v1_4.OFPCML_NO_BUFFER
 
 _of: Final = ofproto_v1_4
@@ -223,8 +220,8 @@ def _nicira(subtype: int, body: bytes) -> Any:
 
 
 def _recirculation() -> tuple[Any, ...]:
-    """An NSH header pushed and taken off again (docs/decisions/0016): the packet as it was, in a new pass."""
-    return (_nicira(_ENCAP, _ENCAP_NSH), _nicira(_DECAP, _DECAP_ANY))
+    """A label pushed and popped again (docs/decisions/0016): the packet as it was, in a new pass."""
+    return (_parser.OFPActionPushMpls(_MPLS), _parser.OFPActionPopMpls(_POPPED))
 
 
 def _check_larger(flow: Flow, action: CheckLarger) -> Any:

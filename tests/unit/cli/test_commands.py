@@ -270,8 +270,9 @@ def test_a_reader_that_goes_away_is_no_error(house) -> None:
 
 
 def test_ctrl_c_exits_with_130_and_no_traceback(house) -> None:
+    # What runs in the background of a script ignores the signal, and children inherit that.
     process = subprocess.Popen(
-        command("apply", "-f", "-"),
+        ["env", "--default-signal=INT", *command("apply", "-f", "-")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

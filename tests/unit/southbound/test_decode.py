@@ -86,7 +86,7 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
         case Metered():
             return (Done("meter", number=flow.fill(action.meter)),)
         case Recirculate():
-            return (Done("encap"), Done("decap"))
+            return (Done("push_mpls"), Done("pop_mpls"))
         case Special.IN_PORT:
             return (Done("IN_PORT", number=0xFFFFFFF8),)
         case Special.CONTROLLER_APART:
