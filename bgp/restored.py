@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from bgp.codec import nlri
+from bgp.codec import communities, nlri
 from bgp.lookup import Lookup
 from bgp.prefixes import route_for
 from bgp.table import prefix_order
@@ -117,4 +117,5 @@ def _shared(
     if network is None or name is None or snapshot.cluster is None:
         return None
     rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, network.key))
-    return network, rd, Attributes(vtep, network.rules.exported(snapshot.cluster.asn, network.vni))
+    targets = network.rules.exported(snapshot.cluster.asn, network.vni)
+    return network, rd, Attributes(vtep, targets, encapsulations=(communities.VXLAN,))

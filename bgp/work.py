@@ -7,8 +7,9 @@ holds mechanism (what is filed where), no policy.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from immutables import Map, MapMutation
@@ -35,6 +36,7 @@ from bgp.table import (
 from bgp.trail import Damped, Spot, Trail
 from model.ids import NetworkKey, PortKey, TenantKey, Vni
 from model.route import (
+    Attributes,
     MacRoute,
     MulticastRoute,
     PrefixRoute,
@@ -93,16 +95,16 @@ class Work:
         self.count("tolerated", doubt is not None)
 
     def renew(self, ref: Ref, route: Route) -> bool:
-        """Put a route live that is held word for word as a peer says it now; whether it was.
+        """Put a route live that is held as a peer says it now, but for the way that it came; whether it was.
 
         What is held is judged again with every change that concerns it: the verdict stands. A replay after a
         restart is thousands of these.
         """
         held = self.held.get(ref[0])
-        if held is None or held.route != route or getattr(held.claim, "doubted", False):
+        if held is None or not _alike(held.route, route) or getattr(held.claim, "doubted", False):
             return False
         del self.held[ref[0]]
-        self._stand(ref, held.route, held.claim)
+        self._stand(ref, route, held.claim)
         self.touched.add(entity(held.claim))
         return True
 
@@ -310,6 +312,17 @@ def _take(index: MapMutation[K, Keys], place: K, key: bytes) -> None:
         index[place] = left
     else:
         index.pop(place)
+
+
+_OF_THE_WAY: Final = frozenset({"origin", "as_path", "med", "originator", "clusters"})
+"""What reflectors and the way here add (RFC 4271, RFC 4456 section 8; FRR a MED of 0): no verdict reads it,
+and what was learned is saved without it."""
+_OF_ITS_SPEAKER: Final = attrgetter(*(f.name for f in fields(Attributes) if f.name not in _OF_THE_WAY))
+
+
+def _alike(one: Route, other: Route) -> bool:
+    """Whether their speaker said the same."""
+    return one.nlri == other.nlri and _OF_ITS_SPEAKER(one.attributes) == _OF_ITS_SPEAKER(other.attributes)
 
 
 @lru_cache(maxsize=64)
