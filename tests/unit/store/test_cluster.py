@@ -68,16 +68,21 @@ class Raft:
         return ",".join(f"unix:{self._directory}/{m}/sock" for m in members or MEMBERS)
 
     def leader(self) -> int:
-        for member in MEMBERS:
-            connection = Connection(self.remote(member), accept=lambda version: None)
-            try:
-                connection.call("list_dbs", [], timeout=0.2)
-                return member
-            except RingfenceError:
-                continue
-            finally:
-                connection.close()
-        return 0
+        return next((m for m in MEMBERS if self._has(m, Seat.LEADER)), 0)
+
+    def is_whole(self) -> bool:
+        """Every member has joined: before that, the death of one may be the death of the majority."""
+        return self.leader() != 0 and all(self._has(m, Seat.ANY) for m in MEMBERS)
+
+    def _has(self, member: int, seat: Seat) -> bool:
+        connection = Connection(self.remote(member), seat, accept=lambda version: None)
+        try:
+            connection.call("list_dbs", [], timeout=0.2)
+        except RingfenceError:
+            return False
+        finally:
+            connection.close()
+        return True
 
 
 def tool(*arguments: str) -> None:
@@ -102,7 +107,7 @@ def raft(directory: Path) -> Iterator[Raft]:
 def running(made: Raft) -> Iterator[Raft]:
     made.start()
     try:
-        poll(lambda: made.leader() != 0)
+        poll(made.is_whole)
         yield made
     finally:
         made.stop()
@@ -149,7 +154,9 @@ def test_a_cluster_of_an_older_version_is_converted_where_it_runs(directory: Pat
 def test_a_follower_alone_will_do_for_reading_only(raft: Raft) -> None:
     follower = next(m for m in MEMBERS if m != raft.leader())
     reading = Connection(raft.remote(follower), Seat.ANY)
-    assert "Ringfence" in reading.call("list_dbs", [])
+    # a member that has just joined may drop its clients once more: a read is repeated, as everywhere
+    [answer] = reading.read("Ringfence", [{"op": "select", "table": "Tenant", "where": []}])
+    assert answer["rows"] == []
     reading.close()
     writing = Connection(raft.remote(follower))
     with pytest.raises(RingfenceError):
