@@ -27,6 +27,7 @@ from bgp.table import Limits, Outcome, Table
 from bgp.trail import Spot
 from controller.agent import binder, brake, commands, heralds, living, mobility, sightings, state, zones
 from controller.agent.announcements import Announced
+from controller.agent.shares import Shares
 from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, PortKey
@@ -77,7 +78,7 @@ class Core:
     announced: frozenset[PortKey] = frozenset()
     """Ports that are moving here and whose workload has said so."""
     moved: sightings.Moves = Map()
-    shares: zones.Shares = field(default_factory=zones.Shares)
+    shares: Shares = field(default_factory=Shares)
 
 
 @dataclass(frozen=True, slots=True)

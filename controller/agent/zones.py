@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from immutables import Map
 
 from controller.agent import binder, commands, state
+from controller.agent.shares import Shares
 from model.change import Change, Part
 from model.ids import PortKey, TenantKey, Uid
 from model.intent import Egress
@@ -25,22 +25,8 @@ from model.snapshot import Snapshot, ZoneKey
 
 ZONES: Final = range(1, 1 << 16)
 """0 is what everybody else on the host uses."""
-CONNECTIONS: Final = 1 << 24
-"""More than any host tracks."""
 PORT: Final = "port"
 TENANT: Final = "tenant"
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Of the connections that a host can track: `tenant` is a tenant's, once for its floating IPs and once
-    more for what is translated for it; `port` what a port has however many others its tenant shares with.
-
-    As they are, sixteen tenants fill the table of a kernel with its default.
-    """
-
-    tenant: int = 16_384
-    port: int = 256
 
 
 Pinned = Map[PortKey, Map[Uid, None]]

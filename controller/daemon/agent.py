@@ -36,13 +36,13 @@ from controller.agent.pathing import Pathing
 from controller.agent.probing import Probing
 from controller.agent.questioning import Questioning
 from controller.agent.sequences import Sequences
+from controller.agent.shares import Shares
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
-from controller.agent.zones import CONNECTIONS, Shares
-from controller.daemon import allocator
+from controller.daemon import allocator, flags
 from controller.southbound.netlink import ways
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
@@ -137,32 +137,12 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument("--state", type=Path, default=Path("/var/lib/ringfence/agent"))
     parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
     parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
-    parser.add_argument("--hold", type=float, default=180.0, help="seconds that a withdrawn route is held")
-    shares = Shares()
-    parser.add_argument(
-        "--tenant-connections",
-        type=int,
-        default=shares.tenant,
-        help="connections that a tenant may have tracked on this host: by its floating IPs, and as many"
-        " behind its egress address (default %(default)s)",
-    )
-    parser.add_argument(
-        "--port-connections",
-        type=int,
-        default=shares.port,
-        help="of these a port has at least so many, however many other ports its tenant has (default"
-        " %(default)s)",
-    )
+    flags.add_holdings(parser)
     file = parser.parse_known_args(argv)[0].config
     if file is not None:
         values: dict[str, Any] = json.loads(file.read_text())
         parser.set_defaults(**{k: type(parser.get_default(k) or "")(v) for k, v in values.items()})
     given = parser.parse_args(argv)
-    if not 0 < given.port_connections <= given.tenant_connections <= CONNECTIONS:
-        parser.error(
-            f"--port-connections {given.port_connections} --tenant-connections {given.tenant_connections}: "
-            f"write 1 <= port <= tenant <= {CONNECTIONS}"
-        )
     speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
     return Settings(
         store=given.store,
@@ -174,7 +154,7 @@ def parse(argv: Sequence[str]) -> Settings:
         state=given.state,
         pace=Pace(read=given.read_every, audit=given.audit_every),
         limits=Limits(hold=given.hold),
-        shares=Shares(given.tenant_connections, given.port_connections),
+        shares=flags.shares(parser, given),
     )
 
 

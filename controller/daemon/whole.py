@@ -21,6 +21,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from controller.daemon import flags
 from controller.southbound import rpc
 from model.addresses import Address
 from model.errors import Fault, RingfenceError, Unavailable
@@ -37,7 +38,8 @@ _TERM: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`vtep`: this host's VTEP. `reflectors`: empty = no EVPN, a cluster of one host."""
+    """`vtep`: this host's VTEP. `reflectors`: empty = no EVPN, a cluster of one host. `policy`,
+    `holdings`: flags that are handed on to the API and to the agent."""
 
     directory: Path
     run: Path
@@ -46,6 +48,8 @@ class Settings:
     vtep: Address
     asn: int
     reflectors: tuple[Address, ...]
+    policy: tuple[str, ...] = ()
+    holdings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -129,7 +133,9 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument(
         "--reflector", action="append", type=ip_address, default=[], help="none: no EVPN, one host"
     )
+    policy, holdings = flags.add_policy(parser), flags.add_holdings(parser)
     given = parser.parse_args(argv)
+    flags.shares(parser, given)
     return Settings(
         directory=given.dir.absolute(),
         run=given.run_dir.absolute(),
@@ -138,6 +144,8 @@ def parse(argv: Sequence[str]) -> Settings:
         vtep=given.vtep or default_address(),
         asn=given.asn,
         reflectors=tuple(given.reflector),
+        policy=tuple(flags.words(policy, given)),
+        holdings=tuple(flags.words(holdings, given)),
     )
 
 
@@ -187,7 +195,7 @@ def processes(settings: Settings) -> list[_Child]:
             "api",
             _ringfenced(
                 "api", "--store", f"unix:{store}", "--listen", f"unix:{api}", "--asn", str(settings.asn),
-                "--ledger", f"sqlite:///{settings.directory / 'ledger.db'}", *peers,
+                "--ledger", f"sqlite:///{settings.directory / 'ledger.db'}", *peers, *settings.policy,
             ),
             lambda: _answers(api),
         ),
@@ -207,6 +215,7 @@ def processes(settings: Settings) -> list[_Child]:
     words = ["--store", f"unix:{store}", "--api", f"unix:{api}", "--ovs-rundir", str(settings.rundir)]
     words += ["--datapath", settings.datapath, "--state", str(settings.directory / "agent")]
     words += ["--speaker", f"unix:{speaker}" if settings.reflectors else "none"]
+    words += settings.holdings
     found.append(_Child("agent", _ringfenced("agent", *words), lambda: True))
     return found
 

@@ -8,6 +8,7 @@ from immutables import Map
 
 from bgp.table import Limits
 from controller.agent import commands, core, disk, state, zones
+from controller.agent.shares import Shares
 from model.change import Change, Part
 from model.ids import PortKey, Uid
 from model.intent import Cluster
@@ -16,7 +17,7 @@ from tests.fakes import outward as out
 from tests.fakes import world
 
 NO_PINS: zones.Pinned = Map()
-SHARES = zones.Shares()
+SHARES = Shares()
 ELEVEN, FIFTY_ONE = ("port", 11), ("port", 51)
 
 
@@ -126,7 +127,7 @@ def test_a_switch_that_is_back_gets_its_limits_again() -> None:
     bounds = dict(next(c for c in told if isinstance(c, commands.Zones)).limits)
     assert bounds.keys() == {*out.leaving().zones.values()}
     assert max(bounds.values()) == SHARES.tenant
-    less = core.on_session(replace(begun, shares=zones.Shares(300, 200)), Map()).commands
+    less = core.on_session(replace(begun, shares=Shares(300, 200)), Map()).commands
     bounded = dict(next(c for c in less if isinstance(c, commands.Zones)).limits)
     assert set(bounded.values()) == {300}  # each tenant has one port with a floating IP
     again = core.on_session(core.on_session(begun, Map()).core, Map()).commands

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.zones import CONNECTIONS, Shares
+from controller.agent.shares import CONNECTIONS, Shares
 from controller.daemon.agent import parse
 
 

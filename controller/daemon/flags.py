@@ -1,0 +1,95 @@
+"""Flags that more than one command has: the policy of the cluster, and how much a host holds.
+
+Place: `ringfenced api` and `ringfenced agent` read them; `ringfenced all` takes the same and hands them on.
+Must not hold a flag of one command alone.
+"""
+
+from __future__ import annotations
+
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, Final
+
+from controller.agent.shares import CONNECTIONS, Shares
+from model.intent import Guard, Policy
+
+_NUMBERS: Final = (
+    ("--peer-routes", "EVPN routes that a host keeps of a BGP peer, at most (default 200000)"),
+    ("--tenant-routes", "MACs, addresses and prefixes of a tenant that a host keeps (default 50000)"),
+    (
+        "--mac-moves",
+        "so many moves within --mac-window: a MAC is held where it was; 0 = never (default 5)",
+    ),
+    ("--mac-window", "seconds (default 180)"),
+)
+
+
+def add_policy(parser: ArgumentParser) -> tuple[Action, ...]:
+    """How hosts take EVPN routes."""
+    guard = parser.add_argument(
+        "--guard",
+        type=Guard,
+        choices=list(Guard),
+        default=Guard.ENFORCE,
+        metavar="enforce|count",
+        help="EVPN routes without a declaration: refuse them, or use and list them (default enforce)",
+    )
+    numbers = (parser.add_argument(name, type=_count, metavar="N", help=words) for name, words in _NUMBERS)
+    return (guard, *numbers)
+
+
+def policy(given: Namespace) -> Policy:
+    """What the flags of `add_policy` say."""
+    return Policy(given.guard, given.peer_routes, given.tenant_routes, given.mac_moves, given.mac_window)
+
+
+def add_holdings(parser: ArgumentParser) -> tuple[Action, ...]:
+    """How long a host holds routes, and how many connections of whom."""
+    usual = Shares()
+    return (
+        parser.add_argument(
+            "--hold", type=float, default=180.0, help="seconds that a withdrawn route is held"
+        ),
+        parser.add_argument(
+            "--tenant-connections",
+            type=int,
+            default=usual.tenant,
+            help="connections that a tenant may have tracked on this host: by its floating IPs, and as many"
+            " behind its egress address (default %(default)s)",
+        ),
+        parser.add_argument(
+            "--port-connections",
+            type=int,
+            default=usual.port,
+            help="of these a port has at least so many, however many other ports its tenant has (default"
+            " %(default)s)",
+        ),
+    )
+
+
+def shares(parser: ArgumentParser, given: Namespace) -> Shares:
+    """What the flags of `add_holdings` say of connections; what can't be ends the process with a sentence."""
+    if not 0 < given.port_connections <= given.tenant_connections <= CONNECTIONS:
+        parser.error(
+            f"--port-connections {given.port_connections} --tenant-connections {given.tenant_connections}: "
+            f"write 1 <= port <= tenant <= {CONNECTIONS}"
+        )
+    return Shares(given.tenant_connections, given.port_connections)
+
+
+def words(actions: Iterable[Action], given: Namespace) -> list[str]:
+    """Those of the flags that differ from their defaults, for the command line of another process."""
+    found: list[str] = []
+    for action in actions:
+        value: Any = getattr(given, action.dest)
+        if value != action.default:
+            found += [action.option_strings[0], str(value.value if isinstance(value, Enum) else value)]
+    return found
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 1 << 32:
+        raise ValueError(text)
+    return number

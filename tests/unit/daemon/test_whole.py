@@ -1,0 +1,37 @@
+"""`ringfenced all`: which flags it hands on, and to whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.agent.shares import Shares
+from controller.daemon import agent
+from controller.daemon.whole import parse, processes
+
+
+def commands(*words: str) -> dict[str, list[str]]:
+    """Name of each process -> the flags that it is started with."""
+    return {child.name: child.command for child in processes(parse(["--vtep", "192.0.2.1", *words]))}
+
+
+def test_policy_and_holdings_are_handed_on() -> None:
+    policy = ["--guard", "count", "--tenant-routes", "8", "--mac-moves", "0", "--mac-window", "60"]
+    holdings = ["--hold", "33.5", "--tenant-connections", "5000", "--port-connections", "100"]
+    made = commands(*holdings, *policy)
+    assert made["api"][-len(policy) :] == policy
+    assert made["agent"][-len(holdings) :] == holdings
+    got = agent.parse(made["agent"][made["agent"].index("agent") + 1 :])
+    assert (got.limits.hold, got.shares) == (33.5, Shares(5000, 100))
+
+
+def test_what_is_not_given_is_left_to_each() -> None:
+    made = commands()
+    assert set(made) == {"store", "api", "agent"}
+    given = {word for command in made.values() for word in command}
+    assert not given & {"--guard", "--mac-moves", "--hold", "--tenant-connections"}
+
+
+@pytest.mark.parametrize("words", [("--guard", "off"), ("--mac-moves", "-1"), ("--port-connections", "0")])
+def test_what_none_of_them_would_take_is_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        parse(words)
