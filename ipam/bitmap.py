@@ -71,6 +71,18 @@ class Bitmap:
         offset = index * WORD + _lowest_zero(word)
         return offset if offset < stop else None
 
+    def next_taken(self, start: int, stop: int) -> int:
+        """The lowest used offset in start <= offset < stop; `stop` if there is none. Looks at each word."""
+        index, bit = divmod(start, WORD)
+        word = self._words.get(index, 0) >> bit << bit
+        last = (stop - 1) // WORD
+        while not word:
+            index += 1
+            if index > last:
+                return stop
+            word = self._words.get(index, 0)
+        return min(index * WORD + (word & -word).bit_length() - 1, stop)
+
 
 def _lowest_zero(bits: int) -> int:
     return (~bits & (bits + 1)).bit_length() - 1
