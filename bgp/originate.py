@@ -62,8 +62,9 @@ class _Origin:
 
     @property
     def rd(self) -> bytes:
-        """RFC 7432 section 7.9: type 1, `router-id:network key`."""
-        return nlri.distinguisher(Distinguisher(self.host.router_id, self.network.key))
+        """RFC 7432 section 7.9: type 1, `router-id:number`, the network's key unless another is written."""
+        number = self.network.distinguisher or self.network.key
+        return nlri.distinguisher(Distinguisher(self.host.router_id, number))
 
     def attributes(self, sequence: int) -> Attributes:
         """Mobility is said from the first move on (RFC 7432 section 7.7: absent = sequence 0)."""

@@ -51,12 +51,13 @@ def route_for(
 ) -> Route:
     """An RT-5 as a host's agent sends it.
 
-    The route distinguisher is `router-id:VRF key`. A network may have the same number: no route of one type
-    is of both, so that no two keys are equal.
+    The route distinguisher is `router-id:VRF key`, or what the tenant has instead. A network may have the
+    same number: no route of one type is of both, so that no two keys are equal.
     """
     l3vni, tenant = l3vni_of(snapshot, vrf), snapshot.tenants.get(vrf)
     rules = PLAIN if tenant is None else tenant.rules
-    rd = nlri.distinguisher(Distinguisher(host.router_id, vrf))
+    number = vrf if tenant is None else tenant.distinguisher or vrf
+    rd = nlri.distinguisher(Distinguisher(host.router_id, number))
     said = Attributes(
         next_hop=host.vtep,
         route_targets=rules.exported(cluster.asn, l3vni),

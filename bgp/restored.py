@@ -116,6 +116,7 @@ def _shared(
     network, name = snapshot.networks.get(key), lookup.host(vtep)
     if network is None or name is None or snapshot.cluster is None:
         return None
-    rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, network.key))
+    number = network.distinguisher or network.key
+    rd = nlri.distinguisher(Distinguisher(snapshot.hypervisors[name].router_id, number))
     targets = network.rules.exported(snapshot.cluster.asn, network.vni)
     return network, rd, Attributes(vtep, targets, encapsulations=(communities.VXLAN,))

@@ -96,7 +96,8 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
         case TenantRecord(value, external=external):
             routing = ((VNI, value.l3vni),) if value.l3vni else ()
             outside = (outside_claim(externals[external].value, a) for a in value.egress_addresses)
-            return ((TENANT_KEY, value.key), *routing, *outside)
+            named = ((TENANT_KEY, value.distinguisher),) if value.distinguisher else ()
+            return ((TENANT_KEY, value.key), *named, *routing, *outside)
         case ExternalRecord(value):
             return ((TENANT_KEY, value.key), (VNI, value.l3vni))
         case PeeringRecord(_, tenant, peer):
@@ -107,7 +108,8 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
             own = outside_claim(externals[external].value, value.address)
             return (own, translated_claim(value.port, value.address.version)) if value.port else (own,)
         case NetworkRecord(value):
-            return ((NETWORK_KEY, value.key), (VNI, value.vni))
+            named = ((NETWORK_KEY, value.distinguisher),) if value.distinguisher else ()
+            return ((NETWORK_KEY, value.key), *named, (VNI, value.vni))
         case ClassRecord(value):
             return ((CLASS_ID, value.id), *((CLASS_PREFIX, str(p)) for p in value.prefixes))
         case HypervisorRecord(value):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipam.contents import NetworkRecord, TenantRecord
+from ipam.distinguishers import number
 from ipam.laws_targets import ruled
 from ipam.pools import NETWORK_KEY, VNI
 from ipam.trial import Trial
@@ -45,7 +46,9 @@ def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork], mtu: int) -> No
         if before is None:
             _create(trial, want, tenant, mtu)
         else:
-            trial.settle(want, before, _merge(before, want))
+            chosen = number(trial, want, before.value.key, before.value.distinguisher)
+            if chosen is not None:
+                trial.settle(want, before, _merge(before, want, chosen))
 
 
 def reserve_vnis(trial: Trial, wanted: Sequence[WantedNetwork | WantedTenant | WantedExternal]) -> None:
@@ -69,19 +72,20 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord, mtu: int) -
         vni_number = trial.allocate(want, pools[VNI], "pool vni", "spec.vni")
         vni = None if vni_number is None else Vni(vni_number)
     key = trial.allocate(want, pools[NETWORK_KEY], "pool network-key", "")
-    if vni is None or key is None:
+    chosen = None if key is None else number(trial, want, key, 0)
+    if vni is None or key is None or chosen is None:
         return
     value = Network(
         trial.new_uid(), tenant.value.key, want.name, NetworkKey(key), vni, _ordered(want.subnets or ())
     )
     value = replace(value, mtu=mtu if want.mtu is None else want.mtu)
     value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
-    value = replace(value, dscp=_dscp(want, None), rules=ruled(want, None))
+    value = replace(value, dscp=_dscp(want, None), rules=ruled(want, None), distinguisher=chosen)
     trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
 
 
-def _merge(before: NetworkRecord, want: WantedNetwork) -> NetworkRecord:
-    value = before.value
+def _merge(before: NetworkRecord, want: WantedNetwork, distinguisher: int) -> NetworkRecord:
+    value = replace(before.value, distinguisher=distinguisher)
     if want.subnets is not None:
         value = replace(value, subnets=_ordered(want.subnets))
     if want.mtu is not None:

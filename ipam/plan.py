@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ipam.contents import Contents
+from ipam.distinguishers import reserve_numbers
 from ipam.laws import check_laws
 from ipam.networks import plan_networks, reserve_vnis
 from ipam.outside import plan_externals, plan_floating, reserve_floating
@@ -66,6 +67,7 @@ def plan(
     externals = [w for w in ordered if isinstance(w, WantedExternal)]
     floating = [w for w in ordered if isinstance(w, WantedFloatingIp)]
     reserve_vnis(trial, [*networks, *tenants, *externals])
+    reserve_numbers(trial, [*networks, *tenants])
     plan_hypervisors(trial, [w for w in ordered if isinstance(w, WantedHypervisor)])
     plan_externals(trial, externals)
     reserve_floating(trial, floating)

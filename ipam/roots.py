@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
+from ipam.distinguishers import number
 from ipam.laws_targets import ruled
 from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
@@ -33,7 +34,8 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
             continue
         if before is None:
             key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
-            if key is not None:
+            chosen = None if key is None else number(trial, want, key, 0)
+            if key is not None and chosen is not None:
                 value = Tenant(
                     trial.new_uid(),
                     want.name,
@@ -41,14 +43,18 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
                     l3vni,
                     public_prefixes=_public(want, None),
                     rules=ruled(want, None),
+                    distinguisher=chosen,
                 )
                 record = lead_out(trial, want, TenantRecord(value, want.labels or ()), None)
                 if record is not None:
                     trial.settle(want, None, record)
         else:
+            chosen = number(trial, want, before.value.key, before.value.distinguisher)
+            if chosen is None:
+                continue
             labels = before.labels if want.labels is None else want.labels
             value = replace(before.value, l3vni=l3vni, public_prefixes=_public(want, before))
-            value = replace(value, rules=ruled(want, before.value.rules))
+            value = replace(value, rules=ruled(want, before.value.rules), distinguisher=chosen)
             record = lead_out(trial, want, replace(before, value=value, labels=labels), before)
             if record is not None:
                 trial.settle(want, before, record)
@@ -176,6 +182,7 @@ def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
         external,
         border=_kept(want.border, before is not None and before.value.border),
         gateway=_kept(want.gateway, before is not None and before.value.gateway),
+        segments=_segments(want, before),
     )
     if not _check_duties(trial, want, value):
         return None
@@ -199,6 +206,12 @@ def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
 def _place(value: Hypervisor) -> tuple[object, ...]:
     """What may not change under bound ports."""
     return value.vtep, value.router_id, value.external
+
+
+def _segments(want: WantedHypervisor, before: HypervisorRecord | None) -> tuple[bytes, ...]:
+    if want.segments is None:
+        return () if before is None else before.value.segments
+    return tuple(sorted(set(want.segments)))
 
 
 def _kept(written: bool | None, before: bool) -> bool:  # noqa: FBT001 - a value, not a switch
@@ -225,4 +238,14 @@ def _check_duties(trial: Trial, want: WantedHypervisor, value: Hypervisor) -> bo
             "Leave gateway out, or name a host with an agent.",
             "spec.gateway",
         )
+    if value.segments and not value.external:
+        trial.refuse(
+            Conflict,
+            want,
+            "segments-not-external",
+            "an Ethernet segment is shared by routers without our agent, and this host is not external",
+            "Write external: true with segments, or leave segments out.",
+            "spec.segments",
+        )
+        return False
     return value.external if value.border else not (value.gateway and value.external)

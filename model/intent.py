@@ -71,6 +71,7 @@ class Tenant:
     With SNAT: `external` is the key of the external network that `egress_addresses` belong to, at most one
     of each family, IPv4 first; `gateways` translate: the first of them that works, the others stand by.
     With FABRIC: `public_prefixes` are what borders may be told besides private ones, IPv4 first.
+    `distinguisher`: the number in its route distinguishers, 0 = the key (RFC 4364 section 4.2).
     """
 
     uid: Uid
@@ -83,6 +84,7 @@ class Tenant:
     gateways: tuple[HostName, ...] = ()
     public_prefixes: tuple[Prefix, ...] = ()
     rules: Rules = PLAIN
+    distinguisher: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Network:
     At most one IPv4 and one IPv6 subnet, in that order. `replicate`: broadcast and multicast are sent
     head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway
     answers and routes between the routed networks of the tenant. `dscp`: what all packets of its ports are
-    marked with (RFC 2474 section 3), None = they keep theirs.
+    marked with (RFC 2474 section 3), None = they keep theirs. `distinguisher` as a tenant's.
     """
 
     uid: Uid
@@ -106,6 +108,7 @@ class Network:
     routed: bool = True
     dscp: int | None = None
     rules: Rules = PLAIN
+    distinguisher: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ class Hypervisor:
 
     `border`: an external host that leads out of the cluster. `gateway`: one that may translate for tenants.
     `frozen`: the operator froze its agent. `confirm`: the token of the stop that the operator let pass.
+    `segments`: Ethernet segments that an external host is on, 10 octets each, sorted (model.segments).
     """
 
     name: HostName
@@ -224,6 +228,7 @@ class Hypervisor:
     confirm: str = ""
     border: bool = False
     gateway: bool = False
+    segments: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

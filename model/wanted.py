@@ -78,13 +78,14 @@ class WantedTenant:
     import_targets: tuple[bytes, ...] | None = None
     export_targets: tuple[bytes, ...] | None = None
     communities: tuple[Community, ...] | None = None
+    distinguisher: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WantedNetwork:
     """A network of `tenant` (by name). `subnets` in the order written. `gateways` are only checked.
 
-    `dscp`: 0..63 or UNMARKED. Route targets: see `model.targets.Rules`.
+    `dscp`: 0..63 or UNMARKED. Route targets: see `model.targets.Rules`. `distinguisher`: 0 = derived.
     """
 
     tenant: str
@@ -101,6 +102,7 @@ class WantedNetwork:
     import_targets: tuple[bytes, ...] | None = None
     export_targets: tuple[bytes, ...] | None = None
     communities: tuple[Community, ...] | None = None
+    distinguisher: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class WantedHypervisor:
     where: Where = Where()
     border: bool | None = None
     gateway: bool | None = None
+    segments: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

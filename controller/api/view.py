@@ -31,6 +31,7 @@ from ipam.needs import of_external
 from model.addresses import format_mac
 from model.intent import Egress, Pair
 from model.report import PortReport, Report
+from model.segments import segment_text
 from model.targets import Rules, any_text, member_text
 from model.wanted import Kind, Labels
 
@@ -129,18 +130,19 @@ def _tenant(record: TenantRecord, contents: Contents) -> Document:
         spec["external"] = record.external
     if value.public_prefixes:
         spec["publicPrefixes"] = [str(p) for p in value.public_prefixes]
-    spec |= _rules(value.rules)
+    spec |= _rules(value.rules, value.distinguisher)
     return _document(Kind.TENANT, value.name, None, value.uid, record.labels, spec, status)
 
 
-def _rules(rules: Rules) -> Document:
+def _rules(rules: Rules, distinguisher: int) -> Document:
     """As they were written; what is derived by itself is left out."""
     found: Document = {
         "importTargets": [member_text(one) for one in rules.imports],
         "exportTargets": [member_text(one) for one in rules.exports],
         "communities": [any_text(one) for one in rules.all_communities],
     }
-    return {name: texts for name, texts in found.items() if texts}
+    found = {name: texts for name, texts in found.items() if texts}
+    return found | ({"distinguisher": distinguisher} if distinguisher else {})
 
 
 def _floating(record: FloatingRecord, contents: Contents) -> Document:
@@ -176,7 +178,7 @@ def _network(record: NetworkRecord, contents: Contents) -> Document:
     }
     if value.dscp is not None:
         spec["dscp"] = value.dscp
-    spec |= _rules(value.rules)
+    spec |= _rules(value.rules, value.distinguisher)
     status = {"key": value.key, "ports": len(contents.members.get((record.tenant, value.name), ()))}
     return _document(Kind.NETWORK, value.name, record.tenant, value.uid, record.labels, spec, status)
 
@@ -235,5 +237,7 @@ def _hypervisor(record: HypervisorRecord, contents: Contents) -> Document:
         "external": value.external,
     }
     spec |= {name: True for name, duty in (("border", value.border), ("gateway", value.gateway)) if duty}
+    if value.segments:
+        spec["segments"] = [segment_text(one) for one in value.segments]
     status: Document = {"ports": len(contents.uses.get(value.name, ())), "frozen": value.frozen}
     return _document(Kind.HYPERVISOR, value.name, None, "", record.labels, spec, status)

@@ -70,13 +70,20 @@ def _claim(network: WantedNetwork, claims: list[Span]) -> Iterator[Fault]:
 
 
 def _externals(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault]:
-    """No agent of ours binds on an external host, so such a port can only live there."""
+    """No agent of ours binds on an external host, so such a port can only live there, or behind an Ethernet
+    segment that all of its hosts are on."""
     external = {name for name, record in contents.hypervisors.items() if record.value.external}
+    segments = {name: frozenset(record.value.segments) for name, record in contents.hypervisors.items()}
     for want in wanted:
         if isinstance(want, WantedHypervisor) and want.external is not None:
             external = (external | {want.name}) if want.external else (external - {want.name})
+        if isinstance(want, WantedHypervisor) and want.segments is not None:
+            segments[want.name] = frozenset(want.segments)
     for want in wanted:
         if not isinstance(want, WantedPort) or want.hosts is None or len(want.hosts) < 2:
+            continue
+        shared = [segments.get(HostName(host), frozenset()) for host in want.hosts]
+        if frozenset.intersection(*shared):
             continue
         for index, host in enumerate(want.hosts):
             if HostName(host) in external:
@@ -84,7 +91,8 @@ def _externals(contents: Contents, wanted: tuple[Wanted, ...]) -> Iterator[Fault
                     want,
                     "external-host",
                     f"{host} is an external host and not the only one",
-                    f"Name {host} alone: no agent there says whether the port has moved.",
+                    f"Name {host} alone: no agent there says whether the port has moved. Or declare a segment"
+                    " that all of its hosts share.",
                     f"spec.hosts[{index}]",
                 )
 

@@ -15,9 +15,10 @@ from typing import Final
 
 from controller.manifest.tree import Scalar, Sort, show
 from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_mac, is_unicast, parse_mac
-from model.ids import PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
+from model.ids import NETWORK_KEYS, PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
 from model.intent import Egress
-from model.targets import Community, parse_any, parse_member
+from model.segments import parse_segment
+from model.targets import DERIVED_TEXT, Community, parse_any, parse_member
 from model.wanted import UNMARKED
 
 MTUS: Final = range(576, 9217)
@@ -205,6 +206,22 @@ def read_community(node: Scalar) -> Community:
         return parse_any(text)
     except ValueError as error:
         raise Misfit("community", f"{show(text)} can't be hung on routes", f"{error}.".capitalize()) from None
+
+
+def read_distinguisher(node: Scalar) -> int:
+    """The number of a route distinguisher of type 1 (RFC 4364 section 4.2), or `derived`: 0."""
+    if node.sort is Sort.TEXT and node.text == DERIVED_TEXT:
+        return 0
+    return _within(node, NETWORK_KEYS, "the number of a route distinguisher", "Write derived for its key.")
+
+
+def read_segment(node: Scalar) -> bytes:
+    """An Ethernet segment identifier (RFC 7432 section 5)."""
+    text = _text(node)
+    try:
+        return parse_segment(text)
+    except ValueError as error:
+        raise Misfit("segment", f"{show(text)} is no Ethernet segment", f"{error}.".capitalize()) from None
 
 
 def read_mtu(node: Scalar) -> int:

@@ -1,4 +1,4 @@
-"""Fields of route targets and communities, which tenants and networks have alike.
+"""Fields of route targets, distinguishers and communities, which tenants and networks have alike.
 
 Place: part of `controller.manifest.schema`. Must not hold rules that span objects: `ipam.laws_targets` does.
 """
@@ -43,5 +43,13 @@ def routing_rules(it: str, vni: str) -> tuple[FieldRule, ...]:
             "[65000:100]",
             shape=Shape.MANY,
             most=_MOST,
+        ),
+        FieldRule(
+            "spec",
+            "distinguisher",
+            readers.read_distinguisher,
+            f"The number in the route distinguishers of {it}, behind each host's router id: 1 to 65535, or"
+            " `derived`: its key (default). Nobody else's key or number.",
+            "40001",
         ),
     )

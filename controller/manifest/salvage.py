@@ -53,6 +53,7 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 get("spec.importTargets"),
                 get("spec.exportTargets"),
                 get("spec.communities"),
+                get("spec.distinguisher"),
             )
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)
@@ -68,6 +69,7 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 where,
                 get("spec.border"),
                 get("spec.gateway"),
+                get("spec.segments"),
             )
         case _:
             return None
@@ -92,6 +94,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 import_targets=get("spec.importTargets"),
                 export_targets=get("spec.exportTargets"),
                 communities=get("spec.communities"),
+                distinguisher=get("spec.distinguisher"),
             )
         case Kind.PORT if get("spec.network"):
             pairs = get("spec.allowedAddresses")

@@ -199,6 +199,16 @@ HYPERVISOR: Final = KindRule(
             "It may translate for tenants with `egress: snat`. Not for external hosts (default false).",
             "false",
         ),
+        FieldRule(
+            "spec",
+            "segments",
+            readers.read_segment,
+            "Ethernet segments (RFC 7432) that it is on: what it says of them is believed, and ports may"
+            " have several external hosts that share one. Needs `external: true` (default none).",
+            "['00:11:22:33:44:55:66:77:88:99']",
+            shape=Shape.MANY,
+            most=64,
+        ),
     ),
 )
 PORT: Final = KindRule(

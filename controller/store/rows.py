@@ -29,6 +29,7 @@ from model.intent import (
     Tenant,
 )
 from model.order import address_rank, pair_rank, prefix_rank
+from model.segments import parse_segment, segment_text
 from model.targets import Rules, any_text, member_text, parse_any, parse_member, rules
 from model.wanted import Labels
 
@@ -122,6 +123,7 @@ def hypervisor(row: Row) -> Hypervisor:
         confirm=str(row["confirm"]),
         border=bool(optional(row["border"])),
         gateway=bool(optional(row["gateway"])),
+        segments=tuple(sorted(parse_segment(one) for one in texts(row["segments"]))),
     )
 
 
@@ -142,6 +144,7 @@ def tenant(uid: Uid, row: Row) -> Tenant:
             sorted((ip_network(p) for p in texts(row["public_prefixes"])), key=prefix_rank)
         ),
         rules=_rules(row),
+        distinguisher=optional(row["distinguisher"]) or 0,
     )
 
 
@@ -177,6 +180,7 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         routed=optional(row["routed"]) is not False,
         dscp=optional(row["dscp"]),
         rules=_rules(row),
+        distinguisher=optional(row["distinguisher"]) or 0,
     )
 
 
@@ -253,6 +257,7 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "confirm": value.confirm,
         "border": value.border or ABSENT,
         "gateway": value.gateway or ABSENT,
+        "segments": text_set(segment_text(one) for one in value.segments),
         "labels": label_map(tags),
     }
 
@@ -274,6 +279,7 @@ def tenant_columns(value: Tenant, external: Uid | None, tags: Labels) -> Columns
         "gateway_active": value.gateways[0] if value.gateways else ABSENT,
         "public_prefixes": text_set(str(p) for p in value.public_prefixes),
         **_rule_columns(value.rules),
+        "distinguisher": value.distinguisher or ABSENT,
         "labels": label_map(tags),
     }
 
@@ -292,6 +298,7 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         "routed": ABSENT if value.routed else False,
         "dscp": ABSENT if value.dscp is None else value.dscp,
         **_rule_columns(value.rules),
+        "distinguisher": value.distinguisher or ABSENT,
         "labels": label_map(tags),
     }
 

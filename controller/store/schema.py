@@ -16,7 +16,7 @@ from typing import Any, Final
 from controller.store.records import DATABASE, REPORTS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 
-VERSION: Final = "1.4.0"
+VERSION: Final = "1.5.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
@@ -26,7 +26,9 @@ VERSION: Final = "1.4.0"
 Peering_Link.
 1.4.0: Cluster.guard, .peer_routes, .tenant_routes, .mac_moves, .mac_window (all optional: absent = as the
 agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
-is derived, and none)."""
+is derived, and none).
+1.5.0: Hypervisor.segments; Tenant.distinguisher, Network.distinguisher (all optional: absent = none, and the
+key)."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -92,6 +94,7 @@ _TABLES: Final[dict[str, Any]] = {
             "external": _FLAG,
             "border": _MAYBE,
             "gateway": _MAYBE,
+            "segments": _TEXTS,
             "frozen": _FLAG,
             "confirm": _TEXT,
             "labels": _LABELS,
@@ -114,6 +117,7 @@ _TABLES: Final[dict[str, Any]] = {
             "gateway_active": _MAYBE_TEXT,
             "public_prefixes": _TEXTS,
             **_RULES,
+            "distinguisher": _optional(NETWORK_KEYS),
             "labels": _LABELS,
         },
         ["name"],
@@ -160,6 +164,7 @@ _TABLES: Final[dict[str, Any]] = {
             "routed": _MAYBE,
             "dscp": _optional(range(64)),
             **_RULES,
+            "distinguisher": _optional(NETWORK_KEYS),
             "labels": _LABELS,
         },
         ["tenant", "name"],

@@ -123,3 +123,17 @@ def test_the_last_port_takes_the_flood_route_along():
 def test_no_change_says_nothing():
     old = world()
     assert reoriginate(originate(old), old, old, frozenset()) == (originate(old), (), ())
+
+
+def test_written_numbers_of_distinguishers_take_the_place_of_keys_at_once():
+    before = world()
+    network = replace(before.networks[RED], distinguisher=40001)
+    after = replace(before, networks=before.networks.set(RED, network))
+    assert {route.nlri.rd for route in originate(before).ordered()} == {rd("h1", RED)}
+    now, announce, withdraw = reoriginate(
+        originate(before), before, after, frozenset({Change(Part.NETWORK, RED)})
+    )
+    assert now == originate(after)
+    assert {route.nlri.rd for route in announce} == {rd("h1", 40001)}
+    assert {route.nlri.rd for route in withdraw} == {rd("h1", RED)}
+    assert len(announce) == len(withdraw) == 4

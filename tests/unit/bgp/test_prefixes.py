@@ -55,6 +55,18 @@ def test_a_host_says_what_leads_to_its_ports():
     }
 
 
+def test_a_tenants_written_number_distinguishes_the_routes_of_its_vrf():
+    before = outside()
+    red = replace(before.tenants[RED_VRF], distinguisher=40001)
+    after = replace(before, tenants=before.tenants.set(RED_VRF, red))
+    changes = frozenset({Change(Part.TENANT, RED_VRF)})
+    now, announce, withdraw = reoriginate(originate(before), before, after, changes)
+    assert now == originate(after)
+    assert {nlri.parse_distinguisher(route.nlri.rd).local_id for route in announce} == {40001}
+    assert {nlri.parse_distinguisher(route.nlri.rd).local_id for route in withdraw} == {RED_VRF}
+    assert {type(route.nlri) for route in announce} == {PrefixRoute}
+
+
 def test_the_active_gateway_says_the_way_out_and_the_egress_address():
     assert said(seen_from("h2")) == {
         prefix_route("h2", RED_VRF, str(BEHIND)),

@@ -247,6 +247,42 @@ def test_overlaps_are_refused_within_a_tenant_only() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("segments", "hosts", "rules"),
+    [
+        ({"e1": "[S, T]", "e2": "[S]"}, "[e1, e2]", []),
+        ({"e1": "[T]", "e2": "[S]"}, "[e1, e2]", ["external-host", "external-host"]),
+        ({"e1": "[S]", "e2": "[S]"}, "[e1, h1]", ["external-host"]),
+        ({"e1": "[S]", "e2": "[S]"}, "[e1]", []),
+    ],
+)
+def test_a_port_has_several_external_hosts_if_they_share_a_segment(segments, hosts, rules) -> None:
+    named = {"S": "00:11:22:33:44:55:66:77:88:99", "T": "00:11:22:33:44:55:66:77:88:9a"}
+    head, text = "---\napiVersion: ringfence/v1\nkind: ", ""
+    for number, (name, some) in enumerate(sorted({**segments, "h1": ""}.items()), 1):
+        more = f", external: true, segments: {some}" if some else ""
+        text += f"{head}Hypervisor\nmetadata: {{name: {name}}}\nspec: {{vtep: 192.0.2.{number}{more}}}\n"
+    text += f"{head}Port\nmetadata: {{name: p, tenant: t}}\nspec: {{network: n, hosts: {hosts}}}\n"
+    for letter, segment in named.items():
+        text = text.replace(f"[{letter}]", f"['{segment}']").replace(f"[{letter}, ", f"['{segment}', ")
+        text = text.replace(f", {letter}]", f", '{segment}']")
+    manifest = parse([Source("x", text)])
+    assert not manifest.faults
+    assert [fault.rule for fault in cross(Contents(), manifest.wanted)] == rules
+
+
+def test_distinguishers_and_segments_arrive_typed() -> None:
+    texts = ("40001", "derived")
+    made = [wanted("Network", "{name: n, tenant: t}", f"{{distinguisher: {text}}}") for text in texts]
+    assert [one.distinguisher for one in made] == [40001, 0]
+    assert wanted("Tenant", "{name: t}", "{distinguisher: 7}").distinguisher == 7
+    for text in ("0", "65536", "none", "'7'"):
+        (mistake,) = one("Tenant", "{name: t}", f"{{distinguisher: {text}}}").faults
+        assert mistake.rule in {"range", "wrong-type"}, text
+    (mistake,) = one("Hypervisor", "{name: h}", "{vtep: 192.0.2.1, segments: ['00:11']}").faults
+    assert mistake.rule == "segment"
+
+
 def test_rates_marks_and_pairs_arrive_typed() -> None:
     made = [
         wanted("Port", "{name: p, tenant: t}", f"{{network: n, rateOut: {text}}}").rate_out

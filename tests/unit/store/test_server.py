@@ -22,6 +22,7 @@ from model.addresses import parse_mac
 from model.errors import Invalid, RingfenceError, Unavailable
 from model.ids import HostName, Vni
 from model.intent import Guard, Pair, Policy
+from model.segments import parse_segment
 from model.targets import DERIVED, PLAIN, Rules, parse_any, parse_target
 from model.wanted import WantedHypervisor, WantedNetwork, WantedPort, WantedTenant
 from tests.unit.store.house import OLD, apply, base, poll, port, serving
@@ -306,6 +307,49 @@ def test_a_database_of_version_1_3_0_is_upgraded_and_takes_route_targets(directo
         assert after.tenants["acme"].value.rules == Rules(targets)
         rules = after.networks["acme", "prod"].value.rules
         assert rules == Rules(targets, targets, hung[:1], hung[1:])
+        assert after == replace(store.read_all(), taken=after.taken)
+    finally:
+        store.close()
+        server.stop()
+    assert tool("db-version", str(file)) == VERSION
+
+
+def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_and_distinguishers(
+    directory: Path,
+) -> None:
+    file = directory / "db" / "ringfence.db"
+    file.parent.mkdir()
+    tool("create", str(file), str(OLD.with_name("ringfence-1.4.0.ovsschema")))
+    tenant, name = "11111111-1111-4111-8111-111111111111", HostName("leaf")
+    home = {"name": "prod", "tenant": ["uuid", tenant], "key": 8, "vni": 9, "subnets": "10.0.0.0/24"}
+    leaf = {"name": name, "vtep": "192.0.2.9", "router_id": "192.0.2.9", "external": True}
+    operations = [
+        {"op": "insert", "table": "Cluster", "row": {"generation": 41, "asn": 65001}},
+        {"op": "insert", "table": "Tenant", "uuid": tenant, "row": {"name": "acme", "key": 7, "l3vni": 70}},
+        {"op": "insert", "table": "Network", "row": home | {"mtu": 1450}},
+        {"op": "insert", "table": "Hypervisor", "uuid": row_uid("Hypervisor", name), "row": leaf},
+    ]
+    answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", *operations])))
+    assert not [r for r in answer if "error" in r]
+    server = Server(directory / "db")
+    server.start()
+    store = Store(server.remote)
+    try:
+        before = store.contents()
+        assert before.hypervisors[name].value.segments == ()
+        assert before.tenants["acme"].value.distinguisher == 0
+        assert before.networks["acme", "prod"].value.distinguisher == 0
+        segments = (parse_segment("00:11:22:33:44:55:66:77:88:99"),)
+        apply(
+            store,
+            WantedHypervisor(name, ip_address("192.0.2.9"), external=True, segments=segments),
+            WantedTenant("acme", distinguisher=70),
+            WantedNetwork("acme", "prod", distinguisher=80),
+        )
+        after = store.contents()
+        assert after.hypervisors[name].value.segments == segments
+        assert after.tenants["acme"].value.distinguisher == 70
+        assert after.networks["acme", "prod"].value.distinguisher == 80
         assert after == replace(store.read_all(), taken=after.taken)
     finally:
         store.close()
