@@ -8,7 +8,6 @@ ports without a peer, which have a number and an iface-id but no kernel device.
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from controller.southbound import rpc
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.ids import PortKey
+from tests.singular import RUN
 
 TENANTS, NETWORKS = 10, 50
 """Each tenant has as many of the networks."""
@@ -225,7 +225,7 @@ def address_in(name: str, rank: int) -> str:
 
 def build() -> Rig:
     """Two hypervisors on one segment, a reflector, the product; ten tenants with fifty empty networks."""
-    lab = two_hypervisors(f"bench-{os.getpid()}", Plan(2))
+    lab = two_hypervisors(f"bench-{RUN}", Plan(2))
     try:
         control = Control(lab)
         control.start_center()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.kernel.suite import SHARED
+from tests.singular import RUN
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Mininet still imports distutils.
@@ -64,7 +65,7 @@ class _Labs:
             if os.environ.get(SHARED):
                 self.close()
             number = len(self._open)
-            lab, value = make(f"t{os.getpid()}-{number}-{len(self._mine)}")
+            lab, value = make(f"t{RUN}-{number}-{len(self._mine)}")
             self._open.append(lab)
             self._mine[key] = (lab, value)
         return self._mine[key][1]

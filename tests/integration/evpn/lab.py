@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.singular import RUN
+
 ROOT = Path(__file__).parents[3]
 ASN = 65000
 FRR = Path("/usr/lib/frr")
@@ -45,7 +47,7 @@ def run(*words: str) -> str:
 
 @dataclass
 class Lab:
-    """Namespaces `rfe<pid>-NAME` with 10.99.0.N/24 and fd99::N/64 on eth0."""
+    """Namespaces `rfe<run>-NAME` with 10.99.0.N/24 and fd99::N/64 on eth0."""
 
     directory: Path
     names: dict[str, int] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class Lab:
         return lab
 
     def space(self, name: str) -> str:
-        return f"rfe{os.getpid()}-{name}"
+        return f"rfe{RUN}-{name}"
 
     def address(self, name: str) -> str:
         return f"10.99.0.{self.names[name]}"

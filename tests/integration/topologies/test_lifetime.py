@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.singular import RUN
 from topologies import directory
 from topologies.deadline import until
 from topologies.errors import LabError
@@ -40,7 +41,7 @@ class Traces:
 @pytest.fixture
 def base(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A base directory of this test alone, so that labs of others don't count."""
-    place = Path(f"/run/rf-test-{os.getpid()}-{zlib.crc32(request.node.name.encode()):08x}")
+    place = Path(f"/run/rf-test-{RUN}-{zlib.crc32(request.node.name.encode()):08x}")
     monkeypatch.setenv(directory.BASE_VARIABLE, str(place))
     yield place
     for name, lives in directory.names():
