@@ -35,6 +35,8 @@ from model.snapshot import Snapshot
 
 ELSEWHERE: Final = "bound-elsewhere"
 """Code of what a host says that may have the port, while another has it."""
+UNAUTHORISED: Final = "vtep-not-authorised"
+"""Code of what a host says that may not have the port at all."""
 _NO_SEGMENT: Final = bytes(10)
 
 
@@ -236,7 +238,7 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
     port = snapshot.ports[key]
     if case.host.name not in port.hosts:
         return Refused(
-            "vtep-not-authorised",
+            UNAUTHORISED,
             f"{_what(case, body)} {_whose(snapshot, port)}, whose hosts are "
             f"{', '.join(port.hosts) or 'none'}; add the host to the port, or look into who sends this",
         )

@@ -8,15 +8,24 @@ held is judged by the guard like any.
 
 from __future__ import annotations
 
+from typing import Final
+
 from bgp import judging, restored
-from bgp.guard import MacClaim
+from bgp.guard import ELSEWHERE, UNAUTHORISED, MacClaim
+from bgp.lookup import Lookup
 from bgp.spoken import AddressClaim, select_address
-from bgp.table import Table, limits_of, select
-from bgp.trail import MOST, Damped, Place, Spot, Trail
+from bgp.table import NO_REFS, Table, limits_of, select
+from bgp.trail import MOST, Damped, MacEntity, Place, Spot, Trail
 from bgp.work import Work
 from model.addresses import Address
 from model.ids import PortKey
 from model.route import MacRoute, RemoteMac, Route
+from model.snapshot import Snapshot
+
+CONTESTED: Final = frozenset({ELSEWHERE, UNAUTHORISED})
+"""Codes of refusals of what hosts say of ports that they may not have, or not now."""
+HIGHEST: Final = (1 << 32) - 1
+"""A mobility sequence has 32 bits (RFC 7432 section 7.7)."""
 
 
 def settle(work: Work, spot: Spot, before: Place | None, chosen: Place | None) -> Place | None:
@@ -74,12 +83,12 @@ def _is_open(work: Work, spot: Spot, *places: Place | None) -> bool:
         port = work.lookup.port(spot[1], spot[2])
         binding = None if port is None else work.snapshot.bindings.get(port)
         return binding is None or not binding.active
-    return any(place is not None and _is_external(work, place.vtep) for place in places)
+    return any(place is not None and _is_external(work.snapshot, work.lookup, place.vtep) for place in places)
 
 
-def _is_external(work: Work, vtep: Address) -> bool:
-    name = work.lookup.host(vtep)
-    return name is not None and work.snapshot.hypervisors[name].external
+def _is_external(snapshot: Snapshot, lookup: Lookup, vtep: Address) -> bool:
+    name = lookup.host(vtep)
+    return name is not None and snapshot.hypervisors[name].external
 
 
 def _authorised(work: Work, place: Place) -> Place | None:
@@ -121,26 +130,48 @@ def forget(work: Work, spot: Spot) -> None:
 
 
 def contest(work: Work, route: Route) -> None:
-    """An external host that may have a port says that it has, while it is bound here: if others could
-    believe that, ours is to be said with a higher sequence (RFC 7432 section 15); not more often than it may
-    move. Between hosts of ours the store decides, and its sequence is the higher one already.
+    """An external host says that it has a port that is bound here; perhaps it had, and the store moved it: if
+    others could believe that, ours is to be said with a higher sequence (RFC 7432 section 15); not more often
+    than it may move. Between hosts of ours the store decides, and its sequence is the higher one already.
     """
-    body = route.nlri
-    if not isinstance(body, MacRoute):
-        return
-    network = work.lookup.network(body.vni)
-    port = None if network is None else work.lookup.port(network, body.mac)
+    port = _told_of(work.snapshot, work.lookup, route)
     if port is None or not work.snapshot.bound_here(port):
-        return
-    if not _is_external(work, route.attributes.next_hop):
         return
     sequence = route.attributes.sequence or 0
     if sequence < work.snapshot.bindings[port].sequence:
         return
     times = tuple(at for at in work.contests.get(port, ()) if work.now - at < work.limits.window)
     if not work.limits.moves or len(times) < work.limits.moves:
-        work.contested[port] = max(sequence + 1, work.contested.get(port, 0))
+        work.contested[port] = max(min(sequence + 1, HIGHEST), work.contested.get(port, 0))
         work.contests[port] = (*times, work.now)
+
+
+def _told_of(snapshot: Snapshot, lookup: Lookup, route: Route) -> PortKey | None:
+    """The port that an external host's RT-2 is about, with an address of its own or none."""
+    body = route.nlri
+    if not isinstance(body, MacRoute) or not _is_external(snapshot, lookup, route.attributes.next_hop):
+        return None
+    network = lookup.network(body.vni)
+    port = None if network is None else lookup.port(network, body.mac)
+    owns = port is not None and (body.address is None or body.address in snapshot.ports[port].addresses)
+    return port if owns else None
+
+
+def outbid(table: Table, key: PortKey) -> int:
+    """The sequence with which a port that comes here outdoes whoever had it, as far as is known here: 0 if
+    nobody had (RFC 7432 section 7.7). The store counts moves between our hosts; an external host counts for
+    itself, and hosts that know no store follow it as long as it says so, believed by us or not.
+    """
+    port = table.snapshot.ports[key]
+    spot: MacEntity = ("mac", port.network, port.mac)
+    said = [-1]
+    remote, trail = table.remotes.get((port.network, port.mac)), table.trails.get(spot)
+    said += [one.sequence for one in (remote, None if trail is None else trail.last) if one is not None]
+    for ref in table.doubts.get(("mac", port.mac), NO_REFS):
+        refusal = table.refused[ref]
+        if refusal.code in CONTESTED and _told_of(table.snapshot, table.lookup, refusal.route) == key:
+            said.append(refusal.route.attributes.sequence or 0)
+    return min(max(said) + 1, HIGHEST)
 
 
 def is_lost(table: Table, port: PortKey) -> bool:

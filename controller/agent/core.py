@@ -21,7 +21,7 @@ from typing import Final
 
 from immutables import Map
 
-from bgp import learn, originate
+from bgp import learn, moves, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
 from bgp.trail import Spot
@@ -386,7 +386,7 @@ def _claim(core: Core, claims: binder.Claims) -> tuple[Core, tuple[commands.Comm
     fresh = [k for k in claims.bind if k not in core.asked]
     given = [k for k in claims.release if k not in core.asked]
     orders: list[commands.Command] = [
-        commands.Bind(k, ports[k].uid, mobility.least(core.effective, k)) for k in fresh
+        commands.Bind(k, ports[k].uid, moves.outbid(core.table, k)) for k in fresh
     ]
     orders += [commands.Release(k, ports[k].uid) for k in given]
     return replace(core, asked=core.asked | set(fresh) | set(given)), tuple(orders)

@@ -1,7 +1,6 @@
-"""Mobility: the sequence with which a port that comes here is claimed, and what the log says of MACs that are
-fought for.
+"""Mobility: what the log says of MACs that are fought for.
 
-Place: pure, but for the log; asked by `controller.agent.core`. Must not choose routes.
+Place: told by `controller.agent.core`. Must not decide anything.
 """
 
 from __future__ import annotations
@@ -11,19 +10,9 @@ from typing import Final
 
 from bgp.table import Table
 from model.addresses import format_mac
-from model.ids import PortKey
 from model.snapshot import Snapshot
 
 LOG: Final = logging.getLogger(__name__)
-
-
-def least(snapshot: Snapshot, key: PortKey) -> int:
-    """One more than the sequence with which somebody else has the port now (RFC 7432 section 7.7); 0 if
-    nobody has. The store counts moves between our hosts; an external host counts for itself.
-    """
-    port = snapshot.ports[key]
-    remote = snapshot.remotes.get((port.network, port.mac))
-    return 0 if remote is None else remote.sequence + 1
 
 
 def tell(snapshot: Snapshot, before: Table, after: Table) -> None:

@@ -272,7 +272,17 @@ def test_who_says_that_he_has_a_port_of_this_host_is_answered_with_a_higher_sequ
         _, outcome = hear(table, RR1, announced(mac_route("ext", HERE, sequence=said)))
         assert outcome.contested == answer and not outcome.put_remotes
     _, outcome = hear(table, RR1, announced(mac_route("h3", HERE, sequence=9)))
-    assert outcome.contested == ()  # a host that may not have it is nobody
+    assert outcome.contested == ()  # between hosts of ours the store decides
+
+
+def test_a_host_that_may_not_have_it_any_more_is_answered_too():
+    """Its hosts were ext, now it is ours: others may still follow ext."""
+    table, _ = hear(up(), RR1, announced(mac_route("ext", HERE, sequence=8)))
+    assert [one.code for one in learn.rejected(table)] == ["vtep-not-authorised"]
+    _, outcome = hear(table, RR1, announced(mac_route("ext", HERE, sequence=2**32 - 1)))
+    assert outcome.contested == ((HERE, 2**32 - 1),)  # it can't rise above
+    _, outcome = hear(up(), RR1, announced(mac_route("ext", HERE, ip_address("10.0.0.77"), sequence=8)))
+    assert outcome.contested == ()  # that is no address of the port
 
 
 def test_but_not_more_often_than_a_mac_may_move():
@@ -292,3 +302,28 @@ def test_what_the_store_says_later_is_answered_too():
     assert table.remotes
     _, outcome = learn.consider(table, fought(), frozenset({Change(Part.BINDING, HERE)}))
     assert outcome.contested == ((HERE, 7),)
+
+
+@pytest.mark.parametrize("goes", ["stays", "withdrawn"])
+def test_a_port_that_leaves_an_external_host_is_claimed_with_a_higher_sequence(goes):
+    """Whether that host still says that it has the port, or has taken it back a moment ago."""
+    assert moves.outbid(up(), OUTSIDE) == 0
+    table, _ = hear(up(), RR1, announced(mac_route("ext", OUTSIDE, sequence=6)))
+    assert moves.outbid(table, OUTSIDE) == 7
+    ours = with_port(world(), port(OUTSIDE, RED, ("h1",)))
+    table, outcome = learn.consider(table, ours, frozenset({Change(Part.PORT, OUTSIDE)}))
+    assert outcome.drop_remotes and moves.outbid(table, OUTSIDE) == 7
+    if goes == "withdrawn":
+        table, _ = hear(table, RR1, withdrawn(mac_route("ext", OUTSIDE)), 3.0)
+    table, outcome = learn.consider(
+        table, bind(ours, OUTSIDE, "h1", 7), frozenset({Change(Part.BINDING, OUTSIDE)})
+    )
+    assert outcome.contested == ()  # it is higher already
+
+
+def test_what_a_host_of_ours_may_not_say_outbids_nobody():
+    ours = with_port(world(), port(OUTSIDE, RED, ("h1",)))
+    table, _ = hear(up(snapshot=ours), RR1, announced(mac_route("h3", OUTSIDE, sequence=6)))
+    assert moves.outbid(table, OUTSIDE) == 0
+    table, _ = hear(table, RR1, announced(mac_route("ext", OUTSIDE, sequence=2**32 - 1)))
+    assert moves.outbid(table, OUTSIDE) == 2**32 - 1
