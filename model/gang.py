@@ -217,6 +217,14 @@ class Membership(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """Most gangs, and interfaces of all gangs together, that a tenant may have; None = no limit."""
+
+    gangs: int | None = None
+    interfaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GangRequest:
     """`nodes`: these ones, or `count` of any. `rails`: () = all of the fabric. `each`: interfaces for each
     node and rail.
@@ -241,8 +249,11 @@ class GangRequest:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One VF of a gang. `mac`: 0 on InfiniBand; GUIDs: 0 elsewhere."""
+    """One VF of a gang. `slot`: its number in the fabric, see `ipam.gangs.slots`. `mac`: 0 on InfiniBand;
+    GUIDs: 0 elsewhere.
+    """
 
+    slot: int
     pf: str
     vf: int
     rail: RailIndex
