@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 
 _CHUNK = 1 << 16
@@ -34,7 +35,10 @@ def carry_in(link: socket.socket) -> None:
 
 if __name__ == "__main__":
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as relay:
-        relay.connect(os.environ[_VARIABLE])
+        try:
+            relay.connect(os.environ[_VARIABLE])
+        except OSError as fault:
+            sys.exit(f"the relay does not listen, so ExaBGP ends, too: {fault}")
         threading.Thread(target=carry_out, args=(relay,), daemon=True).start()
         try:
             carry_in(relay)

@@ -1,8 +1,9 @@
 """A soak: agents, speakers and reflectors killed at random while ports move, by a schedule that a seed makes.
 
-At its end every host's forwarding state is the truth: routes in use are what the store says, no more and no
-less; every trace is delivered and agrees with the switches; every ping comes back. `make test-all` runs a few
-rounds; `make soak` goes on for half an hour. A run is told again by its seed.
+Now and then, and at its end, every host's forwarding state is the truth: routes in use, and the flows of the
+switch, are what the store says, no more and no less. At its end every trace is delivered and agrees with the
+switches, every ping comes back, no process has logged an exception, and those that were not killed have not
+grown. `make test-all` runs a few rounds; `make soak` goes on for half an hour. A seed tells a run again.
 """
 
 from __future__ import annotations
@@ -10,18 +11,25 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.tables import number
 from tests.integration.product.witness import Guest, seat
 from topologies.deadline import until
 from topologies.fabrics import Plan
 from topologies.lab import Lab, say_on_stderr
 from topologies.nodes.frr import FrrNode
 from topologies.nodes.hypervisor import Hypervisor, plug, unplug
+from topologies.nodes.vm import Vm
 from topologies.process import Daemon
 from topologies.scenarios import two_tenants
 from topologies.scenarios.two_tenants import NETWORK, TENANTS, TwoTenants, Workload
@@ -31,45 +39,77 @@ SECONDS, SEED = (int(os.environ.get(f"RINGFENCE_SOAK_{name}", "0")) for name in 
 ROUNDS = 15
 """Of the short form."""
 HOSTS = ("hv1", "hv2", "hv3")
+RESOLVE = number("resolve")
 _MOST_VICTIMS = 3
 _SETTLED = 90.0
-_MARGIN = 600
+_MARGIN = 900
+_LOOK = 0.1
+"""How often a round ends with a look at everything."""
+_GROWTH = 64 << 20
+"""Bytes by which API and store, which live through it all, may grow."""
+_BRIDGED = re.compile(r"dl_dst=(02:[0-9a-f:]{14}) actions=.*set_field:([0-9.]+)->tun_dst")
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(SECONDS + _MARGIN)]
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """ExaBGP alone, which its relay starts again."""
+
+    speaker: Daemon
+
+    def kill(self) -> None:
+        """Nothing if it is being started, or its relay was killed before it."""
+        if self.speaker.running:
+            pid = self.speaker.pid
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+
+
+Victim = Daemon | FrrNode | Engine
+
+
 @dataclass
 class Soak:
-    """`roamers` move; the others stay. `log`: what was done, for who has to look into it."""
+    """`roamers` move; the others stay. `idle`: VMs whose port has left them. `counts`: what was done, and how
+    often, by kind."""
 
     scenario: TwoTenants
     chance: random.Random
     roamers: list[Workload]
+    idle: list[Vm] = field(default_factory=list)
     moves: int = 0
-    log: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def victims(self) -> list[tuple[str, Daemon | FrrNode]]:
+    def victims(self) -> list[tuple[str, Victim]]:
         control = self.scenario.control
         return [
             *((f"agent {name}", control.agents[name]) for name in HOSTS),
             *((f"speaker {name}", control.speakers[name]) for name in HOSTS),
+            *((f"exabgp {name}", Engine(control.speakers[name])) for name in HOSTS),
             *((f"reflector {one.name}", one) for one in self.scenario.lab.reflectors),
         ]
+
+    def note(self, kind: str, what: str) -> None:
+        self.counts[kind] += 1
+        print(f"{time.strftime('%H:%M:%S')} {kind} {what}", flush=True)
 
     def round(self) -> None:
         """Kill some; move a port meanwhile, perhaps; start them again in any order; await the port only."""
         chosen = self.chance.sample(self.victims(), self.chance.randint(1, _MOST_VICTIMS))
         for name, victim in chosen:
-            self.log.append(f"kill {name}")
+            self.note("kill", name)
             victim.kill()
         move = self.depart() if self.chance.random() < 0.6 else None
         self.chance.shuffle(chosen)
         for name, victim in chosen:
-            self.log.append(f"start {name}")
-            if isinstance(victim, FrrNode):
-                victim.revive()
-            else:
-                victim.start()
+            match victim:
+                case FrrNode():
+                    victim.revive()
+                case Daemon():
+                    victim.start()
+            print(f"started {name}", flush=True)
         if move is not None:
             self.arrive(*move)
 
@@ -79,8 +119,8 @@ class Soak:
         here = self.roamers[number]
         name = self.chance.choice([host for host in HOSTS if host != here.host])
         self.moves += 1
-        self.log.append(f"move {here.tenant}/{here.port} from {here.host} to {name}")
-        vm = self.scenario.lab.vm(f"roam{self.moves}")
+        self.note("move", f"{here.tenant}/{here.port} from {here.host} to {name}")
+        vm = self.idle.pop() if self.idle else self.scenario.lab.vm(f"roam{self.moves}")
         ifname = f"tap-{vm.name}"
         plug(self.host(name), vm, ifname, here.uid, here.mac, here.cidrs)
         there = Workload(here.tenant, here.port, here.uid, here.mac, here.cidrs, name, vm, ifname)
@@ -95,6 +135,7 @@ class Soak:
         until(f"{there.name} lives on {there.host}", lambda: self.place(there) == there.host, _SETTLED)
         here, self.roamers[number] = self.roamers[number], there
         unplug(self.host(here.host), here.ifname)
+        self.idle.append(here.vm)
 
     def host(self, name: str) -> Hypervisor:
         found = self.scenario.lab.node(name)
@@ -146,21 +187,50 @@ def used(soak: Soak, host: str) -> set[tuple[str, str, str, tuple[str, ...]]]:
     return {(i["network"], i["mac"], i["vtep"], tuple(sorted(i["addresses"]))) for i in items}
 
 
-def test_forwarding_is_the_truth_after_it(soak: Soak) -> None:
-    began, rounds = time.monotonic(), 0
-    while rounds < ROUNDS or time.monotonic() - began < SECONDS:
-        soak.round()
-        rounds += 1
-    print(f"seed {SEED}: {rounds} rounds, {soak.moves} moves in {time.monotonic() - began:.0f} s")
-    print("\n".join(soak.log))
+def bridged(soak: Soak, host: str) -> set[tuple[str, str]]:
+    """(MAC, VTEP): to which tunnel the host's switch sends frames for which MAC."""
+    node = soak.host(host)
+    return set(_BRIDGED.findall(node.ofctl("dump-flows", node.management, f"table={RESOLVE}")))
+
+
+def await_truth(soak: Soak) -> None:
+    """Every host in sync, its routes and its switch's flows those that the store's bindings make."""
 
     def quiet() -> bool:
         return all(host["state"] == "in-sync" for host in soak.asked("status")["hosts"])
 
     until("every host is in sync", quiet, _SETTLED)
     for host in HOSTS:
-        assert len(truth(soak, host)) >= 2 * len(TENANTS)
-        until(f"{host} uses what is true", lambda h=host: used(soak, h) == truth(soak, h), _SETTLED)
+        wanted = truth(soak, host)
+        assert len(wanted) >= 2 * len(TENANTS)
+        until(f"{host} uses what is true: {wanted}", lambda h=host, w=wanted: used(soak, h) == w, _SETTLED)
+        pairs = {(mac, vtep) for _, mac, vtep, _ in wanted}
+        until(f"{host} forwards so: {pairs}", lambda h=host, w=pairs: bridged(soak, h) == w, _SETTLED)
+
+
+def resident(daemon: Daemon) -> int:
+    """Bytes of memory (proc(5))."""
+    status = Path(f"/proc/{daemon.pid}/status").read_text()
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:"))
+
+
+def survivors(soak: Soak) -> dict[str, int]:
+    """Memory of what nobody kills."""
+    control = soak.scenario.control
+    found = {"store": resident(control.store), "api": resident(control.api)}
+    return found | {f"switch {name}": resident(soak.host(name).daemons["ovs-vswitchd"]) for name in HOSTS}
+
+
+def test_forwarding_is_the_truth_after_it(soak: Soak) -> None:
+    began, rounds, memory = time.monotonic(), 0, survivors(soak)
+    while rounds < ROUNDS or time.monotonic() - began < SECONDS:
+        soak.round()
+        rounds += 1
+        if soak.chance.random() < _LOOK:
+            await_truth(soak)
+            soak.note("look", f"after round {rounds}: all true; memory {survivors(soak)}")
+    print(f"seed {SEED}: {rounds} rounds, {dict(soak.counts)} in {time.monotonic() - began:.0f} s")
+    await_truth(soak)
     floods = {
         (i["host"], i["network"], i["vtep"]) for i in soak.asked("evpn", "routes", "--type", "3")["items"]
     }
@@ -179,6 +249,17 @@ def test_forwarding_is_the_truth_after_it(soak: Soak) -> None:
                 if here is not there:
                     _reaches(soak, here, there)
     assert soak.asked("drift")["items"] == []
+    _is_healthy(soak, memory)
+
+
+def _is_healthy(soak: Soak, memory: dict[str, int]) -> None:
+    """What was not killed has not grown; nothing has logged an exception."""
+    now, control = survivors(soak), soak.scenario.control
+    print("memory before and after:", {name: (memory[name], size) for name, size in now.items()})
+    assert all(now[name] - memory[name] < _GROWTH for name in ("store", "api")), (memory, now)
+    for daemon in (control.api, *control.agents.values(), *control.speakers.values()):
+        text = daemon.log.read_text(errors="replace")
+        assert text and "Traceback" not in text, f"{daemon.name}: {text[text.find('Traceback') :][:4000]}"
 
 
 def _reaches(soak: Soak, here: Workload, there: Workload) -> None:

@@ -4,6 +4,10 @@ starts.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from bgp.codec import update as codec
@@ -51,6 +55,19 @@ def test_commands_are_known_to_exabgp():
 def test_a_seam_that_does_not_hold_is_told(monkeypatch, damage):
     damage(monkeypatch)
     assert engine.check()
+
+
+def test_a_helper_whose_relay_has_died_says_so_in_a_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-I", str(Path(engine.__file__).with_name("pipe.py"))],
+        env={"RINGFENCE_ENGINE_SOCKET": str(tmp_path / "gone.sock")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and "the relay does not listen" in line
 
 
 def test_the_pause_between_attempts_is_bounded():
