@@ -90,8 +90,12 @@ class Control:
 
     def audit_every(self, host: Hypervisor, seconds: int) -> None:
         """Restart the agent of a host as one that looks at its switch that often (default: each minute)."""
+        self.set_agent(host, "--audit-every", str(seconds))
+
+    def set_agent(self, host: Hypervisor, *flags: str) -> None:
+        """Restart the agent of a host as one with these settings besides."""
         self.agents[host.name].stop()
-        self.agents[host.name] = self._agent(host, "--audit-every", str(seconds))
+        self.agents[host.name] = self._agent(host, *flags)
         self.agents[host.name].start()
 
     def run(self, *arguments: str, stdin: str = "", timeout: float = _CLI_TIMEOUT) -> Outcome:

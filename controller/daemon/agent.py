@@ -143,6 +143,7 @@ def parse(argv: Sequence[str]) -> Settings:
         values: dict[str, Any] = json.loads(file.read_text())
         parser.set_defaults(**{k: type(parser.get_default(k) or "")(v) for k, v in values.items()})
     given = parser.parse_args(argv)
+    hold, peer_hold = flags.holds(parser, given)
     speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
     return Settings(
         store=given.store,
@@ -153,7 +154,7 @@ def parse(argv: Sequence[str]) -> Settings:
         api=Path(given.api.removeprefix("unix:")),
         state=given.state,
         pace=Pace(read=given.read_every, audit=given.audit_every),
-        limits=Limits(hold=given.hold),
+        limits=Limits(hold=hold, peer_hold=peer_hold),
         shares=flags.shares(parser, given),
     )
 

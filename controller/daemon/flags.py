@@ -6,6 +6,7 @@ Must not hold a flag of one command alone.
 
 from __future__ import annotations
 
+import math
 from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterable
 from enum import Enum
@@ -52,6 +53,13 @@ def add_holdings(parser: ArgumentParser) -> tuple[Action, ...]:
             "--hold", type=float, default=180.0, help="seconds that a withdrawn route is held"
         ),
         parser.add_argument(
+            "--peer-hold",
+            type=float,
+            default=0.0,
+            help="seconds that routes of a lost BGP peer stay; 0: until it is back and has said all that it"
+            " has, or the store or path probes speak against them (default)",
+        ),
+        parser.add_argument(
             "--tenant-connections",
             type=int,
             default=usual.tenant,
@@ -66,6 +74,15 @@ def add_holdings(parser: ArgumentParser) -> tuple[Action, ...]:
             " %(default)s)",
         ),
     )
+
+
+def holds(parser: ArgumentParser, given: Namespace) -> tuple[float, float | None]:
+    """Seconds that a withdrawn route is held, and one of a lost peer (None: without end); what can't be ends
+    the process with a sentence.
+    """
+    if not (0 <= given.hold < math.inf and 0 <= given.peer_hold < math.inf):
+        parser.error(f"--hold {given.hold} --peer-hold {given.peer_hold}: write seconds, 0 or more")
+    return given.hold, given.peer_hold or None
 
 
 def shares(parser: ArgumentParser, given: Namespace) -> Shares:

@@ -135,6 +135,7 @@ def parse(argv: Sequence[str]) -> Settings:
     )
     policy, holdings = flags.add_policy(parser), flags.add_holdings(parser)
     given = parser.parse_args(argv)
+    flags.holds(parser, given)
     flags.shares(parser, given)
     return Settings(
         directory=given.dir.absolute(),

@@ -31,3 +31,20 @@ def test_shares_that_make_no_sense_are_refused(
     with pytest.raises(SystemExit):
         parse(["--tenant-connections", tenant, "--port-connections", port])
     assert "-connections" in capsys.readouterr().err
+
+
+def test_how_long_routes_are_held_is_set_by_flags() -> None:
+    limits = parse([]).limits
+    assert (limits.hold, limits.peer_hold) == (180.0, None)
+    limits = parse(["--hold", "5", "--peer-hold", "7.5"]).limits
+    assert (limits.hold, limits.peer_hold) == (5.0, 7.5)
+
+
+@pytest.mark.parametrize("flag", ["--hold", "--peer-hold"])
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "long"])
+def test_holds_that_make_no_sense_are_refused(
+    flag: str, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([flag, seconds])
+    assert flag in capsys.readouterr().err

@@ -16,12 +16,21 @@ def commands(*words: str) -> dict[str, list[str]]:
 
 def test_policy_and_holdings_are_handed_on() -> None:
     policy = ["--guard", "count", "--tenant-routes", "8", "--mac-moves", "0", "--mac-window", "60"]
-    holdings = ["--hold", "33.5", "--tenant-connections", "5000", "--port-connections", "100"]
+    holdings = [
+        "--hold",
+        "33.5",
+        "--peer-hold",
+        "7.0",
+        "--tenant-connections",
+        "5000",
+        "--port-connections",
+        "100",
+    ]
     made = commands(*holdings, *policy)
     assert made["api"][-len(policy) :] == policy
     assert made["agent"][-len(holdings) :] == holdings
     got = agent.parse(made["agent"][made["agent"].index("agent") + 1 :])
-    assert (got.limits.hold, got.shares) == (33.5, Shares(5000, 100))
+    assert (got.limits.hold, got.limits.peer_hold, got.shares) == (33.5, 7.0, Shares(5000, 100))
 
 
 def test_what_is_not_given_is_left_to_each() -> None:
@@ -31,7 +40,10 @@ def test_what_is_not_given_is_left_to_each() -> None:
     assert not given & {"--guard", "--mac-moves", "--hold", "--tenant-connections"}
 
 
-@pytest.mark.parametrize("words", [("--guard", "off"), ("--mac-moves", "-1"), ("--port-connections", "0")])
+@pytest.mark.parametrize(
+    "words",
+    [("--guard", "off"), ("--mac-moves", "-1"), ("--port-connections", "0"), ("--peer-hold", "-1")],
+)
 def test_what_none_of_them_would_take_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         parse(words)
