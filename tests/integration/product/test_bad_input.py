@@ -39,6 +39,7 @@ pytestmark = pytest.mark.integration
 
 SEED = 20
 FRAMES = 2500
+_HANDSHAKE = 20
 _CRASHES = ("Traceback (most recent call last)", "Segmentation fault", "assertion")
 
 
@@ -345,6 +346,7 @@ def bgp_noise(chance: random.Random) -> list[bytes]:
 
 def converse(link: socket.socket, router_id: bytes, bodies: list[bytes]) -> int:
     """Open a session by the book, then send these; how many went out before the peer hung up."""
+    link.settimeout(_HANDSHAKE)
     capabilities = bytes.fromhex("0104001900464104") + ASN.to_bytes(4, "big")
     parameters = bytes([2, len(capabilities)]) + capabilities
     fixed = bytes([4]) + ASN.to_bytes(2, "big") + (90).to_bytes(2, "big") + router_id
@@ -357,6 +359,7 @@ def converse(link: socket.socket, router_id: bytes, bodies: list[bytes]) -> int:
     for body in bodies:
         link.sendall(message(UPDATE, body))
         sent += 1
+    link.settimeout(1)
     with suppress(TimeoutError):
         while link.recv(1 << 16):
             pass

@@ -66,7 +66,7 @@ def drops(host: Hypervisor) -> Counter[int]:
     return found
 
 
-def risen(host: Hypervisor, before: Counter[int], table: int, least: int, timeout: float = 3.0) -> int:
+def risen(host: Hypervisor, before: Counter[int], table: int, least: int, timeout: float = 10.0) -> int:
     """By how much a table's drops rose; waits until it is `least` or the time is over."""
     rise = 0
 

@@ -21,7 +21,7 @@ from model.ids import HostName, PortKey, Uid
 from model.intent import Binding
 from model.report import PortReport, PortState, Report, State
 
-SECONDS = 10.0
+SECONDS = 30.0
 HOST = HostName("hv1")
 FREE, TAKEN, CURSED = Uid("free"), Uid("taken"), Uid("cursed")
 
@@ -110,14 +110,15 @@ def test_a_report_that_a_newer_store_refuses_is_tried_again_and_told_once(
 
 
 class Slow(Store):
-    """Holds the first claim up till told, so that the others wait together."""
+    """Holds the first claim up till told, so that the others wait together. `busy`: it has that claim."""
 
     def __init__(self) -> None:
         super().__init__()
         self.refusals = 0
-        self.go = threading.Event()
+        self.busy, self.go = threading.Event(), threading.Event()
 
     def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
+        self.busy.set()
         assert self.go.wait(SECONDS)
         return super().bind(port, host)
 
@@ -125,7 +126,9 @@ class Slow(Store):
 def test_claims_that_wait_go_together_and_each_gets_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Slow()
     with running(monkeypatch, store) as (keeper, answers):
-        for n in range(1, 5):
+        keeper.bind(PortKey(1), FREE)
+        assert store.busy.wait(SECONDS)
+        for n in range(2, 5):
             keeper.bind(PortKey(n), TAKEN if n == 3 else FREE)
         store.go.set()
         said = [answers.get(timeout=SECONDS) for _ in range(4)]
@@ -137,7 +140,9 @@ def test_claims_that_wait_go_together_and_each_gets_its_own_answer(monkeypatch: 
 def test_a_defect_among_many_claims_costs_only_the_one_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Slow()
     with running(monkeypatch, store) as (keeper, answers):
-        for n in range(1, 5):
+        keeper.bind(PortKey(1), FREE)
+        assert store.busy.wait(SECONDS)
+        for n in range(2, 5):
             keeper.bind(PortKey(n), CURSED if n == 3 else FREE)
         store.go.set()
         said = [answers.get(timeout=SECONDS) for _ in range(4)]

@@ -28,7 +28,7 @@ from bgp.codec.update import Update
 from bgp.interest import Interest
 from tests.unit.bgp.world import THERE, flood_route, mac_route
 
-SECONDS = 10
+SECONDS = 30
 ROUTE, OTHER = mac_route("h1", THERE), flood_route("h1")
 
 

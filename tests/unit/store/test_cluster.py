@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from model.errors import RingfenceError, Unavailable
 from tests.unit.store.house import HOSTS, OLD, apply, base, poll, port, uid_of, watching
 
 MEMBERS = (1, 2, 3)
+LOOPBACK = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}.1"
+"""Nobody else's: a port that was found free there still is when a server comes to take it."""
 
 
 class Raft:
@@ -31,9 +34,9 @@ class Raft:
     def __init__(self, directory: Path, schema_of_intent: dict[str, Any]) -> None:
         self._directory = directory
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
-        ports = free_ports(6)
+        ports = free_ports(2 * len(MEMBERS))
         for order, schema in enumerate((schema_of_intent, reports_schema())):
-            own = {m: f"tcp:127.0.0.1:{ports[order * 3 + m - 1]}" for m in MEMBERS}
+            own = {m: f"tcp:{LOOPBACK}:{ports[order * 3 + m - 1]}" for m in MEMBERS}
             text = directory / f"{schema['name']}.ovsschema"
             text.write_text(json.dumps(schema))
             for member in MEMBERS:
@@ -90,7 +93,7 @@ def tool(*arguments: str) -> None:
 
 
 def free_ports(number: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    held = [socket.create_server((LOOPBACK, 0)) for _ in range(number)]
     ports = [s.getsockname()[1] for s in held]
     for each in held:
         each.close()
