@@ -42,6 +42,7 @@ HOSTS = ("hv1", "hv2", "hv3")
 RESOLVE = number("resolve")
 _MOST_VICTIMS = 3
 _SETTLED = 90.0
+_ANSWERED = 10.0
 _MARGIN = 900
 _LOOK = 0.1
 """How often a round ends with a look at everything."""
@@ -267,4 +268,8 @@ def _reaches(soak: Soak, here: Workload, there: Workload) -> None:
     traced = soak.scenario.control.run("trace", "--from", way, "--to", there.ipv4)
     assert traced.ok, f"{way} to {there.ipv4}: {traced.stdout}{traced.stderr}"
     for address in there.addresses:
-        assert ping(here.vm, address, 2, wait=0.5).reached, f"{here.name} to {address}"
+        until(
+            f"{here.name} reaches {address}",
+            lambda a=address: ping(here.vm, a, 2, wait=0.5).reached,
+            _ANSWERED,
+        )
