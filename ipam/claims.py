@@ -11,15 +11,18 @@ from ipam.contents import (
     Claim,
     ClassRecord,
     ExternalRecord,
+    FabricRecord,
     FloatingRecord,
     HypervisorRecord,
     LinkRecord,
     Name,
     NetworkRecord,
+    NodeRecord,
     PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
+    SkuRecord,
     TenantRecord,
 )
 from ipam.pools import (
@@ -27,6 +30,8 @@ from ipam.pools import (
     CLASS_PREFIX,
     MAC,
     NETWORK_KEY,
+    NODE_HOST,
+    NODE_KEY,
     PORT_KEY,
     ROUTER_ID,
     TENANT_KEY,
@@ -116,3 +121,7 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
             return ((VTEP, str(value.vtep)), (ROUTER_ID, value.router_id))
         case RouteRecord(value, tenant):
             return (route_claim(tenant, value.prefix),)
+        case NodeRecord(value):
+            return ((NODE_KEY, value.key), (NODE_HOST, value.host))
+        case SkuRecord() | FabricRecord():
+            return ()  # spans of fabrics are compared, not claimed number by number

@@ -16,6 +16,8 @@ from immutables import Map
 from ipam.bitmap import Bitmap
 from ipam.pools import Pool
 from model.addresses import Prefix
+from model.fabric import Fabric
+from model.hardware import Node, Sku
 from model.ids import HostName, PortKey, TenantKey, Uid, Vni
 from model.intent import (
     Binding,
@@ -82,6 +84,24 @@ class ClassRecord:
 @dataclass(frozen=True, slots=True)
 class HypervisorRecord:
     value: Hypervisor
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkuRecord:
+    value: Sku
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FabricRecord:
+    value: Fabric
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    value: Node
     labels: Labels = ()
 
 
@@ -165,6 +185,9 @@ Record = (
     | FloatingRecord
     | PeeringRecord
     | LinkRecord
+    | SkuRecord
+    | FabricRecord
+    | NodeRecord
 )
 
 
@@ -214,6 +237,9 @@ class Contents:
     links: Map[str, LinkRecord] = Map()
     gateways: Map[HostName, None] = Map()
     needed: Map[Need, Map[Reference, None]] = Map()
+    skus: Map[str, SkuRecord] = Map()
+    fabrics: Map[str, FabricRecord] = Map()
+    nodes: Map[str, NodeRecord] = Map()
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""
@@ -228,6 +254,9 @@ class Contents:
             Kind.FLOATING_IP: self.floating,
             Kind.PEERING: self.peerings,
             Kind.LINK: self.links,
+            Kind.SKU: self.skus,
+            Kind.FABRIC: self.fabrics,
+            Kind.NODE: self.nodes,
         }
         return tables[reference.kind].get(natural_key(reference))
 
@@ -260,3 +289,9 @@ def refer(record: Record) -> Reference:
             return Reference(Kind.PEERING, value.name, tenant)
         case LinkRecord(_, tenants):
             return Reference(Kind.LINK, link_name(*tenants))
+        case SkuRecord(value):
+            return Reference(Kind.SKU, value.name)
+        case FabricRecord(value):
+            return Reference(Kind.FABRIC, value.name)
+        case NodeRecord(value):
+            return Reference(Kind.NODE, value.name)

@@ -12,7 +12,7 @@ from typing import Final
 from immutables import Map
 
 from ipam.contents import Contents, Need
-from ipam.needs import of_address, of_external, of_port, of_tenant
+from ipam.needs import of_address, of_external, of_fabric, of_host, of_port, of_sku, of_tenant
 from ipam.peerings import drop_links
 from ipam.steps import Plan
 from ipam.trial import Trial
@@ -72,7 +72,12 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
         case Kind.ROUTE:
             return _sharing(contents, tenant, (contents.routes[tenant, name].value.prefix,))
         case Kind.HYPERVISOR:
-            return (Reference(Kind.PORT, p, t) for t, p in sorted(contents.uses.get(HostName(name), ())))
+            ports = (Reference(Kind.PORT, p, t) for t, p in sorted(contents.uses.get(HostName(name), ())))
+            return (*ports, *_resting(contents, of_host(name)))
+        case Kind.SKU:
+            return _resting(contents, of_sku(name))
+        case Kind.FABRIC:
+            return _resting(contents, of_fabric(name))
         case Kind.PORT:
             addresses = contents.ports[tenant, name].value.addresses
             hops = (r for address in addresses for r in _resting(contents, of_address(tenant, address)))
@@ -109,7 +114,7 @@ def _refuse(trial: Trial, reference: Reference, rest: list[Reference]) -> None:
         "still-used",
         f"{len(rest)} object{'s' if len(rest) != 1 else ''} still need it: {named}",
         "Take it out of the ports' hosts first."
-        if reference.kind is Kind.HYPERVISOR
+        if reference.kind is Kind.HYPERVISOR and any(r.kind is Kind.PORT for r in rest)
         else "Delete those first, or name them in the same request.",
     )
 

@@ -54,6 +54,9 @@ class Draft:
         self.links = contents.links.mutate()
         self.externals = dict(contents.externals)
         self.floating = contents.floating.mutate()
+        self.skus = contents.skus.mutate()
+        self.fabrics = dict(contents.fabrics)
+        self.nodes = contents.nodes.mutate()
         self._gateways = dict(contents.gateways)
         self._tables: dict[Kind, MapMutation[Any, Any] | dict[Any, Any]] = {
             Kind.TENANT: self.tenants,
@@ -66,6 +69,9 @@ class Draft:
             Kind.FLOATING_IP: self.floating,
             Kind.PEERING: self.peerings,
             Kind.LINK: self.links,
+            Kind.SKU: self.skus,
+            Kind.FABRIC: self.fabrics,
+            Kind.NODE: self.nodes,
         }
         self._needed = contents.needed.mutate()
         self._members = contents.members.mutate()
@@ -95,6 +101,9 @@ class Draft:
             floating=self.floating.finish(),
             peerings=self.peerings.finish(),
             links=self.links.finish(),
+            skus=self.skus.finish(),
+            fabrics=Map(self.fabrics),
+            nodes=self.nodes.finish(),
             gateways=Map(self._gateways),
             needed=self._needed.finish(),
             bindings=self.bindings.finish(),

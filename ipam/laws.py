@@ -19,6 +19,7 @@ from ipam.contents import (
     RouteRecord,
     TenantRecord,
 )
+from ipam.laws_hardware import check_hardware
 from ipam.laws_outside import check_outside, check_targets
 from ipam.laws_peerings import check_peerings
 from ipam.laws_public import check_public, check_told, check_told_of_ports
@@ -44,6 +45,7 @@ def check_laws(trial: Trial) -> None:
     tenants = frozenset(name for step in steps for name in _touched(trial, step))
     check_told_of_ports(trial, ports, tenants)
     check_public(trial, steps)
+    check_hardware(trial, steps)
     check_route_targets(trial, steps)
     for tenant in sorted(tenants):
         _check_routes(trial, tenant)

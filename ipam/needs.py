@@ -10,6 +10,7 @@ from ipam.contents import (
     FloatingRecord,
     Need,
     NetworkRecord,
+    NodeRecord,
     PeeringRecord,
     PortRecord,
     Record,
@@ -49,6 +50,21 @@ def of_targets() -> Need:
     return "targets", "", ""
 
 
+def of_sku(name: str) -> Need:
+    """A kind of server."""
+    return "sku", "", name
+
+
+def of_fabric(name: str) -> Need:
+    """A fabric."""
+    return "fabric", "", name
+
+
+def of_host(name: str) -> Need:
+    """A hypervisor, of its node; ports that name it stand in `Contents.uses`."""
+    return "host", "", name
+
+
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
@@ -65,6 +81,8 @@ def needs(record: Record) -> tuple[Need, ...]:
         case FloatingRecord(_, tenant, external, port):
             ports = (of_port(tenant, port),) if port else ()
             return (of_tenant(tenant), of_external(external), *ports)
+        case NodeRecord(value):
+            return (of_sku(value.sku), of_fabric(value.fabric), of_host(value.host))
         case PeeringRecord(_, tenant, peer):
             return (of_tenant(tenant), of_tenant(peer))
         case _:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ipam.contents import Contents
 from ipam.distinguishers import reserve_numbers
+from ipam.hardware import plan_fabrics, plan_nodes, plan_skus
 from ipam.laws import check_laws
 from ipam.networks import plan_networks, reserve_vnis
 from ipam.outside import plan_externals, plan_floating, reserve_floating
@@ -30,12 +31,15 @@ from model.wanted import (
     Wanted,
     WantedEgressClass,
     WantedExternal,
+    WantedFabric,
     WantedFloatingIp,
     WantedHypervisor,
     WantedNetwork,
+    WantedNode,
     WantedPeering,
     WantedPort,
     WantedRoute,
+    WantedSku,
     WantedTenant,
     refer,
 )
@@ -69,6 +73,9 @@ def plan(
     reserve_vnis(trial, [*networks, *tenants, *externals])
     reserve_numbers(trial, [*networks, *tenants])
     plan_hypervisors(trial, [w for w in ordered if isinstance(w, WantedHypervisor)])
+    plan_skus(trial, [w for w in ordered if isinstance(w, WantedSku)])
+    plan_fabrics(trial, [w for w in ordered if isinstance(w, WantedFabric)])
+    plan_nodes(trial, [w for w in ordered if isinstance(w, WantedNode)])
     plan_externals(trial, externals)
     reserve_floating(trial, floating)
     plan_tenants(trial, tenants)

@@ -13,6 +13,7 @@ from typing import Final
 
 from ipam.subnets import lendable, usable
 from model.addresses import Prefix, format_mac, parse_mac
+from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, PROBE_VNI, TENANT_KEYS, NetworkKey, TenantKey
 
 
@@ -42,6 +43,10 @@ PORT_KEY: Final = "port-key"
 CLASS_ID: Final = "class-id"
 VNI: Final = "vni"
 MAC: Final = "mac"
+NODE_KEY: Final = "node-key"
+"""Its pool is the same everywhere, and so is no row of the store."""
+NODE_HOST: Final = "node-host"
+"""Scope without a pool: the hypervisors whose devices a node is made of."""
 VTEP: Final = "vtep"
 """Scope without a pool: the VTEP addresses of hypervisors, as text."""
 ROUTER_ID: Final = "router-id"
@@ -65,6 +70,11 @@ def mac_pool(site: int) -> Pool:
         raise ValueError(f"site {site} is not in 0..{SITES.stop - 1}")
     first = _LOCAL | site << _SERIAL_BITS
     return Pool(MAC, PoolKind.MAC, first + 1, first + (1 << _SERIAL_BITS) - 1)
+
+
+def node_pool() -> Pool:
+    """The keys of nodes."""
+    return Pool(NODE_KEY, PoolKind.KEY, NODE_KEYS.start, NODE_KEYS.stop - 1)
 
 
 def defaults(site: int) -> tuple[Pool, ...]:
@@ -105,7 +115,10 @@ def outside_pool(external: TenantKey, pool: Prefix) -> Pool:
 
 
 def pool_of_scope(scope: str) -> Pool | None:
-    """The pool of a scope that `address_scope` or `outside_scope` made; None for any other scope."""
+    """The pool of a scope that `address_scope` or `outside_scope` made, and that of nodes' keys; None for any
+    other scope."""
+    if scope == NODE_KEY:
+        return node_pool()
     kind, _, rest = scope.partition(":")
     key, _, subnet = rest.partition(":")
     if kind not in {"address", "outside"} or not key.isdecimal() or not subnet:

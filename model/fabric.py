@@ -49,9 +49,9 @@ class FabricKind(Enum):
 
 
 class Addressing(Enum):
-    """How a rail's subnets are cut. LINK: a /31 or /127 for each VF. NODE: a block for each node.
+    """Whose the blocks of a rail's subnets are. LINK: a node's, cut into a /31 or /127 for each VF.
 
-    TENANT: a block for each tenant.
+    NODE: a node's. TENANT: a tenant's.
     """
 
     LINK = "link"
@@ -76,7 +76,7 @@ class Rail:
 class Fabric:
     """`rails` by index, without gaps. `pkeys` and `guids` (in order, apart): empty unless InfiniBand.
 
-    `blocks`: prefix lengths of what NODE and TENANT cut from a rail's IPv4 and IPv6 subnets. `excluded`:
+    `blocks`: prefix lengths of the blocks of a rail's IPv4 and IPv6 subnets. `excluded`:
     prefixes that nobody is given. `cool_down`: seconds before anything that was released is given again.
     """
 

@@ -15,6 +15,8 @@ from typing import Final
 
 from model.addresses import Address, Prefix
 from model.errors import Fault
+from model.fabric import Addressing, FabricKind, Rail
+from model.hardware import Gpu, PfSlot
 from model.ids import HostName, Mac, Vni
 from model.intent import Egress, Pair
 from model.targets import Community
@@ -33,6 +35,9 @@ class Kind(Enum):
     """
 
     HYPERVISOR = "Hypervisor"
+    SKU = "Sku"
+    FABRIC = "Fabric"
+    NODE = "Node"
     EXTERNAL = "External"
     TENANT = "Tenant"
     NETWORK = "Network"
@@ -202,9 +207,52 @@ class WantedPeering:
     where: Where = Where()
 
 
+@dataclass(frozen=True, slots=True)
+class WantedSku:
+    """A kind of server, in the order written."""
+
+    name: str
+    gpus: tuple[Gpu, ...]
+    pfs: tuple[PfSlot, ...]
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFabric:
+    """A fabric; `rails` in the order written, numbered from 0. `block4`, `block6`: prefix lengths."""
+
+    name: str
+    kind: FabricKind
+    rails: tuple[Rail, ...]
+    pkeys: range | None = None
+    guids: tuple[range, ...] | None = None
+    addressing: Addressing | None = None
+    block4: int | None = None
+    block6: int | None = None
+    excluded: tuple[Prefix, ...] | None = None
+    cool_down: int | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedNode:
+    """A server. `leaves`: (rail's name, switch) in the order written."""
+
+    name: str
+    sku: str
+    fabric: str
+    host: HostName
+    leaves: tuple[tuple[str, str], ...] | None = None
+    labels: Labels | None = None
+    where: Where = Where()
+
+
 Tenanted = WantedNetwork | WantedPort | WantedRoute | WantedFloatingIp | WantedPeering
 """Those that belong to a tenant."""
-Wanted = WantedTenant | WantedEgressClass | WantedHypervisor | WantedExternal | Tenanted
+WantedHardware = WantedSku | WantedFabric | WantedNode
+Wanted = WantedTenant | WantedEgressClass | WantedHypervisor | WantedExternal | WantedHardware | Tenanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +281,12 @@ def kind_of(wanted: Wanted) -> Kind:
             return Kind.EGRESS_CLASS
         case WantedHypervisor():
             return Kind.HYPERVISOR
+        case WantedSku():
+            return Kind.SKU
+        case WantedFabric():
+            return Kind.FABRIC
+        case WantedNode():
+            return Kind.NODE
         case WantedRoute():
             return Kind.ROUTE
         case WantedExternal():

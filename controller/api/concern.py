@@ -20,6 +20,8 @@ DEAD_AFTER_MS: Final = 15_000
 
 
 _EVERYWHERE: Final = frozenset({Kind.EGRESS_CLASS, Kind.HYPERVISOR, Kind.EXTERNAL})
+_NOWHERE: Final = frozenset({Kind.SKU, Kind.FABRIC, Kind.NODE})
+"""No switch is programmed for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def concerned(contents: Contents, touched: Iterable[Reference]) -> frozenset[Hos
 
 
 def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, str]]:
+    if reference.kind in _NOWHERE:
+        return []
     tenant = reference.tenant or reference.name
     if reference.kind in {Kind.TENANT, Kind.ROUTE, Kind.FLOATING_IP}:
         return [(tenant, network) for network in contents.networks_of.get(tenant, ())]

@@ -10,19 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
+from controller.api import hardware
 from controller.manifest.schema import API_VERSION
 from controller.store.records import (
     ClassRecord,
     Contents,
     ExternalRecord,
+    FabricRecord,
     FloatingRecord,
     HypervisorRecord,
     LinkRecord,
     NetworkRecord,
+    NodeRecord,
     PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
+    SkuRecord,
     TenantRecord,
 )
 from ipam.claims import peer_claim
@@ -51,6 +55,9 @@ def records(contents: Contents, kind: Kind) -> Iterator[Record]:
         Kind.FLOATING_IP: contents.floating,
         Kind.PEERING: contents.peerings,
         Kind.LINK: contents.links,
+        Kind.SKU: contents.skus,
+        Kind.FABRIC: contents.fabrics,
+        Kind.NODE: contents.nodes,
     }
     table = tables[kind]
     for key in sorted(table):
@@ -95,6 +102,12 @@ def document(record: Record, contents: Contents, states: Mapping[tuple[str, str]
                 spec["effective"] = effective.isoformat().replace("+00:00", "Z")
             status = {"id": value.id, "version": version}
             return _document(Kind.EGRESS_CLASS, value.name, None, value.uid, labels, spec, status)
+        case SkuRecord(value, labels):
+            return _document(Kind.SKU, value.name, None, "", labels, *hardware.sku(record, contents))
+        case FabricRecord(value, labels):
+            return _document(Kind.FABRIC, value.name, None, "", labels, *hardware.fabric(record, contents))
+        case NodeRecord(value, labels):
+            return _document(Kind.NODE, value.name, None, "", labels, *hardware.node(record, contents))
         case HypervisorRecord():
             return _hypervisor(record, contents)
         case RouteRecord(value, tenant, labels):

@@ -20,6 +20,9 @@ KINDS: Final = (
     "port",
     "egressclass",
     "hypervisor",
+    "sku",
+    "fabric",
+    "node",
     "route",
     "external",
     "floatingip",
@@ -117,6 +120,32 @@ def _hypervisor(item: Value) -> list[str]:
     return [item["metadata"]["name"], spec["vtep"], spec["routerId"], kind + duties, str(status["ports"])]
 
 
+def _sku(item: Value) -> list[str]:
+    spec = item["spec"]
+    vfs = sum(pf.get("vfs", 0) for pf in spec["pfs"])
+    rails = {pf["rail"] for pf in spec["pfs"] if "rail" in pf}
+    counts = (len(spec.get("gpus", ())), len(spec["pfs"]), len(rails), vfs, item["status"]["nodes"])
+    return [item["metadata"]["name"], *map(str, counts)]
+
+
+def _fabric(item: Value) -> list[str]:
+    spec = item["spec"]
+    return [
+        item["metadata"]["name"],
+        spec["kind"],
+        str(len(spec["rails"])),
+        spec.get("pkeys", "-"),
+        _words(spec.get("guids", [])),
+        spec["addressing"],
+        str(item["status"]["nodes"]),
+    ]
+
+
+def _node(item: Value) -> list[str]:
+    spec = item["spec"]
+    return [item["metadata"]["name"], spec["sku"], spec["fabric"], spec["host"], str(item["status"]["key"])]
+
+
 def _route(item: Value) -> list[str]:
     metadata, spec = item["metadata"], item["spec"]
     return [metadata["tenant"], metadata["name"], spec["prefix"], _words(spec["nextHops"])]
@@ -161,6 +190,9 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
     "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
+    "Sku": (("name", "gpus", "pfs", "rails", "vfs", "nodes"), _sku),
+    "Fabric": (("name", "kind", "rails", "pkeys", "guids", "addressing", "nodes"), _fabric),
+    "Node": (("name", "sku", "fabric", "host", "key"), _node),
     "External": (("name", "vni", "pools", "users"), _external),
     "FloatingIp": (("tenant", "name", "external", "address", "port", "target", "host"), _floating),
     "Peering": (("tenant", "name", "peer", "prefixes", "state", "vni"), _peering),

@@ -21,6 +21,12 @@ from model.wanted import Kind, Reference, Wanted, refer, title
 
 MAX_DOCUMENTS: Final = 100_000
 _TENANTED: Final = frozenset(rule.kind for rule in KINDS if rule.is_tenanted)
+_HARDWARE: Final = {
+    ("spec.sku", "unknown-sku"): Kind.SKU,
+    ("spec.fabric", "unknown-fabric"): Kind.FABRIC,
+    ("spec.host", "unknown-host"): Kind.HYPERVISOR,
+}
+"""What a node rests on: (field, rule that says it is not there)."""
 REQUEST: Final = "<request>"
 """Source of objects that came as JSON values, without a file."""
 
@@ -151,6 +157,8 @@ def merge(manifest: Manifest, planned: Iterable[Fault]) -> tuple[Fault, ...]:
 def _is_echo(fault: Fault, reference: Reference, each: Draft, manifest: Manifest) -> bool:
     if fault.path in each.broken:
         return True
+    if reference.kind is Kind.NODE and (kind := _HARDWARE.get((fault.path, fault.rule))) is not None:
+        return Reference(kind, each.get(fault.path)) in manifest.references
     if reference.kind is not Kind.PORT:
         return False
     field, index = _split(fault.path)

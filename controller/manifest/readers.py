@@ -47,7 +47,7 @@ Reader = Callable[[Scalar], object]
 
 def read_name(node: Scalar) -> str:
     """A label of RFC 1123 section 2.1: 1 to 63 of a-z, 0-9 and '-', no '-' at either end."""
-    text = _text(node)
+    text = text_of(node)
     if _NAME.fullmatch(text):
         return text
     raise Misfit("name-rule", f"{show(text)} is no RFC 1123 label", _mend_name(text))
@@ -55,7 +55,7 @@ def read_name(node: Scalar) -> str:
 
 def read_host(node: Scalar) -> HostName:
     """A host's name: labels joined by dots, at most 253 characters (RFC 1123 section 2.1)."""
-    text = _text(node)
+    text = text_of(node)
     if _HOST.fullmatch(text) and all(_NAME.fullmatch(part) for part in text.split(".")):
         return HostName(text)
     raise Misfit(
@@ -67,7 +67,7 @@ def read_host(node: Scalar) -> HostName:
 
 def read_label_key(node: Scalar) -> str:
     """A key of metadata.labels, as in Kubernetes: an optional DNS prefix and "/", then 1 to 63 characters."""
-    text = _text(node)
+    text = text_of(node)
     prefix = _LABEL_PREFIX.match(text)
     if _LABEL.fullmatch(text[prefix.end() :] if prefix else text):
         return text
@@ -76,7 +76,7 @@ def read_label_key(node: Scalar) -> str:
 
 def read_label(node: Scalar) -> str:
     """A value of metadata.labels: empty or up to 63 letters, digits, '-', '_', '.'."""
-    text = _text(node)
+    text = text_of(node)
     if not text or _LABEL.fullmatch(text):
         return text
     raise Misfit(
@@ -88,7 +88,7 @@ def read_label(node: Scalar) -> str:
 
 def read_subnet(node: Scalar) -> Prefix:
     """A subnet for workloads: unicast, room for a gateway and a port, no bits set behind the length."""
-    prefix = _prefix(_text(node))
+    prefix = _prefix(text_of(node))
     if (
         prefix.is_multicast
         or prefix.is_loopback
@@ -113,12 +113,12 @@ def read_subnet(node: Scalar) -> Prefix:
 
 def read_prefix(node: Scalar) -> Prefix:
     """Any prefix, also 0.0.0.0/0, without bits behind the length; a bare address is one host."""
-    return _prefix(_text(node))
+    return _prefix(text_of(node))
 
 
 def read_unicast(node: Scalar) -> Prefix:
     """A prefix of unicast addresses, without bits behind its length; a bare address is one host."""
-    prefix = _prefix(_text(node))
+    prefix = _prefix(text_of(node))
     ends = (prefix.network_address, prefix.broadcast_address)
     if prefix.prefixlen and any(e.is_multicast or e.is_loopback or e.is_link_local for e in ends):
         raise Misfit("address-reserved", f"{prefix} is not of hosts", "Give a prefix of unicast addresses.")
@@ -129,7 +129,7 @@ def read_unicast(node: Scalar) -> Prefix:
 
 def read_address(node: Scalar) -> Address:
     """An address of a workload, without a prefix length."""
-    text = _text(node)
+    text = text_of(node)
     address = _address(text)
     if address.is_multicast or address.is_loopback or address.is_unspecified or _is_broadcast(address):
         raise Misfit("address-reserved", f"{address} is no address of a host", "Give a unicast address.")
@@ -144,7 +144,7 @@ def read_address(node: Scalar) -> Address:
 
 def read_vtep(node: Scalar) -> Address:
     """An address of the underlay."""
-    address = _address(_text(node))
+    address = _address(text_of(node))
     if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
         raise Misfit(
             "address-reserved", f"{address} is no address of a host", "Give the VTEP's unicast address."
@@ -154,7 +154,7 @@ def read_vtep(node: Scalar) -> Address:
 
 def read_router_id(node: Scalar) -> int:
     """A BGP identifier in dotted form: 32 bits, not zero (RFC 6286 section 2.1)."""
-    address = _address(_text(node))
+    address = _address(text_of(node))
     if not isinstance(address, IPv4Address) or int(address) == 0:
         raise Misfit("router-id", f"{address} is no router id", "Write 32 bits as 192.0.2.1, not 0.0.0.0.")
     return int(address)
@@ -162,7 +162,7 @@ def read_router_id(node: Scalar) -> int:
 
 def read_mac(node: Scalar) -> Mac:
     """A unicast MAC address in colon form."""
-    text = _text(node)
+    text = text_of(node)
     try:
         mac = parse_mac(text)
     except ValueError as error:
@@ -182,7 +182,7 @@ def read_mac(node: Scalar) -> Mac:
 
 def read_vni(node: Scalar) -> Vni:
     """24 bits, not zero (RFC 7348 section 5)."""
-    vni = _within(node, VNIS, "a VNI", "Leave it out to get a free one.")
+    vni = within(node, VNIS, "a VNI", "Leave it out to get a free one.")
     if vni == PROBE_VNI:
         raise Misfit("vni-reserved", f"{vni} is that of the path probes", "Leave it out to get a free one.")
     return Vni(vni)
@@ -190,7 +190,7 @@ def read_vni(node: Scalar) -> Vni:
 
 def read_target(node: Scalar) -> bytes:
     """A route target (RFC 4360 section 4), or `derived`."""
-    text = _text(node)
+    text = text_of(node)
     try:
         return parse_member(text)
     except ValueError as error:
@@ -201,7 +201,7 @@ def read_target(node: Scalar) -> bytes:
 
 def read_community(node: Scalar) -> Community:
     """A community (RFC 1997) or a large one (RFC 8092)."""
-    text = _text(node)
+    text = text_of(node)
     try:
         return parse_any(text)
     except ValueError as error:
@@ -212,12 +212,12 @@ def read_distinguisher(node: Scalar) -> int:
     """The number of a route distinguisher of type 1 (RFC 4364 section 4.2), or `derived`: 0."""
     if node.sort is Sort.TEXT and node.text == DERIVED_TEXT:
         return 0
-    return _within(node, NETWORK_KEYS, "the number of a route distinguisher", "Write derived for its key.")
+    return within(node, NETWORK_KEYS, "the number of a route distinguisher", "Write derived for its key.")
 
 
 def read_segment(node: Scalar) -> bytes:
     """An Ethernet segment identifier (RFC 7432 section 5)."""
-    text = _text(node)
+    text = text_of(node)
     try:
         return parse_segment(text)
     except ValueError as error:
@@ -226,16 +226,14 @@ def read_segment(node: Scalar) -> bytes:
 
 def read_mtu(node: Scalar) -> int:
     """Bytes of the inner packet."""
-    return _within(
-        node, MTUS, "an MTU", "The underlay's MTU less 50 (IPv4) or 70 (IPv6) bytes of VXLAN fits."
-    )
+    return within(node, MTUS, "an MTU", "The underlay's MTU less 50 (IPv4) or 70 (IPv6) bytes of VXLAN fits.")
 
 
 def read_dscp(node: Scalar) -> int:
     """0 to 63 (RFC 2474 section 3), or `none`."""
     if _is_none(node):
         return UNMARKED
-    return _within(node, _DSCPS, "a DSCP", "Write none, and packets keep theirs.")
+    return within(node, _DSCPS, "a DSCP", "Write none, and packets keep theirs.")
 
 
 def read_rate(node: Scalar) -> int:
@@ -245,7 +243,7 @@ def read_rate(node: Scalar) -> int:
     advice = f"Write {RATES[0]} to {RATES[-1]} (kbit/s), 100M, 1G, or none for no limit."
     rate = _RATE.fullmatch(node.text) if node.sort is Sort.TEXT else None
     if rate is None:
-        return _within(node, RATES, "a rate in kbit/s", advice)
+        return within(node, RATES, "a rate in kbit/s", advice)
     kbits = Fraction(rate[1]) * _UNITS[rate[2].lower()]
     if kbits.denominator != 1 or int(kbits) not in RATES:
         raise Misfit("range", f"{node.text} is out of range for a rate", advice)
@@ -255,7 +253,7 @@ def read_rate(node: Scalar) -> int:
 def read_egress(node: Scalar) -> Egress:
     """none, fabric or snat."""
     try:
-        return Egress(_text(node))
+        return Egress(text_of(node))
     except ValueError as error:
         raise Misfit("choice", f"{show(node.text)} is no way out", "Write none, fabric or snat.") from error
 
@@ -263,7 +261,7 @@ def read_egress(node: Scalar) -> Egress:
 def read_family(node: Scalar) -> int:
     """ipv4 or ipv6."""
     families = {"ipv4": 4, "ipv6": 6}
-    if (text := _text(node)) not in families:
+    if (text := text_of(node)) not in families:
         raise Misfit("choice", f"{show(text)} is no family of addresses", "Write ipv4 or ipv6.")
     return families[text]
 
@@ -285,13 +283,13 @@ def read_pool(node: Scalar) -> Prefix:
 def read_flag(node: Scalar) -> bool:
     """true or false."""
     if node.sort is not Sort.BOOLEAN:
-        raise _wrong(node, "true or false", "Write true or false, without quotes.")
+        raise wrong(node, "true or false", "Write true or false, without quotes.")
     return node.text.lower() == "true"
 
 
 def read_moment(node: Scalar) -> datetime:
     """A moment with its offset (RFC 3339), as UTC."""
-    text = _text(node)
+    text = text_of(node)
     try:
         moment = datetime.fromisoformat(text[:64])
     except ValueError:
@@ -310,20 +308,23 @@ def _is_none(node: Scalar) -> bool:
     return node.sort is Sort.TEXT and node.text == "none"
 
 
-def _text(node: Scalar) -> str:
+def text_of(node: Scalar) -> str:
+    """Text, as written."""
     if node.sort is not Sort.TEXT:
-        raise _wrong(node, "text", "Put it in quotes." if node.text else "Write a value or remove the field.")
+        raise wrong(node, "text", "Put it in quotes." if node.text else "Write a value or remove the field.")
     return node.text
 
 
-def _wrong(node: Scalar, wanted: str, remedy: str) -> Misfit:
+def wrong(node: Scalar, wanted: str, remedy: str) -> Misfit:
+    """It is of another sort than `wanted`."""
     written = f"{show(node.text)} is {node.sort.value}" if node.text else f"it is {node.sort.value}"
     return Misfit("wrong-type", f"{written}, wanted: {wanted}", remedy)
 
 
-def _within(node: Scalar, allowed: range, what: str, remedy: str) -> int:
+def within(node: Scalar, allowed: range, what: str, remedy: str) -> int:
+    """A whole number of a range."""
     if node.sort is not Sort.INTEGER:
-        raise _wrong(node, "a whole number", "Write digits, without quotes.")
+        raise wrong(node, "a whole number", "Write digits, without quotes.")
     text = node.text.lower()
     value = int(text, 0 if text[:2] in {"0x", "0o"} else 10) if len(text) <= _LONGEST_NUMBER else -1
     if value in allowed:

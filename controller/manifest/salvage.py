@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.manifest.draft import Draft
+from controller.manifest.salvage_hardware import salvage_hardware
 from model.intent import Pair
 from model.wanted import (
     Kind,
@@ -34,6 +35,8 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
     match draft.kind:
         case Kind.TENANT | Kind.EGRESS_CLASS | Kind.HYPERVISOR | Kind.EXTERNAL:
             return _root(draft, name)
+        case Kind.SKU | Kind.FABRIC | Kind.NODE:
+            return salvage_hardware(draft, name)
         case _:
             return None if tenant is None else _tenanted(draft, tenant, name)
 

@@ -19,6 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
+from controller.manifest.hardware import FABRIC, NODE, SKU
 from controller.manifest.routing import routing_rules
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
@@ -277,7 +278,9 @@ PORT: Final = KindRule(
     ),
 )
 
-KINDS: Final = (HYPERVISOR, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP, PEERING)
+KINDS: Final = (
+    HYPERVISOR, SKU, FABRIC, NODE, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP, PEERING,
+)  # fmt: skip
 """In the order in which they are written."""
 
 

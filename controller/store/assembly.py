@@ -10,19 +10,22 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from controller.store import rows, ways
+from controller.store import hardware, rows, ways
 from controller.store.records import (
     ClassRecord,
     Contents,
     ExternalRecord,
+    FabricRecord,
     FloatingRecord,
     HypervisorRecord,
     LinkRecord,
     NetworkRecord,
+    NodeRecord,
     PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
+    SkuRecord,
     TenantRecord,
     refer,
 )
@@ -36,8 +39,8 @@ from model.wanted import Reference
 log = logging.getLogger(__name__)
 
 TABLES: Final = (
-    "Cluster", "Pool", "Hypervisor", "External", "Tenant", "Network", "Egress_Class", "Port", "Binding",
-    "Route", "Floating_Ip", "Peering", "Peering_Link", "Tombstone",
+    "Cluster", "Pool", "Hypervisor", "Sku", "Fabric", "Node", "External", "Tenant", "Network", "Egress_Class",
+    "Port", "Binding", "Route", "Floating_Ip", "Peering", "Peering_Link", "Tombstone",
 )  # fmt: skip
 """What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
 
@@ -112,6 +115,13 @@ class Assembly:
             case "Tenant":
                 tenant = self._tenants[uid] = rows.tenant(uid, row)
                 return TenantRecord(tenant, tags, self._name(row["external"]))
+            case "Sku":
+                return SkuRecord(hardware.sku(row), tags)
+            case "Fabric":
+                return FabricRecord(hardware.fabric(row), tags)
+            case "Node":
+                parents = (self._name(row[column]) for column in ("sku", "fabric", "host"))
+                return NodeRecord(hardware.node(row, *parents), tags)
             case "External":
                 return ExternalRecord(ways.external(uid, row), tags)
             case "Peering":

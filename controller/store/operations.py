@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controller.store import rows, ways
+from controller.store import hardware, rows, ways
 from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
     Contents,
     ExternalRecord,
+    FabricRecord,
     FloatingRecord,
     HypervisorRecord,
     LinkRecord,
     NetworkRecord,
+    NodeRecord,
     PeeringRecord,
     PortRecord,
     Record,
     RouteRecord,
+    SkuRecord,
     TenantRecord,
     refer,
 )
@@ -40,6 +43,9 @@ _SWEEP_EVERY: Final = 64
 
 _TABLES: Final = {
     Kind.HYPERVISOR: "Hypervisor",
+    Kind.SKU: "Sku",
+    Kind.FABRIC: "Fabric",
+    Kind.NODE: "Node",
     Kind.EXTERNAL: "External",
     Kind.TENANT: "Tenant",
     Kind.NETWORK: "Network",
@@ -192,7 +198,10 @@ def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
             yield wait("Hypervisor", by_uid(row_uid("Hypervisor", host)), ("name",), [{"name": host}])
 
 
-_RARE: Final = ClassRecord | RouteRecord | ExternalRecord | FloatingRecord | PeeringRecord | LinkRecord
+_RARE: Final = (
+    ClassRecord | RouteRecord | ExternalRecord | FloatingRecord | PeeringRecord | LinkRecord
+    | SkuRecord | FabricRecord | NodeRecord
+)  # fmt: skip
 """Kinds that are judged together with others, and of which there are few."""
 
 
@@ -311,8 +320,8 @@ def _table(record: Record) -> str:
 
 
 def _uid(record: Record) -> Uid:
-    if isinstance(record, HypervisorRecord):
-        return row_uid("Hypervisor", record.value.name)
+    if isinstance(record, HypervisorRecord | SkuRecord | FabricRecord | NodeRecord):
+        return row_uid(_table(record), record.value.name)
     return record.value.uid
 
 
@@ -329,6 +338,13 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             return rows.class_columns(value, version, effective, labels)
         case HypervisorRecord(value, labels):
             return rows.hypervisor_columns(value, labels)
+        case SkuRecord(value, labels):
+            return hardware.sku_columns(value, labels)
+        case FabricRecord(value, labels):
+            return hardware.fabric_columns(value, labels)
+        case NodeRecord(value, labels):
+            made, net = row_uid("Sku", value.sku), row_uid("Fabric", value.fabric)
+            return hardware.node_columns(value, labels, (made, net, row_uid("Hypervisor", value.host)))
         case RouteRecord(value, tenant, labels):
             return ways.route_columns(value, parents.tenant(tenant), labels)
         case ExternalRecord(value, labels):

@@ -14,6 +14,8 @@ import json
 from typing import Any, Final
 
 from controller.store.records import DATABASE, REPORTS
+from model.fabric import PKEYS
+from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 
 VERSION: Final = "1.5.0"
@@ -28,7 +30,7 @@ Peering_Link.
 agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
 is derived, and none).
 1.5.0: Hypervisor.segments; Tenant.distinguisher, Network.distinguisher (all optional: absent = none, and the
-key)."""
+key); Sku, Fabric, Node."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -254,6 +256,40 @@ _TABLES: Final[dict[str, Any]] = {
         ["first", "second"],
         ["key"],
         ["l3vni"],
+    ),
+    # Layouts are JSON texts (controller.store.hardware): their order counts, and a set has none.
+    "Sku": _table({"name": _TEXT, "gpus": _TEXT, "pfs": _TEXT, "labels": _LABELS}, ["name"]),
+    "Fabric": _table(
+        {
+            "name": _TEXT,
+            "kind": _TEXT,
+            "rails": _TEXT,
+            "pkey_first": _optional(PKEYS),
+            "pkey_last": _optional(PKEYS),
+            "guids": _TEXT,
+            "addressing": _TEXT,
+            "block4": _WHOLE,
+            "block6": _WHOLE,
+            "excluded": _TEXTS,
+            "cool_down": _WHOLE,
+            "labels": _LABELS,
+        },
+        ["name"],
+    ),
+    # A PCI address is one of a hypervisor, which is one node's: its SKU has it once.
+    "Node": _table(
+        {
+            "name": _TEXT,
+            "key": _within(NODE_KEYS),
+            "sku": _one("Sku"),
+            "fabric": _one("Fabric"),
+            "host": _one("Hypervisor"),
+            "leaves": _TEXT,
+            "labels": _LABELS,
+        },
+        ["name"],
+        ["key"],
+        ["host"],
     ),
     "Tombstone": _table({"scope": _TEXT, "value": _TEXT, "until": _WHOLE}, ["scope", "value"]),
     "Request": _table({"key": _TEXT, "digest": _TEXT, "result": _TEXT, "created": _WHOLE}, ["key"]),

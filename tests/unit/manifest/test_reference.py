@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "cli.md").read_text()
 KEBAB = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 PLANNER = (
+    "hardware",
+    "laws_hardware",
     "peerings",
     "laws_peerings",
     "outside",

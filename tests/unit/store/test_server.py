@@ -431,6 +431,9 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "External": [["name"], ["key"], ["l3vni"]],
         "Floating_Ip": [["tenant", "name"], ["external", "address"]],
         "Route": [["tenant", "name"], ["tenant", "prefix"]],
+        "Sku": [["name"]],
+        "Fabric": [["name"]],
+        "Node": [["name"], ["key"], ["host"]],
     }
     assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected
     assert columns("Request") == ("key", "digest", "result", "created")
