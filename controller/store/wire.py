@@ -32,6 +32,8 @@ _CONNECT: Final = 2.0
 """Seconds for one attempt to reach one remote, greeting included."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _READ: Final = 1 << 18
+_NOT_YET: Final = "database not available"
+"""What ovsdb-server says of a database whose cluster it is still joining; it has done nothing."""
 
 Operation = dict[str, Any]
 _COMMIT: Final[Operation] = {"op": "commit", "durable": True}
@@ -302,7 +304,12 @@ def _lost(why: str) -> Lost:
     )
 
 
-def _refused(method: str, error: Any) -> Invalid:
+def _refused(method: str, error: Any) -> Invalid | Unavailable:
+    if isinstance(error, dict) and error.get("error") == _NOT_YET:
+        message = f"the store does not do {method} yet: {error.get('details')}"
+        return Unavailable(
+            Fault("store", "store-unavailable", message, "Wait until this member has joined its cluster.")
+        )
     message = f"the store refused {method}: {error}"
     return Invalid(Fault("store", "store-refused", message, "Report this with the message."))
 

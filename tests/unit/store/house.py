@@ -195,12 +195,13 @@ def _writes(request: dict[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, schema: dict[str, Any]) -> Iterator[str]:
-    """An ovsdb-server of any schema; its remote."""
+def serving(directory: Path, schema: dict[str, Any], *more: Path) -> Iterator[str]:
+    """An ovsdb-server of any schema, and of databases that are there already; its remote."""
     text, file, path = directory / "other.ovsschema", directory / "other.db", directory / "other.sock"
     text.write_text(json.dumps(schema))
     subprocess.run(["ovsdb-tool", "create", str(file), str(text)], timeout=30, check=True)
-    command = ["setpriv", "--pdeathsig", "KILL", "ovsdb-server", str(file), f"--remote=punix:{path}"]
+    command = ["setpriv", "--pdeathsig", "KILL", "ovsdb-server", str(file), *map(str, more)]
+    command += [f"--remote=punix:{path}"]
     command += [f"--unixctl={directory / 'other.ctl'}", "--no-chdir", "-vconsole:off"]
     process = subprocess.Popen(command)
     try:

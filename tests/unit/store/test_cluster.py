@@ -21,7 +21,7 @@ from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
 from model.change import Part
 from model.errors import RingfenceError, Unavailable
-from tests.unit.store.house import HOSTS, OLD, apply, base, poll, port, uid_of, watching
+from tests.unit.store.house import HOSTS, OLD, apply, base, poll, port, serving, uid_of, watching
 
 MEMBERS = (1, 2, 3)
 LOOPBACK = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(256)}.1"
@@ -75,12 +75,14 @@ class Raft:
 
     def is_whole(self) -> bool:
         """Every member has joined: before that, the death of one may be the death of the majority."""
-        return self.leader() != 0 and all(self._has(m, Seat.ANY) for m in MEMBERS)
+        return self.leader() != 0 and all(self._has(m, Seat.ANY) for m in MEMBERS)  # of each database
 
     def _has(self, member: int, seat: Seat) -> bool:
         connection = Connection(self.remote(member), seat, accept=lambda version: None)
         try:
-            connection.call("list_dbs", [], timeout=0.2)
+            for database, table in (("Ringfence", "Tenant"), ("Ringfence_Reports", "Host_Report")):
+                question = {"op": "select", "table": table, "where": []}
+                connection.call("transact", [database, question], timeout=0.5)
         except RingfenceError:
             return False
         finally:
@@ -152,6 +154,20 @@ def test_a_cluster_of_an_older_version_is_converted_where_it_runs(directory: Pat
         assert store.contents().tenants["acme"].value.key == 7
         convert(raft.remote())  # nothing left to do
         store.close()
+
+
+def test_a_database_that_is_still_joining_is_not_there_yet(directory: Path) -> None:
+    """Its member will be there: nothing is wrong with what was asked."""
+    ours, theirs = (f"tcp:{LOOPBACK}:{port}" for port in free_ports(2))  # nobody answers at the second
+    tool("join-cluster", str(directory / "joining"), "Ringfence_Reports", ours, theirs)
+    with serving(directory, intent_schema(), directory / "joining") as remote:
+        connection = Connection(remote)
+        operation = {"op": "select", "table": "Host_Report", "where": []}
+        assert connection.call("transact", ["Ringfence", {**operation, "table": "Tenant"}]) == [{"rows": []}]
+        with pytest.raises(Unavailable) as caught:
+            connection.call("transact", ["Ringfence_Reports", operation])
+        assert caught.value.faults[0].rule == "store-unavailable"
+        connection.close()
 
 
 def test_a_follower_alone_will_do_for_reading_only(raft: Raft) -> None:
