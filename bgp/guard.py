@@ -37,6 +37,8 @@ ELSEWHERE: Final = "bound-elsewhere"
 """Code of what a host says that may have the port, while another has it."""
 UNAUTHORISED: Final = "vtep-not-authorised"
 """Code of what a host says that may not have the port at all."""
+STUCK: Final = "sticky-elsewhere"
+"""Code of what a host says of a sticky port that another has, or that it may not have."""
 _NO_SEGMENT: Final = bytes(10)
 
 
@@ -211,11 +213,18 @@ def _host(
         return Refused(
             "default-gateway", f"host {name} claims to be a default gateway; no host may, turn it off there"
         )
-    if route.attributes.sticky and not host.external:
+    if route.attributes.sticky and not host.external and not _is_sticky(snapshot, lookup, body):
         return Refused(
-            "sticky", f"host {name} claims a static MAC; a host with an agent never does: look into it"
+            "sticky",
+            f"host {name} claims a static MAC that is no sticky port's; an agent never does: look into it",
         )
     return host
+
+
+def _is_sticky(snapshot: Snapshot, lookup: Lookup, body: MacRoute | MulticastRoute | PrefixRoute) -> bool:
+    network = lookup.network(body.vni) if isinstance(body, MacRoute) else None
+    key = lookup.port(network, body.mac) if network is not None and isinstance(body, MacRoute) else None
+    return key is not None and snapshot.ports[key].sticky
 
 
 def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -> Verdict:
@@ -236,14 +245,22 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
         where = f"in network {title(snapshot, case.network.key)}, which has no such port"
         return Refused("mac-unknown", f"{_what(case, body)} {where}; create the port")
     port = snapshot.ports[key]
+    binding = snapshot.bindings.get(key)
+    there = binding is not None and binding.active and binding.host != case.host.name
+    if port.sticky and (there or case.host.name not in port.hosts):
+        place = binding.host if binding is not None and there else ", ".join(port.hosts) or "nowhere"
+        return Refused(
+            STUCK,
+            f"{_what(case, body)} {_whose(snapshot, port)}, which is sticky and at {place}: it moves by its "
+            "hosts or ringfence migrate only; look into who sends this",
+        )
     if case.host.name not in port.hosts:
         return Refused(
             UNAUTHORISED,
             f"{_what(case, body)} {_whose(snapshot, port)}, whose hosts are "
             f"{', '.join(port.hosts) or 'none'}; add the host to the port, or look into who sends this",
         )
-    binding = snapshot.bindings.get(key)
-    if binding is not None and binding.active and binding.host != case.host.name:
+    if binding is not None and there:
         return Refused(
             ELSEWHERE,
             f"{_what(case, body)} {_whose(snapshot, port)}, which is bound to host "

@@ -311,5 +311,6 @@ def _rejection(ref: Ref, route: Route, why: Refused | None) -> Rejected | None:
 def _refuse(work: Work, ref: Ref, route: Route, why: Refused) -> None:
     work.put_refused(ref, Rejected(route, ref[1], why.text, why.code))
     work.count("over-limit", why.code == judging.PEER_FULL)
+    work.count("sticky", why.code == guard.STUCK)
     if why.code in moves.CONTESTED:
         moves.contest(work, route)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from bgp import judging, restored
-from bgp.guard import ELSEWHERE, UNAUTHORISED, MacClaim
+from bgp.guard import ELSEWHERE, STUCK, UNAUTHORISED, MacClaim
 from bgp.lookup import Lookup
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import NO_REFS, Table, limits_of, select
@@ -82,7 +82,8 @@ def _is_open(work: Work, spot: Spot, *places: Place | None) -> bool:
     if spot[0] == "mac":
         port = work.lookup.port(spot[1], spot[2])
         binding = None if port is None else work.snapshot.bindings.get(port)
-        return binding is None or not binding.active
+        fixed = port is not None and work.snapshot.ports[port].sticky
+        return not fixed and (binding is None or not binding.active)
     return any(place is not None and _is_external(work.snapshot, work.lookup, place.vtep) for place in places)
 
 
@@ -169,7 +170,10 @@ def outbid(table: Table, key: PortKey) -> int:
     said += [one.sequence for one in (remote, None if trail is None else trail.last) if one is not None]
     for ref in table.doubts.get(("mac", port.mac), NO_REFS):
         refusal = table.refused[ref]
-        if refusal.code in CONTESTED and _told_of(table.snapshot, table.lookup, refusal.route) == key:
+        if (
+            refusal.code in (*CONTESTED, STUCK)
+            and _told_of(table.snapshot, table.lookup, refusal.route) == key
+        ):
             said.append(refusal.route.attributes.sequence or 0)
     return min(max(said) + 1, HIGHEST)
 

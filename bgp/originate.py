@@ -246,7 +246,7 @@ def _port_routes(snapshot: Snapshot, key: PortKey) -> tuple[tuple[bytes, Route],
     origin = _origin(snapshot, port.network)
     if origin is None:
         return ()
-    plain = origin.attributes(snapshot.bindings[key].sequence)
+    plain = _fixed(origin.attributes(snapshot.bindings[key].sequence), port)
     routed = origin.routed(plain)
 
     def body(address: Address | None, l3vni: Vni | None) -> MacRoute:
@@ -266,7 +266,14 @@ def _spoken_routes(snapshot: Snapshot, origin: _Origin, key: PortKey) -> Iterato
         seen = snapshot.sightings[network, address]
         if network == origin.network.key and owner(snapshot, network, address) == seen:
             body = MacRoute(origin.rd, seen.mac, address, origin.network.vni, origin.l3vni)
-            yield _keyed(body, origin.routed(origin.attributes(seen.sequence)))
+            said = origin.routed(origin.attributes(seen.sequence))
+            port = snapshot.ports[key]
+            yield _keyed(body, _fixed(said, port) if seen.mac == port.mac else said)
+
+
+def _fixed(attributes: Attributes, port: Port) -> Attributes:
+    """Of a sticky port: the static flag stands beside a sequence (RFC 7432 section 7.7), so one is said."""
+    return replace(attributes, sequence=attributes.sequence or 0, sticky=True) if port.sticky else attributes
 
 
 def _flood_route(snapshot: Snapshot, network: NetworkKey) -> tuple[bytes, Route] | None:

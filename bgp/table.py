@@ -119,7 +119,8 @@ class Table:
     counts: Map[str, int] = Map()
     """Live routes of each peer."""
     counters: Map[str, int] = Map()
-    """Events: `refused`, `not-imported`, `faults`, `over-limit`, `refused-forgotten`, `held`, `swept`."""
+    """Events: `refused`, `not-imported`, `faults`, `over-limit`, `refused-forgotten`, `sticky`, `held`,
+    `swept`."""
     forgotten: bool = False
     """A refused route was not kept for lack of room: ask for everything again once the store changes."""
     remotes: Map[RemoteKey, RemoteMac] = Map()

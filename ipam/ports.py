@@ -130,7 +130,7 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
 
 def _limited(value: Port, want: WantedPort) -> Port:
     """With what is written of pairs, rates and state."""
-    if (want.allowed, want.rate_out, want.rate_in, want.enabled) == (None, None, None, None):
+    if {want.allowed, want.rate_out, want.rate_in, want.enabled, want.sticky} == {None}:
         return value
     return replace(
         value,
@@ -138,6 +138,7 @@ def _limited(value: Port, want: WantedPort) -> Port:
         rate_out=value.rate_out if want.rate_out is None else want.rate_out,
         rate_in=value.rate_in if want.rate_in is None else want.rate_in,
         enabled=value.enabled if want.enabled is None else want.enabled,
+        sticky=value.sticky if want.sticky is None else want.sticky,
     )
 
 

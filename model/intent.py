@@ -126,7 +126,8 @@ class Port:
     `rate_out`, `rate_in`: limits in kbit/s of what the workload sends and gets, 0 = none. `enabled` False:
     the port passes nothing. `migration`: the host that it is moving to; there it may be plugged in beside
     the host that it is bound to, and takes over when its workload announces itself there, or, with
-    `activate`, at once.
+    `activate`, at once. `sticky`: it moves when the store says so, whatever hosts announce (RFC 7432 section
+    15.2).
     """
 
     uid: Uid
@@ -142,6 +143,7 @@ class Port:
     enabled: bool = True
     migration: HostName = _NOWHERE
     activate: bool = False
+    sticky: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ class WantedPort:
     rate_out: int | None = None
     rate_in: int | None = None
     enabled: bool | None = None
+    sticky: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str
     spec |= {name: rate for name, rate in rates if rate}
     if not value.enabled:
         spec["enabled"] = False
+    if value.sticky:
+        spec["sticky"] = True
     status: Document = {"key": value.key} | _location(record, contents, states)
     if value.migration:
         status["movingTo"] = value.migration

@@ -97,9 +97,15 @@ def _port(item: Value) -> list[str]:
         spec["mac"],
         _words(spec["addresses"]),
         status["host"] or "-",
-        status["state"] if spec.get("enabled", True) else f"{status['state']}, disabled",
+        ", ".join((status["state"], *_remarks(spec))),
         metadata["uid"],
     ]
+
+
+def _remarks(spec: Value) -> list[str]:
+    """What is unusual about a port."""
+    unusual = (("disabled", not spec.get("enabled", True)), ("sticky", spec.get("sticky", False)))
+    return [word for word, holds in unusual if holds]
 
 
 def _class(item: Value) -> list[str]:

@@ -114,6 +114,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 rate_out=get("spec.rateOut"),
                 rate_in=get("spec.rateIn"),
                 enabled=get("spec.enabled"),
+                sticky=get("spec.sticky"),
             )
         case Kind.FLOATING_IP if get("spec.external"):
             return WantedFloatingIp(

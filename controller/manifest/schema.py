@@ -275,6 +275,14 @@ PORT: Final = KindRule(
         FieldRule(
             "spec", "enabled", readers.read_flag, "false: the port passes nothing (default true).", "true"
         ),
+        FieldRule(
+            "spec",
+            "sticky",
+            readers.read_flag,
+            "true: announced as static (RFC 7432 section 15.2); it moves by its hosts or a migration only"
+            " (default false).",
+            "false",
+        ),
     ),
 )
 

@@ -200,6 +200,7 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         enabled=optional(row["enabled"]) is not False,
         migration=HostName(str(optional(row["migration"]) or "")),
         activate=bool(optional(row["activate"])),
+        sticky=bool(optional(row["sticky"])),
     )
 
 
@@ -319,6 +320,7 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
         "enabled": ABSENT if value.enabled else False,
         "migration": value.migration or ABSENT,
         "activate": True if value.activate else ABSENT,
+        "sticky": True if value.sticky else ABSENT,
         "labels": label_map(tags),
     }
 

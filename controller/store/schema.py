@@ -29,8 +29,8 @@ Peering_Link.
 1.4.0: Cluster.guard, .peer_routes, .tenant_routes, .mac_moves, .mac_window (all optional: absent = as the
 agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
 is derived, and none).
-1.5.0: Hypervisor.segments; Tenant.distinguisher, Network.distinguisher (all optional: absent = none, and the
-key); Sku, Fabric, Node."""
+1.5.0: Hypervisor.segments; Tenant.distinguisher, Network.distinguisher; Port.sticky (all optional: absent =
+none, and the key); Sku, Fabric, Node."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -201,6 +201,7 @@ _TABLES: Final[dict[str, Any]] = {
             "enabled": _MAYBE,
             "migration": _MAYBE_TEXT,
             "activate": _MAYBE,
+            "sticky": _MAYBE,
             "labels": _LABELS,
         },
         ["tenant", "name"],

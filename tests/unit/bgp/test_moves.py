@@ -23,6 +23,7 @@ from tests.unit.bgp.world import (
     RED,
     RED_VNI,
     ROAMING,
+    THERE,
     V4,
     bind,
     hung,
@@ -327,3 +328,53 @@ def test_what_a_host_of_ours_may_not_say_outbids_nobody():
     assert moves.outbid(table, OUTSIDE) == 0
     table, _ = hear(table, RR1, announced(mac_route("ext", OUTSIDE, sequence=2**32 - 1)))
     assert moves.outbid(table, OUTSIDE) == 2**32 - 1
+
+
+def stuck(snapshot, key):
+    """The port of this key, declared sticky."""
+    return with_port(snapshot, replace(snapshot.ports[key], sticky=True))
+
+
+@pytest.mark.parametrize(("key", "host"), [(HERE, "ext"), (HERE, "h3"), (THERE, "ext"), (OUTSIDE, "h2")])
+@pytest.mark.parametrize("sticky", [True, False])
+def test_what_others_say_of_a_sticky_port_is_refused_and_counted_and_raises_nothing(key, host, sticky):
+    """Also where its hosts would let them have it, and whether they say that it is static or not."""
+    made = stuck(
+        with_port(world(), replace(fought().ports[HERE], hosts=(HostName("h1"), HostName("ext")))), key
+    )
+    table = up(snapshot=made)
+    for number in range(1, 8):
+        route = mac_route(host, key, sequence=number, sticky=sticky)
+        table, outcome = hear(table, RR1, announced(route), number)
+        assert outcome == learn.Outcome()
+    (refusal,) = learn.rejected(table)
+    assert (refusal.code, "sticky" in refusal.reason) == ("sticky-elsewhere", True)
+    assert table.counters["sticky"] == 7 and not table.damped and not moves.is_lost(table, key)
+
+
+def test_a_sticky_port_is_not_damped():
+    free = with_port(world(), replace(world().ports[ROAMING], sticky=True))
+    table = fight(up(snapshot=free), 20)
+    assert not table.damped and not table.trails
+
+
+def test_a_sticky_port_of_a_host_of_ours_moves_with_its_binding():
+    """Live migration: the host that it left may still say so when the other begins."""
+    began = bind(stuck(world(), ROAMING), ROAMING, "h2")
+    table, _ = hear(up(snapshot=began), RR1, announced(mac_route("h2", ROAMING, sequence=0, sticky=True)))
+    assert where(table) == "h2" and table.remotes[RED, mac(ROAMING)].sticky
+    table, outcome = hear(table, RR1, announced(mac_route("h3", ROAMING, sequence=1, sticky=True)), 1.0)
+    assert outcome == learn.Outcome()
+    table, _ = learn.consider(
+        table, bind(began, ROAMING, "h3", 1), frozenset({Change(Part.BINDING, ROAMING)})
+    )
+    assert where(table) == "h3"
+    table, outcome = hear(table, RR1, withdrawn(mac_route("h2", ROAMING)), 2.0)
+    assert outcome == learn.Outcome()
+
+
+def test_a_sticky_mac_learned_of_a_host_of_ours_outlives_a_restart():
+    made = stuck(world(), THERE)
+    _, outcome = hear(up(snapshot=made), RR1, announced(mac_route("h2", THERE, sequence=0, sticky=True)))
+    saved, _ = outcome.apply(made)
+    assert learn.restore(saved).remotes == saved.remotes and saved.remotes[RED, mac(THERE)].sticky

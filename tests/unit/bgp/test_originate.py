@@ -11,7 +11,7 @@ from bgp.originate import originate, reoriginate
 from model.change import Change, Part
 from model.ids import HostName, Uid
 from model.route import MacRoute, MulticastRoute
-from model.snapshot import without_port
+from model.snapshot import with_port, without_port
 from tests.unit.bgp.world import (
     ASN,
     HERE,
@@ -137,3 +137,15 @@ def test_written_numbers_of_distinguishers_take_the_place_of_keys_at_once():
     assert {route.nlri.rd for route in announce} == {rd("h1", 40001)}
     assert {route.nlri.rd for route in withdraw} == {rd("h1", RED)}
     assert len(announce) == len(withdraw) == 4
+
+
+def test_a_sticky_port_is_announced_as_static():
+    """MAC alone and with its addresses; the flag stands beside a sequence (RFC 7432 section 7.7)."""
+    for sequence in (0, 3):
+        snapshot = bind(world(), HERE, "h1", sequence)
+        sticky = with_port(snapshot, replace(snapshot.ports[HERE], sticky=True))
+        changes = frozenset({Change(Part.PORT, HERE)})
+        now, announce, withdraw = reoriginate(originate(snapshot), snapshot, sticky, changes)
+        assert now == originate(sticky) and not withdraw
+        assert len(announce) == 3 and all(isinstance(one.nlri, MacRoute) for one in announce)
+        assert {(one.attributes.sequence, one.attributes.sticky) for one in announce} == {(sequence, True)}

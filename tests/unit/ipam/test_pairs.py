@@ -57,7 +57,12 @@ def test_its_own_address_may_stand_in_its_own_pair_and_what_is_left_out_stays(be
     assert (value.rate_out, value.rate_in, value.enabled) == (1000, 64, False)
     assert value.allowed == (Pair(ip_network("10.0.0.2/32"), VIRTUAL),)
     bench.apply(WantedPort("acme", "a", "prod", rate_out=0, enabled=True, allowed=()))
+    bench.apply(WantedPort("acme", "a", "prod", sticky=True))
+    bench.apply(WantedPort("acme", "a", "prod"))
     value = bench.contents.ports["acme", "a"].value
+    assert value.sticky
+    bench.apply(WantedPort("acme", "a", "prod", sticky=False))
+    assert not bench.contents.ports["acme", "a"].value.sticky
     assert (value.rate_out, value.enabled, value.allowed) == (0, True, ())
 
 

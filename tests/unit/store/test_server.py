@@ -314,7 +314,7 @@ def test_a_database_of_version_1_3_0_is_upgraded_and_takes_route_targets(directo
     assert tool("db-version", str(file)) == VERSION
 
 
-def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_and_distinguishers(
+def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_distinguishers_and_sticky_ports(
     directory: Path,
 ) -> None:
     file = directory / "db" / "ringfence.db"
@@ -323,10 +323,14 @@ def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_and_distingu
     tenant, name = "11111111-1111-4111-8111-111111111111", HostName("leaf")
     home = {"name": "prod", "tenant": ["uuid", tenant], "key": 8, "vni": 9, "subnets": "10.0.0.0/24"}
     leaf = {"name": name, "vtep": "192.0.2.9", "router_id": "192.0.2.9", "external": True}
+    network = "22222222-2222-4222-8222-222222222222"
+    port = {"name": "a", "key": 10, "mac": "02:00:00:00:00:01", "addresses": "10.0.0.2"}
+    parents = {"tenant": ["uuid", tenant], "network": ["uuid", network]}
     operations = [
         {"op": "insert", "table": "Cluster", "row": {"generation": 41, "asn": 65001}},
         {"op": "insert", "table": "Tenant", "uuid": tenant, "row": {"name": "acme", "key": 7, "l3vni": 70}},
-        {"op": "insert", "table": "Network", "row": home | {"mtu": 1450}},
+        {"op": "insert", "table": "Network", "uuid": network, "row": home | {"mtu": 1450}},
+        {"op": "insert", "table": "Port", "row": port | parents},
         {"op": "insert", "table": "Hypervisor", "uuid": row_uid("Hypervisor", name), "row": leaf},
     ]
     answer = json.loads(tool("transact", str(file), json.dumps(["Ringfence", *operations])))
@@ -345,11 +349,13 @@ def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_and_distingu
             WantedHypervisor(name, ip_address("192.0.2.9"), external=True, segments=segments),
             WantedTenant("acme", distinguisher=70),
             WantedNetwork("acme", "prod", distinguisher=80),
+            WantedPort("acme", "a", "prod", sticky=True),
         )
         after = store.contents()
         assert after.hypervisors[name].value.segments == segments
         assert after.tenants["acme"].value.distinguisher == 70
         assert after.networks["acme", "prod"].value.distinguisher == 80
+        assert after.ports["acme", "a"].value.sticky and not before.ports["acme", "a"].value.sticky
         assert after == replace(store.read_all(), taken=after.taken)
     finally:
         store.close()
