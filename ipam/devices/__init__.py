@@ -1,0 +1,1 @@
+"""Devices: which NICs, VFs and GPUs this host has, read from its kernel. The part of ipam with effects."""

@@ -1,0 +1,44 @@
+"""Eswitch: the mode of NICs' embedded switches, over devlink.
+
+Place: the third part of `ipam.devices.look`; beside `controller.southbound.netlink` the only importer of
+pyroute2. Must not change a mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pyroute2.devlink import DL
+from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
+from pyroute2.netlink.devlink import DEVLINK_CMD_ESWITCH_GET, devlinkcmd
+from pyroute2.netlink.exceptions import NetlinkError
+
+_MODES: Final = {0: "legacy", 1: "switchdev"}
+_BUS: Final = "pci"
+
+
+def observe(addresses: Iterable[str]) -> dict[str, str]:
+    """PCI address -> `legacy` or `switchdev`, of those that have a switch. OSError if there is no devlink."""
+    try:
+        socket = DL()
+    except NetlinkError as error:
+        raise OSError(error.code, "the kernel has no devlink") from error
+    try:
+        found = ((address, _mode(socket, address)) for address in addresses)
+        return {address: mode for address, mode in found if mode}
+    finally:
+        socket.close()
+
+
+def _mode(socket: Any, address: str) -> str:
+    """ "" if the device has no switch, which its driver says with an error."""
+    message = devlinkcmd()
+    message["cmd"] = DEVLINK_CMD_ESWITCH_GET
+    message["version"] = 1
+    message["attrs"] = [["DEVLINK_ATTR_BUS_NAME", _BUS], ["DEVLINK_ATTR_DEV_NAME", address]]
+    try:
+        answers = socket.nlm_request(message, msg_type=socket.prid, msg_flags=NLM_F_REQUEST | NLM_F_ACK)
+        return next((_MODES.get(a.get_attr("DEVLINK_ATTR_ESWITCH_MODE"), "") for a in answers), "")
+    except NetlinkError:
+        return ""

@@ -1,0 +1,110 @@
+"""Links: MAC and GUIDs of VFs as their PF has them, over rtnetlink.
+
+Place: the second part of `ipam.devices.look`. Must not change a link.
+
+Reads the messages itself: pyroute2 0.9.7 takes a VF's GUID for 36 bytes, of which the kernel sends 16, so
+that the last one of a message decodes wrongly (struct ifla_vf_guid of linux/if_link.h).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_MESSAGE: Final = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, sender
+_LINK: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, changed
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_ERROR, _NEWLINK, _GETLINK = 2, 16, 18
+_REQUEST: Final = 1
+_IFNAME, _VFINFO_LIST, _EXT_MASK = 3, 22, 29
+_VF_INFO, _VF_MAC, _VF_NODE_GUID, _VF_PORT_GUID = 1, 1, 10, 11
+_WITH_VFS_WITHOUT_STATISTICS: Final = 0x1 | 0x8
+_NESTED: Final = 0x3FFF
+_BUFFER: Final = 1 << 20
+"""A message with 256 VFs."""
+_TIMEOUT: Final = 2.0
+_LONGEST_NAME: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class VfLink:
+    """0 = not told."""
+
+    index: int
+    mac: int = 0
+    node_guid: int = 0
+    port_guid: int = 0
+
+
+def observe(netdev: str) -> tuple[VfLink, ...]:
+    """The VFs of a PF's netdev, by index. OSError if the kernel does not answer, or knows no such netdev."""
+    raw = netdev.encode("ascii", "replace")
+    if not 0 < len(raw) <= _LONGEST_NAME:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as link:
+        link.settimeout(_TIMEOUT)
+        link.bind((0, 0))
+        link.send(request(raw))
+        return parse(link.recv(_BUFFER))
+
+
+def request(netdev: bytes) -> bytes:
+    """RTM_GETLINK of one link by its name, with its VFs (rtnetlink(7))."""
+    attributes = _attribute(_IFNAME, netdev + b"\0")
+    attributes += _attribute(_EXT_MASK, struct.pack("=I", _WITH_VFS_WITHOUT_STATISTICS))
+    body = _LINK.pack(0, 0, 0, 0, 0) + attributes
+    return _MESSAGE.pack(_MESSAGE.size + len(body), _GETLINK, _REQUEST, 1, 0) + body
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    length = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(length, kind) + value + b"\0" * (-length % 4)
+
+
+def parse(data: bytes) -> tuple[VfLink, ...]:
+    """The VFs that an answer tells of; OSError if it is an error, or cut short."""
+    if len(data) < _MESSAGE.size:
+        raise OSError(errno.EBADMSG, "a netlink message was cut short")
+    length, kind, *_ = _MESSAGE.unpack_from(data)
+    if kind == _ERROR and len(data) >= _MESSAGE.size + 4:
+        code = -struct.unpack_from("=i", data, _MESSAGE.size)[0]
+        raise OSError(code, os.strerror(code))
+    if kind != _NEWLINK or not _MESSAGE.size + _LINK.size <= length <= len(data):
+        raise OSError(errno.EBADMSG, "a netlink message was cut short")
+    found: dict[int, VfLink] = {}
+    for attribute, value in _attributes(data[_MESSAGE.size + _LINK.size : length]):
+        if attribute == _VFINFO_LIST:
+            for inner, info in _attributes(value):
+                vf = _vf(info) if inner == _VF_INFO else None
+                if vf is not None:
+                    found[vf.index] = vf
+    return tuple(vf for _, vf in sorted(found.items()))
+
+
+def _vf(info: bytes) -> VfLink | None:
+    index: int | None = None
+    mac = node = port = 0
+    for kind, value in _attributes(info):
+        if kind == _VF_MAC and len(value) >= 10:
+            index, mac = struct.unpack_from("=I", value)[0], int.from_bytes(value[4:10], "big")
+        elif kind == _VF_NODE_GUID and len(value) >= 16:
+            node = struct.unpack_from("=Q", value, 8)[0]
+        elif kind == _VF_PORT_GUID and len(value) >= 16:
+            port = struct.unpack_from("=Q", value, 8)[0]
+    return None if index is None else VfLink(index, mac, node, port)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and value of each; what is cut short ends them."""
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if not _ATTRIBUTE.size <= length <= len(data) - at:
+            return
+        yield kind & _NESTED, data[at + _ATTRIBUTE.size : at + length]
+        at += length + -length % 4
