@@ -17,6 +17,7 @@ from bgp.originate import originate, reoriginate
 from bgp.rights import PrefixClaim
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import Limits, select, select_hops
+from bgp.verdict import Refused
 from model.ids import HostName
 from tests.property.bgp.strategies import EDITS, EVENTS, HARD, PEERS, edited, start
 
@@ -102,11 +103,16 @@ def test_learning_then_changing_equals_changing_then_learning(first, events, sec
     old, _ = edited(start(), first)
     new, changes = edited(old, second)
     table = play(learn.start(old), events)
+    known = {*table.live, *table.refused}
     table, outcome = learn.consider(table, new, changes)
     for (peer, route_key), route in standing(events).items():
         if set(route.attributes.route_targets) & set(outcome.relearn):
             table, _ = learn.receive(table, peer, Update(announced=((route_key, route),)), 0.0)
     table = settled(table)
+    judged = {(ref[1], ref[0]): judge(new, index(new), route) for ref, route in standing(events).items()}
+    refused = {ref: verdict.code for ref, verdict in judged.items() if isinstance(verdict, Refused)}
+    assert {ref: one.code for ref, one in table.refused.items()}.items() <= refused.items()
+    assert known & refused.keys() <= set(table.refused)  # what was not imported before is nobody's concern
     remotes, floods, prefixes, claimed = expected(new, standing(events).values())
     assert dict(table.remotes) == remotes
     assert set(table.floods) == floods
