@@ -26,7 +26,7 @@ from bgp.codec.update import Update
 from bgp.interest import interest_of
 from bgp.lookup import index, reindex
 from bgp.table import HELD, NO_KEYS, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
-from bgp.trail import Spot
+from bgp.trail import Past, Spot
 from bgp.verdict import NotImported, Refused
 from bgp.work import Work, open_table
 from model.addresses import Address
@@ -36,6 +36,7 @@ from model.route import Rejected, Route
 from model.snapshot import Snapshot
 
 _DEFAULTS: Final = Limits()
+_UNKNOWN: Final = Past()
 
 
 def start(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
@@ -43,13 +44,15 @@ def start(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
     return Table(snapshot, index(snapshot), limits, interest_of(snapshot))
 
 
-def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS) -> Table:
+def restore(snapshot: Snapshot, limits: Limits = _DEFAULTS, past: Past = _UNKNOWN) -> Table:
     """A table that holds what a snapshot from an earlier life had learned, until a peer has replayed.
 
-    They are judged again as ever: what the store no longer authorises is left out.
+    They are judged again as ever: what the store no longer authorises is left out. So is the counting of
+    moves, and what is damped stays where it was (RFC 7432 section 15.1).
     """
-    table = start(snapshot, limits)
+    table = replace(start(snapshot, limits), clock=past.now)
     work = open_table(table)
+    moves.resume(work, past)
     for route in restored.routes_of(snapshot, table.lookup):
         verdict, _ = judging.judge_new(work, (b"", HELD), route)
         if not isinstance(verdict, Refused | NotImported):
@@ -101,6 +104,11 @@ def peer_down(table: Table, peer: str, now: float, reason: str = "") -> tuple[Ta
         work.drop_refused(ref)
     work.peers.pop(peer, None)
     return finish(work)
+
+
+def peer_silent(table: Table, peer: str, reason: str) -> Table:
+    """No session came up: nothing changes but what is told of the peer."""
+    return replace(table, stories=story.missed(table.stories, peer, reason))
 
 
 def consider(table: Table, snapshot: Snapshot, changes: frozenset[Change]) -> tuple[Table, Outcome]:

@@ -15,7 +15,7 @@ from bgp.guard import ELSEWHERE, STUCK, UNAUTHORISED, MacClaim
 from bgp.lookup import Lookup
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import NO_REFS, Table, limits_of, select
-from bgp.trail import MOST, Damped, MacEntity, Place, Spot, Trail
+from bgp.trail import MOST, Damped, MacEntity, Past, Place, Spot, Trail
 from bgp.work import Work
 from model.addresses import Address
 from model.ids import PortKey
@@ -121,6 +121,15 @@ def age(work: Work) -> None:
             continue
         if quiet != damped.quiet:
             work.damped[spot] = Damped(damped.place, damped.since, damped.moves, quiet)
+
+
+def resume(work: Work, past: Past) -> None:
+    """Go on counting where an earlier life of the agent ended."""
+    work.trails.update(past.trails)
+    work.contests.update(past.contests)
+    for spot, damped in past.damped.items():
+        work.damped[spot] = damped
+        work.touched.add(spot)
 
 
 def forget(work: Work, spot: Spot) -> None:

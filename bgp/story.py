@@ -23,7 +23,8 @@ class Story:
     """`since`: seconds of the learner's clock, when `up` became what it is. `sessions`: how many so far.
 
     `announced`, `withdrawn`: routes in UPDATEs of this session, or of the last one. `malformed`: faults in
-    all of them. `error`: the last fault, or why the last session was lost.
+    all of them. `error`: the last fault, or why the last session was lost. `silence`: why there is none now,
+    as far as this end can tell; empty while there is one.
     """
 
     up: bool = False
@@ -33,6 +34,7 @@ class Story:
     withdrawn: int = 0
     malformed: int = 0
     error: str = ""
+    silence: str = ""
 
 
 Stories = Map[str, Story]
@@ -43,6 +45,7 @@ def came(stories: Stories, peer: str, now: float) -> Stories:
     """A session came up."""
     old = stories.get(peer, _NEW)
     fresh = replace(old, up=True, since=now, sessions=old.sessions + 1, announced=0, withdrawn=0)
+    fresh = replace(fresh, silence="")
     return stories.set(peer, fresh)
 
 
@@ -50,6 +53,17 @@ def went(stories: Stories, peer: str, reason: str, now: float) -> Stories:
     """A session was lost."""
     old = stories.get(peer, _NEW)
     return stories.set(peer, replace(old, up=False, since=now, error=reason[:_LONGEST] or old.error))
+
+
+def missed(stories: Stories, peer: str, reason: str) -> Stories:
+    """An attempt came to nothing."""
+    old = stories.get(peer, _NEW)
+    return stories if old.up else stories.set(peer, replace(old, silence=reason[:_LONGEST]))
+
+
+def last_error(story: Story) -> str:
+    """In words: what went wrong last, and why there is no session."""
+    return "; now: ".join(one for one in (story.error, story.silence) if one)
 
 
 def said(stories: Stories, updates: Iterable[tuple[str, Update]]) -> Stories:

@@ -6,11 +6,13 @@ Place: values of `bgp.table`, made by `bgp.moves`. Must not decide anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from immutables import Map
+
 from model.addresses import Address
-from model.ids import Mac, NetworkKey
+from model.ids import Mac, NetworkKey, PortKey
 from model.route import RemoteAddress, RemoteMac
 
 MacEntity = tuple[Literal["mac"], NetworkKey, Mac]
@@ -43,3 +45,16 @@ class Damped:
     since: float
     moves: int
     quiet: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an earlier life of the agent knew of moves, in times of this one's clock; `now` by it.
+
+    `contests`: see bgp.table.Table.
+    """
+
+    damped: Map[Spot, Damped] = Map()
+    trails: Map[Spot, Trail] = Map()
+    contests: Map[PortKey, tuple[float, ...]] = Map()
+    now: float = field(default=0.0, compare=False)

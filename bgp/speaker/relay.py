@@ -20,6 +20,7 @@ from bgp.codec import nlri, update
 from bgp.codec.malformed import Malformed
 from bgp.interest import Interest
 from bgp.speaker.link import Link
+from bgp.speaker.notices import explain
 from bgp.speaker.ribs import Announced, Incoming, Outgoing
 from bgp.speaker.settings import Settings
 from bgp.speaker.silence import Silence
@@ -128,7 +129,7 @@ class Relay:
         elif isinstance(neighbor, dict):
             peer = str(neighbor["address"]["peer"])
             if message.get("type") == "state":
-                self._peer_state(peer, str(neighbor.get("state")), str(neighbor.get("reason", "")))
+                self._peer_state(peer, str(neighbor.get("state")), explain(str(neighbor.get("reason", ""))))
             elif message.get("type") == "update":
                 self._update(peer, wire.octets(neighbor["message"]["body"].removeprefix("0x")))
 

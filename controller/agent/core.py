@@ -24,7 +24,7 @@ from immutables import Map
 from bgp import learn, moves, originate
 from bgp.codec.update import Update
 from bgp.table import Limits, Outcome, Table
-from bgp.trail import Spot
+from bgp.trail import Past, Spot
 from controller.agent import binder, brake, commands, heralds, living, mobility, sightings, state, zones
 from controller.agent.announcements import Announced
 from controller.agent.shares import Shares
@@ -37,6 +37,7 @@ from pipelines import compile as pipeline
 from pipelines.index import waits
 
 LOG: Final = logging.getLogger(__name__)
+_UNKNOWN: Final = Past()
 
 Learning = Callable[[Table], tuple[Table, Outcome]]
 """A step of the learner (see `bgp.learn`)."""
@@ -87,10 +88,10 @@ class Result:
     commands: tuple[commands.Command, ...] = field(default=())
 
 
-def start(host: HostName, saved: Snapshot | None, limits: Limits) -> Core:
-    """The core of a fresh process; `saved` is the snapshot of its last life, if there is one."""
+def start(host: HostName, saved: Snapshot | None, limits: Limits, past: Past = _UNKNOWN) -> Core:
+    """The core of a fresh process; `saved` is the snapshot of its last life, `past` what moved in it."""
     snapshot = Snapshot(host) if saved is None else replace(saved, host=host)
-    table = learn.restore(snapshot, limits)
+    table = learn.restore(snapshot, limits, past)
     held = replace(snapshot, remotes=table.remotes, floods=table.floods, prefixes=table.prefixes)
     return Core(
         effective=held,

@@ -15,7 +15,7 @@ from bgp import learn, show
 from bgp.codec import communities
 from bgp.guard import Claim, FloodClaim, MacClaim
 from bgp.rights import PrefixClaim
-from bgp.story import Story
+from bgp.story import Story, last_error
 from bgp.table import HELD, address_order, prefix_order
 from controller.agent.core import Core
 from controller.agent.doubles import duplicates
@@ -94,7 +94,7 @@ def _neighbours(core: Core, now: float) -> Iterator[Row]:
             "accepted": accepted[peer],
             "refused": refused[peer],
             "malformed": story.malformed,
-            "error": story.error,
+            "error": last_error(story),
         }
 
 

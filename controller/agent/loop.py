@@ -24,6 +24,7 @@ from controller.agent.carrying import Care, carry_out
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
 from controller.agent.events import Answered, Event, Inventory, Released, SessionDown, SessionUp, Silent, Stop
+from controller.agent.fights import Fights
 from controller.agent.pace import Due, Pace, Tally
 from controller.agent.pathing import PathsDown
 from controller.agent.scribe import snapshots
@@ -77,6 +78,7 @@ class Loop:
         self._teller = Teller(clock)
         self._speech = Speech(effects.keeper, self._due, pace)
         self._unmetered = Tally()
+        self._fights = Fights(directory, clock, lambda: wall() / 1000)
 
     def run(self) -> None:
         """Until a Stop event."""
@@ -88,6 +90,7 @@ class Loop:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
         self._save()
+        self._fights.keep(self.core.table)
         self._scribe.stop()
         self._book.stop()
 
@@ -166,6 +169,8 @@ class Loop:
                 self._become(core.on_peer_down(self.core, event.peer, self._clock(), event.reason))
             case client.PeerSilent():
                 self._peer(event.peer, f"down: {event.reason}")
+                table = learn.peer_silent(self.core.table, event.peer, event.reason)
+                self.core = replace(self.core, table=table)
             case client.Synced():
                 self._speaker_synced = True
             case client.Attached():
@@ -293,6 +298,7 @@ class Loop:
             known = self.core.effective, self.core.program.index
             self._effects.want(reach.wish(*known, session=self.core.session), reach.load(*known))
             self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
+            self._fights.keep(self.core.table)
         if self.core.session and self.core.effective.cluster is not None:
             if now >= self._due.audit or self._audit_due:
                 self._due.audit = now + self._pace.audit

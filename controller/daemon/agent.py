@@ -26,6 +26,7 @@ from bgp.table import Limits
 from controller.agent import announcements, core, disk
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
+from controller.agent.fights import Fights
 from controller.agent.fitting import Fitting
 from controller.agent.keeper import Keeper
 from controller.agent.loop import Loop
@@ -101,7 +102,8 @@ def run(argv: Sequence[str]) -> int:
         if saved is not None and saved.host != host:
             LOG.error("snapshot of another host is passed over host=%s found=%s", host, saved.host)
             saved = None
-        start = replace(core.start(host, saved, settings.limits), shares=settings.shares)
+        past = Fights(settings.state, time.monotonic, time.time).recall()
+        start = replace(core.start(host, saved, settings.limits, past), shares=settings.shares)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start(start.table.interest)
         questioning = Questioning(

@@ -20,8 +20,11 @@ from tests.integration.evpn.test_evpn import Agent
 pytestmark = pytest.mark.integration
 
 PASSWORD, WRONG = "s3cret", "sacred"
-HOSTS = ("good", "wrong", "none", "far", "plain")
-"""Right, wrong and no password; right password, but two hops where one is allowed; no TTL security."""
+HOSTS = ("good", "wrong", "none", "far", "plain", "alien")
+"""Right, wrong and no password; right password, but two hops where one is allowed; no TTL security; another
+AS number."""
+STRANGER = "stranger"
+"""Of whom the reflector was not told."""
 
 
 @dataclass
@@ -56,7 +59,7 @@ def stage() -> Iterator[Stage]:
     made = Stage(lab)
     try:
         lab.node("rr")
-        for name in HOSTS:
+        for name in (*HOSTS, STRANGER):
             lab.node(name)
         source = ip_address(lab.address("rr"))
         clients = [Client(name, ip_address(lab.address(name))) for name in HOSTS]
@@ -76,10 +79,12 @@ def stage() -> Iterator[Stage]:
             "none": hops,
             "far": right + hops,
             "plain": right,
+            "alien": (*right, *hops, "--asn", str(ASN + 1)),
+            STRANGER: hops,
         }
-        for name in HOSTS:
+        for name in more:
             lab.speaker(name, lab.address(name), [str(source)], "--retry", "2", "--hold", "9", *more[name])
-        for name in HOSTS:
+        for name in more:
             wait((lab.directory / f"{name}.sock").exists, f"the speaker of {name} to listen")
             made.agents[name] = Agent(lab.directory / f"{name}.sock")
         yield made
@@ -106,6 +111,8 @@ def test_the_smaller_hold_time_is_taken(stage: Stage) -> None:
         ("none", "its MD5 password"),
         ("far", "its TTL security"),
         ("plain", "its TTL security"),
+        ("alien", "bad peer AS"),
+        (STRANGER, "refused or closed"),
     ],
 )
 def test_else_there_is_none_and_the_reason_is_told(stage: Stage, host: str, reason: str) -> None:
@@ -113,7 +120,8 @@ def test_else_there_is_none_and_the_reason_is_told(stage: Stage, host: str, reas
     only when the connection is there."""
     wait(lambda: reason in stage.reason(host), f"the reason at {host}", 30)
     assert not stage.agents[host].seen(PeerUp)
-    assert stage.at_reflector(host)["state"] != "Established"
+    if host != STRANGER:
+        assert stage.at_reflector(host)["state"] != "Established"
 
 
 def test_the_password_put_right_brings_the_session(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from immutables import Map
 
+from bgp import learn
 from bgp.codec.update import Update
 from bgp.table import Limits
 from controller.agent import core, doubles, glass, reporting, seeking, state
@@ -174,6 +175,19 @@ def test_a_reflector_that_never_came_is_listed() -> None:
     started = core.start(HostName("h1"), known().effective, Limits())
     (one,) = look(started, "neighbors")
     assert (one["peer"], one["state"], one["seconds"], one["sessions"]) == (RR, "connect", 0, 0)
+
+
+def test_why_there_is_no_session_is_told_beside_why_the_last_one_ended() -> None:
+    started = core.start(HostName("h1"), known().effective, Limits())
+    silent = replace(started, table=learn.peer_silent(started.table, RR, "no answer to TCP"))
+    assert look(silent, "neighbors")[0]["error"] == "no answer to TCP"
+    up = core.on_peer_up(silent, RR, 10.0).core
+    assert look(up, "neighbors")[0]["error"] == ""
+    assert learn.peer_silent(up.table, RR, "late") == up.table
+    lost = core.on_peer_down(up, RR, 20.0, "hold timer expired").core
+    for reason in ("no answer to TCP", "bad peer AS"):
+        lost = replace(lost, table=learn.peer_silent(lost.table, RR, reason))
+    assert look(lost, "neighbors")[0]["error"] == "hold timer expired; now: bad peer AS"
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
