@@ -27,7 +27,7 @@ ASN = 65000
 FRR = Path("/usr/lib/frr")
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def wait(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Poll until the condition holds; AssertionError with `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
