@@ -171,6 +171,9 @@ def _of_prefixes(snapshot: Snapshot, lookup: Lookup, change: Change) -> Iterator
         tenant = snapshot.tenants.get(TenantKey(key)) if part is Part.TENANT else None
         if tenant is not None:
             yield from (("prefix", ip_network(address)) for address in tenant.egress_addresses)
+        elif part is Part.PEERING and key in snapshot.peerings:  # what peers export bars what is only counted
+            sides = snapshot.peerings[TenantKey(key)].sides
+            yield from (("vrf", l3vni_of(snapshot, side.tenant)) for side in sides)
         elif part is Part.EXTERNAL:  # its pools bar prefixes from every tenant
             yield from (("vrf", tenant.l3vni) for tenant in snapshot.tenants.values())
     elif part is Part.NETWORK and isinstance(key, int):

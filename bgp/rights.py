@@ -39,7 +39,9 @@ _NO_SEGMENT: Final = bytes(10)
 
 @dataclass(frozen=True, slots=True)
 class PrefixClaim:
-    """An accepted RT-5. `ports`: those that it leads to, none for what a border or a gateway says."""
+    """An accepted RT-5. `ports`: those that it leads to, none for what a border or a gateway says. `doubted`:
+    nobody declared it; it is let through because the guard only counts.
+    """
 
     vrf: TenantKey
     prefix: Prefix
@@ -47,8 +49,11 @@ class PrefixClaim:
     router_mac: Mac
     preference: int
     ports: tuple[PortKey, ...]
+    doubted: bool = False
 
 
+UNKNOWN: Final = "prefix-unknown"
+"""Code of a prefix that no static route of the tenant has."""
 Behind = tuple[PortKey, ...]
 """Ports that give the right; none = the host itself has it."""
 
@@ -184,7 +189,7 @@ def _to_tenant(case: _Case, tenant: Tenant) -> Behind | Refused:
             "on it; add the host to the port, or look into who sends this",
         )
     return case.refuse(
-        "prefix-unknown",
+        UNKNOWN,
         "which has no such static route; create the Route, declare the host a border, or look into who "
         "sends this",
     )

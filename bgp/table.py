@@ -265,12 +265,14 @@ def select_hops(
 ) -> RemotePrefix | None:
     """The best of the claims on one prefix of a VRF: all of the highest local preference, by VTEP.
 
-    What a peer stands by, or has only not repeated yet, comes before what is `held` for a time. VTEPs that
-    are `down` are left out, unless all are: a wrong probe must not cut off more than a failure would.
+    What a peer stands by, or has only not repeated yet, comes before what is `held` for a time; then what the
+    store vouches for. VTEPs that are `down` are left out, unless all are: a wrong probe must not cut off more
+    than a failure would.
     """
     contest = live or held
     if not contest:
         return None
+    contest = tuple(one for one in contest if not one.doubted) or contest
     contest = tuple(one for one in contest if one.vtep not in down) or contest
     best = max(one.preference for one in contest)
     hops = {NextHop(one.vtep, one.router_mac) for one in contest if one.preference == best}
