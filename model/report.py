@@ -12,12 +12,16 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, Final
 
+from model import sighting
+from model.sighting import Sighting
+
 MAX_ITEMS: Final = 100_000
 """Longest list that a report may hold."""
 MAX_TEXT: Final = 2_000
 """Longest text that a report may hold in one field."""
 MAX_FULL: Final = 20
 """Limits reached that a report may name."""
+_NOTHING: Final = Sighting()
 MAX_RECEIPTS: Final = 50
 """Receipts of drift that a report may hold: the last ones."""
 
@@ -165,7 +169,7 @@ class Report:
     `stop`: while FROZEN by a brake, the token that the operator's confirmation must quote; else empty.
     `confirm`: the last confirmation token of the operator that the agent has acted on.
     `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all. `underlay`: the
-    smallest MTU on the ways to other VTEPs, 0 = not known.
+    smallest MTU on the ways to other VTEPs, 0 = not known. `devices`: NICs and GPUs.
     """
 
     host: str
@@ -184,6 +188,7 @@ class Report:
     confirm: str = ""
     receipts: tuple[DriftReceipt, ...] = ()
     underlay: int = 0
+    devices: Sighting = _NOTHING
 
 
 def render(report: Report) -> str:
@@ -204,13 +209,15 @@ def parse_receipts(plain: object) -> tuple[DriftReceipt, ...]:
 def refresh(report: Report, head: Report) -> Report:
     """`head` (which has no long lists, and is newer) with the long lists of `report`."""
     evpn = replace(head.evpn, rejected=report.evpn.rejected, learned_routes=report.evpn.learned_routes)
-    return replace(head, evpn=evpn, receipts=report.receipts, ports=report.ports)
+    return replace(head, evpn=evpn, receipts=report.receipts, ports=report.ports, devices=report.devices)
 
 
 def _plain(value: Any) -> Any:
     """The parts of a report as JSON has them; dataclasses.asdict would copy each text of a long report."""
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Sighting):
+        return sighting.plain(value)
     return {name: getattr(value, name) for name in value.__slots__}
 
 
@@ -243,6 +250,7 @@ def parse(text: str) -> Report:
         confirm=_text(plain, "confirm"),
         receipts=tuple(_receipt(r) for r in _items(plain, "receipts")[-MAX_RECEIPTS:]),
         underlay=_number(plain, "underlay"),
+        devices=sighting.parse(plain.get("devices", {})),
     )
 
 

@@ -16,6 +16,8 @@ from model.hardware import PciAddress, format_pci, parse_pci
 MOST_PFS: Final = 64
 MOST_VFS: Final = 256
 """Of one PF."""
+MOST_FUNCTIONS: Final = 1024
+"""VFs of all PFs together: a report stays near 100 kB."""
 MOST_GPUS: Final = 64
 MOST_FINDINGS: Final = 32
 MOST_TEXT: Final = 200

@@ -24,6 +24,7 @@ from model.flow import Flow
 from model.ids import PortKey, Uid
 from model.report import PortReport, Report
 from model.route import Route
+from model.sighting import Sighting
 from model.snapshot import Snapshot
 from pipelines.compile import Program
 
@@ -92,6 +93,12 @@ class Underlay(Protocol):
     def least(self) -> int: ...
 
 
+class Devices(Protocol):
+    """See `controller.agent.looking.Looking`."""
+
+    def seen(self) -> Sighting: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """`speaker` None: a host without EVPN (a cluster of one)."""
@@ -104,6 +111,7 @@ class Effects:
     post: Post
     paths: Paths
     underlay: Underlay
+    devices: Devices
 
     def want(self, wish: Wish, load: Load) -> None:
         """What this host sends, and where to: paths are probed, and devices looked at."""

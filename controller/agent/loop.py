@@ -359,7 +359,8 @@ class Loop:
         self._unsaid = False
         mended = receipts.alarms(self._around.receipts, self._wall())
         alarms, underlay = (*self._effects.alarms(), *mended), self._effects.underlay.least()
-        around = replace(self._around, alarms=alarms, underlay=underlay)
+        devices = self._effects.devices.seen()
+        around = replace(self._around, alarms=alarms, underlay=underlay, devices=devices)
         stated = reporting.judge(self.core, around)
         if news := self._teller.news():
             LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)

@@ -28,6 +28,7 @@ from model.report import (
     State,
 )
 from model.route import Rejected
+from model.sighting import Sighting
 from model.snapshot import Snapshot
 from model.vrfs import title
 
@@ -35,6 +36,7 @@ SAMPLE: Final = 500
 """Routes shown at most, of each sort."""
 VERSION: Final = "0.1.0"
 _NO_DRIFT: Final = Drift()
+_NO_DEVICES: Final = Sighting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,14 @@ class Circumstance:
     """Why the speaker is not attached; empty if it is, or if there is none."""
     underlay: int = 0
     """The smallest MTU on the way to other VTEPs, 0 = not known."""
+    devices: Sighting = _NO_DEVICES
+    """What NICs and GPUs there are."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
-    """The report of now without what is long: interfaces, routes, receipts. `since_ms`: when the state was
-    entered; `missing`: see `expecting`.
+    """The report of now without what is long: interfaces, routes, receipts, devices.
+
+    `since_ms`: when the state was entered; `missing`: see `expecting`.
     """
     state, reason = judge(core, around)
     snapshot = core.effective
@@ -81,7 +86,7 @@ def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing
 
 
 def details(core: Core, around: Circumstance, brief: Report) -> Report:
-    """`brief` with samples of the routes and with the receipts."""
+    """`brief` with samples of the routes, with the receipts and the devices."""
     snapshot = core.effective
     learned = heapq.nsmallest(SAMPLE, snapshot.remotes)
     floods = heapq.nsmallest(SAMPLE, snapshot.floods, key=lambda k: (k[0], str(k[1])))
@@ -95,7 +100,7 @@ def details(core: Core, around: Circumstance, brief: Report) -> Report:
             *_addresses(snapshot),
         ),
     )
-    return replace(brief, evpn=evpn, receipts=around.receipts)
+    return replace(brief, evpn=evpn, receipts=around.receipts, devices=around.devices)
 
 
 def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Report:

@@ -14,6 +14,7 @@ from controller.api import replies
 from controller.api.glass import glass
 from controller.api.hosts import hosts
 from controller.api.limits import Bounds, Limits
+from controller.api.nodes import nodes
 from controller.api.objects import reads, writes
 from controller.api.service import Service
 from controller.api.sight import sight
@@ -35,6 +36,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(hosts(service))
     app.include_router(sight(service))
     app.include_router(glass(service))
+    app.include_router(nodes(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

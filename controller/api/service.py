@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, health, view
+from controller.api import answer, health, inventory, view
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
@@ -98,7 +98,9 @@ class Service:
         """All objects of a kind, of one tenant if given, by tenant and name."""
         contents = self.store.contents()
         states = self._port_states(None) if kind is Kind.PORT else {}
-        found = (view.document(record, contents, states) for record in view.records(contents, kind))
+        found = [view.document(record, contents, states) for record in view.records(contents, kind)]
+        if kind is Kind.NODE:
+            self._compare(contents, found)
         return [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
 
     def read(self, reference: Reference) -> view.Document:
@@ -108,7 +110,28 @@ class Service:
         if record is None:
             raise NotFound(_missing(reference))
         states = self._port_states(record.value.uid) if isinstance(record, PortRecord) else {}
-        return view.document(record, contents, states)
+        found = view.document(record, contents, states)
+        if reference.kind is Kind.NODE:
+            self._compare(contents, [found])
+        return found
+
+    def inventory(self, name: str | None) -> list[dict[str, Any]]:
+        """Nodes beside what their hosts see, by name; NotFound if there is none of that name."""
+        contents = self.store.contents()
+        if name is not None and name not in contents.nodes:
+            raise NotFound(_missing(Reference(Kind.NODE, show(name)[1:-1])))
+        return self._inventory(contents, sorted(contents.nodes) if name is None else [name])
+
+    def _inventory(self, contents: Contents, names: Iterable[str]) -> list[dict[str, Any]]:
+        nodes = [contents.nodes[name].value for name in names]
+        reports = self.reports(frozenset(node.host for node in nodes)).readable
+        return inventory.listing(contents, nodes, reports, self.clock())
+
+    def _compare(self, contents: Contents, documents: list[view.Document]) -> None:
+        """Add to the status of nodes whether they are as their SKU says."""
+        compared = self._inventory(contents, [each["metadata"]["name"] for each in documents])
+        for each, seen in zip(documents, compared, strict=True):
+            each["status"] |= inventory.brief(seen)
 
     def status(self) -> dict[str, Any]:
         """See controller.api.health."""

@@ -148,8 +148,9 @@ def _fabric(item: Value) -> list[str]:
 
 
 def _node(item: Value) -> list[str]:
-    spec = item["spec"]
-    return [item["metadata"]["name"], spec["sku"], spec["fabric"], spec["host"], str(item["status"]["key"])]
+    spec, status = item["spec"], item["status"]
+    state = status["state"] + (f" ({status['differences']})" if status["differences"] else "")
+    return [item["metadata"]["name"], spec["sku"], spec["fabric"], spec["host"], str(status["key"]), state]
 
 
 def _route(item: Value) -> list[str]:
@@ -198,7 +199,7 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
     "Sku": (("name", "gpus", "pfs", "rails", "vfs", "nodes"), _sku),
     "Fabric": (("name", "kind", "rails", "pkeys", "guids", "addressing", "nodes"), _fabric),
-    "Node": (("name", "sku", "fabric", "host", "key"), _node),
+    "Node": (("name", "sku", "fabric", "host", "key", "hardware"), _node),
     "External": (("name", "vni", "pools", "users"), _external),
     "FloatingIp": (("tenant", "name", "external", "address", "port", "target", "host"), _floating),
     "Peering": (("tenant", "name", "peer", "prefixes", "state", "vni"), _peering),

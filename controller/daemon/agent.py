@@ -29,6 +29,7 @@ from controller.agent.events import Event, Inventory, SessionDown, SessionUp
 from controller.agent.fights import Fights
 from controller.agent.fitting import Fitting
 from controller.agent.keeper import Keeper
+from controller.agent.looking import Looking
 from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
 from controller.agent.metering import Metering
@@ -53,6 +54,7 @@ from controller.store import framing
 from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
+from ipam.devices import look
 from model.ids import HostName
 from pipelines import cookies
 
@@ -230,6 +232,7 @@ class _Hands:
         self._put = put
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
         self._fitting = Fitting(ways.observe, ways.glance)
+        self._looking = Looking(look.observe)
         self.effects = Effects(
             self._switching,
             self._metering,
@@ -239,6 +242,7 @@ class _Hands:
             self._session,
             self._pathing,
             self._fitting,
+            self._looking,
         )
 
     def _take(self, cookie: int, in_port: int, frame: bytes) -> None:
@@ -261,6 +265,7 @@ class _Hands:
         self._probing.start()
         self._pathing.start()
         self._fitting.start()
+        self._looking.start()
         self._watch.start()
         if self._speaker is not None:
             self._speaker.want(interest)
@@ -268,7 +273,7 @@ class _Hands:
 
     def __exit__(self, *_: object) -> None:
         threads = (self._watch, self._pathing, self._fitting, self._session, self._probing, self._keeper)
-        for part in (*threads, self._metering):
+        for part in (*threads, self._looking, self._metering):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()

@@ -9,7 +9,7 @@ The files: Documentation/ABI/testing/sysfs-bus-pci, sysfs-class-net, stable/sysf
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from ipam.devices.tree import Tree
 from model.addresses import parse_mac
 from model.fabric import parse_guid
 from model.hardware import PciAddress, format_pci, parse_pci
-from model.sighting import MOST_GPUS, MOST_PFS, MOST_VFS, SeenGpu, SeenPf, SeenVf, Sighting
+from model.sighting import MOST_FUNCTIONS, MOST_GPUS, MOST_PFS, MOST_VFS, SeenGpu, SeenPf, SeenVf, Sighting
 
 _DEVICES: Final = "bus/pci/devices"
 _NETWORK: Final = 0x02
@@ -48,9 +48,21 @@ def observe(root: Path) -> Sighting:
     for what, found, most in (("GPUs", gpus, MOST_GPUS), ("network devices", pfs, MOST_PFS)):
         if len(found) > most:
             tree.note("too-many", _DEVICES, f"{len(found)} {what}; the first {most} are reported")
-    seen = tuple(_pf(tree, each, gpus, devices) for each in pfs[:MOST_PFS])
+    seen = _bounded(tree, [_pf(tree, each, gpus, devices) for each in pfs[:MOST_PFS]])
     gpus_seen = tuple(SeenGpu(g.pci, _id(tree, g), _numa(tree, g)) for g in gpus[:MOST_GPUS])
     return Sighting(seen, gpus_seen, tree.oddities())
+
+
+def _bounded(tree: Tree, pfs: list[SeenPf]) -> tuple[SeenPf, ...]:
+    """With no more VFs in all than a report has room for: the first of them."""
+    left, kept = MOST_FUNCTIONS, []
+    for pf in pfs:
+        kept.append(pf if len(pf.vfs) <= left else replace(pf, vfs=pf.vfs[:left]))
+        left = max(left - len(pf.vfs), 0)
+    count = sum(len(pf.vfs) for pf in pfs)
+    if count > MOST_FUNCTIONS:
+        tree.note("too-many", _DEVICES, f"{count} VFs; the first {MOST_FUNCTIONS} are reported")
+    return tuple(kept)
 
 
 def _devices(tree: Tree) -> dict[PciAddress, _Device]:

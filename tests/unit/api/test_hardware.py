@@ -9,6 +9,12 @@ import pytest
 
 from controller.cli.client import Refused
 from controller.cli.main import main
+from controller.store.writer import clock
+from ipam.devices import sysfs
+from model.ids import HostName
+from model.sighting import Sighting
+from tests.fakes.sysfs import h200
+from tests.unit.api.test_hosts import tell
 from tests.unit.api.test_objects import apply, document, refused
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -81,3 +87,60 @@ def test_what_is_used_is_not_deleted_and_the_user_is_named(rails, target: str, u
     (fault,) = answer.faults
     assert fault["rule"] == "still-used"
     assert user in fault["message"]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Sighting:
+    """An H200 whose first rail has too few VFs."""
+    made = h200(tmp_path_factory.mktemp("h200"))
+    (made.homes["0000:18:00.0"] / "sriov_numvfs").write_text("3\n")
+    return sysfs.observe(made.root)
+
+
+def test_the_inventory_compares_what_hosts_report(rails, seen: Sighting, capsys) -> None:
+    tell(rails, "hv1", 1, devices=seen)
+    (node,) = rails.api.get("/v1/inventory/h200-1")["nodes"]
+    assert (node["state"], node["silent"], len(node["pfs"])) == ("differs", False, 10)
+    rail0 = node["pfs"][0]
+    assert rail0["expected"]["pci"] == rail0["found"]["pci"] == "0000:18:00.0"
+    assert rail0["found"]["portGuid"] == "a088:c203:00b0:e000"
+    assert [one["rule"] for one in rail0["differences"]] == ["vfs-fewer"]
+    # A fake sysfs has no devlink, which says a switch's mode.
+    assert {one["rule"] for pf in node["pfs"][1:] for one in pf["differences"]} == {"eswitch-mismatch"}
+    states = {n["node"]: n["state"] for n in rails.api.get("/v1/inventory")["nodes"]}
+    assert states["h200-1"] == "differs"
+    shown = rails.api.get("/v1/nodes/h200-1")["status"]
+    assert (shown["state"], shown["differences"]) == ("differs", 3)
+    again = rails.api.post("/v1/apply", body={"documents": [rails.api.get("/v1/nodes")], "dryRun": True})
+    assert not again["changed"]
+    assert main(["--api", f"unix:{rails.socket}", "ipam", "inventory"]) == 0
+    table = capsys.readouterr().out
+    assert "vfs-fewer" in table
+    assert "echo 0, then 8, into /sys/bus/pci/devices/0000:18:00.0/sriov_numvfs" in table
+    assert "rail1" not in table
+    assert main(["--api", f"unix:{rails.socket}", "ipam", "inventory", "--node", "h200-1"]) == 0
+    assert "mlx5_1 infiniband, NUMA node 0, 8 VFs, 128 PKeys" in capsys.readouterr().out
+    assert main(["--api", f"unix:{rails.socket}", "ipam", "inventory", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["nodes"]
+
+
+def test_a_host_that_never_looked_is_unseen_and_a_node_that_is_not_there_not_found(rails, capsys) -> None:
+    (node,) = rails.api.get("/v1/inventory/b200-1")["nodes"]
+    assert (node["state"], node["differences"]) == ("unseen", 0)
+    assert main(["--api", f"unix:{rails.socket}", "ipam", "inventory"]) == 0
+    assert "has not told what it has" in capsys.readouterr().out
+    answer: Refused = refused(lambda: rails.api.get("/v1/inventory/none"))
+    assert (answer.status, answer.faults[0]["rule"]) == (404, "not-found")
+
+
+def test_a_report_that_lies_is_set_aside(rails) -> None:
+    bad = {
+        "host": "hv2",
+        "stamp_ms": 1,
+        "generation": 1,
+        "state": "in-sync",
+        "devices": {"pfs": [{"pci": 7}]},
+    }
+    rails.store.put_report(HostName("hv2"), json.dumps(bad), clock())
+    (node,) = rails.api.get("/v1/inventory/h200-2")["nodes"]
+    assert node["state"] == "unseen"

@@ -204,6 +204,15 @@ def test_what_is_told_is_bounded(tmp_path: Path) -> None:
     assert seen.pfs[0].vfs == ()
 
 
+def test_vfs_of_all_pfs_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sysfs, "MOST_FUNCTIONS", 5)
+    b200(tmp_path, vfs=2)
+    seen = sysfs.observe(tmp_path)
+    assert [len(pf.vfs) for pf in seen.pfs] == [2, 3, *[0] * 8]
+    assert rules(seen) == ["too-many"]
+    assert {pf.made for pf in seen.pfs} == {2, 4}
+
+
 def test_a_tree_that_is_broken_anywhere_is_still_read(tmp_path: Path) -> None:
     """Whatever is taken away, turned into a loop or filled with noise: a sighting, no exception."""
     made = h200(tmp_path, vfs=2)

@@ -1,0 +1,106 @@
+"""`ringfence ipam inventory`: what nodes should have, beside what their hosts see.
+
+Place: a command. Must not judge: the API compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from controller.cli.client import segment
+from controller.cli.commands import OK
+from controller.cli.session import Session
+
+Value = dict[str, Any]
+_HEADS: Final = ("node", "pf", "rail", "expected", "found", "difference")
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Arguments, help and examples."""
+    parser.description = (
+        "Hardware of nodes: of each physical function what its SKU says, what the host's agent sees there,"
+        " and how they differ, with what to do."
+    )
+    parser.epilog = (
+        "examples:\n  ringfence ipam inventory\n  ringfence ipam inventory --node h200-1\n"
+        "  ringfence ipam inventory -o json"
+    )
+    parser.add_argument("what", choices=("inventory",), help="what to show")
+    parser.add_argument("-n", "--node", metavar="N", help="one node, with all its functions")
+
+
+def run(arguments: argparse.Namespace, session: Session) -> int:
+    """0 whenever the API answers; differences do not change it. 1 if the node does not exist."""
+    path = "/v1/inventory" + (f"/{segment(arguments.node)}" if arguments.node else "")
+    value = session.api.get(path)
+    session.show(value, lambda each: _print(session, each, every=arguments.node is not None))
+    return OK
+
+
+def _print(session: Session, value: Value, *, every: bool) -> None:
+    """Of all nodes only what differs; of one everything."""
+    nodes = value["nodes"]
+    if not nodes:
+        session.note("no node is declared")
+        return
+    summary = [
+        (n["node"], n["host"], n["sku"], n["fabric"], n["state"], str(n["differences"])) for n in nodes
+    ]
+    session.table("nodes", ("node", "host", "sku", "fabric", "state", "differences"), summary)
+    rows = [row for node in nodes for row in _rows(node, every=every)]
+    if rows:
+        session.line("")
+        session.table("functions", _HEADS, rows)
+    for node in nodes:
+        _advise(session, node)
+
+
+def _rows(node: Value, *, every: bool) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for pf in node["pfs"]:
+        rail, pci = str(pf["expected"].get("rail", "-")), pf["expected"]["pci"]
+        for one in pf["differences"]:
+            rows.append((node["node"], pf["name"], rail, one["expected"], one["found"], one["rule"]))
+        if not pf["differences"] and every:
+            rows.append((node["node"], pf["name"], rail, pci, _words(pf["found"]), "-"))
+    for one in node["gpus"]:
+        rows.append((node["node"], "-", "-", one["expected"], one["found"], one["rule"]))
+    if every:
+        for other in node.get("strangers", ()):
+            rows.append(
+                (node["node"], "-", "-", "nothing", f"{other['pci']} {_words(other)}", "not in the SKU")
+            )
+    return rows
+
+
+def _words(found: Value) -> str:
+    """`mlx5_0 infiniband, NUMA node 0, 8 VFs`."""
+    words = [found.get("rdma") or found.get("netdev") or found["pci"]]
+    if found.get("link"):
+        words[0] += f" {found['link']}"
+    if "numa" in found:
+        words.append(f"NUMA node {found['numa']}")
+    words.append(f"{found.get('vfs', 0)} VFs")
+    if found.get("pkeys") and found.get("link") == "infiniband":
+        words.append(f"{found['pkeys']} PKeys")
+    if found.get("eswitch"):
+        words.append(found["eswitch"])
+    return ", ".join(words)
+
+
+def _advise(session: Session, node: Value) -> None:
+    """What to do: each once, though eight PFs may need it."""
+    name = node["node"]
+    if node["state"] == "unseen":
+        session.line(f"{name}: its host has not told what it has. {node['remedy']}")
+        return
+    if node["silent"]:
+        session.line(f"{name}: {node['host']} was last heard of {node['ageMs'] // 1000} s ago")
+    for pf in node["pfs"]:
+        for one in pf["differences"]:
+            session.line(f"{name} {pf['name']} [{one['rule']}]: {one['remedy']}")
+    for one in node["gpus"]:
+        session.line(f"{name} [{one['rule']}]: {one['remedy']}")
+    for odd in node["oddities"]:
+        session.line(f"{name} {odd['where']} [{odd['rule']}]: {odd['message']}")
