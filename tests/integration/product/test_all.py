@@ -35,6 +35,19 @@ MANIFEST = """
 """
 
 
+# No machine has a NIC there.
+HARDWARE = """
+{"apiVersion": "ringfence/v1", "kind": "Sku", "metadata": {"name": "odd"},
+ "spec": {"pfs": [{"name": "rail0", "pci": "ffff:ff:1f.7", "kind": "roce", "rail": 0}]}}
+---
+{"apiVersion": "ringfence/v1", "kind": "Fabric", "metadata": {"name": "east"},
+ "spec": {"kind": "roce", "rails": [{"name": "rail0"}]}}
+---
+{"apiVersion": "ringfence/v1", "kind": "Node", "metadata": {"name": "n1"},
+ "spec": {"sku": "odd", "fabric": "east", "host": "hv1"}}
+"""
+
+
 class Machine:
     """One host of a fabric with `ringfenced all` on it."""
 
@@ -87,6 +100,13 @@ def test_one_command_makes_a_working_machine(fabric_lab: Callable[..., Lab]) -> 
     for address in ports["b"]["spec"]["addresses"]:
         until(f"reaches {address}", lambda a=address: ping(vms["a"], a, 1, wait=0.5).reached, 30)
     until("in sync", lambda: hosts(machine)[0]["state"] == "in-sync", 30)
+    # The agent tells of this machine's own devices, and they are not what the SKU says.
+    machine.cli("apply", "-f", "-", stdin=HARDWARE)
+    until("its devices are told", lambda: inventory(machine)["state"] == "differs", 60)
+    found = inventory(machine)
+    assert [one["rule"] for one in found["pfs"][0]["differences"]] == ["pf-missing"]
+    there = {path.name for path in Path("/sys/bus/pci/devices").glob("*")}
+    assert {each["pci"] for each in found["strangers"]} <= there
 
 
 def test_a_part_that_dies_is_started_again(fabric_lab: Callable[..., Lab]) -> None:
@@ -103,6 +123,10 @@ def test_a_part_that_dies_is_started_again(fabric_lab: Callable[..., Lab]) -> No
 def started(log: Path, name: str) -> list[int]:
     lines = [line for line in log.read_text().splitlines() if f"started process={name} pid=" in line]
     return [int(line.rsplit("pid=", 1)[1]) for line in lines]
+
+
+def inventory(machine: Machine) -> dict:
+    return dict(json.loads(machine.cli("ipam", "inventory", "--node", "n1", "-o", "json"))["nodes"][0])
 
 
 def hosts(machine: Machine) -> list[dict]:
