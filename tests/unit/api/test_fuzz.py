@@ -124,6 +124,26 @@ def named(
 
 OWN = st.fixed_dictionaries({"name": NAMES})
 OWNED = st.fixed_dictionaries({"name": NAMES, "tenant": NAMES})
+LINKS = st.sampled_from(["infiniband", "roce"])
+GPUS = st.sampled_from([[], [{"pci": "1b:00.0", "numa": 0}], [{"pci": "1b:00.0"}, {"pci": "18:00.0"}]])
+PFS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["p0", "p1"]),
+        "pci": st.sampled_from(["18:00.0", "19:00.0"]),
+        "kind": LINKS,
+    },
+    optional={
+        "rail": st.integers(0, 1),
+        "numa": st.integers(0, 1),
+        "gpu": st.just(0),
+        "vfs": st.integers(0, 2),
+        "pkeys": st.just(128),
+        "eswitch": st.sampled_from(["legacy", "switchdev"]),
+    },
+)
+RAILS = st.fixed_dictionaries(
+    {"name": st.sampled_from(["r0", "r1"])}, optional={"ipv4": SUBNETS, "leaf": st.just("leaf0")}
+)
 PLAUSIBLE = st.one_of(
     named("Tenant", OWN, st.just({})),
     named(
@@ -163,6 +183,35 @@ PLAUSIBLE = st.one_of(
                 "routerId": st.sampled_from(["192.0.2.231", "192.0.2.240"]),
                 "external": st.booleans(),
             },
+        ),
+    ),
+    named(
+        "Sku",
+        OWN,
+        st.fixed_dictionaries({"pfs": st.lists(PFS, min_size=1, max_size=3)}, optional={"gpus": GPUS}),
+    ),
+    named(
+        "Fabric",
+        OWN,
+        st.fixed_dictionaries(
+            {"kind": LINKS, "rails": st.lists(RAILS, min_size=1, max_size=2)},
+            optional={
+                "pkeys": st.sampled_from(["0x7001-0x7010", "0x7010-0x7020", "0x7020-0x7001"]),
+                "guids": st.sampled_from(
+                    [["0200:0000:0000:0001-0200:0000:0000:0009"], ["0x0200000000000009"]]
+                ),
+                "addressing": st.sampled_from(["link", "node", "tenant"]),
+                "block4": st.sampled_from([20, 28]),
+                "coolDown": st.sampled_from([0, 300]),
+            },
+        ),
+    ),
+    named(
+        "Node",
+        OWN,
+        st.fixed_dictionaries(
+            {"sku": NAMES, "fabric": NAMES, "host": HOSTS},
+            optional={"leaves": st.just([{"rail": "r0", "leaf": "leaf9"}])},
         ),
     ),
 )
