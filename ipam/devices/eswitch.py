@@ -6,6 +6,7 @@ pyroute2. Must not change a mode.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -25,13 +26,15 @@ def observe(addresses: Iterable[str]) -> dict[str, str]:
     except NetlinkError as error:
         raise OSError(error.code, "the kernel has no devlink") from error
     try:
-        found = ((address, _mode(socket, address)) for address in addresses)
-        return {address: mode for address, mode in found if mode}
+        found = [(address, mode(socket, address)) for address in addresses]
+    except Exception as error:  # of a foreign library that speaks with foreign drivers: the rest is told
+        raise OSError(errno.EPROTO, f"devlink failed: {error}") from error
     finally:
         socket.close()
+    return {address: word for address, word in found if word}
 
 
-def _mode(socket: Any, address: str) -> str:
+def mode(socket: Any, address: str) -> str:
     """ "" if the device has no switch, which its driver says with an error."""
     message = devlinkcmd()
     message["cmd"] = DEVLINK_CMD_ESWITCH_GET

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 
 import pytest
+from pyroute2.netlink.devlink import devlinkcmd
+from pyroute2.netlink.exceptions import NetlinkError
 
 from ipam.devices import eswitch, links, look
 from ipam.devices.links import VfLink
@@ -82,6 +84,37 @@ def test_a_kernel_without_devlink_or_a_device_without_switch_is_no_failure() -> 
         assert eswitch.observe(["0000:00:00.0"]) == {}
     except OSError as error:
         assert "devlink" in str(error)
+
+
+class Devlink:
+    """Answers with bytes as devlink's ESWITCH_GET does, decoded by pyroute2 as from a socket."""
+
+    prid = 0x1B
+
+    def __init__(self, mode: int | None) -> None:
+        self._mode = mode
+        self.asked: list[tuple[int, str, str]] = []
+
+    def nlm_request(self, message, msg_type, msg_flags):
+        assert msg_type == self.prid
+        assert msg_flags & 1
+        attributes = dict(message["attrs"])
+        name = attributes["DEVLINK_ATTR_DEV_NAME"]
+        self.asked.append((message["cmd"], attributes["DEVLINK_ATTR_BUS_NAME"], name))
+        if self._mode is None:
+            raise NetlinkError(errno.EOPNOTSUPP, "Operation not supported")
+        body = struct.pack("=BBH", 29, 1, 0) + nla(1, b"pci\0") + nla(2, name.encode() + b"\0")
+        body += nla(25, struct.pack("=H", self._mode))
+        answer = devlinkcmd(HEAD.pack(HEAD.size + len(body), self.prid, 0, 1, 0) + body)
+        answer.decode()
+        return (answer,)
+
+
+@pytest.mark.parametrize(("told", "word"), [(0, "legacy"), (1, "switchdev"), (7, ""), (None, "")])
+def test_the_mode_of_a_switch_is_asked_by_pci_address(told: int | None, word: str) -> None:
+    devlink = Devlink(told)
+    assert eswitch.mode(devlink, "0000:18:00.0") == word
+    assert devlink.asked == [(29, "pci", "0000:18:00.0")]
 
 
 def test_links_and_modes_are_joined_by_vf_and_pci_address(tmp_path: Path) -> None:
