@@ -159,6 +159,22 @@ class Lab:
         self.start(name, f"{daemon}-{name}", [str(FRR / daemon), *paths])
         wait((home / f"{daemon}.vty").exists, f"{daemon} to open its socket")
 
+    def reload(self, name: str, text: str) -> list[str]:
+        """Have `frr-reload` bring a running bgpd to this configuration; the lines in which they differed."""
+        home = self.directory / f"frr-{name}"
+        (home / "bgpd.conf").write_text(text)
+        places = ["--confdir", str(home), "--rundir", str(home), "--vty_socket", str(home)]
+
+        def tool(mode: str) -> str:
+            words = [str(FRR / "frr-reload.py"), mode, "--daemon", "bgpd", "--stdout", *places]
+            return self.inside(name, *words, str(home / "bgpd.conf"))
+
+        told = tool("--test")
+        tool("--reload")
+        # heads, and two lines that it finds each time: they are the shell's, and bgpd keeps neither
+        shell = ("Lines To", "=====", "no hostname", "no service integrated-vtysh-config")
+        return [line for line in told.splitlines() if line and not line.startswith(shell)]
+
     def vtysh(self, name: str, command: str) -> Any:
         """A `show ... json` of FRR."""
         return json.loads(self.tell(name, command))

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.integration
 
 VNI, OTHER_VNI, L3VNI = Vni(10100), Vni(20200), Vni(10901)
 VICTIM, THIEF, FRESH = Mac(0x020000000001), Mac(0x020000000002), Mac(0x020000000003)
+LATER = Mac(0x020000000004)
 _NEXT_HOP = 3
 _WELL_KNOWN = 0x40
 
@@ -155,15 +156,16 @@ def stage() -> Iterator[Stage]:
         lab.close()
 
 
-def ours(lab: Lab, *more: Mac) -> str:
+def ours(lab: Lab, *more: Mac, clients: tuple[Client, ...] = ()) -> str:
     """bgpd.conf: victim and evil may say their own MACs, the witness nothing; it is sent two VNIs."""
-    clients = [
+    every = [
+        *clients,
         Client("victim", ip_address(lab.address("victim")), (VICTIM,)),
         Client("evil", ip_address(lab.address("evil")), (THIEF, *more)),
         Client("witness", ip_address(lab.address("witness")), (), (VNI, L3VNI)),
     ]
     terms = Terms(ASN, ip_address(lab.address("ours")), 3, 9)
-    return configuration(terms, clients).replace("bgp router-id", "bgp graceful-restart\n bgp router-id")
+    return configuration(terms, every).replace("bgp router-id", "bgp graceful-restart\n bgp router-id")
 
 
 def test_what_is_a_clients_own_passes(stage: Stage) -> None:
@@ -213,23 +215,44 @@ def test_a_victims_route_key_is_refused_and_the_victim_stays(stage: Stage) -> No
     wait(lambda: stage.has("plain", stolen), "the theft to work where nothing refuses it")
     stage.barrier(2)
     assert stage.has("ours", true)
-    assert key(stolen) not in stage.at("ours", since)
+    # a busy reflector may say the true one again
+    assert all(as_said(r) == true for r in stage.heard("ours", since) if key(r) == key(stolen))
     stage.evil.unsay(stolen)
     wait(lambda: stage.has("plain", true), "the victim to be back")
 
 
 def test_a_new_port_passes_after_a_reload_and_no_session_ends(stage: Stage) -> None:
+    """As the page says: FRR's own tool applies what differs in the configuration that was made again."""
     fresh = stage.route("evil", FRESH)
     stage.evil.say(fresh)
     wait(lambda: stage.has("plain", fresh), "it to pass the other reflector")
     stage.barrier(3)
     assert not stage.at("ours").get(key(fresh))
     since = stage.witness.mark()
-    (line,) = [
-        x for x in ours(stage.lab, FRESH).splitlines() if "access-list macs-evil" in x and "00:03" in x
-    ]
-    stage.lab.tell("ours", "configure terminal", line)
+    assert stage.lab.reload("ours", ours(stage.lab, FRESH)) != []
     wait(lambda: stage.has("ours", fresh), "the new port's route", 30)
+    assert not stage.witness.seen(PeerDown, since)
+
+
+def test_a_reload_of_what_it_has_changes_nothing(stage: Stage) -> None:
+    """Nothing is found that differs, so nothing is asked for again."""
+    since = stage.witness.mark()
+    assert stage.lab.reload("ours", ours(stage.lab, FRESH)) == []
+    assert not stage.witness.seen(PeerDown, since) and not stage.heard("ours", since)
+
+
+def test_a_host_comes_and_goes_and_no_session_ends(stage: Stage) -> None:
+    """With all that is its own: a neighbor, its lists and its route maps."""
+    since = stage.witness.mark()
+    later = Client("later", ip_address("10.99.0.99"), (LATER,), (VNI,))
+    came = stage.lab.reload("ours", ours(stage.lab, FRESH, clients=(later,)))
+    assert any("neighbor 10.99.0.99 peer-group CLIENTS" in line for line in came), came
+    known = stage.lab.vtysh("ours", "show bgp l2vpn evpn summary json")["peers"]
+    assert "10.99.0.99" in known
+    stage.lab.reload("ours", ours(stage.lab, FRESH))
+    assert stage.lab.reload("ours", ours(stage.lab, FRESH)) == []
+    running = stage.lab.tell("ours", "show running-config")
+    assert "later" not in running and "10.99.0.99" not in running, running
     assert not stage.witness.seen(PeerDown, since)
 
 
