@@ -168,6 +168,29 @@ class FrrHost(FrrNode):
             f"bridge link set dev vx{l3vni} learning off"
         )
 
+    def add_vrf(self, vrf: str, l3vni: int, mac: str) -> None:
+        """A VRF in the kernel with its L3VNI: a bridge whose `mac` is this host's as a router, and its VXLAN
+        device. The table's number is the L3VNI's. zebra and bgpd must be told (see topologies.scenarios.irb).
+        """
+        self.run(
+            f"ip link add {vrf} type vrf table {l3vni}\n"
+            f"sysctl -qw net.ipv6.conf.{vrf}.disable_ipv6=0\nip link set {vrf} up\n"
+            # unreachable, behind all else: without it a lookup goes on in the table of the underlay
+            f"ip route add unreachable default metric 4278198272 vrf {vrf}\n"
+            f"ip -6 route add unreachable default metric 4278198272 vrf {vrf}"
+        )
+        self.route_for(l3vni)
+        # away from its VRF a bridge loses its IPv6 addresses, so it comes there before it has any
+        self.run(f"ip link set br{l3vni} master {vrf} address {mac}")
+
+    def gate(self, interface: str, vrf: str, cidrs: Sequence[str]) -> None:
+        """A router interface in a VRF, with addresses (and prefix length)."""
+        self.run(
+            f"ip link set {interface} master {vrf}\n"
+            f"sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=0\nip link set {interface} up"
+        )
+        self.run("\n".join(f"ip address add {c} dev {interface}{' nodad' * (':' in c)}" for c in cidrs))
+
     def plug(self, vm: Vm, ifname: str, vni: int, mac: str, addresses: Sequence[str]) -> None:
         """Give `vm` its eth0 in the network of `vni` (made before by `add_network`).
 

@@ -11,13 +11,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from topologies.deadline import until
-from topologies.errors import LabError
+from tests.integration.product.matrix import Matrix, assert_written
 from topologies.fabrics import ASN, BRIDGE, UNDERLAY_MTU, Plan
 from topologies.lab import Lab
 from topologies.nodes.frr import FrrHost
@@ -30,7 +28,6 @@ from topologies.traffic.ping import ping
 
 pytestmark = pytest.mark.integration
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "evpn.md"
 BEGIN, END = (
     "<!-- matrix: as test_interop.py saw it -->",
     "<!-- end of matrix -->",
@@ -42,6 +39,8 @@ BEHIND = ("198.18.7.0/24", "2001:db8:77::/48")
 STATIC = ("172.20.1.0/24", "fd00:20::/48")
 """What red's first VM leads to."""
 ROUTER = "02:77:00:00:00:01"
+ROUTER_OF_HV1 = "0e:52:ac:10:00:01"
+"""Made from its router id, 172.16.0.1 (RFC 9135 section 4.1)."""
 PATIENCE = 40.0
 
 RF_FRR, FRR_RF, RF_GO, GO_RF = (
@@ -56,19 +55,25 @@ IRB, FLOOD = "RT-2, both labels and router MAC", "RT-3, ingress replication"
 PREFIX4, PREFIX6 = "RT-5, IPv4", "RT-5, IPv6"
 BRIDGED, ROUTED = "ping within the network, IPv4 and IPv6", "ping through the L3VNI, IPv4 and IPv6"
 ROWS = (MAC, MAC4, MAC6, IRB, FLOOD, PREFIX4, PREFIX6, BRIDGED, ROUTED)
-NEVER = "-"
-FAILED = "NOT SEEN"
+
+FDB, NEIGHBOUR, ROUTE, PING = "`bridge fdb`", "`ip neigh`", "`ip route`", "ping over it"
+KERNEL = (FDB, NEIGHBOUR, ROUTE, PING)
+IN_KERNEL = (MAC, MAC4, MAC6, IRB, FLOOD, PREFIX4, PREFIX6)
+BEHIND_RED = ("172.20.1.9", "fd00:20::9")
+"""In STATIC."""
 
 
-@dataclass
+Test = Callable[[], bool]
+
+
+@dataclass(frozen=True)
 class Stage:
-    """`cells`: (row, column) -> what was seen."""
-
     scenario: Bordered
     gobgp: GobgpNode
     guest_mac: str
     vni: int
-    cells: dict[tuple[str, str], str] = field(default_factory=dict)
+    seen: Matrix = field(default_factory=lambda: Matrix(PATIENCE))
+    """Both tables: by what was said to whom, and by what our routes did in FRR's kernel."""
 
     @property
     def frr(self) -> FrrHost:
@@ -84,13 +89,7 @@ class Stage:
         return self.scenario.base.at("red", "frr1")
 
     def see(self, row: str, column: str, what: str, condition: Callable[[], object]) -> None:
-        """Note `what` once the condition holds; fails, and notes that, if it never does."""
-        try:
-            until(f"{column}: {row}", condition, PATIENCE)
-        except LabError:
-            self.cells[row, column] = FAILED
-            raise
-        self.cells[row, column] = what
+        self.seen.see(row, column, what, condition)
 
     def used(self, **wanted: Any) -> bool:
         """Whether hv1 uses a route with these fields (`addresses`: at least those)."""
@@ -132,6 +131,7 @@ def stage(_labs: Any) -> Stage:
             document("Route", "six", "red", {"prefix": STATIC[1], "nextHops": [red.ipv6]}),
         ]
     )
+    red.vm.run("\n".join(f"ip address add {address} dev lo" for address in BEHIND_RED))
     ports = {p["metadata"]["name"]: p for p in control.get("ports", "--tenant", "red")}
     vni = next(int(n["spec"]["vni"]) for n in control.get("networks") if n["metadata"]["tenant"] == "red")
     node = GobgpNode(GOBGP, lab.cell, lab.directory, f"{GOBGP_ADDRESS}/24")
@@ -148,53 +148,78 @@ def document(kind: str, name: str, tenant: str | None, spec: dict[str, Any]) -> 
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def test_ringfence_to_frr_bridged(stage: Stage) -> None:
-    frr, red = stage.frr, stage.red
+def passes(source: Any, address: str) -> bool:
+    return ping(source, address, 2, wait=0.5).complete
 
-    def fdb() -> list[str]:
-        return frr.run(f"bridge fdb show dev vx{stage.vni}").splitlines()
+
+def test_ringfence_to_frr_bridged(stage: Stage) -> None:
+    frr, red, outside = stage.frr, stage.red, stage.outside
+
+    def fdb(mac: str) -> bool:
+        lines = frr.run(f"bridge fdb show dev vx{stage.vni}").splitlines()
+        return any(x.startswith(f"{mac} dst 172.16.0.1 ") and "self" in x for x in lines)
+
+    def learned() -> bool:
+        lines = frr.run(f"bridge fdb show dev vx{stage.vni}").splitlines()
+        return fdb(red.mac) and all("extern_learn" in x for x in lines if x.startswith(red.mac))
 
     def neighbour(address: str) -> bool:
         shown = frr.run(f"ip neigh show {address} dev br{stage.vni}")
         return red.mac in shown and "extern_learn" in shown
 
-    entry = f"{red.mac} dst 172.16.0.1 "
-    stage.see(
-        MAC, RF_FRR, "kernel FDB", lambda: any(x.startswith(entry) and "extern_learn" in x for x in fdb())
-    )
-    stage.see(MAC4, RF_FRR, "kernel neighbour", lambda: neighbour(red.ipv4))
-    stage.see(MAC6, RF_FRR, "kernel neighbour", lambda: neighbour(red.ipv6))
-    stage.see(
-        FLOOD,
-        RF_FRR,
-        "kernel FDB",
-        lambda: any(x.startswith("00:00:00:00:00:00 dst 172.16.0.1 ") for x in fdb()),
-    )
+    stage.see(MAC, RF_FRR, "kernel FDB", learned)
+    stage.see(MAC, FDB, "MAC dst VTEP, extern_learn", learned)
+    for row, address in ((MAC4, red.ipv4), (MAC6, red.ipv6)):
+        stage.see(row, RF_FRR, "kernel neighbour", lambda a=address: neighbour(a))
+        stage.see(row, NEIGHBOUR, "address lladdr MAC, extern_learn", lambda a=address: neighbour(a))
+        stage.see(row, PING, "pass", lambda a=address: passes(outside.vm, a))
+    stage.see(FLOOD, RF_FRR, "kernel FDB", lambda: fdb("00:00:00:00:00:00"))
+    stage.see(FLOOD, FDB, "all zeros dst VTEP", lambda: fdb("00:00:00:00:00:00"))
 
 
 def test_ringfence_to_frr_routed(stage: Stage) -> None:
-    """FRR's L3VNI in its default VRF: a host route, and the router MAC behind it."""
+    """FRR's L3VNI in its default VRF: routes, and the router MAC behind them."""
     border, red, bridge = stage.scenario.border, stage.red, f"br{stage.scenario.l3vni}"
+    internet = stage.scenario.internet
 
-    def routed() -> bool:
-        shown = border.run(f"ip route show {red.ipv4}")
-        beyond = border.run(f"ip neigh show 172.16.0.1 dev {bridge}")
-        mac = re.search(r"lladdr (\S+)", beyond)
-        fdb = border.run(f"bridge fdb show dev vx{stage.scenario.l3vni}")
-        return (
-            f"via 172.16.0.1 dev {bridge} proto bgp" in shown
-            and mac is not None
-            and f"{mac[1]} dst 172.16.0.1 " in fdb
-        )
+    def fdb() -> bool:
+        lines = border.run(f"bridge fdb show dev vx{stage.scenario.l3vni}").splitlines()
+        return any(x.startswith(f"{ROUTER_OF_HV1} dst 172.16.0.1 ") and "extern_learn" in x for x in lines)
 
-    stage.see(IRB, RF_FRR, "kernel route, neighbour, FDB", routed)
-    for row, prefix in ((PREFIX4, STATIC[0]), (PREFIX6, STATIC[1])):
-        stage.see(
-            row,
-            RF_FRR,
-            "kernel route",
-            lambda p=prefix: "proto bgp" in border.run(f"ip -{6 if ':' in p else 4} route show {p}"),
-        )
+    def neighbour(six: bool) -> bool:
+        shown = border.run(f"ip neigh show {'::ffff:' * six}172.16.0.1 dev {bridge}")
+        return f"lladdr {ROUTER_OF_HV1} " in shown and "extern_learn" in shown
+
+    def route(prefix: str) -> bool:
+        six = ":" in prefix
+        shown = border.run(f"ip -{6 if six else 4} route show {prefix}")
+        return f"via {'::ffff:' * six}172.16.0.1 dev {bridge} proto bgp" in shown
+
+    rows = (
+        (IRB, red.addresses, red.addresses),
+        (PREFIX4, STATIC[:1], BEHIND_RED[:1]),
+        (PREFIX6, STATIC[1:], BEHIND_RED[1:]),
+    )
+    for row, prefixes, inside in rows:
+        versions = {":" in prefix for prefix in prefixes}
+
+        def routes(prefixes: tuple[str, ...] = prefixes) -> bool:
+            return all(route(prefix) for prefix in prefixes)
+
+        def neighbours(versions: set[bool] = versions) -> bool:
+            return all(neighbour(version) for version in versions)
+
+        def pings(inside: tuple[str, ...] = inside) -> bool:
+            return all(passes(internet, address) for address in inside)
+
+        def everything(routes: Test = routes, neighbours: Test = neighbours) -> bool:
+            return routes() and neighbours() and fdb()
+
+        stage.see(row, ROUTE, "prefix via VTEP, proto bgp", routes)
+        stage.see(row, NEIGHBOUR, "VTEP lladdr router MAC, extern_learn", neighbours)
+        stage.see(row, FDB, "router MAC dst VTEP, extern_learn", fdb)
+        stage.see(row, PING, "pass", pings)
+        stage.see(row, RF_FRR, "kernel route, neighbour, FDB", everything)
 
 
 def test_frr_to_ringfence(stage: Stage) -> None:
@@ -213,7 +238,7 @@ def test_packets_pass(stage: Stage) -> None:
     red, outside, internet = stage.red, stage.outside, stage.scenario.internet
 
     def both(here: Any, there: tuple[str, ...]) -> bool:
-        return all(ping(here, address, 2, wait=0.5).complete for address in there)
+        return all(passes(here, address) for address in there)
 
     stage.see(BRIDGED, RF_FRR, "pass", lambda: both(red.vm, outside.addresses))
     stage.see(BRIDGED, FRR_RF, "pass", lambda: both(outside.vm, red.addresses))
@@ -281,10 +306,6 @@ def test_gobgp_to_ringfence(stage: Stage) -> None:
 def test_the_page_says_what_was_seen(stage: Stage) -> None:
     frr = re.search(r"FRRouting (\S+)", stage.frr.vtysh("show version"))
     assert frr is not None
-    versions = f"FRR {frr[1]}, GoBGP {stage.gobgp.version()}"
-    rows = [f"| {versions} | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    rows += [f"| {row} | {' | '.join(stage.cells.get((row, c), NEVER) for c in COLUMNS)} |" for row in ROWS]
-    seen = "\n".join(rows)
-    print(seen)
-    written = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
-    assert written == seen, f"write this into {PAGE.name}:\n{seen}"
+    told = stage.seen.table(f"FRR {frr[1]}, GoBGP {stage.gobgp.version()}", ROWS, COLUMNS)
+    done = stage.seen.table(f"Kernel of a host with FRR {frr[1]}", IN_KERNEL, KERNEL)
+    assert_written(f"{told}\n\n{done}", BEGIN, END)
