@@ -66,6 +66,22 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "which of two claims a host believes, and when it stops following them: flows as for any MAC",
     ),
     (
+        "tests/integration/product/test_restarts.py::test_reflector_killed_and_back_loses_nothing",
+        "as test_reflectors.py: flows stay as they are",
+    ),
+    (
+        "tests/integration/product/test_restarts.py::test_speaker_killed_and_back_loses_nothing",
+        "flows stay as they are, whatever happens beside the agent",
+    ),
+    (
+        "tests/integration/product/test_outward.py::test_a_trace_walks_to_the_gateway_and_out_to_the_border",
+        "as test_sight.py: ovs-vswitchd, which answers, compiles flows alike for both",
+    ),
+    (
+        "tests/integration/product/test_outward.py::test_a_trace_walks_over_three_hosts_and_two_translations",
+        "as test_sight.py: ovs-vswitchd, which answers, compiles flows alike for both",
+    ),
+    (
         "tests/integration/product/test_quality.py::test_the_limit_of_one_receiver_is_nobody_elses",
         "a copy for each receiver, as in test_who_is_sent_too_much_loses_it_and_the_sender_pays",
     ),
@@ -91,7 +107,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"tests/integration/product/test_{name}.py" for name in names)
     for names in (
         ("tenants", "egress", "pairs", "migration", "peering", "drift", "restarts"),
-        ("routing", "next_hops"),
+        ("paths", "outward"),
+        ("routing", "next_hops", "mtu", "quality", "external", "irb"),
     )
 )
 """Files that use one lab, in the order in which they get it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from tests.integration.product.witness import Witness, vni
 from topologies.deadline import until
 from topologies.nodes.frr import FrrHost
+from topologies.scenarios.routed import Routed
 from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.frames import inject
 from topologies.traffic.ping import ping
@@ -28,10 +28,9 @@ _STRANGER = "02:5f:00:00:00:01"
 
 
 @pytest.fixture(scope="module")
-def scenario(two_tenants_lab: Callable[..., TwoTenants]) -> TwoTenants:
-    made = two_tenants_lab(2, frr_hosts=1)
-    made.await_reachability()
-    return made
+def scenario(routing_lab: Routed) -> TwoTenants:
+    """More networks than are needed here, and so the lab of others, too."""
+    return routing_lab.base
 
 
 def items(scenario: TwoTenants, what: str, host: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import Any
 from topologies.deadline import until
 from topologies.errors import LabError
 from topologies.nodes.hypervisor import Hypervisor, plug
-from topologies.scenarios.two_tenants import API_VERSION, SUBNETS, TwoTenants, Workload
+from topologies.scenarios.two_tenants import API_VERSION, NETWORK, SUBNETS, TwoTenants, Workload
 from topologies.traffic.capture import Capture, beacon, contains, incoming
 
 _FLOW = re.compile(r"table=(\d+), n_packets=(\d+),.* actions=drop")
@@ -131,9 +131,9 @@ def seat(scenario: TwoTenants, guests: Iterable[Guest]) -> list[Workload]:
 
 
 def vni(scenario: TwoTenants, tenant: str) -> int:
-    """The VNI of a tenant's only network."""
-    networks = scenario.control.get("networks")
-    return next(int(n["spec"]["vni"]) for n in networks if n["metadata"]["tenant"] == tenant)
+    """The VNI of a tenant's network `net`."""
+    (network,) = scenario.control.get("network", NETWORK, "--tenant", tenant)
+    return int(network["spec"]["vni"])
 
 
 def holds(condition: Callable[[], object]) -> Callable[[], bool]:
