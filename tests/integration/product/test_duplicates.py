@@ -19,7 +19,7 @@ from bgp.codec import communities, nlri
 from model.addresses import parse_mac
 from model.ids import Vni
 from model.route import Attributes, Distinguisher, MacRoute, Route
-from tests.integration.product.witness import document, vni
+from tests.integration.product.witness import document, holds, vni
 from topologies.deadline import until
 from topologies.fabrics import ASN
 from topologies.scenarios.two_tenants import NETWORK, TwoTenants
@@ -99,6 +99,11 @@ def test_a_mac_that_is_fought_for_stays_where_it_was(two_tenants_lab: Callable[.
         assert evpn(scenario, "routes", "--mac", _GHOST) == before
         assert ping(here.vm, there.ipv4, 3).complete and ping(here.vm, there.ipv6, 3).complete
         until("an alarm tells", lambda: alarmed(scenario), 20)
+        restarted(scenario)
+        until("it is damped in the next life, too", holds(lambda: listed("damped")), 40)
+        until("and both are heard again", lambda: len(listed("damped")[0]["contenders"]) == 2, 40)
+        assert (listed("damped")[0]["moves"], at("hv2")) == (5, True)
+        assert ping(here.vm, there.ipv4, 3).complete
         words = ("evpn", "release", _GHOST, "--network", f"red/{NETWORK}", "--host", "hv1")
         done = control.run(*words)
         assert done.ok and "is released" in done.stdout, done.stderr
@@ -106,6 +111,16 @@ def test_a_mac_that_is_fought_for_stays_where_it_was(two_tenants_lab: Callable[.
         until("the newest has it", lambda: at("hv3"), 20)
         assert not listed("damped")
         assert not control.run(*words).ok  # nothing is left to release
+
+
+def restarted(scenario: TwoTenants) -> None:
+    """hv1's agent is killed, once what it knows of moves is on its disk, and comes back."""
+    (host,) = (one for one in scenario.lab.hypervisors if one.name == "hv1")
+    file = host.directory / "agent" / "moves"
+    until("it is on disk", lambda: file.exists() and json.loads(file.read_text())["damped"], 20)
+    agent = scenario.control.agents["hv1"]
+    agent.kill()
+    agent.start()
 
 
 def alarmed(scenario: TwoTenants) -> bool:
