@@ -96,13 +96,17 @@ def settled(table):
     return table
 
 
+UNDAMPED = Limits(moves=0)
+"""Without damping, which remembers what moved."""
+
+
 @HARD
 @given(EDITS, EVENTS, EDITS)
 def test_learning_then_changing_equals_changing_then_learning(first, events, second):
     """Routes of a network that was not known are asked for again, as the agent does."""
     old, _ = edited(start(), first)
     new, changes = edited(old, second)
-    table = play(learn.start(old), events)
+    table = play(learn.start(old, UNDAMPED), events)
     known = {*table.live, *table.refused}
     table, outcome = learn.consider(table, new, changes)
     for (peer, route_key), route in standing(events).items():
@@ -125,7 +129,6 @@ def reflected(route):
     return replace(route, attributes=replace(route.attributes, med=0, originator=7, clusters=(8, 9)))
 
 
-UNDAMPED = Limits(moves=0)
 INDEXES = ("live", "refused", "peers_of", "tokens", "doubts", "entities")
 CHOSEN = ("remotes", "floods", "prefixes", "claimed")
 
@@ -134,7 +137,7 @@ CHOSEN = ("remotes", "floods", "prefixes", "claimed")
 @given(EDITS, EVENTS, EDITS)
 def test_a_replay_onto_what_is_held_equals_a_replay_onto_nothing(first, events, second):
     """Whatever the store changed meanwhile: what was held is taken over without being judged, so it must be
-    what a judgement would make of it. Without damping, which remembers what moved."""
+    what a judgement would make of it."""
     old, _ = edited(start(), first)
     new, changes = edited(old, second)
     table = play(learn.start(old, UNDAMPED), events)

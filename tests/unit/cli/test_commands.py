@@ -169,6 +169,17 @@ def test_apply_plan_get_delete(house, tmp_path: Path) -> None:
     assert ringfence(house, "delete", "-f", "-", text=TENANT % "cli-c").returncode == OK
 
 
+def test_a_sticky_port_is_shown_as_such_until_it_is_none(house) -> None:
+    text = PORT.format(host="cli-hs", tenant="cli-s", octet=77)
+    for spec, shown in (("sticky: true", True), ("rateOut: none", True), ("sticky: false", False)):
+        done = ringfence(house, "apply", "-f", "-", text=text.replace("[cli-hs]}", f"[cli-hs], {spec}}}"))
+        assert done.returncode == OK, done.stderr
+        table = ringfence(house, "get", "port", "p", "--tenant", "cli-s").stdout
+        assert (", sticky" in table) is shown
+        one = json.loads(ringfence(house, "get", "port", "p", "--tenant", "cli-s", "-o", "json").stdout)
+        assert one["spec"].get("sticky", False) is shown
+
+
 def test_mistakes_are_printed_with_place_rule_and_remedy(house, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text((TENANT % "Bad") + "---\n" + (TENANT % "worse_"))
