@@ -7,13 +7,14 @@ Place: made by `controller.store` from rows (through `ipam.draft`), read by `ipa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from immutables import Map
 
 from ipam.bitmap import Bitmap
+from ipam.gangs.ledger import Ledger
 from ipam.pools import Pool
 from model.addresses import Prefix
 from model.fabric import Fabric
@@ -210,7 +211,8 @@ class Contents:
     `uses`: host name -> (tenant, port) of the ports whose `hosts` name it. `paired`: (tenant, network) ->
     names of its ports with allowed pairs. `bound`: host name -> how many ports live there; `dwellers`:
     (tenant, network) -> the same for its own ports. `needed`: what others rest on -> who they are (see
-    ipam.needs). `gateways`: hosts that may translate.
+    ipam.needs). `gateways`: hosts that may translate. `ledger`: who holds what of the fabrics; read-only too.
+    `gang_mark`: the generation of the last write that gave MACs to a gang; 0 = none did.
     """
 
     cluster: Cluster | None = None
@@ -237,6 +239,8 @@ class Contents:
     links: Map[str, LinkRecord] = Map()
     gateways: Map[HostName, None] = Map()
     needed: Map[Need, Map[Reference, None]] = Map()
+    ledger: Ledger = field(default_factory=Ledger)
+    gang_mark: int = 0
     skus: Map[str, SkuRecord] = Map()
     fabrics: Map[str, FabricRecord] = Map()
     nodes: Map[str, NodeRecord] = Map()

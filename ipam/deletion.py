@@ -12,7 +12,17 @@ from typing import Final
 from immutables import Map
 
 from ipam.contents import Contents, Need
-from ipam.needs import of_address, of_external, of_fabric, of_host, of_port, of_sku, of_tenant
+from ipam.needs import (
+    of_address,
+    of_external,
+    of_fabric,
+    of_gangs,
+    of_host,
+    of_node,
+    of_port,
+    of_sku,
+    of_tenant,
+)
 from ipam.peerings import drop_links
 from ipam.steps import Plan
 from ipam.trial import Trial
@@ -63,7 +73,8 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
     match reference.kind:
         case Kind.TENANT:
             networks = (Reference(Kind.NETWORK, n, name) for n in sorted(contents.networks_of.get(name, ())))
-            return (*networks, *_resting(contents, of_tenant(name)))
+            gangs = _resting(contents, of_gangs(name))
+            return (*networks, *_resting(contents, of_tenant(name)), *gangs)
         case Kind.NETWORK:
             ports = (
                 Reference(Kind.PORT, p, tenant) for p in sorted(contents.members.get((tenant, name), ()))
@@ -78,6 +89,8 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
             return _resting(contents, of_sku(name))
         case Kind.FABRIC:
             return _resting(contents, of_fabric(name))
+        case Kind.NODE:
+            return _resting(contents, of_node(name))
         case Kind.PORT:
             addresses = contents.ports[tenant, name].value.addresses
             hops = (r for address in addresses for r in _resting(contents, of_address(tenant, address)))

@@ -17,6 +17,7 @@ from ipam.claims import claims
 from ipam.contents import (
     Claim,
     Contents,
+    FabricRecord,
     HypervisorRecord,
     Need,
     NetworkRecord,
@@ -25,8 +26,10 @@ from ipam.contents import (
     natural_key,
     refer,
 )
-from ipam.needs import needs
-from ipam.pools import PORT_KEY, VNI, Pool, address_scope, pool_of_scope
+from ipam.gangs.ledger import Ledger, macs
+from ipam.needs import needs, needs_of_gang
+from ipam.pools import MAC, PORT_KEY, VNI, Pool, address_scope, pool_of_scope
+from model.gang import Gang
 from model.ids import PROBE_VNI, HostName, PortKey
 from model.intent import Binding, Cluster, Network
 from model.wanted import Kind, Reference
@@ -73,6 +76,9 @@ class Draft:
             Kind.FABRIC: self.fabrics,
             Kind.NODE: self.nodes,
         }
+        self._ledger = contents.ledger
+        self._ledger_is_ours = False
+        self.gang_mark = contents.gang_mark
         self._needed = contents.needed.mutate()
         self._members = contents.members.mutate()
         self._networks_of = contents.networks_of.mutate()
@@ -116,6 +122,8 @@ class Draft:
             bound=self._bound.finish(),
             dwellers=self._dwellers.finish(),
             paired=self._paired.finish(),
+            ledger=self._ledger,
+            gang_mark=self.gang_mark,
         )
 
     def set_cluster(self, cluster: Cluster | None) -> None:
@@ -180,6 +188,8 @@ class Draft:
         for claim in new:
             self.owners[claim] = reference
             self._settle(claim)
+        if isinstance(record, FabricRecord) and (before is None or before != record):
+            self._books().set_fabric(record.value)
 
     def remove(self, reference: Reference) -> Record | None:
         """Take an object out; None if it was not there."""
@@ -190,7 +200,39 @@ class Draft:
             self.free(claim, reference)
         self._unlink(before)
         del self._tables[reference.kind][natural_key(reference)]
+        if isinstance(before, FabricRecord):
+            self._books().drop_fabric(before.value.name)
         return before
+
+    def put_gang(self, gang: Gang, until: int = 0) -> None:
+        """A gang comes or changes; `until` (Unix ms) not 0: it was released, and cools down. Invalid if what
+        it holds is somebody's.
+        """
+        if until:
+            self._books().cool(gang, until)
+        else:
+            self._books().hold(gang)
+        reference = Reference(Kind.GANG, gang.request.name, gang.request.tenant)
+        for mac in macs(gang):
+            self.owners[MAC, mac] = reference
+            self._settle((MAC, mac))
+        for need in needs_of_gang(gang):
+            if not until:
+                _add(self._needed, need, reference)
+            elif (gang.request.tenant, gang.request.name) not in self._ledger.gangs:
+                _discard(self._needed, need, reference)
+
+    def drop_gang(self, gang: Gang) -> None:
+        """Nothing is left of a gang, nor does anything of it cool down."""
+        self.put_gang(gang, until=1)
+        self._books().forget(gang)
+        for mac in macs(gang):
+            self.free((MAC, mac), Reference(Kind.GANG, gang.request.name, gang.request.tenant))
+
+    def _books(self) -> Ledger:
+        if not self._ledger_is_ours:
+            self._ledger, self._ledger_is_ours = self._ledger.copy(), True
+        return self._ledger
 
     def hold(self, claim: Claim, reference: Reference) -> Reference | None:
         """Claim for `reference`; if another object holds it, nothing changes and that one is returned."""

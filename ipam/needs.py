@@ -18,6 +18,7 @@ from ipam.contents import (
     TenantRecord,
 )
 from model.addresses import Address
+from model.gang import Gang
 
 
 def of_tenant(name: str) -> Need:
@@ -48,6 +49,21 @@ def of_public() -> Need:
 def of_targets() -> Need:
     """The route targets of the world, of which some networks and tenants name a part."""
     return "targets", "", ""
+
+
+def of_gangs(tenant: str) -> Need:
+    """A tenant, of its gangs."""
+    return "gangs", "", tenant
+
+
+def of_node(name: str) -> Need:
+    """A node, of gangs that hold something there."""
+    return "node", "", name
+
+
+def needs_of_gang(gang: Gang) -> tuple[Need, ...]:
+    """Its tenant, and its nodes as they are."""
+    return (of_gangs(gang.request.tenant), *(of_node(berth.node) for berth in gang.berths))
 
 
 def of_sku(name: str) -> Need:

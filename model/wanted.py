@@ -31,7 +31,8 @@ Labels = tuple[tuple[str, str], ...]
 class Kind(Enum):
     """The kinds of a manifest, in the order in which they are written to the store.
 
-    LINK stands in no manifest: the planner makes one for two tenants of which one declares a Peering.
+    LINK stands in no manifest: the planner makes one for two tenants of which one declares a Peering. Nor
+    does GANG: gangs are requested one by one.
     """
 
     HYPERVISOR = "Hypervisor"
@@ -47,6 +48,7 @@ class Kind(Enum):
     FLOATING_IP = "FloatingIp"
     PEERING = "Peering"
     LINK = "Link"
+    GANG = "Gang"
 
 
 @dataclass(frozen=True, slots=True)

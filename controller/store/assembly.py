@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from controller.store import hardware, rows, ways
+from controller.store import gangs, hardware, rows, ways
 from controller.store.records import (
     ClassRecord,
     Contents,
@@ -32,6 +32,8 @@ from controller.store.records import (
 from controller.store.schema import columns
 from ipam.contents import Claim
 from ipam.draft import Draft
+from model.errors import Invalid
+from model.gang import Berth, Gang
 from model.ids import PortKey, Uid
 from model.intent import Network, Tenant
 from model.wanted import Reference
@@ -40,7 +42,8 @@ log = logging.getLogger(__name__)
 
 TABLES: Final = (
     "Cluster", "Pool", "Hypervisor", "Sku", "Fabric", "Node", "External", "Tenant", "Network", "Egress_Class",
-    "Port", "Binding", "Route", "Floating_Ip", "Peering", "Peering_Link", "Tombstone",
+    "Port", "Binding", "Route", "Floating_Ip", "Peering", "Peering_Link", "Gang_Node", "Gang", "Gang_Mark",
+    "Tombstone",
 )  # fmt: skip
 """What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
 
@@ -61,6 +64,8 @@ class Assembly:
         self._ports: dict[Uid, PortKey] = {}
         self._bindings: dict[Uid, PortKey] = {}
         self._tombstones: dict[Uid, Claim] = {}
+        self._berths: dict[Uid, Berth] = {}
+        self._gangs: dict[Uid, Gang] = {}
 
     def feed(self, updates: Updates) -> Contents:
         """The contents after these updates: rows that go first (children before parents), then those that
@@ -81,7 +86,7 @@ class Assembly:
     def _put_safely(self, draft: Draft, table: str, uid: Uid, row: rows.Row) -> None:
         try:
             self._put(draft, table, uid, row)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, Invalid) as error:
             log.warning("row skipped table=%s uuid=%s: %s", table, uid, error)
             self._remove(draft, table, uid)
 
@@ -95,6 +100,14 @@ class Assembly:
                 key = self._ports[rows.reference(row["port"])]
                 draft.bind(rows.binding(row, key))
                 self._bindings[uid] = key
+            case "Gang_Node":
+                self._berths[uid] = gangs.berth(row)
+            case "Gang":
+                gang = gangs.gang(row, self._berths)
+                draft.put_gang(gang, int(row["until"]))
+                self._gangs[uid] = gang
+            case "Gang_Mark":
+                draft.gang_mark = int(row["generation"])
             case "Tombstone":
                 claim = _claim(row)
                 draft.bury(claim, int(row["until"]))
@@ -164,6 +177,14 @@ class Assembly:
                 key = self._bindings.pop(uid, None)
                 if key is not None:
                     draft.unbind(key)
+            case "Gang_Node":
+                self._berths.pop(uid, None)
+            case "Gang":
+                gang = self._gangs.pop(uid, None)
+                if gang is not None:
+                    draft.drop_gang(gang)
+            case "Gang_Mark":
+                draft.gang_mark = 0
             case "Tombstone":
                 claim = self._tombstones.pop(uid, None)
                 if claim is not None:

@@ -41,6 +41,9 @@ REQUEST_LIFE_MS: Final = 24 * 3600 * 1000
 _SWEEP_EVERY: Final = 64
 """One write in so many (by its clock) looks for requests that are too old: that reads the whole table."""
 
+GANG_MARK: Final = "Gang_Mark"
+"""Table of one row: the generation of the last gang that got MACs."""
+
 _TABLES: Final = {
     Kind.HYPERVISOR: "Hypervisor",
     Kind.SKU: "Sku",
@@ -130,9 +133,13 @@ def binding_uid(port: Uid) -> Uid:
 
 def count_change(plan: Plan) -> list[Operation]:
     """Raise the cluster's generation, if anything changes, and read it."""
+    return raise_generation() if plan else [select("Cluster", [], ("_uuid", "generation"))]
+
+
+def raise_generation() -> list[Operation]:
+    """Raise the cluster's generation, and read it."""
     raised = {"op": "mutate", "table": "Cluster", "where": [], "mutations": [["generation", "+=", 1]]}
-    read = select("Cluster", [], ("_uuid", "generation"))
-    return [raised, read] if plan else [read]
+    return [raised, select("Cluster", [], ("_uuid", "generation"))]
 
 
 def insert(table: str, uid: Uid, columns: rows.Columns) -> Operation:
@@ -177,11 +184,14 @@ def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
     """Waits for what no index decides.
 
     Overlapping classes, a host that goes, a subnet that changes: only if nothing else was written since. New
-    and changed ports: their network's subnets and their hosts are as they were.
+    and changed ports: their network's subnets and their hosts are as they were, and no gang got MACs since.
     """
     if contents.cluster is not None and any(_needs_calm(step) for step in plan.steps):
         found = [{"generation": contents.cluster.generation}]
         yield wait("Cluster", [], ("generation",), found)
+    if any(_takes_mac(step) for step in plan.steps):
+        mark = [{"generation": contents.gang_mark}] if contents.gang_mark else []
+        yield wait(GANG_MARK, [], ("generation",), mark)
     networks: set[tuple[str, str]] = set()
     hosts: set[HostName] = set()
     for step in plan.steps:
@@ -205,6 +215,14 @@ _RARE: Final = (
 """Kinds that are judged together with others, and of which there are few."""
 
 
+def _takes_mac(step: Step) -> bool:
+    """Whether a port gets a MAC: no index spans those of ports and those of gangs."""
+    before, after = step.before, step.after
+    if not isinstance(after, PortRecord):
+        return False
+    return not isinstance(before, PortRecord) or before.value.mac != after.value.mac
+
+
 def _leads_out(step: Step) -> bool:
     """Whether a tenant's way out is part of it: its addresses come from pools that no index guards."""
     records = (step.before, step.after)
@@ -223,6 +241,8 @@ def _needs_calm(step: Step) -> bool:
             return _leads_out(step)
         case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
             return step.before.value.allowed != step.after.value.allowed
+        case Verb.DELETE if isinstance(step.before, TenantRecord):
+            return True  # its gangs bear its name, and no reference
         case Verb.CHANGE | Verb.DELETE:
             return isinstance(step.before, HypervisorRecord | NetworkRecord | _RARE)
 

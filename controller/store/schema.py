@@ -30,7 +30,7 @@ Peering_Link.
 agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
 is derived, and none).
 1.5.0: Hypervisor.segments; Tenant.distinguisher, Network.distinguisher; Port.sticky (all optional: absent =
-none, and the key); Sku, Fabric, Node."""
+none, and the key); Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -292,6 +292,39 @@ _TABLES: Final[dict[str, Any]] = {
         ["key"],
         ["host"],
     ),
+    # Interfaces are texts (controller.store.gangs), a row a node: an agent reads its own.
+    "Gang_Node": {
+        "isRoot": False,
+        "columns": {
+            "generation": _WHOLE,
+            "node": _TEXT,
+            "host": _TEXT,
+            "gpus": _TEXT,
+            "interfaces": _TEXT,
+        },
+        "indexes": [["generation", "node"]],
+    },
+    # Of a gang that was released the row stays until `until`: it says what cools down.
+    "Gang": _table(
+        {
+            "tenant": _TEXT,
+            "name": _TEXT,
+            "fabric": _TEXT,
+            "generation": _WHOLE,
+            "state": _TEXT,
+            "begun": _TEXT,
+            "until": _WHOLE,
+            "request": _TEXT,
+            "pkey": _WHOLE,
+            "block": _COUNT,
+            "nodes": {
+                "type": {"key": {"type": "uuid", "refTable": "Gang_Node"}, "min": 0, "max": "unlimited"}
+            },
+        },
+        ["generation"],
+    ),
+    # A gang that gets MACs writes its generation here, and who makes a port waits for none having come.
+    "Gang_Mark": {"isRoot": True, "maxRows": 1, "columns": {"generation": _WHOLE}},
     "Tombstone": _table({"scope": _TEXT, "value": _TEXT, "until": _WHOLE}, ["scope", "value"]),
     "Request": _table({"key": _TEXT, "digest": _TEXT, "result": _TEXT, "created": _WHOLE}, ["key"]),
 }

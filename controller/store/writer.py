@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from controller.store import bindings, questions, reports, rows
@@ -57,6 +57,16 @@ def clock() -> int:
 def random_uid() -> Uid:
     """A random UUID (RFC 9562 section 5.4)."""
     return Uid(str(uuid.uuid4()))
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Operations that end with those of `operations.raise_generation`; `result`: kept with the idempotency
+    key; `now`: Unix ms."""
+
+    operations: tuple[Operation, ...]
+    result: str
+    now: int
 
 
 class Store:
@@ -141,11 +151,12 @@ class Store:
         digest; Raced if the contents were too old: plan again.
         """
         key = key or f"auto-{self._new_uid()}"
-        operations = [
-            *request(key, digest, result, plan.now),
-            *translate(contents, plan),
-            *count_change(plan),
-        ]
+        operations = [*translate(contents, plan), *count_change(plan)]
+        return self._commit(operations, key, digest, result, plan.now)
+
+    def _commit(self, changes: Sequence[Operation], key: str, digest: str, result: str, now: int) -> Outcome:
+        """`changes` with the idempotency row; the last of them reads the cluster's row."""
+        operations = [*request(key, digest, result, now), *changes]
         for _ in range(_ATTEMPTS):
             try:
                 results = self._connection.commit(DATABASE, operations, _LARGE)
@@ -179,6 +190,33 @@ class Store:
             if earlier is not None:
                 return None, earlier
             return self._plan_and_apply(build, key, digest, summarise)
+        finally:
+            self._writing.release()
+
+    def write(
+        self, build: Callable[[Contents], Writing], key: str, digest: str, patience: float = _LARGE
+    ) -> Outcome:
+        """Write what `build` makes of current contents, building again while other writers are faster, for up
+        to `patience` seconds. `key`, `digest`: as for `apply`. Raises what `build` raises.
+        """
+        end = time.monotonic() + patience
+        if not self._writing.acquire(timeout=patience):
+            raise Unavailable(Fault("store", "store-busy", "other writes take too long", "Try again later."))
+        try:
+            earlier = self._recall(key, digest) if key else None
+            if earlier is not None:
+                return earlier
+            key = key or f"auto-{self._new_uid()}"
+            while True:
+                contents = self.contents()
+                made = build(contents)
+                try:
+                    return self._commit(made.operations, key, digest, made.result, made.now)
+                except Raced as error:
+                    if time.monotonic() >= end:
+                        raise
+                    log.info("building again: %s", error)
+                    self._catch_up()
         finally:
             self._writing.release()
 

@@ -185,9 +185,18 @@ class Ledger:
             _leave(self.books[gang.request.fabric], gang, until)
         return gang
 
-    def forget(self, generation: int) -> None:
+    def cool(self, gang: Gang, until: int) -> None:
+        """A gang that was released, whether it was known before or not: its things cool down."""
+        known = self.release((gang.request.tenant, gang.request.name), gang.generation, until)
+        if known is None and gang.generation not in self.cooling:
+            self.cooling[gang.generation] = (gang, until)
+            if gang.request.fabric in self.books:
+                _bury(self.books[gang.request.fabric], gang, until)
+
+    def forget(self, gang: Gang) -> None:
         """The cool-down of a gang's things is over."""
-        self.cooling.pop(generation, None)
+        if self.cooling.pop(gang.generation, None) is not None and gang.request.fabric in self.books:
+            _exhume(self.books[gang.request.fabric], gang)
 
     def thaw(self, now: int) -> None:
         """End the cool-downs that are over at `now` (Unix ms)."""
@@ -253,7 +262,8 @@ def _leave(books: Books, gang: Gang, until: int) -> None:
         else:
             del books.holdings[tenant]
             for space, value in _shared(books, held):
-                space.release(value, held.generation, until)
+                space.undo(value, held.generation)
+                space.bury(Tombstone(value, gang.generation, until))
     for berth in gang.berths:
         _disembark(books, gang, berth)
 
@@ -263,6 +273,13 @@ def _bury(books: Books, gang: Gang, until: int) -> None:
     shared = Holding(gang.pkey, gang.block, gang.generation)
     for space, value in itertools.chain(_numbers(books, gang), _shared(books, shared)):
         space.bury(Tombstone(value, gang.generation, until))
+
+
+def _exhume(books: Books, gang: Gang) -> None:
+    """End the cool-downs that a gang left, and no other gang's."""
+    shared = Holding(gang.pkey, gang.block, gang.generation)
+    for space, value in itertools.chain(_numbers(books, gang), _shared(books, shared)):
+        space.forget(value, gang.generation)
 
 
 def _disembark(books: Books, gang: Gang, berth: Berth) -> None:

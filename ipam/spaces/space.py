@@ -163,10 +163,13 @@ class Space:
                 ended += 1
         return ended
 
-    def forget(self, value: int) -> None:
-        """End a number's cool-down, if it has one."""
-        if value in self._cooling:
-            self._unbury(value)
+    def forget(self, value: int, generation: int) -> bool:
+        """End a number's cool-down, if that generation left it behind."""
+        stone = self._cooling.get(value)
+        if stone is None or stone.generation != generation:
+            return False
+        self._unbury(value)
+        return True
 
     def _unbury(self, value: int) -> None:
         del self._cooling[value]

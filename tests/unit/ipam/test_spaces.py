@@ -122,8 +122,9 @@ def test_a_tombstone_can_end_early_and_begin_again() -> None:
     space = Space(Extent("x", range(2)))
     assert space.take(0, 1)
     assert space.release(0, 1, until=100)
-    space.forget(0)
-    space.forget(0)
+    assert not space.forget(0, 2)
+    assert space.forget(0, 1)
+    assert not space.forget(0, 1)
     assert space.take(0, 2)
     assert space.release(0, 2, until=200)
     assert space.thaw(150) == 0, "the first stone is void"

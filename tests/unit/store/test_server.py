@@ -440,6 +440,8 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Sku": [["name"]],
         "Fabric": [["name"]],
         "Node": [["name"], ["key"], ["host"]],
+        "Gang": [["generation"]],
+        "Gang_Node": [["generation", "node"]],
     }
     assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected
     assert columns("Request") == ("key", "digest", "result", "created")

@@ -1,0 +1,181 @@
+"""Gangs in the store: their rows, and the operations of the one transaction that reserves or releases one.
+
+Place: between `ipam.gangs` and `writer`; read by `assembly`. Pure. Must not choose anything: the
+cluster's generation, which the server compares, decides who was first (decision 0029).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+from controller.store.identity import row_uid
+from controller.store.operations import GANG_MARK, Operation, insert, raise_generation, update, wait
+from controller.store.records import Contents
+from controller.store.rows import ABSENT, Row, optional, reference
+from model.addresses import format_mac, parse_mac
+from model.fabric import Guid, PKey, RailIndex, format_guid, parse_guid
+from model.gang import (
+    Align,
+    Arrange,
+    Berth,
+    Gang,
+    GangRequest,
+    GangState,
+    Interface,
+    Membership,
+    Progress,
+)
+from model.ids import HostName, Mac, Uid
+
+_NONE: Final = "-"
+_NO_MAC: Final = Mac(0)
+_NO_GUID: Final = Guid(0)
+
+
+def gang(row: Row, berths: Mapping[Uid, Berth]) -> Gang:
+    """Table Gang. KeyError or ValueError for what no gang of ours is."""
+    found = row["nodes"]
+    references = found[1] if found[:1] == ["set"] else [found]
+    nodes = sorted((berths[reference(each)] for each in references), key=lambda berth: berth.node)
+    block = optional(row["block"])
+    return Gang(
+        request=parse_request(str(row["request"])),
+        generation=int(row["generation"]),
+        progress=Progress(GangState(row["state"]), GangState(row["begun"])),
+        berths=tuple(nodes),
+        pkey=PKey(int(row["pkey"])),
+        block=-1 if block is None else int(block),
+    )
+
+
+def berth(row: Row) -> Berth:
+    """Table Gang_Node."""
+    gpus = tuple(int(gpu) for gpu in str(row["gpus"]).split())
+    parts = (_interface(text) for text in str(row["interfaces"]).split(";"))
+    return Berth(str(row["node"]), HostName(str(row["host"])), gpus, tuple(parts))
+
+
+def _interface(text: str) -> Interface:
+    slot, pf, vf, rail, mac, node_guid, port_guid, addresses = text.split()
+    return Interface(
+        int(slot),
+        pf,
+        int(vf),
+        RailIndex(int(rail)),
+        () if addresses == _NONE else tuple(ip_address(a) for a in addresses.split(",")),
+        _NO_MAC if mac == _NONE else parse_mac(mac),
+        _NO_GUID if node_guid == _NONE else parse_guid(node_guid),
+        _NO_GUID if port_guid == _NONE else parse_guid(port_guid),
+    )
+
+
+def _told(interface: Interface) -> str:
+    """The inverse: words in a fixed order, without quotes, which a text in JSON would have to escape."""
+    i = interface
+    mac = format_mac(i.mac) if i.mac else _NONE
+    guids = f"{format_guid(i.node_guid)} {format_guid(i.port_guid)}" if i.port_guid else f"{_NONE} {_NONE}"
+    addresses = ",".join(map(str, i.addresses)) or _NONE
+    return f"{i.slot} {i.pf} {i.vf} {i.rail} {mac} {guids} {addresses}"
+
+
+def format_request(request: GangRequest) -> str:
+    """JSON with sorted keys: the same request has the same text."""
+    return json.dumps(request_document(request), sort_keys=True, separators=(",", ":"))
+
+
+def request_document(request: GangRequest) -> dict[str, Any]:
+    """As a value; what is as usual is left out."""
+    r = request
+    said: dict[str, Any] = {"tenant": r.tenant, "name": r.name, "fabric": r.fabric, "each": r.each}
+    said |= {"align": r.align.value, "arrange": r.arrange.value, "membership": r.membership.value}
+    more = {"nodes": list(r.nodes), "count": r.count, "rails": list(r.rails), "gpus": r.gpus}
+    return said | {key: value for key, value in more.items() if value}
+
+
+def parse_request(text: str) -> GangRequest:
+    """The inverse of `format_request`, without the deadline, which is over."""
+    said = json.loads(text)
+    return GangRequest(
+        tenant=str(said["tenant"]),
+        name=str(said["name"]),
+        fabric=str(said["fabric"]),
+        nodes=tuple(said.get("nodes", ())),
+        count=int(said.get("count", 0)),
+        rails=tuple(RailIndex(int(rail)) for rail in said.get("rails", ())),
+        each=int(said["each"]),
+        gpus=int(said.get("gpus", 0)),
+        align=Align(said["align"]),
+        arrange=Arrange(said["arrange"]),
+        membership=Membership(said["membership"]),
+    )
+
+
+def gang_uid(generation: int) -> Uid:
+    """Row of a gang: no two are of one generation."""
+    return row_uid("Gang", str(generation))
+
+
+def reservation(contents: Contents, made: Gang, now: int) -> list[Operation]:
+    """Write a gang that was placed on these contents, and sweep what has cooled down by `now` (Unix ms).
+
+    The server refuses it if anything was written since: the gang's generation is the cluster's next.
+    """
+    nodes = [row_uid("Gang_Node", str(made.generation), each.node) for each in made.berths]
+    operations = [*_calm(contents), *sweep(contents, now)]
+    if any(i.mac for each in made.berths for i in each.interfaces):
+        operations.append(_mark(contents, made.generation))
+    for uid, each in zip(nodes, made.berths, strict=True):
+        row = {
+            "generation": made.generation,
+            "node": each.node,
+            "host": each.host,
+            "gpus": " ".join(map(str, each.gpus)),
+            "interfaces": ";".join(map(_told, each.interfaces)),
+        }
+        operations.append(insert("Gang_Node", uid, row))
+    row = {
+        "tenant": made.request.tenant,
+        "name": made.request.name,
+        "fabric": made.request.fabric,
+        "generation": made.generation,
+        **_progress(made.progress),
+        "until": 0,
+        "request": format_request(made.request),
+        "pkey": made.pkey,
+        "block": ABSENT if made.block < 0 else made.block,
+        "nodes": ["set", [["uuid", uid] for uid in nodes]],
+    }
+    operations.append(insert("Gang", gang_uid(made.generation), row))
+    return [*operations, *raise_generation()]
+
+
+def departure(contents: Contents, gone: Gang, progress: Progress, until: int, now: int) -> list[Operation]:
+    """Let a gang of these contents go, to cool down until `until` (Unix ms); and sweep."""
+    uid = gang_uid(gone.generation)
+    change = update("Gang", uid, {**_progress(progress), "until": until})
+    return [*_calm(contents), *sweep(contents, now), change, *raise_generation()]
+
+
+def sweep(contents: Contents, now: int) -> list[Operation]:
+    """Delete the rows of gangs whose cool-down is over at `now`; their nodes' rows go with them."""
+    if any(until <= now for _, until in contents.ledger.cooling.values()):
+        return [{"op": "delete", "table": "Gang", "where": [["until", ">", 0], ["until", "<=", now]]}]
+    return []
+
+
+def _mark(contents: Contents, generation: int) -> Operation:
+    if contents.gang_mark:
+        return {"op": "update", "table": GANG_MARK, "where": [], "row": {"generation": generation}}
+    return insert(GANG_MARK, row_uid(GANG_MARK, ""), {"generation": generation})
+
+
+def _calm(contents: Contents) -> list[Operation]:
+    assert contents.cluster is not None
+    return [wait("Cluster", [], ("generation",), [{"generation": contents.cluster.generation}])]
+
+
+def _progress(progress: Progress) -> dict[str, str]:
+    return {"state": progress.state.value, "begun": progress.begun.value}
