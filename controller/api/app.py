@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from controller.api import replies
+from controller.api.gangs import gangs
 from controller.api.glass import glass
 from controller.api.hosts import hosts
 from controller.api.limits import Bounds, Limits
@@ -37,6 +38,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(sight(service))
     app.include_router(glass(service))
     app.include_router(nodes(service))
+    app.include_router(gangs(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

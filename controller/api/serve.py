@@ -23,7 +23,7 @@ from controller.api.service import Build, Service
 from controller.api.settings import Settings
 from controller.api.usage import usage
 from controller.store.records import Contents, HostReport, Outcome, PortRow
-from controller.store.writer import Store
+from controller.store.writer import LARGE, Store, Writing
 from ipam.steps import Plan
 from model.ids import HostName, Uid
 
@@ -79,6 +79,12 @@ class Cluster:
     ) -> tuple[Plan | None, Outcome]:
         self._ensure()
         return self._store.change(build, key, digest, summarise)
+
+    def write(
+        self, build: Callable[[Contents], Writing], key: str, digest: str, patience: float = LARGE
+    ) -> Outcome:
+        self._ensure()
+        return self._store.write(build, key, digest, patience)
 
     def _ensure(self) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
 from controller.manifest.tree import show
 from controller.store.records import Contents, HostReport, HypervisorRecord, Outcome, PortRecord, PortRow
+from controller.store.writer import LARGE, Writing
 from ipam.deletion import plan_deletion
 from ipam.plan import plan
 from ipam.steps import Plan, Step, Verb
@@ -50,6 +51,10 @@ class Storage(Protocol):
     def change(
         self, build: Build, key: str, digest: str, summarise: Callable[[Plan], str]
     ) -> tuple[Plan | None, Outcome]: ...
+
+    def write(
+        self, build: Callable[[Contents], Writing], key: str, digest: str, patience: float = LARGE
+    ) -> Outcome: ...
 
 
 class Mode(Enum):

@@ -75,9 +75,13 @@ class Api:
         """A declaration: sent again if the answer is lost, for saying it twice changes nothing more."""
         return self._ask("POST", path, query, body)
 
-    def once(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Any:
-        """A write that must be done once: sent again with the same key if the answer is lost."""
-        return self._ask(method, path, query, body, {"Idempotency-Key": str(uuid.uuid4())})
+    def once(
+        self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None, key: str = ""
+    ) -> Any:
+        """A write that must be done once: sent again with the same key (or a random one) if the answer is
+        lost.
+        """
+        return self._ask(method, path, query, body, {"Idempotency-Key": key or str(uuid.uuid4())})
 
     def close(self) -> None:
         """Give the connection back."""

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 _USUAL: Final = Policy()
 
 _ATTEMPTS: Final = 8
-_LARGE: Final = 60.0
+LARGE: Final = 60.0
 """Seconds for a transaction: one of 10,000 rows takes half a second when the server is idle."""
 
 
@@ -127,7 +127,7 @@ class Store:
     def read_all(self) -> Contents:
         """Everything, by one select: for one-shot programs. Servers use `contents`."""
         operations = [select(table, [], ("_uuid", *WANTED_COLUMNS[table])) for table in TABLES]
-        results = self._connection.read(DATABASE, operations, _LARGE)
+        results = self._connection.read(DATABASE, operations, LARGE)
         updates: dict[str, dict[str, dict[str, Any]]] = {
             table: {rows.reference(row["_uuid"]): {"new": row} for row in result["rows"]}
             for table, result in zip(TABLES, results, strict=True)
@@ -159,7 +159,7 @@ class Store:
         operations = [*request(key, digest, result, now), *changes]
         for _ in range(_ATTEMPTS):
             try:
-                results = self._connection.commit(DATABASE, operations, _LARGE)
+                results = self._connection.commit(DATABASE, operations, LARGE)
             except Lost:
                 # It may have been done: its Request row tells, and refuses the repetition if it still comes.
                 earlier = self._recall(key, digest)
@@ -183,7 +183,7 @@ class Store:
         changes nothing, without a key, is not written. Raises what `build` and `apply` raise.
         """
         # One at a time in this process: threads that race each other would only plan again.
-        if not self._writing.acquire(timeout=_LARGE):
+        if not self._writing.acquire(timeout=LARGE):
             raise Unavailable(Fault("store", "store-busy", "other writes take too long", "Try again later."))
         try:
             earlier = self._recall(key, digest) if key else None
@@ -194,7 +194,7 @@ class Store:
             self._writing.release()
 
     def write(
-        self, build: Callable[[Contents], Writing], key: str, digest: str, patience: float = _LARGE
+        self, build: Callable[[Contents], Writing], key: str, digest: str, patience: float = LARGE
     ) -> Outcome:
         """Write what `build` makes of current contents, building again while other writers are faster, for up
         to `patience` seconds. `key`, `digest`: as for `apply`. Raises what `build` raises.

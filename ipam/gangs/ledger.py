@@ -95,7 +95,8 @@ class Books:
         return None if made is None else Space(made)
 
     def _extent(self, block: int, rail: int, version: int) -> Extent | None:
-        for subnet in self.fabric.rails[rail].subnets:
+        found = self.fabric.rail(rail)
+        for subnet in () if found is None else found.subnets:
             base = block_base(self.fabric, subnet, block)
             if subnet.version == version and base is not None:
                 length = block_length(self.fabric, version)

@@ -1,0 +1,159 @@
+"""Routes of gangs: request (or only try), list, show, release.
+
+Place: thin: body -> `ipam.gangs.booking` -> one write of the store -> JSON. A gang stays RESERVED: what would
+program devices and fabric is not built yet, and nothing here says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse
+
+from controller.api.entrance import printable, ticket
+from controller.api.gang_forms import GangBody, gang_document, placement_document
+from controller.api.objects import REFUSALS
+from controller.api.service import Service
+from controller.api.turns import Turns
+from controller.store.gangs import departure, reservation
+from controller.store.records import Contents, Outcome
+from controller.store.writer import Writing
+from ipam.gangs.booking import book, leave, survey
+from ipam.gangs.refusal import Refusal
+from model.errors import Fault, NotFound
+from model.fabric import Fabric
+from model.gang import GangRequest
+
+_QUEUE: Final = 128
+"""Requests that wait for their turn; more are refused at once."""
+_PATIENCE: Final = 60.0
+"""Seconds that a release may wait."""
+_DRY: Final = Query(alias="dryRun")
+
+
+def gangs(service: Service) -> APIRouter:
+    """All routes of this file."""
+    routes = APIRouter(prefix="/v1", tags=["gangs"], responses=REFUSALS)
+    turns = Turns(_QUEUE)
+    _add_writes(routes, service, turns)
+    _add_reads(routes, service)
+    return routes
+
+
+def _add_writes(routes: APIRouter, service: Service, turns: Turns) -> None:
+    @routes.post("/tenants/{tenant}/gangs", response_model=None)
+    def ask(
+        request: Request,
+        tenant: str,
+        body: GangBody,
+        dry: Annotated[bool, _DRY] = False,  # noqa: FBT002 - a query
+    ) -> JSONResponse:
+        """All interfaces of a job, or none. `dryRun`: only where they would be, and why not elsewhere.
+
+        Header `Idempotency-Key`: the same key and body again gives the gang that it made.
+        """
+        tenant = printable(tenant)
+        wanted = body.request(tenant, _fabric(service.store.contents(), body.fabric), service.clock())
+        if dry:
+            return JSONResponse(_try(service, wanted))
+        # The digest is of what is asked for, however it was written; a later deadline is no other request.
+        slip = ticket(request, body.model_dump_json(exclude={"within"}).encode())
+        with turns.turn(f"Gang {tenant}/{wanted.name}", body.within):
+            outcome = service.store.write(
+                lambda contents: _reserve(contents, wanted, service.clock()),
+                slip.key,
+                slip.digest,
+                body.within,
+            )
+        return JSONResponse(_answer(service, outcome, tenant, wanted.name))
+
+    @routes.delete("/tenants/{tenant}/gangs/{name}", response_model=None)
+    def release(
+        request: Request, tenant: str, name: str, generation: Annotated[int, Query(ge=0, lt=1 << 53)] = 0
+    ) -> JSONResponse:
+        """Give everything of a gang back. `generation`: the gang that is meant: if another one has its name
+        by now, nothing is released."""
+        slip = ticket(request)
+        with turns.turn(f"Gang {printable(tenant)}/{printable(name)}", _PATIENCE):
+            outcome = service.store.write(
+                lambda contents: _release(contents, tenant, name, generation, service.clock()),
+                slip.key,
+                slip.digest,
+            )
+        gone = {"name": name, "tenant": tenant, "generation": int(outcome.result)}
+        return JSONResponse(
+            {"kind": "Gang", "metadata": gone, "released": True, "replayed": outcome.replayed}
+        )
+
+
+def _add_reads(routes: APIRouter, service: Service) -> None:
+    @routes.get("/gangs", response_model=None)
+    def find(tenant: str | None = None) -> JSONResponse:
+        """All gangs, of one tenant if given, by tenant and name; without their interfaces."""
+        contents = service.store.contents()
+        held = sorted(contents.ledger.gangs.items())
+        items = [
+            _brief(gang_document(gang, _fabric(contents, gang.request.fabric)))
+            for (owner, _), gang in held
+            if tenant in (None, owner)
+        ]
+        return JSONResponse({"kind": "List", "items": items})
+
+    @routes.get("/tenants/{tenant}/gangs/{name}", response_model=None)
+    def read(tenant: str, name: str) -> JSONResponse:
+        """One gang with all its interfaces."""
+        return JSONResponse(_read(service.store.contents(), tenant, name))
+
+
+def _reserve(contents: Contents, wanted: GangRequest, now: int) -> Writing:
+    made = book(contents, wanted, now)
+    return Writing(tuple(reservation(contents, made, now)), str(made.generation), now)
+
+
+def _release(contents: Contents, tenant: str, name: str, generation: int, now: int) -> Writing:
+    gone, progress = leave(contents, tenant, name, generation)
+    until = now + 1000 * contents.fabrics[gone.request.fabric].value.cool_down
+    changes = departure(contents, gone, progress, until, now)
+    return Writing(tuple(changes), str(gone.generation), now)
+
+
+def _try(service: Service, wanted: GangRequest) -> dict[str, Any]:
+    contents = service.store.contents()
+    placed = survey(contents, wanted, service.clock())
+    if isinstance(placed, Refusal):
+        raise placed.error()
+    return placement_document(placed, contents.fabrics[wanted.fabric].value) | {"dryRun": True}
+
+
+def _answer(service: Service, outcome: Outcome, tenant: str, name: str) -> dict[str, Any]:
+    """The gang as it is now. One that was reserved with this key and has gone since is not the one of its
+    name."""
+    contents = service.store.contents()
+    gang = contents.ledger.gangs.get((tenant, name))
+    if gang is None or str(gang.generation) != outcome.result:
+        raise NotFound(_missing(tenant, name, f"generation {outcome.result} of it was released"))
+    found = gang_document(gang, _fabric(contents, gang.request.fabric))
+    return found | {"dryRun": False, "replayed": outcome.replayed}
+
+
+def _read(contents: Contents, tenant: str, name: str) -> dict[str, Any]:
+    gang = contents.ledger.gangs.get((tenant, name))
+    if gang is None:
+        raise NotFound(_missing(tenant, name, "it does not exist"))
+    return gang_document(gang, _fabric(contents, gang.request.fabric))
+
+
+def _brief(document: dict[str, Any]) -> dict[str, Any]:
+    status = document["status"]
+    return document | {"status": status | {"nodes": [berth["node"] for berth in status["nodes"]]}}
+
+
+def _fabric(contents: Contents, name: str) -> Fabric | None:
+    record = contents.fabrics.get(name)
+    return None if record is None else record.value
+
+
+def _missing(tenant: str, name: str, why: str) -> Fault:
+    title = f"Gang {printable(tenant)}/{printable(name)}"
+    return Fault(title, "not-found", why, "See those that exist: ringfence gang get")

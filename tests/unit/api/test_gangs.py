@@ -1,0 +1,211 @@
+"""Gangs through real HTTP, a real store and the CLI."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from controller.api.turns import Turns
+from controller.cli.client import Refused
+from controller.cli.main import main
+from model.errors import Unavailable
+from tests.unit.api.test_hardware import texts
+from tests.unit.api.test_objects import apply, document, refused
+
+EAST = {"name": "train", "fabric": "east", "nodes": ["h200-1", "h200-2"]}
+
+
+@pytest.fixture(scope="module")
+def hardware(house):
+    """The example hardware, and a tenant; hosts whose VTEPs are no other test's."""
+    apply(house, *(document("Hypervisor", f"hv{n}", vtep=f"198.51.100.{n}") for n in (1, 2, 3)))
+    sources = [{"name": "examples", "text": texts()}]
+    house.api.post("/v1/apply", body={"sources": sources})
+    apply(house, document("Tenant", "job-tenant"))
+    yield house
+    house.api.once("DELETE", "/v1/tenants/job-tenant")
+    house.api.once("POST", "/v1/delete", body={"sources": sources})
+
+
+@pytest.fixture
+def yard(hardware):
+    """No gang is left afterwards."""
+    yield hardware
+    for item in hardware.api.get("/v1/gangs")["items"]:
+        release(hardware, item["metadata"]["name"])
+
+
+def ask(house, key: str = "", **more):
+    return house.api.once("POST", "/v1/tenants/job-tenant/gangs", body={**EAST, **more}, key=key)
+
+
+def broken(house, key: str = "", **more) -> set[str]:
+    return {fault["rule"] for fault in refused(lambda: ask(house, key, **more)).faults}
+
+
+def release(house, name: str = "train", **query):
+    return house.api.once("DELETE", f"/v1/tenants/job-tenant/gangs/{name}", query or None)
+
+
+def test_a_gang_from_request_to_release(yard) -> None:
+    made = ask(yard)
+    assert made["status"]["state"] == "reserved"
+    assert made["status"]["interfaces"] == 16
+    one = made["status"]["nodes"][0]["interfaces"][0]
+    assert set(one) == {"pf", "vf", "rail", "addresses", "nodeGuid", "portGuid", "pkeyIndex"}
+    assert one["rail"] == "rail0"
+    assert one["addresses"][0].endswith("/20")
+    assert one["portGuid"].startswith("0200:5200:")
+    shown = yard.api.get("/v1/tenants/job-tenant/gangs/train")
+    assert shown == {k: v for k, v in made.items() if k not in {"dryRun", "replayed"}}
+    listed = yard.api.get("/v1/gangs", {"tenant": "job-tenant"})["items"]
+    assert [item["status"]["nodes"] for item in listed] == [["h200-1", "h200-2"]]
+    assert yard.api.get("/v1/gangs", {"tenant": "other"})["items"] == []
+    generation = made["metadata"]["generation"]
+    assert release(yard, generation=generation)["metadata"]["generation"] == generation
+    with pytest.raises(Refused) as caught:
+        release(yard, generation=generation)
+    assert caught.value.status == 404
+
+
+def test_the_same_key_is_the_same_gang(yard) -> None:
+    first = ask(yard, key="once")
+    again = ask(yard, key="once", within=5)
+    assert (first["replayed"], again["replayed"]) == (False, True)
+    assert again["metadata"] == first["metadata"]
+    assert broken(yard, "once", each=2) == {"idempotency-key-reused"}
+    release(yard)
+    with pytest.raises(Refused) as caught:
+        ask(yard, key="once")
+    assert "was released" in caught.value.faults[0]["message"]
+
+
+def test_a_dry_run_says_where_and_why_not_elsewhere(yard) -> None:
+    place = "/v1/tenants/job-tenant/gangs"
+    body = {"name": "try", "fabric": "east", "count": 1, "rails": ["rail3"]}
+    tried = yard.api.post(place, {"dryRun": "true"}, body)
+    assert (tried["dryRun"], tried["status"]["state"]) == (True, "planned")
+    assert [(v["node"], v["chosen"], v["why"]) for v in tried["verdicts"]] == [
+        ("h200-1", True, ["chosen"]),
+        ("h200-2", False, ["would do, and was not needed"]),
+    ]
+    assert yard.api.get("/v1/gangs")["items"] == []
+
+
+def test_a_link_of_roce_has_its_length_and_a_mac(yard) -> None:
+    made = ask(yard, fabric="west", nodes=["b200-1"])
+    one = made["status"]["nodes"][0]["interfaces"][0]
+    assert [address.rpartition("/")[2] for address in one["addresses"]] == ["31", "127"]
+    assert one["mac"].startswith("02:")
+    assert "portGuid" not in one
+
+
+@pytest.mark.parametrize(
+    ("more", "rules"),
+    [
+        ({"count": 1}, {"nodes-or-count"}),
+        ({"nodes": []}, {"nodes-or-count"}),
+        ({"nodes": ["h200-1", "h200-1"], "rails": ["rail9"]}, {"written-twice", "rail-unknown"}),
+        ({"nodes": ["b200-1"]}, {"unknown-node"}),
+        ({"fabric": "north"}, {"unknown-fabric"}),
+        ({"each": 200}, {"nodes-short", "lack"}),
+        ({"nodes": [], "count": 3}, {"nodes-short"}),
+        ({"each": 0}, {"malformed-request"}),
+        ({"each": "1"}, {"malformed-request"}),
+        ({"name": "Train!"}, {"malformed-request"}),
+        ({"colour": "red"}, {"malformed-request"}),
+        ({"within": 1e9}, {"malformed-request"}),
+        ({"count": True, "nodes": []}, {"malformed-request"}),
+    ],
+)
+def test_refused(yard, more, rules) -> None:
+    assert broken(yard, **more) == rules
+    assert yard.api.get("/v1/gangs")["items"] == []
+
+
+def test_refused_without_the_tenant(yard) -> None:
+    with pytest.raises(Refused) as caught:
+        yard.api.once("POST", "/v1/tenants/nobody/gangs", body=EAST)
+    assert (caught.value.status, caught.value.faults[0]["object"]) == (404, "Tenant nobody")
+
+
+def test_by_command(yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(["--api", f"unix:{yard.socket}", "gang", *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    file = tmp_path / "train.yaml"
+    file.write_text(
+        "tenant: job-tenant\nname: train\nfabric: east\ncount: 2\nrails: [rail0, rail7]\narrange: spread\n"
+    )
+    code, out, _ = run("explain", "-f", str(file))
+    assert code == 0
+    assert "would be on 2 nodes, 4 interfaces; nothing is reserved" in out
+    code, out, _ = run("request", "-f", str(file), "--dry-run")
+    assert (code, "nothing is reserved" in out) == (0, True)
+    assert run("get")[1].count("train") == 0
+    code, out, _ = run("request", "-f", str(file), "--key", "k1")
+    assert code == 0
+    assert "Gang job-tenant/train: reserved: 2 nodes, 4 interfaces, partition key 0x" in out
+    assert "h200-2" in out and "rail7" in out and "0200:5200:" in out
+    code, out, _ = run("request", "-f", str(file), "--key", "k1", "-o", "json")
+    assert (code, json.loads(out)["replayed"]) == (0, True)
+    assert run("request", "-f", str(file))[0] == 1
+    assert "train" in run("get")[1]
+    assert run("get", "train", "--tenant", "job-tenant")[1].count("h200-1") == 2
+    assert run("release", "train", "--tenant", "job-tenant", "--generation", "1")[0] == 1
+    code, out, _ = run("release", "train", "--tenant", "job-tenant")
+    assert (code, out) == (0, "Gang job-tenant/train is released; what it had cools down\n")
+    assert run("get", "train", "--tenant", "job-tenant")[0] == 1
+    for text in ("name: x\n", "- 1\n", "a: [\n", "tenant: t\nname: 2020-01-01\n"):
+        file.write_text(text)
+        with pytest.raises(SystemExit) as caught:
+            run("request", "-f", str(file))
+        assert caught.value.code == 2
+    with pytest.raises(SystemExit):
+        run("request", "-f", str(tmp_path / "none"))
+    with pytest.raises(SystemExit):
+        run("get", "train")
+
+
+def test_turns_come_in_order_and_are_bounded() -> None:
+    turns, order = Turns(3), list[int]()
+    began, release_first = threading.Event(), threading.Event()
+
+    def work(number: int) -> None:
+        with turns.turn("x", 30):
+            order.append(number)
+            began.set()
+            assert release_first.wait(30)
+
+    threads = []
+    for number in range(3):
+        threads.append(threading.Thread(target=work, args=(number,), daemon=True))
+        threads[-1].start()
+        end = time.monotonic() + 30
+        while len(turns._waiting) <= number:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+    assert began.wait(30)
+    with pytest.raises(Unavailable) as caught, turns.turn("x", 30):
+        pass
+    assert caught.value.faults[0].rule == "queue-full"
+    release_first.set()
+    for thread in threads:
+        thread.join(30)
+    assert order == [0, 1, 2]
+
+
+def test_a_turn_that_does_not_come_in_time_is_given_up() -> None:
+    turns = Turns(3)
+    with turns.turn("x", 1):
+        with pytest.raises(Unavailable) as caught, turns.turn("Gang a/b", 0):
+            pass
+        assert caught.value.faults[0].rule == "deadline"
+    with turns.turn("x", 0):
+        pass
