@@ -299,7 +299,10 @@ def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac 
         best = min(contest, key=lambda one: (-one.sequence, -one.preference, address_order(one.vtep)))
     kin = [one for one in (*live, *held) if one.vtep == best.vtep]
     addresses = {one.address for one in kin if one.address is not None}
-    routers = [one.router_mac for one in kin if one in contest and one.router_mac is not None]
+    # A MAC alone says nothing of routing (RFC 9135 section 5.1): it may be repeated before its addresses are.
+    spoken = [one for one in kin if one in contest and one.address is not None]
+    telling = spoken or [one for one in kin if one.doubted is best.doubted]
+    routers = [one.router_mac for one in telling if one.router_mac is not None]
     return RemoteMac(
         network=best.network,
         mac=best.mac,

@@ -275,6 +275,25 @@ def test_router_macs_are_learned_kept_and_restored():
     assert restored.remotes[SPOT] == expected
 
 
+def test_a_peer_that_is_back_may_repeat_a_mac_before_its_addresses():
+    """Each may come in an UPDATE of its own, and packets are routed meanwhile."""
+    alone, routed = mac_route("h2", THERE), routed_route("h2", THERE, V4)
+    table, _ = hear(up(), RR1, announced(alone, routed))
+    expected = table.remotes[SPOT]
+    assert expected.router_mac is not None
+    table, _ = learn.peer_up(learn.peer_down(table, RR1, 10.0)[0], RR1, 20.0)
+    for said in (announced(alone), announced(routed), END):
+        table, outcome = hear(table, RR1, said, 20.0)
+        assert (outcome, table.remotes[SPOT]) == (learn.Outcome(), expected)
+
+
+def test_a_host_that_no_longer_routes_is_bridged_to_whatever_is_held():
+    table, _ = hear(up(), RR1, announced(mac_route("h2", THERE), routed_route("h2", THERE, V4)))
+    table, _ = learn.peer_up(learn.peer_down(table, RR1, 10.0)[0], RR1, 20.0)
+    table, _ = hear(table, RR1, announced(mac_route("h2", THERE), mac_route("h2", THERE, V4)), 20.0)
+    assert table.remotes[SPOT].router_mac is None
+
+
 def test_a_route_that_comes_before_the_tenants_l3vni_is_judged_again():
     tenants = world().tenants
     early = replace(world(), tenants=tenants.set(1, replace(tenants[1], l3vni=0)))
