@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from controller.store import watch as watching_store
+from controller.store.records import Contents
 from controller.store.server import Server
 from controller.store.view import Batch, View
 from controller.store.watch import Watch
@@ -60,6 +61,12 @@ def expected(store: Store, tenant: str = "acme") -> dict:
         **{(Part.PORT, key): value for key, value in ports.items()},
         **{(Part.BINDING, key): value for key, value in contents.bindings.items() if key in ports},
     }
+
+
+def followed(store: Store) -> Contents:
+    """What the store has, as soon as the cache, which follows bindings by itself, has it too."""
+    poll(lambda: (read := store.read_all()) == replace(store.contents(), taken=read.taken))
+    return store.read_all()
 
 
 def test_a_host_sees_all_ports_of_its_networks_and_no_other_tenant(server: Server, store: Store) -> None:
@@ -112,7 +119,7 @@ def test_a_host_sees_the_routes_of_its_tenants_and_of_no_other(server: Server, s
         delete(store, Reference(Kind.ROUTE, "r", "acme"))
         seen.wait(lambda: seen.names(Part.STATIC_ROUTE) == {"late"})
         assert seen.values == expected(store)
-    assert store.contents() == replace(store.read_all(), taken=store.contents().taken)
+    followed(store)
 
 
 def test_a_host_sees_who_speaks_in_the_external_networks_that_it_speaks_in(
@@ -139,8 +146,7 @@ def test_a_host_sees_who_speaks_in_the_external_networks_that_it_speaks_in(
         snat,
     )
     store.bind(uid_of(store, "x", "umbra"), HOSTS[1])
-    contents = store.read_all()
-    assert contents == replace(store.contents(), taken=contents.taken)
+    contents = followed(store)
     with watching(server.remote, "h1") as seen:
         assert seen.names(Part.EXTERNAL) == {"net", "far"}
         assert seen.names(Part.TENANT) == {"acme", "third"}
@@ -175,8 +181,7 @@ def test_a_peering_is_seen_while_both_halves_are_there(server: Server, store: St
         assert not seen.part(Part.PEERING) and seen.names(Part.TENANT) == {"acme"}
         apply(store, theirs)
         seen.wait(lambda: seen.names(Part.PORT) == {"a", "s"} and len(seen.part(Part.BINDING)) == 1)
-        contents = store.read_all()
-        assert contents == replace(store.contents(), taken=contents.taken)
+        contents = followed(store)
         (link,) = contents.links.values()
         acme, umbra = (contents.tenants[t].value.key for t in ("acme", "umbra"))
         sides = (Side(acme, ours.prefixes), Side(umbra, theirs.prefixes))
