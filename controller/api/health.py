@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from controller.api import inventory
 from controller.api.concern import DEAD_AFTER_MS
 from controller.store.records import Contents, HypervisorRecord
 from ipam.pools import Pool, address_pool, capacity, render_range
@@ -54,7 +55,11 @@ def status(
         "hosts": hosts,
         "undeclared": strangers,
         "pools": pools,
-        "alarms": [*_host_alarms(hosts, strangers), *_pool_alarms(pools)],
+        "alarms": [
+            *_host_alarms(hosts, strangers),
+            *_pool_alarms(pools),
+            *inventory.alarms(contents, reports),
+        ],
     }
 
 

@@ -5,7 +5,7 @@ Place: the store's contents and the hosts' reports -> `ipam.inventory` -> what p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -31,6 +31,23 @@ def listing(
     return [_node(contents, node, reports.get(node.host), now) for node in nodes]
 
 
+def alarms(contents: Contents, reports: Mapping[str, Report]) -> Iterator[dict[str, str]]:
+    """One for each node whose host told of other hardware than its SKU has; hosts that are silent have their
+    own."""
+    for name, record in sorted(contents.nodes.items()):
+        report, sku = reports.get(record.value.host), contents.skus.get(record.value.sku)
+        if report is None or sku is None or report.devices == Sighting():
+            continue
+        count = compare(sku.value, report.devices).count
+        if count:
+            places = f"{count} place{'s' if count != 1 else ''}"
+            yield {
+                "object": f"Node {name}",
+                "message": f"its hardware differs from Sku {record.value.sku} in {places}",
+                "remedy": f"See ringfence ipam inventory --node {name}",
+            }
+
+
 def brief(node: Mapping[str, Any]) -> dict[str, Any]:
     """What `get nodes` shows of it."""
     return {"state": node["state"], "differences": node["differences"]}
@@ -38,15 +55,17 @@ def brief(node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _node(contents: Contents, node: Node, report: Report | None, now: int) -> dict[str, Any]:
     """`ageMs`: of the report. A host that has never looked says nothing: `unseen`."""
-    sku = contents.skus[node.sku].value
+    record = contents.skus.get(node.sku)
     seen = Sighting() if report is None else report.devices
     found: dict[str, Any] = {"node": node.name, "host": node.host, "sku": node.sku, "fabric": node.fabric}
     found["ageMs"] = None if report is None else max(now - report.stamp_ms, 0)
     found["silent"] = report is None or now - report.stamp_ms > DEAD_AFTER_MS
-    if seen == Sighting():
+    if record is None or seen == Sighting():
         remedy = f"Is the agent of {node.host} running? See: ringfence status"
+        if record is None:
+            remedy = f"The row of Sku {node.sku} can't be read: apply it again."
         return found | {"state": _UNSEEN, "differences": 0, "remedy": remedy, "pfs": [], "gpus": []}
-    compared = compare(sku, seen)
+    compared = compare(record.value, seen)
     return found | {
         "state": _DIFFERS if compared.count else _MATCHES,
         "differences": compared.count,

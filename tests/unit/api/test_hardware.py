@@ -111,6 +111,14 @@ def test_the_inventory_compares_what_hosts_report(rails, seen: Sighting, capsys)
     assert states["h200-1"] == "differs"
     shown = rails.api.get("/v1/nodes/h200-1")["status"]
     assert (shown["state"], shown["differences"]) == ("differs", 3)
+    alarms = [a for a in rails.api.get("/v1/status")["alarms"] if a["object"].startswith("Node ")]
+    assert alarms == [
+        {
+            "object": "Node h200-1",
+            "message": "its hardware differs from Sku h200 in 3 places",
+            "remedy": "See ringfence ipam inventory --node h200-1",
+        }
+    ]
     again = rails.api.post("/v1/apply", body={"documents": [rails.api.get("/v1/nodes")], "dryRun": True})
     assert not again["changed"]
     assert main(["--api", f"unix:{rails.socket}", "ipam", "inventory"]) == 0
