@@ -8,7 +8,7 @@ import pytest
 
 from controller.cli.client import Refused
 from tests.unit.api.house import House
-from tests.unit.api.test_hosts import tenant_on
+from tests.unit.api.test_hosts import tell, tenant_on
 from tests.unit.api.test_objects import apply, document
 from tests.unit.api.test_sight import agent
 
@@ -42,13 +42,23 @@ def test_rows_come_with_their_host_and_filters_reach_the_agent(house, remote) ->
     assert body == asked
 
 
+def everywhere(house: House, host: str, **query: Any) -> Any:
+    """Rows of all hosts; asked again if this machine was too busy for one's agent to answer in time."""
+    for _ in range(3):
+        tell(house, host, 1)
+        found = look(house, "paths", **query)
+        if host not in {each["host"] for each in found["silent"]}:
+            break
+    return found
+
+
 def test_every_host_is_asked_and_the_silent_are_named(house, remote) -> None:
     tenant_on(house, "gl-b", 192, "glb1")
     apply(house, document("Hypervisor", "glb2", vtep="192.0.2.193"))
     apply(house, document("Hypervisor", "glb3", vtep="192.0.2.194", external=True))
     with agent(house, remote, "glb1", lambda _: {"ok": {"rows": [ROUTE, ROUTE], "left": 0}}):
-        found = look(house, "paths")
-        short = look(house, "paths", limit=1)
+        found = everywhere(house, "glb1")
+        short = everywhere(house, "glb1", limit=1)
     assert [row["host"] for row in found["items"]] == ["glb1", "glb1"]
     silent = {each["host"]: each for each in found["silent"]}
     assert "glb2" in silent and not {"glb1", "glb3"} & set(silent)
