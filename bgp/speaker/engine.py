@@ -1,4 +1,4 @@
-"""ExaBGP 5.0.15 with EVPN taught to it: the only file that imports exabgp.
+"""ExaBGP 5.0.15 with EVPN taught to it: with `intake` the only file that imports exabgp.
 
 Place: `python -m bgp.speaker.engine FILE`, the relay's child. It adds three commands to ExaBGP's API
 (`announce evpn NEXT-HOP NLRI ATTRIBUTES`, `withdraw evpn NLRI`, both in hex, and `mark evpn WORD`, `eor
@@ -41,6 +41,7 @@ from exabgp.rib.outgoing import OutgoingRIB
 from bgp.codec import nlri
 from bgp.codec import update as codec
 from bgp.codec.malformed import Malformed
+from bgp.speaker import intake
 from bgp.speaker.configuration import RELAY_VARIABLE, RETRY_VARIABLE
 
 VERSION: Final = "5.0.15"
@@ -216,6 +217,7 @@ def install() -> None:
     Command.register("eor evpn")(_end_of_rib)
     Command.register("refresh evpn")(_refresh)
     Update.unpack_message = staticmethod(read_update)
+    intake.install()
 
 
 def check() -> list[str]:
@@ -227,6 +229,7 @@ def check() -> list[str]:
         (Update, ("split", "messages")),
         (Delay, ("increase", "reset", "backoff")),
         (outgoing, ("create", "connect", "ready")),
+        *intake.SEAMS,
     )
     for owner, names in expected:
         found.extend(f"{owner.__name__} has no {name}" for name in names if not hasattr(owner, name))

@@ -124,14 +124,14 @@ class Relay:
         """One event of ExaBGP; Broken if it is not JSON."""
         message = wire.unpack(line)
         neighbor = message.get("neighbor")
-        if message.get("type") == "mark":
+        if message.get("type") == "update":  # as bgp.speaker.intake says it
+            self._update(str(message["peer"]), wire.octets(message["raw"]))
+        elif message.get("type") == "mark":
             self._tell(ev="ack", id=int(message["word"]))
         elif isinstance(neighbor, dict):
             peer = str(neighbor["address"]["peer"])
             if message.get("type") == "state":
                 self._peer_state(peer, str(neighbor.get("state")), explain(str(neighbor.get("reason", ""))))
-            elif message.get("type") == "update":
-                self._update(peer, wire.octets(neighbor["message"]["body"].removeprefix("0x")))
 
     @property
     def lacking(self) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ def installed(monkeypatch):
     """The seams in place for one test, and as they were after it."""
     monkeypatch.setattr(engine.Update, "unpack_message", engine.Update.unpack_message)
     monkeypatch.setattr(engine.peer, "Delay", engine.peer.Delay)
+    for owner, seams in engine.intake.SEAMS:
+        for name in seams:
+            monkeypatch.setattr(owner, name, getattr(owner, name))
     for name in ("functions", "callback"):
         there = getattr(engine.Command, name)
         copy = list(there) if name == "functions" else {kind: dict(some) for kind, some in there.items()}
@@ -48,6 +51,7 @@ def test_commands_are_known_to_exabgp():
         lambda patch: patch.delattr(engine.OutgoingRIB, "updates"),
         lambda patch: patch.setattr(engine.OutgoingRIB, "add_to_rib", lambda *_: None),
         lambda patch: patch.setattr(engine.Update, "unpack_message", lambda *_: engine.Update([1], {})),
+        lambda patch: patch.delattr(engine.intake.Processes, "_notify"),
         lambda patch: patch.setattr(engine._Fields, "pack", lambda *_: b""),
         lambda patch: patch.setattr(engine._Route, "index", lambda self: self._raw_bytes),
     ],

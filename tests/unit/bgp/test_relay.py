@@ -75,7 +75,8 @@ class Bench:
         self.relay.engine_said(json.dumps({"type": kind, "neighbor": neighbor}).encode())
 
     def update(self, body):
-        self.event("update", message={"body": "0x" + body.hex().upper()})
+        line = {"type": "update", "peer": PEER, "raw": body.hex()}
+        self.relay.engine_said(json.dumps(line).encode())
 
     def commands(self):
         self.relay.pump()
