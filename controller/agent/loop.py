@@ -20,6 +20,7 @@ from bgp import client, learn
 from controller.agent import commands, core, reach, receipts, reporting, state
 from controller.agent.announcements import Announced
 from controller.agent.book import Book
+from controller.agent.calm import Calm
 from controller.agent.carrying import Care, carry_out
 from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
@@ -79,6 +80,7 @@ class Loop:
         self._speech = Speech(effects.keeper, self._due, pace)
         self._unmetered = Tally()
         self._fights = Fights(directory, clock, lambda: wall() / 1000)
+        self._calm = Calm()
 
     def run(self) -> None:
         """Until a Stop event."""
@@ -95,11 +97,16 @@ class Loop:
         self._book.stop()
 
     def _take(self, wait: float) -> None:
-        """Handle what is there; updates of peers, and answers of the store, go together."""
+        """Handle what is there."""
         try:
             event = self._events.get(timeout=wait) if wait else self._events.get_nowait()
         except queue.Empty:
             return
+        with self._calm:
+            self._handle_all(event)
+
+    def _handle_all(self, event: Event) -> None:
+        """This one and what waits behind it; updates of peers, and answers of the store, go together."""
         updates: list[client.Received] = []
         answers: list[Answered] = []
         for left in reversed(range(1_000)):

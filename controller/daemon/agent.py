@@ -24,6 +24,7 @@ from bgp.client import Client
 from bgp.interest import Interest
 from bgp.table import Limits
 from controller.agent import announcements, core, disk
+from controller.agent.calm import Calm
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
 from controller.agent.fights import Fights
@@ -100,12 +101,13 @@ def run(argv: Sequence[str]) -> int:
     host = named.wait()
     LOG.info("agent begins host=%s rundir=%s datapath=%s", host, settings.rundir, settings.datapath)
     with _Hands(settings, host, database, events) as hands:
-        saved = disk.load(settings.state / "snapshot.json")
-        if saved is not None and saved.host != host:
-            LOG.error("snapshot of another host is passed over host=%s found=%s", host, saved.host)
-            saved = None
-        past = Fights(settings.state, time.monotonic, time.time).recall()
-        start = replace(core.start(host, saved, settings.limits, past), shares=settings.shares)
+        with Calm():
+            saved = disk.load(settings.state / "snapshot.json")
+            if saved is not None and saved.host != host:
+                LOG.error("snapshot of another host is passed over host=%s found=%s", host, saved.host)
+                saved = None
+            past = Fights(settings.state, time.monotonic, time.time).recall()
+            start = replace(core.start(host, saved, settings.limits, past), shares=settings.shares)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start(start.table.interest)
         questioning = Questioning(
