@@ -104,8 +104,8 @@ def recompile(
     changed = tuple(changes)
     index = advance(program.index, old, new, changed)
     subjects = touched(old, new, program.index, index, changed)
-    result, disturbed = _replace(program, index, new, subjects)
-    return result, _with_meters(_patch(program, result, disturbed), program, result, subjects)
+    result, turned = _replace(program, index, new, subjects)
+    return result, _with_meters(_patch(program, result, turned), program, result, subjects)
 
 
 def install(program: Program) -> Patch:
@@ -143,14 +143,47 @@ def _picker(slots: list[int]) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
     return itemgetter(*slots)
 
 
+@dataclass(slots=True)
+class _Turned:
+    """What compiling again has changed: flows by key of each object, as they were and as they are.
+
+    `plain`: objects that only came, or only went, and whose flows nobody else claimed or claims: almost all,
+    when a peer says thousands of routes. Of the others, `disturbed` are the keys whose winner is to be found.
+    """
+
+    was: dict[Object, dict[Key, Flow]] = field(default_factory=dict)
+    now: dict[Object, dict[Key, Flow]] = field(default_factory=dict)
+    plain: set[Object] = field(default_factory=set)
+    left: dict[Key, Object] = field(default_factory=dict)
+    """Of plain ones that went: who comes for such a flow makes it a matter of comparison for both."""
+
+    def note(self, subject: Object, was: dict[Key, Flow], now: dict[Key, Flow], *, alone: bool) -> None:
+        """`alone`: nobody else had to do with any of its flows."""
+        self.was[subject], self.now[subject] = was, now
+        heirs = [each for each in now if each in self.left] if self.left else []
+        self.plain -= {self.left[each] for each in heirs}
+        if alone and not heirs and not (was and now):
+            self.plain.add(subject)
+            self.left.update(dict.fromkeys(was, subject))
+
+    def disturbed(self) -> Iterator[Key]:
+        """Each once, in a fixed order."""
+        told: dict[Key, None] = {}
+        for subject, was in self.was.items():
+            if subject not in self.plain:
+                told.update(dict.fromkeys(was))
+                told.update(dict.fromkeys(self.now[subject]))
+        return iter(told)
+
+
 def _replace(
     program: Program, index: Index, snapshot: Snapshot, subjects: Iterable[Object]
-) -> tuple[Program, dict[Key, None]]:
-    """Compile `subjects` again and put them in place of what they were; with the keys of what changed."""
+) -> tuple[Program, _Turned]:
+    """Compile `subjects` again and put them in place of what they were; with what that has changed."""
     features = {kind: features_of(kind) for kind in Kind}
     groups, claims = program.groups.mutate(), program.claims.mutate()
     limits = program.limits
-    disturbed: dict[Key, None] = {}
+    turned = _Turned()
     for subject in sorted(subjects):
         before = program.groups.get(subject, ())
         shown = view(snapshot, index, subject)
@@ -164,19 +197,20 @@ def _replace(
         else:
             del groups[subject]
         was = {key(flow): flow for flow in before}
-        alone = (subject,)
+        own, contested = (subject,), False
         for each in was.keys() - now.keys():
             left = tuple(s for s in claims[each] if s != subject)
+            contested = contested or program.claims[each] != own  # the others may have gone before it
             if left:
-                claims[each] = left
+                claims[each], contested = left, True
             else:
                 del claims[each]
         for each in now.keys() - was.keys():
             held = claims.get(each)
-            claims[each] = alone if held is None else tuple(sorted((*held, subject)))
-        disturbed.update(dict.fromkeys(was))
-        disturbed.update(dict.fromkeys(now))
-    return Program(index, groups.finish(), claims.finish(), limits), disturbed
+            contested = contested or held is not None
+            claims[each] = own if held is None else tuple(sorted((*held, subject)))
+        turned.note(subject, was, now, alone=not contested)
+    return Program(index, groups.finish(), claims.finish(), limits), turned
 
 
 def _limit(
@@ -200,18 +234,21 @@ def _flows(shown: View | None, features: tuple[Feature, ...]) -> dict[Key, Flow]
     return made
 
 
-def _patch(old: Program, new: Program, disturbed: Iterable[Key]) -> Patch:
-    """Compare winners of each key, so that no group drops what another puts.
+def _patch(old: Program, new: Program, turned: _Turned) -> Patch:
+    """Compare winners of each key that objects may contend for, so that no group drops what another puts.
 
     Groups that only drop come first: a port number that is given to another port must not deliver the
     frames of the port that had it before.
     """
-    before, after = _Winners(old, {}), _Winners(new, {})
+    before, after = _Winners(old, turned.was), _Winners(new, turned.now)
     puts: dict[Object, list[Flow]] = {}
     drops: dict[Object, list[Flow]] = {}
-    for each in disturbed:
+    for subject in turned.plain:
+        came, went = turned.now[subject], turned.was[subject]
+        (puts if came else drops)[subject] = [*came.values(), *went.values()]
+    for each in turned.disturbed():
         was, now = before.find(each), after.find(each)
-        if was == now:
+        if was == now or (now is not None and now[0] in turned.plain):
             continue
         if now is not None:
             puts.setdefault(now[0], []).append(now[1])

@@ -6,11 +6,11 @@ say: it can be built from it at any time, and `advance` must come to the same as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from immutables import Map
+from immutables import Map, MapMutation
 
 from model.addresses import Address
 from model.change import Change, Part
@@ -116,8 +116,7 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
     before, ports = index, sorted(ports_of(old, new, changed))
     for port in ports:
         index = _admit(_dismiss(index, old, port), new, port)
-    for change in changed:
-        index = _learn(index, new, change)
+    index = _learn(index, new, changed)
     index = replace(index, statics=statics.advance(index.statics, old, new, changed))
     moved = {
         NetworkKey(change.key)
@@ -240,25 +239,49 @@ def _count(permits: Groups[HostName, int], port: Port, here: HostName, step: int
     return permits
 
 
-def _learn(index: Index, new: Snapshot, change: Change) -> Index:
-    """The keys of these parts are pairs that begin with the network; other parts pass."""
-    if change.part not in (Part.REMOTE, Part.FLOOD, Part.SIGHTING, Part.CLAIMED):
-        return index
-    pair: Any = change.key
-    network, item = pair
-    if change.part in (Part.SIGHTING, Part.CLAIMED):
-        present = pair in new.sightings or pair in new.claimed
-        addresses = (
-            _put(index.addresses, network, item, None) if present else _cut(index.addresses, network, item)
-        )
-        return replace(index, addresses=addresses)
-    if change.part is Part.REMOTE:
-        present = pair in new.remotes
-        remotes = _put(index.remotes, network, item, None) if present else _cut(index.remotes, network, item)
-        return replace(index, remotes=remotes)
-    present = pair in new.floods
-    floods = _put(index.floods, network, item, None) if present else _cut(index.floods, network, item)
-    return replace(index, floods=floods)
+_PAIRS: Final = (Part.REMOTE, Part.FLOOD, Part.SIGHTING, Part.CLAIMED)
+
+
+def _learn(index: Index, new: Snapshot, changes: Iterable[Change]) -> Index:
+    """The keys of these parts are pairs that begin with the network; other parts pass. All at once: a peer's
+    replay is thousands of them."""
+    found: dict[Part, list[Any]] = {part: [] for part in _PAIRS}
+    for change in changes:
+        if change.part in _PAIRS:
+            found[change.part].append(change.key)
+    remotes, floods, *addressed = found.values()
+    addresses = [pair for some in addressed for pair in some]
+    if remotes:
+        index = replace(index, remotes=_file(index.remotes, remotes, new.remotes.__contains__))
+    if floods:
+        index = replace(index, floods=_file(index.floods, floods, new.floods.__contains__))
+    if addresses:
+        heard = _file(index.addresses, addresses, lambda pair: pair in new.sightings or pair in new.claimed)
+        index = replace(index, addresses=heard)
+    return index
+
+
+def _file(
+    groups: Groups[K, None], pairs: Iterable[tuple[NetworkKey, K]], present: Callable[[Any], bool]
+) -> Groups[K, None]:
+    """Put the pairs that are present into their groups, take the others out."""
+    opened: dict[NetworkKey, MapMutation[K, None]] = {}
+    for network, item in pairs:
+        members = opened.get(network)
+        if members is None:
+            members = opened[network] = groups.get(network, Map()).mutate()
+        if present((network, item)):
+            members[item] = None
+        else:
+            members.pop(item, None)
+    made = groups.mutate()
+    for network, members in opened.items():
+        left = members.finish()
+        if left:
+            made[network] = left
+        else:
+            made.pop(network, None)
+    return made.finish()
 
 
 def _add(counts: Tenants[K, int], vrf: TenantKey, item: K, step: int) -> Tenants[K, int]:

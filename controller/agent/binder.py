@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from model.change import Change, Part
 from model.ids import PortKey, Uid
@@ -17,6 +18,8 @@ from model.inventory import Interface
 from model.report import PortReport, PortState
 from model.snapshot import Snapshot
 from pipelines.index import waits
+
+_NEAR: Final = (Part.PORT, Part.BINDING, Part.INTERFACE, Part.SWITCH, Part.HYPERVISOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,11 @@ def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
     if port is None or not port.enabled:
         return False
     return plugged(snapshot, port.uid) and snapshot.bound_here(key)
+
+
+def near(changes: Iterable[Change]) -> frozenset[Change]:
+    """Those that claims can follow from: `touched` of these is `touched` of all, and routes are thousands."""
+    return frozenset(change for change in changes if change.part in _NEAR)
 
 
 def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]:

@@ -338,7 +338,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     interest = core.table.interest
     table, outcome = learn.consider(core.table, new, changes)
     new, learned = outcome.apply(new)
-    new, numbered = living.number(core.effective, core.adopted, new, changes)
+    new, numbered = living.number(core.effective, core.adopted, new, binder.near(changes))
     core = replace(core, moved=sightings.overtaken(core.moved, learned))
     forgotten = sightings.forget(new)
     new, changes = forgotten.snapshot, changes | learned | numbered | forgotten.changes
@@ -347,7 +347,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     new, changes = zoned.snapshot, changes | zoned.changes
     known, (program, patch) = core.program, pipeline.recompile(core.program, old, new, changes)
     routes, announce, withdraw = originate.reoriginate(core.routes, old, new, changes)
-    leaving = living.leaving(old, new, changes)
+    near = binder.near(changes)  # what a replay learns is not: thousands, and no port among them
+    leaving = living.leaving(old, new, near)
     alive = frozenset(k for k in core.adopted if not binder.lives_here(new, k))
     moving = frozenset(k for k in core.announced if waits(new, k))
     core = replace(core, effective=new, table=table, program=program, routes=routes, adopted=alive)
@@ -367,7 +368,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     elif core.session:
         orders += living.programming(known, patch, old, new, leaving)
     orders += zones.retire(old, new)
-    arriving = living.leaving(new, old, changes)
+    arriving = living.leaving(new, old, near)
     if arriving:
         orders.append(commands.OpenLinks(living.links(new, new, arriving)))
     if announce:
@@ -378,7 +379,7 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     if outcome.relearn or outcome.relearn_all or table.interest != interest:
         targets = None if outcome.relearn_all else outcome.relearn
         orders.append(commands.Relearn(targets, table.interest))
-    core, asked = _claim(core, binder.claims(new, binder.touched(new, changes), core.announced))
+    core, asked = _claim(core, binder.claims(new, binder.touched(new, near), core.announced))
     return _rise(Result(core, (*orders, *asked, commands.Save())), dict(outcome.contested))
 
 

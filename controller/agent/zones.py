@@ -50,7 +50,8 @@ def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinne
 
 
 def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[ZoneKey]:
-    found: set[ZoneKey] = {(PORT, key) for key in binder.touched(new, changes) | binder.touched(old, changes)}
+    near = binder.near(changes)
+    found: set[ZoneKey] = {(PORT, key) for key in binder.touched(new, near) | binder.touched(old, near)}
     for change in changes:
         if change.part is Part.TENANT and isinstance(change.key, int):
             found.add((TENANT, change.key))
