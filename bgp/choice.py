@@ -12,7 +12,9 @@ from immutables import Map
 
 from bgp import moves
 from bgp.guard import MacClaim
+from bgp.reaching import members, reaching
 from bgp.rights import PrefixClaim
+from bgp.segments import Reaching
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import (
     FloodEntity,
@@ -32,6 +34,8 @@ from model.snapshot import FloodKey, PrefixKey, RemoteKey, SightingKey
 
 def finish(work: Work) -> tuple[Table, Outcome]:
     """The new table, and what became of the entities that were touched."""
+    for spot in [one for one in work.touched if one[0] == "segment"]:
+        work.touched.update(members(work, spot[1]))
     remotes, floods, outcome = _choose(work)
     prefixes, put, drop = _choose_prefixes(work)
     claimed, heard, lost = _choose_addresses(work)
@@ -75,9 +79,10 @@ def _choose(work: Work) -> tuple[Map[RemoteKey, RemoteMac], Map[FloodKey, FloodV
     drop: list[RemoteKey] = []
     flood_put: list[FloodVtep] = []
     flood_drop: list[FloodKey] = []
+    reach = reaching(work)
     for spot in sorted(one for one in work.touched if one[0] == "mac"):
         key = (spot[1], spot[2])
-        settled = moves.settle(work, spot, remotes.get(key), _best(work, spot))
+        settled = moves.settle(work, spot, remotes.get(key), _best(work, spot, reach))
         chosen = settled if isinstance(settled, RemoteMac) else None
         if chosen is not None and remotes.get(key) != chosen:
             remotes[key] = chosen
@@ -154,13 +159,13 @@ def _best_hops(work: Work, spot: PrefixEntity) -> RemotePrefix | None:
     return select_hops(tuple(live), tuple(held), work.snapshot.down)
 
 
-def _best(work: Work, spot: MacEntity) -> RemoteMac | None:
+def _best(work: Work, spot: MacEntity, reach: Reaching) -> RemoteMac | None:
     live: list[MacClaim] = []
     held: list[MacClaim] = []
     for claim, waiting in work.claims(spot):
         if isinstance(claim, MacClaim):
             (live if waiting is None else held).append(claim)
-    return select(tuple(live), tuple(held))
+    return select(tuple(live), tuple(held), reach)
 
 
 def _flood_order(spot: FloodEntity) -> tuple[int, tuple[int, int]]:

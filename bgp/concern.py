@@ -17,6 +17,7 @@ from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Policy
+from model.segments import import_target
 from model.snapshot import Snapshot
 from model.vrfs import l3vni_of, peerings_of
 
@@ -78,7 +79,16 @@ def left_places(old: Snapshot, changes: Iterable[Change]) -> set[FloodEntity]:
 
 def widens(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> bool:
     """Whether other routes than before may concern this host (see `bgp.interest`)."""
-    return _asn(old) != _asn(new) or any(one.part in (Part.NETWORK, *_VRFS) for one in changes)
+    changes = tuple(changes)
+    if _asn(old) != _asn(new) or any(one.part in (Part.NETWORK, *_VRFS) for one in changes):
+        return True
+    return any(_imports(old, change) != _imports(new, change) for change in changes)
+
+
+def _imports(snapshot: Snapshot, change: Change) -> frozenset[bytes]:
+    """ES-Import route targets of a changed host's segments."""
+    host = snapshot.hypervisors.get(change.key) if change.part is Part.HYPERVISOR else None  # type: ignore[call-overload]
+    return frozenset() if host is None else frozenset(import_target(one) for one in host.segments)
 
 
 def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tuple[bytes, ...]:
@@ -87,13 +97,15 @@ def newly_known(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> tupl
     if asn is None:
         return ()
     if concerns_all(old, new):
-        changes = [Change(part, key) for part in (Part.NETWORK, *_VRFS) for key in getattr(new, part.value)]
+        parts = (Part.NETWORK, Part.HYPERVISOR, *_VRFS)
+        changes = [Change(part, key) for part in parts for key in getattr(new, part.value)]
         old = Snapshot(old.host)
     found: set[Vni] = set()
     targets: set[bytes] = set()
     for change in changes:
         found.update(_opened(old, new, change))
         targets.update(_imported(new, change) - _imported(old, change))
+        targets.update(_imports(new, change) - _imports(old, change))
     return tuple(sorted({communities.route_target(asn, vni) for vni in found if vni} | targets))
 
 

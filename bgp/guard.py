@@ -17,6 +17,7 @@ from bgp.irb import judge_router
 from bgp.lookup import Lookup
 from bgp.replication import is_own
 from bgp.rights import PrefixClaim, judge_prefix, vrf_of
+from bgp.segments import SegmentClaim, is_imported, is_whole, judge_mac_segment, judge_segment, segment_of
 from bgp.spoken import AddressClaim, judge_spoken
 from bgp.verdict import NOT_IMPORTED, Case, NotImported, Refused, targets_tenant, title
 from model.addresses import (
@@ -28,9 +29,17 @@ from model.addresses import (
     is_unicast,
     link_local,
 )
-from model.ids import Mac, NetworkKey, PortKey
+from model.ids import Mac, NetworkKey, PortKey, Vni
 from model.intent import Hypervisor, Network, Port
-from model.route import MacRoute, MulticastRoute, PrefixRoute, Route
+from model.route import (
+    DiscoveryRoute,
+    MacRoute,
+    MulticastRoute,
+    OpaqueRoute,
+    PrefixRoute,
+    Route,
+    SegmentRoute,
+)
 from model.snapshot import Snapshot
 
 ELSEWHERE: Final = "bound-elsewhere"
@@ -39,7 +48,6 @@ UNAUTHORISED: Final = "vtep-not-authorised"
 """Code of what a host says that may not have the port at all."""
 STUCK: Final = "sticky-elsewhere"
 """Code of what a host says of a sticky port that another has, or that it may not have."""
-_NO_SEGMENT: Final = bytes(10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class MacClaim:
     """An accepted RT-2. `router_mac`: the VTEP routes to the address under it (see model.route.RemoteMac).
 
     `sticky`: it never moves, whatever others say (RFC 7432 section 15.2). `doubted`: nobody declared it; it
-    is let through because the guard only counts.
+    is let through because the guard only counts. `segment`: what it is behind, empty = no Ethernet segment.
     """
 
     network: NetworkKey
@@ -59,6 +67,7 @@ class MacClaim:
     router_mac: Mac | None = None
     sticky: bool = False
     doubted: bool = False
+    segment: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +78,11 @@ class FloodClaim:
     vtep: Address
 
 
-Claim = MacClaim | FloodClaim | PrefixClaim | AddressClaim
+Claim = MacClaim | FloodClaim | PrefixClaim | AddressClaim | SegmentClaim
 
 
 Verdict = Claim | Refused | NotImported
+_Judged = MacRoute | MulticastRoute | PrefixRoute | DiscoveryRoute | SegmentRoute
 
 
 def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
@@ -86,14 +96,21 @@ def judge(snapshot: Snapshot, lookup: Lookup, route: Route) -> Verdict:
         if not isinstance(sender, Hypervisor):
             return sender
         return judge_prefix(snapshot, lookup, vrf, sender, route, body)
-    if not isinstance(body, MacRoute | MulticastRoute):
+    if isinstance(body, OpaqueRoute):
         return NOT_IMPORTED
+    if isinstance(body, SegmentRoute) or is_whole(body):
+        if not is_imported(snapshot, lookup, route):
+            return NOT_IMPORTED
+        sender = _host(snapshot, lookup, route, body)
+        return judge_segment(sender, route, body, None) if isinstance(sender, Hypervisor) else sender
     network = _network(snapshot, lookup, route, body)
     if not isinstance(network, Network):
         return network
     host = _host(snapshot, lookup, route, body)
     if not isinstance(host, Hypervisor):
         return host
+    if isinstance(body, DiscoveryRoute):
+        return judge_segment(host, route, body, network.key)
     if isinstance(body, MacRoute):
         return _judge_mac(snapshot, lookup, Case(network, host, route), body)
     return _judge_flood(snapshot, lookup, Case(network, host, route))
@@ -120,6 +137,8 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
     keys: Iterable[PortKey]
     if isinstance(claim, PrefixClaim | AddressClaim):
         keys = claim.ports
+    elif isinstance(claim, SegmentClaim):
+        keys = ()
     elif isinstance(claim, MacClaim):
         port = lookup.port(claim.network, claim.mac)
         keys = () if port is None else (port,)
@@ -130,13 +149,13 @@ def bound(snapshot: Snapshot, lookup: Lookup, claim: Claim) -> bool:
 
 
 def _network(
-    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute
+    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute | DiscoveryRoute
 ) -> Network | Refused | NotImported:
     """The one network that both route target and VNI name (RFC 8365 sections 5.1.2 and 5.1.3).
 
     The route target of its tenant's L3VNI names it too (RFC 9135 section 5.2), in an RT-2.
     """
-    vni = body.vni if isinstance(body, MacRoute) else route.attributes.pmsi_vni
+    vni = route.attributes.pmsi_vni if isinstance(body, MulticastRoute) else Vni(body.vni)
     labelled = None if vni is None else lookup.network(vni)
     targeted: set[NetworkKey] = set()
     for target in route.attributes.route_targets:
@@ -179,7 +198,7 @@ def _wanted(snapshot: Snapshot, key: NetworkKey | None) -> str:
 
 
 def _host(
-    snapshot: Snapshot, lookup: Lookup, route: Route, body: MacRoute | MulticastRoute | PrefixRoute
+    snapshot: Snapshot, lookup: Lookup, route: Route, body: _Judged
 ) -> Hypervisor | Refused | NotImported:
     """The declared hypervisor that the next hop stands for, and that the rest of the route agrees with."""
     hop = route.attributes.next_hop
@@ -207,7 +226,7 @@ def _host(
             f"route distinguisher {body.rd.hex()} is not `router-id:number` with the router id of host "
             f"{name}; correct the Hypervisor's router id or the sender's",
         )
-    if body.etag:
+    if not isinstance(body, SegmentRoute) and body.etag and not is_whole(body):
         return Refused("ethernet-tag", f"Ethernet tag {body.etag} of {name}; VLAN-based service has tag 0")
     if route.attributes.default_gateway:
         return Refused(
@@ -234,10 +253,14 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
     if body.mac == GATEWAY_MAC or is_router_mac(body.mac) or _is_gateway(case.network, body.address):
         text = f"{_what(case, body)}: gateways are on every host and never move; look into who sends this"
         return Refused("gateway", text)
-    if body.esi != _NO_SEGMENT:
-        return Refused("segment", f"{_what(case, body)} on an Ethernet segment; none is declared")
+    foreign = judge_mac_segment(case.host, body)
+    if foreign is not None:
+        return foreign
     if body.address is not None:
         speakers = lookup.speakers(case.network.key, body.mac, body.address)
+        if speakers and segment_of(body):
+            text = f"{_what(case, body)} behind an Ethernet segment, with {body.address} of an allowed pair"
+            return Refused("segment-pair", f"{text}: that is not supported; give the port that address")
         if speakers:
             return judge_spoken(snapshot, case, body, body.address, speakers)
     key = lookup.port(case.network.key, body.mac)
@@ -287,6 +310,7 @@ def _judge_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
         hung.local_preference,
         usable,
         hung.sticky,
+        segment=segment_of(body),
     )
 
 

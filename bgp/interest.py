@@ -19,6 +19,7 @@ from bgp import wire
 from bgp.codec import attributes, communities, nlri, update
 from bgp.codec.malformed import Malformed
 from model.ids import Vni
+from model.segments import import_target
 from model.snapshot import Snapshot
 from model.targets import PLAIN, Rules
 
@@ -60,11 +61,13 @@ NOTHING: Final = Interest()
 
 
 def interest_of(snapshot: Snapshot) -> Interest:
-    """Of a host with this snapshot: all its networks' and VRFs' route targets and VNIs."""
+    """Of a host with this snapshot: all its networks' and VRFs' route targets and VNIs, and the ES-Import
+    route targets of the segments that hosts are declared to be on (RFC 7432 section 7.6)."""
     if snapshot.cluster is None:
         return NOTHING
     asn, all_of_them = snapshot.cluster.asn, tuple(_ruled(snapshot))
     targets = frozenset[bytes]().union(*(rules.imported(asn, vni) for vni, rules in all_of_them))
+    targets |= {import_target(one) for host in snapshot.hypervisors.values() for one in host.segments}
     return Interest(targets, frozenset(vni.to_bytes(3, "big") for vni, _ in all_of_them))
 
 

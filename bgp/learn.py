@@ -25,6 +25,7 @@ from bgp.codec import nlri
 from bgp.codec.update import Update
 from bgp.interest import interest_of
 from bgp.lookup import index, reindex
+from bgp.reaching import waiting
 from bgp.table import HELD, NO_KEYS, NO_REFS, Held, Limits, Outcome, PeerState, Ref, Table
 from bgp.trail import Past, Spot
 from bgp.verdict import NotImported, Refused
@@ -198,8 +199,8 @@ def probes(table: Table) -> frozenset[Address]:
 
 
 def rejected(table: Table) -> tuple[Rejected, ...]:
-    """What the guard refuses now, by route key and peer."""
-    return tuple(table.refused[ref] for ref in sorted(table.refused))
+    """What the guard refuses now, by route key and peer; then what waits for its segment."""
+    return (*(table.refused[ref] for ref in sorted(table.refused)), *waiting(table))
 
 
 def tolerated(table: Table) -> tuple[Rejected, ...]:

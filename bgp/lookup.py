@@ -41,6 +41,8 @@ class Lookup:
     """Ports that may use an address with a MAC besides their own: pairs of one address."""
     targets: Map[bytes, tuple[NetworkKey, ...]] = Map()
     """Networks by the route targets that they import and that are written out."""
+    segments: Map[bytes, tuple[HostName, ...]] = Map()
+    """Hosts by the Ethernet segments that they are declared to be on."""
 
     def importing(self, snapshot: Snapshot, target: bytes) -> tuple[NetworkKey, ...]:
         """The networks that listen to a route target (RFC 4364 section 4.3.1)."""
@@ -83,6 +85,7 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
     vnis, vteps = lookup.vnis.mutate(), lookup.vteps.mutate()
     macs, sites = lookup.macs.mutate(), lookup.sites.mutate()
     pairs, targets = lookup.pairs.mutate(), lookup.targets.mutate()
+    segments = lookup.segments.mutate()
     # Taken out of the old snapshot first, all of them: two objects may have swapped what they claim.
     for snapshot, step in ((old, -1), (new, 1)):
         for change in changes:
@@ -96,6 +99,8 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
                 host = snapshot.hypervisors.get(HostName(change.key))
                 if host is not None:
                     claim(vteps, host.vtep, host.name, step)
+                    for segment in host.segments:
+                        claim(segments, segment, host.name, step)
             elif change.part is Part.PORT and isinstance(change.key, int):
                 port = snapshot.ports.get(PortKey(change.key))
                 if port is not None:
@@ -113,6 +118,7 @@ def reindex(lookup: Lookup, old: Snapshot, new: Snapshot, changes: frozenset[Cha
         behind,
         pairs.finish(),
         targets.finish(),
+        segments.finish(),
     )
 
 

@@ -8,11 +8,13 @@ held is judged by the guard like any.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from bgp import judging, restored
 from bgp.guard import ELSEWHERE, STUCK, UNAUTHORISED, MacClaim
 from bgp.lookup import Lookup
+from bgp.reaching import reaching
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import NO_REFS, Table, limits_of, select
 from bgp.trail import MOST, Damped, MacEntity, Past, Place, Spot, Trail
@@ -37,6 +39,8 @@ def settle(work: Work, spot: Spot, before: Place | None, chosen: Place | None) -
         return chosen
     damped = work.damped.get(spot)
     if damped is not None:
+        if chosen is not None and _is_behind_one(damped.place, chosen):
+            damped = Damped(chosen, damped.since, damped.moves, damped.quiet)
         place = _authorised(work, damped.place) if _is_open(work, spot, damped.place, chosen) else None
         if place is not None:
             work.damped[spot] = Damped(place, damped.since, damped.moves, damped.quiet)
@@ -54,7 +58,7 @@ def settle(work: Work, spot: Spot, before: Place | None, chosen: Place | None) -
         if before is not None:
             _note(work, spot, Trail(before, moves, work.now))
         return None
-    if last is None or last.vtep == chosen.vtep:
+    if last is None or last.vtep == chosen.vtep or _is_behind_one(last, chosen):
         return chosen
     moves = tuple(at for at in moves if work.now - at < work.limits.window)
     if work.counts_moves:
@@ -67,6 +71,14 @@ def settle(work: Work, spot: Spot, before: Place | None, chosen: Place | None) -
             return place
     _note(work, spot, Trail(chosen, moves, work.now))
     return chosen
+
+
+def _is_behind_one(one: Place, other: Place) -> bool:
+    """Whether both are behind one segment: from one of its VTEPs to another nothing moves (RFC 7432 section
+    7.7)."""
+    if not isinstance(one, RemoteMac) or not isinstance(other, RemoteMac):
+        return False
+    return bool(one.segment) and one.segment == other.segment
 
 
 def _note(work: Work, spot: Spot, trail: Trail) -> None:
@@ -97,7 +109,10 @@ def _authorised(work: Work, place: Place) -> Place | None:
     routes = restored.routes_at(work.snapshot, work.lookup, place)
     verdicts = [judging.judge(work, route)[0] for route in routes]
     if isinstance(place, RemoteMac):
-        return select(tuple(one for one in verdicts if isinstance(one, MacClaim)), ())
+        if place.segment and place.vtep not in reaching(work)(place.segment, place.network, place.mac).whole:
+            return None
+        found = select(tuple(one for one in verdicts if isinstance(one, MacClaim)), ())
+        return None if found is None else replace(found, segment=place.segment)
     return select_address(tuple(one for one in verdicts if isinstance(one, AddressClaim)), ())
 
 

@@ -11,11 +11,23 @@ from functools import cache
 from bgp.codec import communities, nlri
 from bgp.lookup import Lookup
 from bgp.prefixes import route_for
+from bgp.segments import WHOLE_TAG
 from bgp.table import prefix_order
 from model.addresses import Address
 from model.ids import Mac, NetworkKey, Vni
 from model.intent import Network
-from model.route import Attributes, Distinguisher, MacRoute, MulticastRoute, RemoteAddress, RemoteMac, Route
+from model.route import (
+    Attributes,
+    DiscoveryRoute,
+    Distinguisher,
+    MacRoute,
+    MulticastRoute,
+    RemoteAddress,
+    RemoteMac,
+    Route,
+    SegmentLabel,
+)
+from model.segments import NO_SEGMENT
 from model.snapshot import Snapshot
 
 _Hung = tuple[bytes, Vni, Attributes, Vni | None, Attributes]
@@ -42,8 +54,9 @@ def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
         known = hung_of(remote.network, remote.vtep, remote.sequence, remote.router_mac, sticky=remote.sticky)
         if known is not None:
             rd, vni, plain, l3vni, routed = known
-            found.append(Route(MacRoute(rd, remote.mac, None, vni), plain))
-            bodies = (MacRoute(rd, remote.mac, address, vni, l3vni) for address in remote.addresses)
+            esi = remote.segment or NO_SEGMENT
+            found.append(Route(MacRoute(rd, remote.mac, None, vni, esi=esi), plain))
+            bodies = (MacRoute(rd, remote.mac, a, vni, l3vni, esi=esi) for a in remote.addresses)
             found.extend(Route(body, routed) for body in bodies)
     for flood in snapshot.floods.values():
         shared = _shared(snapshot, lookup, flood.network, flood.vtep)
@@ -51,7 +64,8 @@ def routes_of(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
             network, rd, hung = shared
             hung = replace(hung, pmsi_vni=network.vni, pmsi_endpoint=flood.vtep)
             found.append(Route(MulticastRoute(rd, flood.vtep), hung))
-    return found + _prefixes(snapshot, lookup) + _addresses(snapshot, lookup)
+    segments = _segments(snapshot, lookup)
+    return found + segments + _prefixes(snapshot, lookup) + _addresses(snapshot, lookup)
 
 
 def routes_at(snapshot: Snapshot, lookup: Lookup, place: RemoteMac | RemoteAddress) -> list[Route]:
@@ -69,6 +83,21 @@ def routes_at(snapshot: Snapshot, lookup: Lookup, place: RemoteMac | RemoteAddre
     bodies = (MacRoute(rd, place.mac, address, network.vni, l3vni) for address in place.addresses)
     alone = Route(MacRoute(rd, place.mac, None, network.vni), hung)
     return [alone, *(Route(body, routed) for body in bodies)]
+
+
+def _segments(snapshot: Snapshot, lookup: Lookup) -> list[Route]:
+    """RT-1 of the VTEP that serves a MAC behind a segment; what the others say comes with the replay."""
+    found: list[Route] = []
+    places = {(r.network, r.vtep, r.segment) for r in snapshot.remotes.values() if r.segment}
+    for key, vtep, segment in sorted(places, key=lambda one: (one[0], one[1].version, int(one[1]), one[2])):
+        shared = _shared(snapshot, lookup, key, vtep)
+        if shared is not None:
+            network, rd, hung = shared
+            label = SegmentLabel(single_active=False, label=0)
+            whole = DiscoveryRoute(rd, segment, WHOLE_TAG, 0)
+            found.append(Route(whole, replace(hung, segment_label=label)))
+            found.append(Route(DiscoveryRoute(rd, segment, 0, network.vni), hung))
+    return found
 
 
 def _addresses(snapshot: Snapshot, lookup: Lookup) -> list[Route]:

@@ -15,6 +15,7 @@ from bgp.guard import Claim, FloodClaim, MacClaim
 from bgp.interest import Interest
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
+from bgp.segments import Reach, Reaching, SegmentClaim, one_of, paths
 from bgp.spoken import AddressClaim
 from bgp.story import Stories
 from bgp.trail import AddressEntity, Damped, MacEntity, Spot, Trail
@@ -34,12 +35,14 @@ Ref = tuple[bytes, str]
 """(route key, peer); the peer of a held route is `HELD`."""
 FloodEntity = tuple[Literal["flood"], NetworkKey, Address]
 PrefixEntity = tuple[Literal["prefix"], TenantKey, Prefix]
-Entity = MacEntity | FloodEntity | PrefixEntity | AddressEntity
+SegmentEntity = tuple[Literal["segment"], bytes]
+Entity = MacEntity | FloodEntity | PrefixEntity | AddressEntity | SegmentEntity
 Token = tuple[
-    Literal["mac", "vni", "flood", "hop", "vrf", "prefix", "target"], Mac | int | Address | Prefix | bytes
+    Literal["mac", "vni", "flood", "hop", "vrf", "prefix", "target", "segment"],
+    Mac | int | Address | Prefix | bytes,
 ]
 """What a verdict depends on: a MAC, a VNI, a VNI as a place for replicated frames, a next hop; of an RT-5 the
-L3VNI and the prefix."""
+L3VNI and the prefix. Of an RT-2 the segment: no verdict depends on it, but whether it is used does."""
 
 HELD: Final = ""
 NO_REFS: Final[Map[Ref, None]] = Map()
@@ -248,6 +251,8 @@ def entity(claim: Claim) -> Entity:
             return ("prefix", claim.vrf, claim.prefix)
         case AddressClaim():
             return ("address", claim.network, claim.address)
+        case SegmentClaim():
+            return ("segment", claim.segment)
 
 
 def address_order(address: Address) -> tuple[int, int]:
@@ -280,14 +285,24 @@ def select_hops(
     return RemotePrefix(contest[0].vrf, contest[0].prefix, tuple(order), best)
 
 
-def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac | None:
+def _nowhere(_segment: bytes, _network: NetworkKey, _mac: Mac) -> Reach:
+    return Reach(frozenset(), frozenset(), single_active=False)
+
+
+def select(
+    live: tuple[MacClaim, ...], held: tuple[MacClaim, ...], reach: Reaching = _nowhere
+) -> RemoteMac | None:
     """The best of the claims on one (network, MAC), with the addresses that its VTEP gives it.
 
     What a peer stands by comes before what is held; then what the store vouches for; then what is static
     (RFC 7432 section 15.2); then the highest mobility sequence (RFC 7432 section 7.7), the highest local
     preference, the lowest VTEP (RFC 7432 section 7.7: of equal sequences the lowest address). Static MACs
-    have no use for a sequence.
+    have no use for a sequence. What is behind a segment that can't be reached takes no part (RFC 7432 section
+    9.2.2); if such a claim is best, one of the segment's VTEPs is taken (see `bgp.segments.paths`).
     """
+    live, held = (
+        tuple(one for one in some if _is_reached(one, (*live, *held), reach)) for some in (live, held)
+    )
     contest = live or held
     if not contest:
         return None
@@ -296,19 +311,48 @@ def select(live: tuple[MacClaim, ...], held: tuple[MacClaim, ...]) -> RemoteMac 
     if fixed:
         best = min(fixed, key=lambda one: (-one.preference, address_order(one.vtep)))
     else:
-        best = min(contest, key=lambda one: (-one.sequence, -one.preference, address_order(one.vtep)))
-    kin = [one for one in (*live, *held) if one.vtep == best.vtep]
+        best = min(contest, key=_newest)
+    if best.segment:
+        kin = [one for one in (*live, *held) if one.segment == best.segment]
+        vtep = _place(kin, contest, reach(best.segment, best.network, best.mac))
+    else:
+        kin = [one for one in (*live, *held) if one.vtep == best.vtep]
+        vtep = best.vtep
     addresses = {one.address for one in kin if one.address is not None}
     # A MAC alone says nothing of routing (RFC 9135 section 5.1): it may be repeated before its addresses are.
-    spoken = [one for one in kin if one in contest and one.address is not None]
-    telling = spoken or [one for one in kin if one.doubted is best.doubted]
+    near = [one for one in kin if one.vtep == vtep]
+    spoken = [one for one in near if one in contest and one.address is not None]
+    telling = spoken or [one for one in near if one.doubted is best.doubted]
     routers = [one.router_mac for one in telling if one.router_mac is not None]
     return RemoteMac(
         network=best.network,
         mac=best.mac,
-        vtep=best.vtep,
+        vtep=vtep,
         addresses=tuple(sorted(addresses, key=address_order)),
         sequence=max(one.sequence for one in kin),
         router_mac=min(routers, default=None),
         sticky=bool(fixed),
+        segment=best.segment,
     )
+
+
+def _newest(claim: MacClaim) -> tuple[int, int, tuple[int, int]]:
+    return (-claim.sequence, -claim.preference, address_order(claim.vtep))
+
+
+def _is_reached(claim: MacClaim, claims: tuple[MacClaim, ...], reach: Reaching) -> bool:
+    if not claim.segment:
+        return True
+    said_by = frozenset(one.vtep for one in claims if one.segment == claim.segment)
+    return bool(paths(reach(claim.segment, claim.network, claim.mac), said_by))
+
+
+def _place(kin: list[MacClaim], contest: tuple[MacClaim, ...], reach: Reach) -> Address:
+    """The VTEP of a reached segment that serves a MAC. Those that route to it, if there are any: of an alias
+    that says nothing of the MAC itself the router MAC is not known."""
+    able = paths(reach, frozenset(one.vtep for one in kin))
+    among = [one for one in kin if one.vtep in able]
+    if reach.single_active and among:
+        return min(among, key=_newest).vtep
+    routers = {one.vtep for one in among if one in contest and one.router_mac is not None}
+    return one_of(routers or able, f"{kin[0].network} {kin[0].mac}")

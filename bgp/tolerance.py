@@ -16,6 +16,7 @@ from bgp.guard import FloodClaim, MacClaim
 from bgp.irb import judge_router
 from bgp.lookup import Lookup
 from bgp.rights import UNKNOWN, PrefixClaim, vrf_of
+from bgp.segments import segment_of
 from bgp.verdict import Case, NotImported, Refused
 from model.addresses import Prefix
 from model.ids import Mac, TenantKey
@@ -69,6 +70,7 @@ def _claim_mac(snapshot: Snapshot, lookup: Lookup, case: Case, body: MacRoute) -
         router if address is not None and case.network.routed else None,
         hung.sticky,
         doubted=True,
+        segment=segment_of(body),
     )
 
 

@@ -18,6 +18,7 @@ from bgp.codec import communities
 from bgp.guard import Claim
 from bgp.lookup import Lookup
 from bgp.rights import PrefixClaim
+from bgp.segments import SegmentClaim
 from bgp.table import (
     NO_KEYS,
     NO_REFS,
@@ -37,12 +38,14 @@ from bgp.trail import Damped, Spot, Trail
 from model.ids import NetworkKey, PortKey, TenantKey, Vni
 from model.route import (
     Attributes,
+    DiscoveryRoute,
     MacRoute,
     MulticastRoute,
     PrefixRoute,
     Rejected,
     Route,
 )
+from model.segments import NO_SEGMENT
 from model.snapshot import Snapshot
 
 K = TypeVar("K")
@@ -207,7 +210,10 @@ class Work:
         return self.has_prefix_room(vrf) and self.volumes.get(vrf, 0) < self.limits.routes_per_tenant
 
     def owner(self, claim: Claim) -> TenantKey:
-        """The VRF that a claim counts to: that of its network as it was when the first one came."""
+        """The VRF that a claim counts to: that of its network as it was when the first one came. Segments are
+        nobody's."""
+        if isinstance(claim, SegmentClaim):
+            return _NOBODY
         if isinstance(claim, PrefixClaim):
             return claim.vrf
         known = self.homes.get(claim.network)
@@ -290,6 +296,11 @@ def _tokens(route: Route) -> tuple[Token, ...]:
     if isinstance(body, MacRoute):
         vnis |= {body.vni, body.vni2}
         found.append(("mac", body.mac))
+        if body.esi != NO_SEGMENT:
+            found.append(("segment", body.esi))
+    elif isinstance(body, DiscoveryRoute):
+        found.extend(("vrf", vni) for vni in sorted(vni for vni in vnis if vni is not None))
+        vnis.add(Vni(body.vni))
     elif isinstance(body, MulticastRoute):
         vnis.add(route.attributes.pmsi_vni)
     known: list[Vni] = sorted(vni for vni in vnis if vni is not None)

@@ -151,7 +151,8 @@ class RemoteMac:
     """What the guard let through for (network, MAC): where it lives and which IPs are its own.
 
     `router_mac`: the VTEP routes for it under this MAC and the tenant's L3VNI (symmetric IRB, RFC 9135
-    section 5); None = it can only be bridged to. `sticky`: its host says that it never moves.
+    section 5); None = it can only be bridged to. `sticky`: its host says that it never moves. `segment`: the
+    Ethernet segment that it is behind, one of whose VTEPs `vtep` is; empty = none (RFC 7432 section 5).
     """
 
     network: NetworkKey
@@ -161,6 +162,7 @@ class RemoteMac:
     sequence: int = 0
     router_mac: Mac | None = None
     sticky: bool = False
+    segment: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

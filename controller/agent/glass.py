@@ -15,15 +15,18 @@ from bgp import learn, show
 from bgp.codec import communities
 from bgp.guard import Claim, FloodClaim, MacClaim
 from bgp.rights import PrefixClaim
+from bgp.segments import SegmentClaim
 from bgp.story import Story, last_error
 from bgp.table import HELD, address_order, prefix_order
+from controller.agent import glass_segments
 from controller.agent.core import Core
 from controller.agent.doubles import duplicates
 from controller.agent.seeking import Choice, What
 from controller.agent.titles import network_title, tenants_of
 from model.addresses import Address, Prefix, format_mac
 from model.ids import NetworkKey, TenantKey, Vni
-from model.route import MacRoute, MulticastRoute, PrefixRoute, Route
+from model.route import DiscoveryRoute, MacRoute, MulticastRoute, PrefixRoute, Route
+from model.segments import segment_text
 from model.snapshot import Snapshot
 from model.vrfs import title
 from pipelines import objects as o
@@ -99,14 +102,17 @@ def _neighbours(core: Core, now: float) -> Iterator[Row]:
 
 
 def _routes(core: Core, wanted: Choice) -> Iterator[Row]:
-    """What is in use: a row a MAC, an address of a pair, a place for replicated frames, a prefix's hop."""
+    """What is in use: a row a MAC, an address of a pair, a place for replicated frames, a prefix's hop; what
+    VTEPs said of segments."""
     now = core.effective
+    yield from glass_segments.rows(now, core.table, wanted, _ORDER)
     for (network, mac), remote in now.remotes.items():
         if wanted.takes(2, tenants_of(now, network), mac, remote.addresses):
             owner = core.table.lookup.port(network, mac)
             port = "" if owner is None or owner not in now.ports else now.ports[owner].name
             row = _used(now, "mac", network, remote.vtep, format_mac(mac), remote.addresses)
             row |= {"sequence": remote.sequence, "port": port}
+            row |= {"segment": segment_text(remote.segment) if remote.segment else ""}
             yield row | {_OBJECTS: (o.remote(network, mac), o.route(network, mac))}
     for (network, address), there in now.claimed.items():
         if wanted.takes(2, tenants_of(now, network), there.mac, (address,)):
@@ -141,6 +147,7 @@ def _row(kind: str, network: str, vtep: Address, mac: str, addresses: tuple[Addr
         "addresses": [str(one) for one in addresses],
         "sequence": 0,
         "port": "",
+        "segment": "",
     }
 
 
@@ -166,6 +173,8 @@ def _claimed(now: Snapshot, wanted: Choice, claim: Claim) -> bool:
             return wanted.takes(3, tenants_of(now, claim.network), None, ())
         case PrefixClaim():
             return wanted.takes(5, (claim.vrf,), None, (claim.prefix,))
+        case SegmentClaim():
+            return wanted.takes(claim.type, glass_segments.tenants(now, claim), None, ())
         case _:
             return wanted.takes(2, tenants_of(now, claim.network), claim.mac, (claim.address,))
 
@@ -177,6 +186,8 @@ def _use(now: Snapshot, claim: Claim) -> str:
         case MacClaim():
             remote = now.remotes.get((claim.network, claim.mac))
             found = remote is not None and remote.vtep == claim.vtep
+        case SegmentClaim():
+            found = claim.type == 1
         case FloodClaim():
             found = (claim.network, claim.vtep) in now.floods
         case PrefixClaim():
@@ -259,8 +270,8 @@ def _vrf(core: Core, route: Route) -> str:
 
 def _vni(route: Route) -> Vni | None:
     body = route.nlri
-    if isinstance(body, MacRoute | PrefixRoute):
-        return Vni(body.vni)
+    if isinstance(body, MacRoute | PrefixRoute | DiscoveryRoute):
+        return Vni(body.vni) if body.vni else None
     return route.attributes.pmsi_vni if isinstance(body, MulticastRoute) else None
 
 

@@ -145,16 +145,18 @@ def _time(seconds: int) -> str:
 
 
 def _route(item: Value) -> list[str]:
+    of_segment = "mode" in item
+    became = " ".join(f"{each['cookie']} ({each['flows']})" for each in item["became"])
     return [
         item["host"],
         item["kind"],
-        item["network"],
+        item["network"] or "-",
         item["mac"] or "-",
-        " ".join(item["addresses"]) or "-",
+        f"{item['segment']} {item['mode']}".strip() if of_segment else " ".join(item["addresses"]) or "-",
         item["vtep"],
         str(item["sequence"]),
         item["port"] or "-",
-        " ".join(f"{each['cookie']} ({each['flows']})" for each in item["became"]) or "none here",
+        became or ("-" if of_segment else "none here"),
     ]
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from model import rendezvous
 from model.flow import Flow
 from model.route import NextHop
-from pipelines import cookies, groups, rendezvous
+from pipelines import cookies, groups
 from pipelines.shapes.prefixes import (
     ARRIVAL_GROUP,
     ARRIVAL_VIA,

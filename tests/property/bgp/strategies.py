@@ -154,6 +154,8 @@ FLOATING, EGRESS_ADDRESS = ip_address("203.0.113.5"), ip_address("203.0.113.6")
 VTEPS = (*(IPv4Address(0xC0000200 + n) for n in range(3)), IPv6Address("fd99::1"))
 
 
+SEGMENTS = tuple(bytes(9) + bytes((n,)) for n in (1, 2))
+
 WRITTEN = (parse_target("192.0.2.1:7"), parse_target("65001:100"), communities.route_target(65000, VNIS[1]))
 """Route targets that are written out: of another form, of another AS, and one that is derived elsewhere."""
 RULES = st.sampled_from(
@@ -229,7 +231,9 @@ def edits(draw):
     if part is Part.HYPERVISOR:
         name = draw(st.sampled_from(HOST_NAMES))
         number, external, border = draw(st.integers(0, 3)), draw(st.booleans()), draw(st.booleans())
-        host = Hypervisor(name, draw(st.sampled_from(VTEPS)), number, external, border=border)
+        segments = tuple(sorted(draw(st.sets(st.sampled_from(SEGMENTS), max_size=2)))) if external else ()
+        vtep = draw(st.sampled_from(VTEPS))
+        host = Hypervisor(name, vtep, number, external, border=border, segments=segments)
         return Change(part, name), lambda s: _set(s, "hypervisors", name, None if absent else host)
     if part is Part.SIGHTING:
         spot = (draw(st.sampled_from(NETWORK_KEYS)), VIRTUAL)
@@ -288,7 +292,8 @@ def start():
     """A small world in which much is authorised; edits make it odd."""
     made = Snapshot(HOST_NAMES[0], Cluster(Uid("c"), 1, 65000))
     for n, name in enumerate(HOST_NAMES):
-        made = _set(made, "hypervisors", name, Hypervisor(name, VTEPS[n], n, external=n == 3, border=n == 3))
+        host = Hypervisor(name, VTEPS[n], n, external=n == 3, border=n == 3)
+        made = _set(made, "hypervisors", name, replace(host, segments=SEGMENTS[: n // 2]))
     made = _set(made, "tenants", TENANTS[0], outward(Egress.SNAT, HOST_NAMES[:2]))
     made = _set(
         made, "tenants", TENANTS[1], replace(outward(Egress.FABRIC, ()), key=TENANTS[1], l3vni=L3VNIS[1])
@@ -302,7 +307,7 @@ def start():
     for key, vni in zip(NETWORK_KEYS, VNIS, strict=False):
         made = _set(made, "networks", key, Network(Uid(f"n{key}"), 1, f"n{key}", key, vni))
     for n, key in enumerate(PORT_KEYS):
-        hosts = (HOST_NAMES[n % 2], HOST_NAMES[2])
+        hosts = (HOST_NAMES[n % 2], *HOST_NAMES[2:])
         port = Port(
             Uid(f"p{key}"), NETWORK_KEYS[n // 3], f"p{key}", key, MACS[n % 3], ADDRESSES[:2], hosts, PAIRS[:1]
         )
@@ -398,6 +403,43 @@ def prefix_claims(draw):
     return Route(PrefixRoute(rd, prefix, l3vni), said)
 
 
+def segment_of(host):
+    """All that a host of the world at the start says of a MAC behind its segment."""
+    rd = b"\x00\x01" + host.to_bytes(4, "big") + b"\x00\x01"
+    said = Attributes(VTEPS[host], (communities.route_target(65000, VNIS[0]),))
+    whole = replace(said, segment_label=SegmentLabel(single_active=False, label=0))
+    return (
+        Route(DiscoveryRoute(rd, SEGMENTS[0], 0xFFFFFFFF, 0), whole),
+        Route(DiscoveryRoute(rd, SEGMENTS[0], 0, VNIS[0]), said),
+        Route(MacRoute(rd, MACS[2], None, VNIS[0], esi=SEGMENTS[0]), said),
+    )
+
+
+@st.composite
+def segment_routes(draw):
+    """RT-1, RT-2 and RT-4 of segments: often what the world at the start declares, often one thing off."""
+    host = draw(st.sampled_from((*(2, 3) * 4, 0)))
+    segment, vni = draw(st.sampled_from((*SEGMENTS[:1] * 7, *SEGMENTS))), draw(st.sampled_from(VNIS[:2]))
+    target = communities.route_target(65000, draw(st.sampled_from((*[vni] * 5, *VNIS[:2], *L3VNIS))))
+    rd = b"\x00\x01" + host.to_bytes(4, "big") + draw(st.integers(1, 2)).to_bytes(2, "big")
+    label = draw(st.sampled_from((None, *[SegmentLabel(False, 0)] * 4, SegmentLabel(True, 0))))
+    said = Attributes(VTEPS[host], (target,), segment_label=label)
+    match draw(st.sampled_from(("whole", "whole", "network", "network", "mac", "mac", "mac", "member"))):
+        case "whole":
+            return Route(DiscoveryRoute(rd, segment, 0xFFFFFFFF, 0), said)
+        case "network":
+            return Route(DiscoveryRoute(rd, segment, 0, vni), said)
+        case "member":
+            mine = (communities.segment_import(segment),)
+            return Route(
+                SegmentRoute(rd, segment, VTEPS[draw(st.sampled_from((host, 1)))]),
+                Attributes(VTEPS[host], segment_imports=mine),
+            )
+    mac, address = draw(st.sampled_from(MACS[1:])), draw(st.sampled_from((None, None, *ADDRESSES)))
+    sequence = draw(st.none() | st.integers(1, 2))
+    return Route(MacRoute(rd, mac, address, vni, esi=segment), replace(said, sequence=sequence))
+
+
 PEERS = ("10.0.0.1", "10.0.0.2")
 
 
@@ -414,7 +456,14 @@ def events(draw):
         else:
             honest = draw(st.integers(0, 2)) > 0
             source = honest_routes() if honest else small_routes()
-            made.append((peer, kind, draw(source if draw(st.integers(0, 2)) else prefix_claims())))
+            match draw(st.integers(0, 3)):
+                case 0:
+                    source = prefix_claims()
+                case 1:
+                    source = segment_routes()
+                    honest = draw(st.sampled_from((0, 2, 3)))
+                    made.extend((peer, "announce", one) for one in segment_of(honest) if honest)
+            made.append((peer, kind, draw(source)))
     return made
 
 

@@ -14,7 +14,9 @@ from bgp.codec.update import Update
 from bgp.guard import FloodClaim, MacClaim, judge
 from bgp.lookup import index, reindex
 from bgp.originate import originate, reoriginate
+from bgp.reaching import waiting
 from bgp.rights import PrefixClaim
+from bgp.segments import SegmentClaim, gather
 from bgp.spoken import AddressClaim, select_address
 from bgp.table import Limits, select, select_hops
 from bgp.verdict import Refused
@@ -73,6 +75,7 @@ def expected(snapshot, routes):
     floods = set()
     prefixes: dict[object, list[PrefixClaim]] = {}
     spoken: dict[object, list[AddressClaim]] = {}
+    segments: dict[bytes, list[SegmentClaim]] = {}
     for route in routes:
         verdict = judge(snapshot, index(snapshot), route)
         if isinstance(verdict, MacClaim):
@@ -83,7 +86,17 @@ def expected(snapshot, routes):
             prefixes.setdefault((verdict.vrf, verdict.prefix), []).append(verdict)
         elif isinstance(verdict, AddressClaim):
             spoken.setdefault((verdict.network, verdict.address), []).append(verdict)
-    chosen = {spot: select(tuple(some), ()) for spot, some in claims.items()}
+        elif isinstance(verdict, SegmentClaim):
+            segments.setdefault(verdict.segment, []).append(verdict)
+
+    def reach(segment, network, mac):
+        owners = sorted(p.key for p in snapshot.ports_of(network) if p.mac == mac)
+        hosts = {*snapshot.hypervisors} & {*(snapshot.ports[owners[0]].hosts if owners else ())}
+        found = gather(segments.get(segment, ()), network)
+        return replace(found, aliases=found.aliases & {snapshot.hypervisors[name].vtep for name in hosts})
+
+    chosen = {spot: select(tuple(some), (), reach) for spot, some in claims.items()}
+    chosen = {spot: remote for spot, remote in chosen.items() if remote is not None}
     hops = {spot: select_hops(tuple(some), (), snapshot.down) for spot, some in prefixes.items()}
     newest = {spot: select_address(tuple(some), ()) for spot, some in spoken.items()}
     return chosen, floods, hops, newest
@@ -225,10 +238,13 @@ def test_the_worlds_are_not_barren():
             refused=bool(table.refused),
             held=bool(table.held),
             claimed=bool(table.claimed),
+            segments=any(remote.segment for remote in table.remotes.values()),
+            waiting=bool(waiting(table)),
         )
 
     count()
     wanted = ("announced", "remotes", "routers", "floods", "prefixes", "said", "refused", "held", "claimed")
+    wanted = (*wanted, "segments", "waiting")
     assert all(tally[name] >= 5 for name in wanted), tally
 
 

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from model import rendezvous
 from model.addresses import GATEWAY_MAC, router_mac
 from model.change import Change, Part
 from model.flow import Flow, Group
@@ -15,7 +16,7 @@ from model.ids import Mac, NetworkKey, PortKey, TenantKey
 from model.intent import Egress, Pair
 from model.route import Sighting
 from model.snapshot import Snapshot
-from pipelines import cookies, rendezvous
+from pipelines import cookies
 from pipelines import objects as o
 from pipelines import tables as t
 from pipelines.compile import compile, recompile

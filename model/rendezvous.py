@@ -1,7 +1,8 @@
 """Rendezvous: which member takes which slot, so that a member that goes moves its own slots only.
 
-Place: used by the feature of prefixes. Highest random weight (Thaler and Ravishankar, 1998): each slot takes
-the member whose digest with it is highest. The same everywhere and always. Must not use the built-in hash.
+Place: used where several places are equally good: next hops of a prefix, VTEPs of a segment. Highest random
+weight (Thaler and Ravishankar, 1998): each slot takes the member whose digest with it is highest. The same
+everywhere and always. Must not use the built-in hash.
 """
 
 from __future__ import annotations
