@@ -26,7 +26,9 @@ from model.addresses import Address, format_mac
 from model.ids import Mac, Vni
 
 _TYPES: Final = ("macip", "multicast", "prefix")
-"""RT-2, RT-3, RT-5. RT-1 and RT-4 (segments) are nothing that a client of ours says."""
+"""RT-2, RT-3, RT-5."""
+_SEGMENT_TYPES: Final = ("ead", "es")
+"""RT-1 and RT-4: of hosts that are declared to be on Ethernet segments, and of nobody else."""
 _MAC_TYPES: Final = ("macip",)
 
 
@@ -44,6 +46,8 @@ class Client:
     imports: tuple[Vni, ...] | None = None
     targets: tuple[bytes, ...] = ()
     """Route targets besides, if there is a filter."""
+    segments: int = 0
+    """How many Ethernet segments it is declared to be on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def _lists(terms: Terms, client: Client) -> Iterator[str]:
 
 def _inward(client: Client) -> Iterator[str]:
     """One entry a route type; whatever none of them takes is refused."""
-    for number, kind in enumerate(_TYPES, 1):
+    for number, kind in enumerate((*_TYPES, *(_SEGMENT_TYPES if client.segments else ())), 1):
         yield f"route-map {_inbound(client)} permit {number * 10}"
         yield f" match evpn route-type {kind}"
         if client.address.version == 4:

@@ -112,6 +112,7 @@ def _clients(session: Session, arguments: argparse.Namespace) -> list[Client]:
             targets=()
             if targets is None
             else targets.written({p["metadata"]["tenant"] for p in there[name]}),
+            segments=len(host["spec"].get("segments", ())),
         )
         for host in hosts
     ]

@@ -37,6 +37,14 @@ def test_a_client_says_its_own_macs_with_its_own_next_hop_and_gets_what_it_impor
     assert "  neighbor 192.0.2.11 route-map to-hv1 out" in lines
 
 
+def test_only_hosts_on_segments_speak_of_them() -> None:
+    assert "route-type ead" not in configuration(TERMS, (ONE, ANY, SIX))
+    text = configuration(TERMS, (replace(ANY, segments=2), ONE))
+    for kind in ("ead", "es"):
+        (entry,) = (e for e in text.split("route-map ") if f" match evpn route-type {kind}" in e)
+        assert entry.startswith("from-hv2 permit ") and " match ip next-hop address 192.0.2.12" in entry
+
+
 def test_without_lists_any_mac_passes_and_all_is_sent() -> None:
     text = configuration(TERMS, (ANY,))
     assert "access-list" not in text and "extcommunity" not in text and " out" not in text

@@ -18,37 +18,44 @@ from bgp.verdict import NotImported, Refused
 from model.change import Change, Part
 from model.ids import HostName, Mac, PortKey
 from model.intent import Hypervisor
-from model.route import DiscoveryRoute, MacRoute, Route, SegmentLabel, SegmentRoute
+from model.route import Attributes, DiscoveryRoute, Distinguisher, MacRoute, Route, SegmentLabel, SegmentRoute
 from model.segments import MAX_SEGMENT, import_target
 from model.snapshot import Snapshot, with_ports
 from tests.unit.bgp.world import (
     ASN,
     BLUE_VNI,
-    HOSTS,
     RED,
     RED_L3,
     RED_VNI,
-    hung,
     key,
     mac,
     port,
-    rd,
     world,
 )
+from tests.unit.bgp.world import HOSTS as KNOWN
 
 PEER, OTHER = "10.0.0.1", "10.0.0.2"
 ONE, TWO = (bytes(9) + bytes((n,)) for n in (1, 2))
 ALL, SINGLE = SegmentLabel(single_active=False, label=0), SegmentLabel(single_active=True, label=0)
 LEAVES = ("ext", "leaf", "third")
+HOSTS = dict(KNOWN)
 for number, name in ((8, "leaf"), (9, "third")):
-    HOSTS.setdefault(
-        name, Hypervisor(HostName(name), ip_address(f"192.0.2.{number}"), 0x0A000000 + number, external=True)
-    )
+    vtep = ip_address(f"192.0.2.{number}")
+    HOSTS[name] = Hypervisor(HostName(name), vtep, 0x0A000000 + number, external=True)
 VTEPS = {name: HOSTS[name].vtep for name in LEAVES}
 PORTS = range(20, 28)
 BEHIND = PORTS[0]
 SPOT = (RED, mac(BEHIND))
 ADDRESS = ip_address(f"10.0.0.{BEHIND}")
+
+
+def hung(host: str, **fields: object) -> Attributes:
+    made = Attributes(HOSTS[host].vtep, (communities.route_target(ASN, RED_VNI),), encapsulations=(8,))
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def rd(host: str, number: int = RED) -> bytes:
+    return nlri.distinguisher(Distinguisher(HOSTS[host].router_id, number))
 
 
 def segmented(leaves: tuple[str, ...] = LEAVES[:2]) -> Snapshot:
