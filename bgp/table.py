@@ -300,9 +300,9 @@ def select(
     have no use for a sequence. What is behind a segment that can't be reached takes no part (RFC 7432 section
     9.2.2); if such a claim is best, one of the segment's VTEPs is taken (see `bgp.segments.paths`).
     """
-    live, held = (
-        tuple(one for one in some if _is_reached(one, (*live, *held), reach)) for some in (live, held)
-    )
+    if any(one.segment for one in live) or any(one.segment for one in held):  # few are
+        every = (*live, *held)
+        live, held = (tuple(o for o in some if _is_reached(o, every, reach)) for some in (live, held))
     contest = live or held
     if not contest:
         return None
