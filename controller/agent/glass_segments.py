@@ -53,7 +53,7 @@ def _row(now: Snapshot, claim: SegmentClaim, route: Route) -> Row:
         "sequence": 0,
         "port": "",
         "segment": segment_text(claim.segment),
-        "label": None if label is None else label.label,
+        "label": 0 if label is None else label.label,
         "mode": "" if label is None else "single-active" if label.single_active else "all-active",
         "route": show.text(route),
         "became": [],

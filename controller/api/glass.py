@@ -35,11 +35,12 @@ _QUEUE: Final = 20.0
 _WORDS: Final = (
     *("peer", "state", "replayed", "error", "verdict"),
     *("kind", "network", "vtep", "mac", "port", "route", "use", "code", "reason"),
+    *("segment", "mode"),
 )
 _NUMBERS: Final = (
     "moves",
     *("seconds", "sessions", "received", "withdrawn", "accepted", "refused", "malformed"),
-    *("type", "sequence", "preference"),
+    *("type", "sequence", "preference", "label"),
 )
 _LISTS: Final = ("addresses", "peers", "targets", "contenders")
 _MOST_ITEMS: Final = 1_000
