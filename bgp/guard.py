@@ -240,7 +240,7 @@ def _host(
     return host
 
 
-def _is_sticky(snapshot: Snapshot, lookup: Lookup, body: MacRoute | MulticastRoute | PrefixRoute) -> bool:
+def _is_sticky(snapshot: Snapshot, lookup: Lookup, body: _Judged) -> bool:
     network = lookup.network(body.vni) if isinstance(body, MacRoute) else None
     key = lookup.port(network, body.mac) if network is not None and isinstance(body, MacRoute) else None
     return key is not None and snapshot.ports[key].sticky
