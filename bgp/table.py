@@ -309,7 +309,7 @@ def select(
     contest = tuple(one for one in contest if not one.doubted) or contest
     fixed = tuple(one for one in contest if one.sticky)
     if fixed:
-        best = min(fixed, key=lambda one: (-one.preference, address_order(one.vtep)))
+        best = min(fixed, key=lambda one: (-one.preference, address_order(one.vtep), one.segment))
     else:
         best = min(contest, key=_newest)
     if best.segment:
@@ -336,8 +336,8 @@ def select(
     )
 
 
-def _newest(claim: MacClaim) -> tuple[int, int, tuple[int, int]]:
-    return (-claim.sequence, -claim.preference, address_order(claim.vtep))
+def _newest(claim: MacClaim) -> tuple[int, int, tuple[int, int], bytes]:
+    return (-claim.sequence, -claim.preference, address_order(claim.vtep), claim.segment)
 
 
 def _is_reached(claim: MacClaim, claims: tuple[MacClaim, ...], reach: Reaching) -> bool:

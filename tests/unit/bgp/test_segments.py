@@ -226,6 +226,13 @@ def test_a_move_from_a_segment_goes_by_sequence():
     assert (at(table), table.remotes[SPOT].segment) == (HOSTS["h2"].vtep, b"")
 
 
+def test_a_vtep_that_says_a_mac_with_and_without_its_segment_is_read_alike_in_any_order():
+    routes = (*both("ext"), behind("ext"), behind("ext", address=ADDRESS, segment=bytes(10)))
+    remotes = [learned(*order).remotes[SPOT] for order in (routes, routes[::-1])]
+    assert remotes[0] == remotes[1]
+    assert (remotes[0].vtep, remotes[0].segment, remotes[0].addresses) == (VTEPS["ext"], b"", (ADDRESS,))
+
+
 def test_from_one_vtep_of_a_segment_to_another_nothing_moves():
     table = learned(*both(), *(behind("ext", number) for number in PORTS))
     for _ in range(10):
