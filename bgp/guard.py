@@ -165,6 +165,8 @@ def _network(
         routed = isinstance(body, MacRoute) and targets_tenant(snapshot, route, found_network)
         if labelled in targeted or routed:
             return found_network
+    if isinstance(body, DiscoveryRoute) and not body.vni and len(targeted) == 1:
+        return snapshot.networks[targeted.pop()]  # FRR 8.4 reflects an RT-1 without its label
     if not targeted and labelled is None:
         return NOT_IMPORTED
     shown = " ".join(communities.target_text(one) for one in route.attributes.route_targets) or "none"

@@ -142,6 +142,13 @@ def test_a_vtep_is_no_alias_without_both_its_routes():
         assert {at(table, number) for number in PORTS} == {VTEPS["ext"]}
 
 
+def test_an_alias_whose_label_a_reflector_lost_is_known_by_its_route_target():
+    """FRR 8.4 reflects RT-1 with label 0."""
+    routes = [behind("ext", number) for number in PORTS]
+    bare = [whole("ext"), whole("leaf"), per_evi("ext", vni=0), per_evi("leaf", vni=0)]
+    assert dict(learned(*bare, *routes).remotes) == dict(learned(*both(), *routes).remotes)
+
+
 def test_a_mass_withdrawal_moves_every_mac_in_one_update_and_what_was_elsewhere_stays():
     table = learned(*both(), *(behind("ext", number) for number in PORTS))
     gone = key(whole("ext"))
@@ -252,7 +259,6 @@ def test_from_one_vtep_of_a_segment_to_another_nothing_moves():
         (behind("h2"), "segment"),
         (whole("leaf", label=None), "segment-label"),
         (per_evi("leaf", vni=BLUE_VNI), "vni-foreign"),
-        (per_evi("leaf", vni=0), "vni-foreign"),
         (Route(DiscoveryRoute(rd("leaf"), ONE, 7, RED_VNI), hung("leaf")), "ethernet-tag"),
         (replace(whole("leaf"), attributes=replace(whole("ext").attributes)), "distinguisher"),
         (whole("leaf", next_hop=ip_address("192.0.2.77")), "next-hop-unknown"),
