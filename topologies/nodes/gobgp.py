@@ -50,6 +50,10 @@ class GobgpNode(LabNode):
         """Originate an EVPN route, in the words of `gobgp global rib add`."""
         self.run(["gobgp", "global", "rib", "add", *route.split(), "-a", "evpn"], timeout=_TOOL_TIMEOUT)
 
+    def take_back(self, route: str) -> None:
+        """Withdraw what `say` said, in the same words."""
+        self.run(["gobgp", "global", "rib", "del", *route.split(), "-a", "evpn"], timeout=_TOOL_TIMEOUT)
+
     def paths(self) -> list[dict[str, Any]]:
         """All EVPN paths, as it decodes them."""
         text = self.run(["gobgp", "-j", "global", "rib", "-a", "evpn"], timeout=_TOOL_TIMEOUT)
