@@ -49,6 +49,10 @@ _AIMS = (
          ("ovn", "ovn-controller killed and started")),
     _Aim("  packets lost", 0.0, "ports", "until it has programmed", "packets lost"),
     _Aim("  RSS of the agent of hv1, MB", 200.0, "ports", "agent of hv1", "RSS MB"),
+    _Aim("50,000 RT-2 packed, wire to flows, s", 10.0, "evpn", "50,000 received, packed", "s"),
+    _Aim("50,000 RT-2, one in an UPDATE, s", 20.0, "evpn", "50,000 received, one in", "s"),
+    _Aim("150,000 RT-2, 2 % for this host, s", 20.0, "evpn", "150,000 received, packed", "s"),
+    _Aim("  agent and relay, MB", 150.0, "evpn", "150,000 received, packed", "agent+relay MB"),
 )  # fmt: skip
 _FLOORS = (
     _Aim("packets a second, of a bare pipeline", 0.95, "packets", "whole pipeline, plain port", "of bare"),
