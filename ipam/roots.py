@@ -5,18 +5,19 @@ Place: one part of `ipam.plan`. Must not write anything but the trial.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
 from ipam.distinguishers import number
 from ipam.laws_targets import ruled
+from ipam.pairs_of_hosts import check_partner, partners_of
 from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
 from ipam.ways_out import lead_out
 from model.addresses import Prefix
 from model.errors import Conflict, Invalid
-from model.ids import ClassId, TenantKey, Vni
+from model.ids import ClassId, HostName, TenantKey, Vni
 from model.intent import EgressClass, Hypervisor, Tenant
 from model.order import prefix_rank
 from model.wanted import WantedEgressClass, WantedHypervisor, WantedTenant, refer
@@ -131,7 +132,8 @@ def plan_classes(trial: Trial, wanted: Sequence[WantedEgressClass]) -> None:
 
 def plan_hypervisors(trial: Trial, wanted: Sequence[WantedHypervisor]) -> None:
     """VTEP and router id are unique; neither they nor `external` may change while ports are bound there."""
-    values = [(want, _hypervisor(trial, want)) for want in wanted]
+    partners = partners_of(trial, wanted)
+    values = [(want, _hypervisor(trial, want, partners)) for want in wanted]
     for want, value in values:
         before = trial.draft.hypervisors.get(want.name)
         if before is not None and value is not None:
@@ -155,7 +157,9 @@ def plan_hypervisors(trial: Trial, wanted: Sequence[WantedHypervisor]) -> None:
             trial.settle(want, before, HypervisorRecord(value, labels))
 
 
-def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
+def _hypervisor(
+    trial: Trial, want: WantedHypervisor, partners: Mapping[HostName, HostName]
+) -> Hypervisor | None:
     before = trial.draft.hypervisors.get(want.name)
     router_id = want.router_id
     if router_id is None and before is not None and before.value.vtep == want.vtep:
@@ -183,8 +187,9 @@ def _hypervisor(trial: Trial, want: WantedHypervisor) -> Hypervisor | None:
         border=_kept(want.border, before is not None and before.value.border),
         gateway=_kept(want.gateway, before is not None and before.value.gateway),
         segments=_segments(want, before),
+        partner=partners[want.name],
     )
-    if not _check_duties(trial, want, value):
+    if not _check_duties(trial, want, value) or not check_partner(trial, want, value, partners):
         return None
     if before is None:
         return value

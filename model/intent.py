@@ -220,6 +220,7 @@ class Hypervisor:
     `border`: an external host that leads out of the cluster. `gateway`: one that may translate for tenants.
     `frozen`: the operator froze its agent. `confirm`: the token of the stop that the operator let pass.
     `segments`: Ethernet segments that an external host is on, 10 octets each, sorted (model.segments).
+    `partner`: the other DPU of the same server; of the two, only the holder of their lease serves ports.
     """
 
     name: HostName
@@ -231,6 +232,7 @@ class Hypervisor:
     border: bool = False
     gateway: bool = False
     segments: tuple[bytes, ...] = ()
+    partner: HostName = _NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class State(Enum):
 
 class PortState(Enum):
     """A port on this host. REFUSED: bound elsewhere or not allowed here; ERROR: OVS gave it no ofport;
-    MOVING: it lives elsewhere still, and will live here; DISABLED: by its tenant; DOWN: its link is down."""
+    MOVING: it lives elsewhere still, and will live here; DISABLED: by its tenant; DOWN: its link is down;
+    STANDBY: the host's partner may serve it, this host may not."""
 
     ACTIVE = "active"
     PENDING = "pending"
@@ -48,6 +49,7 @@ class PortState(Enum):
     MOVING = "moving"
     DISABLED = "disabled"
     DOWN = "down"
+    STANDBY = "standby"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ class Report:
     `stop`: while FROZEN by a brake, the token that the operator's confirmation must quote; else empty.
     `confirm`: the last confirmation token of the operator that the agent has acted on.
     `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all. `underlay`: the
-    smallest MTU on the ways to other VTEPs, 0 = not known. `devices`: NICs and GPUs.
+    smallest MTU on the ways to other VTEPs, 0 = not known. `devices`: NICs and GPUs. `lease`: who serves the
+    ports of this host and its partner, in words; empty if it has none.
     """
 
     host: str
@@ -189,6 +192,7 @@ class Report:
     receipts: tuple[DriftReceipt, ...] = ()
     underlay: int = 0
     devices: Sighting = _NOTHING
+    lease: str = ""
 
 
 def render(report: Report) -> str:
@@ -251,6 +255,7 @@ def parse(text: str) -> Report:
         receipts=tuple(_receipt(r) for r in _items(plain, "receipts")[-MAX_RECEIPTS:]),
         underlay=_number(plain, "underlay"),
         devices=sighting.parse(plain.get("devices", {})),
+        lease=_text(plain, "lease"),
     )
 
 

@@ -71,6 +71,8 @@ class Snapshot:
     """Conntrack zones that this host gave out, 1..65535."""
     epochs: Map[PortKey, int] = Map()
     """Accounting epoch of each port bound here: rises with each new binding (12 bits, see cookies)."""
+    term: int = 0
+    """Of the lease that this host holds for itself and its partner; 0 = it holds none. Never kept on disk."""
     by_uid: Map[Uid, PortKey] = Map()
     by_network: Map[NetworkKey, Map[PortKey, None]] = Map()
 
@@ -82,10 +84,15 @@ class Snapshot:
         """All known ports of a network, by key."""
         return tuple(self.ports[k] for k in sorted(self.by_network.get(network, _NONE)))
 
+    def fenced(self) -> bool:
+        """Whether this host may serve no port: it has a partner, and does not hold their lease."""
+        this = self.hypervisors.get(self.host)
+        return this is not None and bool(this.partner) and not self.term
+
     def bound_here(self, port: PortKey) -> bool:
-        """Whether the store says that this port lives on this host now."""
+        """Whether the store says that this port lives on this host now, and the host may serve ports."""
         binding = self.bindings.get(port)
-        return binding is not None and binding.active and binding.host == self.host
+        return binding is not None and binding.active and binding.host == self.host and not self.fenced()
 
 
 def with_port(snapshot: Snapshot, port: Port) -> Snapshot:

@@ -159,6 +159,7 @@ class WantedHypervisor:
     border: bool | None = None
     gateway: bool | None = None
     segments: tuple[bytes, ...] | None = None
+    partner: HostName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ more for each prefix); a walk of eight tables through it took 0.25 ms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,8 +71,8 @@ class Lookup:
         return next((flow for flow in won if matches(flow, packet)), None)
 
 
-def build(program: Program) -> Lookup:
-    """The lookup of a program."""
+def build(program: Program, besides: Iterable[Flow] = ()) -> Lookup:
+    """The lookup of a program; `besides`: flows that the switch has, and that are part of no program."""
     direct: dict[int, dict[tuple[object, ...], Shape]] = {}
     ranked: dict[int, dict[_Form, dict[tuple[int, ...], Flow]]] = {}
     seen: dict[int, bool] = {}
@@ -86,6 +86,8 @@ def build(program: Program) -> Lookup:
                     direct.setdefault(shape.table, {}).setdefault((shape.priority, shape.match), shape)
             if not plain and program.claims[key(flow)][0] == subject:
                 _rank(flow, ranked.setdefault(shape.table, {}))
+    for flow in besides:
+        _rank(flow, ranked.setdefault(flow.shape.table, {}))
     ordered = {table: tuple(sorted(found.values(), key=_height)) for table, found in direct.items()}
     return Lookup(program, ordered, ranked)
 

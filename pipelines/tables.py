@@ -10,6 +10,7 @@ from typing import Final
 
 from pipelines import fields as f
 from pipelines.declaration import Table as Table
+from pipelines.tables_fence import FENCE as FENCE
 from pipelines.tables_outward import LANDING as LANDING
 from pipelines.tables_outward import OUTSIDE as OUTSIDE
 from pipelines.tables_outward import RETURNED as RETURNED
@@ -48,7 +49,7 @@ CLASSIFY: Final = Table(
         f.ND_TARGET,
     ),
     writes=(_NET, _SRC, _VRF, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("guard", "delivery", "arrival"),
+    next=("fence", "guard", "delivery", "arrival"),
     miss="drop: no port of ours",
 )
 GUARD: Final = Table(
@@ -347,6 +348,7 @@ LIMIT: Final = Table(
 
 TABLES: Final = (
     CLASSIFY,
+    FENCE,
     GUARD,
     NEIGHBOURS,
     SIZE,

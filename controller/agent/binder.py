@@ -39,7 +39,7 @@ def claims(
     A port that is moving here is claimed once its workload has announced itself (`announced`), or the
     operator said so.
     """
-    if snapshot.switch is None or snapshot.this() is None:
+    if snapshot.switch is None or snapshot.this() is None or snapshot.fenced():
         return Claims((), ())
     bind, release = [], []
     for key in sorted(set(ports)):
@@ -72,6 +72,12 @@ def lives_here(snapshot: Snapshot, key: PortKey) -> bool:
 def near(changes: Iterable[Change]) -> frozenset[Change]:
     """Those that claims can follow from: `touched` of these is `touched` of all, and routes are thousands."""
     return frozenset(change for change in changes if change.part in _NEAR)
+
+
+def concerned(snapshot: Snapshot) -> frozenset[PortKey]:
+    """The ports that are bound or plugged in here: those that a lease is about."""
+    bound = {key for key, binding in snapshot.bindings.items() if binding.host == snapshot.host}
+    return frozenset(bound | {key for uid in snapshot.interfaces if (key := snapshot.by_uid.get(uid))})
 
 
 def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]:
@@ -122,6 +128,14 @@ def _report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> Po
             PortState.UNKNOWN,
             f"{interface.name}: no port with this uid may be bound on {snapshot.host}: create it, or add the "
             "host to its hosts",
+            interface.ofport,
+        )
+    if snapshot.fenced() and snapshot.host in snapshot.ports[key].hosts:
+        this = snapshot.hypervisors[snapshot.host]
+        return PortReport(
+            uid,
+            PortState.STANDBY,
+            f"{interface.name}: {snapshot.host} does not hold the lease that it shares with {this.partner}",
             interface.ofport,
         )
     if snapshot.bound_here(key):

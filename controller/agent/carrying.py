@@ -26,6 +26,8 @@ def carry_out(command: commands.Command, effects: Effects, before: Snapshot, now
             effects.meter.close_flows(before, command.cookies)
         case commands.Shift():
             effects.meter.shift(now, command.ports, lambda: bool(effects.switch.program(command.patch)))
+        case commands.CloseLinks():
+            effects.switch.close_links(command.links)
         case commands.Zones():
             effects.switch.bound(command)
         case commands.Tell():

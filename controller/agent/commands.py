@@ -71,6 +71,13 @@ class OpenLinks:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseLinks:
+    """Set these interfaces down: this host may not serve their ports now."""
+
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Send these frames to workloads: (OpenFlow port, frame)."""
 
@@ -139,6 +146,7 @@ Command = (
     | Shift
     | Zones
     | OpenLinks
+    | CloseLinks
     | Tell
     | Announce
     | Withdraw

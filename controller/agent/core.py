@@ -1,14 +1,12 @@
 """Core: from one event to the next state of the agent and the commands that follow, all as values.
 
 Place: `controller.agent.loop` feeds events in and carries the commands out, in their order. Pure: no I/O,
-clocks
-come in. Must not send, read or wait.
+clocks come in. Must not send, read or wait.
 
 The order within one commit: routes of ports that leave are withdrawn, their traffic is stopped (link down,
-so that
-no flow changes: Open vSwitch would credit what it has not yet counted to the new path) and their accounts
-are closed,
-and only then their flows go; flows of ports that come are in the switch before their routes are announced.
+so that no flow changes: Open vSwitch would credit what it has not yet counted to the new path) and their
+accounts are closed, and only then their flows go; flows of ports that come are in the switch before their
+routes are announced.
 """
 
 from __future__ import annotations
@@ -55,8 +53,7 @@ class Core:
     """All that the agent knows.
 
     `offered`: the stored maps as the store last said; `effective`: what the data plane is held to. They
-    differ
-    while the brake or the operator holds (`stop`), and then `pending` are the changes between them.
+    differ while the brake or the operator holds (`stop`), and then `pending` are the changes between them.
     """
 
     effective: Snapshot
@@ -206,6 +203,13 @@ def _rise(result: Result, contested: Mapping[PortKey, int]) -> Result:
         return result
     orders = tuple(commands.Bind(key, ports[key].uid, contested[key]) for key in due)
     return Result(replace(core, asked=core.asked | set(due)), (*result.commands, *orders))
+
+
+def on_lease(core: Core, term: int) -> Result:
+    """This host holds the lease that it shares with its partner, or (0) must not serve any port."""
+    here = core.effective
+    changes = frozenset(Change(Part.BINDING, key) for key in binder.concerned(here))
+    return _commit(core, replace(here, term=term), changes) if term != here.term else Result(core)
 
 
 def on_release(core: Core, spot: Spot) -> Result:
@@ -371,6 +375,8 @@ def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:
     arriving = living.leaving(new, old, near)
     if arriving:
         orders.append(commands.OpenLinks(living.links(new, new, arriving)))
+    if shut := living.shut(new, near):
+        orders.append(commands.CloseLinks(shut))
     if announce:
         orders.append(commands.Announce(announce))
     news = heralds.herald(old, new, changes)

@@ -21,7 +21,7 @@ from controller.agent.telling import Post
 from model.addresses import Address
 from model.change import Change, Patch
 from model.flow import Flow
-from model.ids import PortKey, Uid
+from model.ids import HostName, PortKey, Uid
 from model.report import PortReport, Report
 from model.route import Route
 from model.sighting import Sighting
@@ -37,6 +37,7 @@ class Switch(Protocol):
     def audit(self, program: Program, sweep: Sweep, care: Care) -> Found: ...
     def epochs(self) -> Map[PortKey, int]: ...
     def open_links(self, links: tuple[str, ...]) -> None: ...
+    def close_links(self, links: tuple[str, ...]) -> tuple[str, ...]: ...
     def bound(self, zones: Zones) -> None: ...
     def alarms(self) -> tuple[str, ...]: ...
 
@@ -82,6 +83,17 @@ class Paths(Protocol):
     """See `controller.agent.pathing.Pathing`."""
 
     def want(self, wish: Wish) -> None: ...
+    def cut_off(self) -> bool: ...
+    def alarms(self) -> tuple[str, ...]: ...
+
+
+class Lease(Protocol):
+    """See `controller.agent.leasing.Leasing`."""
+
+    def want(self, partner: HostName, *, fit: bool) -> None: ...
+    def speaks(self) -> bool: ...
+    def released(self) -> None: ...
+    def words(self) -> str: ...
     def alarms(self) -> tuple[str, ...]: ...
 
 
@@ -112,6 +124,7 @@ class Effects:
     paths: Paths
     underlay: Underlay
     devices: Devices
+    lease: Lease
 
     def want(self, wish: Wish, load: Load) -> None:
         """What this host sends, and where to: paths are probed, and devices looked at."""
@@ -120,5 +133,5 @@ class Effects:
 
     def alarms(self) -> tuple[str, ...]:
         """What does not work, in words."""
-        parts = (self.meter, self.switch, self.paths, self.underlay)
+        parts = (self.meter, self.switch, self.paths, self.underlay, self.lease)
         return tuple(words for part in parts for words in part.alarms())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bgp import client
 from bgp.trail import Spot
 from controller.agent.announcements import Announced
+from controller.agent.leasing import Leased
 from controller.agent.pathing import PathsDown
 from controller.agent.state import Seen
 from controller.agent.telling import HandedUp
@@ -74,6 +75,7 @@ Event = (
     | HandedUp
     | Announced
     | PathsDown
+    | Leased
     | Released
     | Stop
     | client.Event

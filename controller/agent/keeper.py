@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from controller.agent.desk import Bundle, Desk
 from controller.agent.events import Answered
 from controller.store.faults import Lost, Raced
+from controller.store.leases import Hold
 from controller.store.reports import Saying
 from model.errors import RingfenceError, Unavailable
 from model.ids import HostName, PortKey, Uid
@@ -35,10 +36,10 @@ _PAUSE: Final = 1.0
 class Writes(Protocol):
     """The part of `controller.store.writer.Store` that an agent uses."""
 
-    def bind(self, port: Uid, host: HostName, least: int) -> Binding: ...
+    def bind(self, port: Uid, host: HostName, least: int, hold: Hold | None) -> Binding: ...
     def unbind(self, port: Uid, host: HostName) -> None: ...
     def bind_all(
-        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int]
+        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int], hold: Hold | None
     ) -> tuple[Binding | RingfenceError, ...]: ...
     def say(self, host: HostName, saying: Saying, known: frozenset[str] | None) -> None: ...
 
@@ -57,10 +58,17 @@ class _Errand:
 
 
 class Keeper:
-    """All methods may be called from any thread, and none waits."""
+    """All methods may be called from any thread, and none waits. `hold`: what is shown with each claim."""
 
-    def __init__(self, store: Writes, host: HostName, on_answer: Callable[[Answered], None]) -> None:
+    def __init__(
+        self,
+        store: Writes,
+        host: HostName,
+        on_answer: Callable[[Answered], None],
+        hold: Callable[[], Hold | None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._hold = hold
         self._host = host
         self._on_answer = on_answer
         self._errands: deque[_Errand] = deque()
@@ -167,14 +175,14 @@ class Keeper:
     def _settle(self, errands: Sequence[_Errand]) -> None:
         if len(errands) > 1:
             least = {errand.uid: errand.least for errand in errands}
-            answers = self._store.bind_all([errand.uid for errand in errands], self._host, least)
+            answers = self._store.bind_all([e.uid for e in errands], self._host, least, self._hold())
             for errand, answer in zip(errands, answers, strict=True):
                 self._tell(errand, answer)
             return
         errand = errands[0]
         try:
             if errand.want is _Want.BIND:
-                self._tell(errand, self._store.bind(errand.uid, self._host, errand.least))
+                self._tell(errand, self._store.bind(errand.uid, self._host, errand.least, self._hold()))
             else:
                 self._store.unbind(errand.uid, self._host)
                 self._tell(errand, None)

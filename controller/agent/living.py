@@ -88,6 +88,17 @@ def counted(snapshot: Snapshot, cookie: int) -> tuple[PortKey, ...]:
     return tuple(sorted(port for port in ports if lives_here(snapshot, port)))
 
 
+def shut(snapshot: Snapshot, changes: frozenset[Change]) -> tuple[str, ...]:
+    """Interfaces that are up on a host that may not serve their ports. What they sent would be dropped: but
+    Open vSwitch credits the last half second of it to the path that it has when the port is served.
+    """
+    if not snapshot.fenced():
+        return ()
+    ports = (snapshot.ports.get(key) for key in sorted(binder.touched(snapshot, changes)))
+    found = (snapshot.interfaces.get(p.uid) for p in ports if p is not None and snapshot.host in p.hosts)
+    return tuple(interface.name for interface in found if interface is not None and interface.up)
+
+
 def links(ports: Snapshot, present: Snapshot, keys: tuple[PortKey, ...]) -> tuple[str, ...]:
     """Names of the interfaces of ports, known from one snapshot and still there in another."""
     found = (present.interfaces.get(ports.ports[key].uid) for key in keys)

@@ -26,6 +26,7 @@ from controller.agent.core import Core, Result, Synced
 from controller.agent.effects import Effects
 from controller.agent.events import Answered, Event, Inventory, Released, SessionDown, SessionUp, Silent, Stop
 from controller.agent.fights import Fights
+from controller.agent.leasing import Leased
 from controller.agent.pace import Due, Pace, Tally
 from controller.agent.pathing import PathsDown
 from controller.agent.scribe import snapshots
@@ -34,6 +35,7 @@ from controller.agent.switching import Found
 from controller.agent.telling import HandedUp, Teller
 from controller.store.view import Batch
 from model.errors import RingfenceError
+from model.ids import HostName
 from model.report import State
 
 LOG: Final = logging.getLogger(__name__)
@@ -145,7 +147,13 @@ class Loop:
         answers.clear()
 
     def _handle(self, event: Event) -> None:
+        if self.core.effective.term and not self._effects.lease.speaks():
+            self._become(core.on_lease(self.core, 0))  # before anything else is said or done
         match event:
+            case Leased():
+                self._become(core.on_lease(self.core, event.term))
+                if not event.term:
+                    self._effects.lease.released()
             case Batch():
                 self._around = replace(self._around, store="")
                 whole = state.Whole.YES if event.complete else state.Whole.NO
@@ -304,6 +312,7 @@ class Loop:
             self._become(core.on_tick(self.core, self._synced(), now))
             known = self.core.effective, self.core.program.index
             self._effects.want(reach.wish(*known, session=self.core.session), reach.load(*known))
+            self._lease()
             self._effects.prober.ask(tuple(sorted(learn.probes(self.core.table), key=str)))
             self._fights.keep(self.core.table)
         if self.core.session and self.core.effective.cluster is not None:
@@ -318,6 +327,14 @@ class Loop:
         more = self._speech.unfinished and now >= self._due.details
         if now >= self._due.heartbeat or more or (self._unsaid and now >= self._due.report):
             self._say(now)
+
+    def _lease(self) -> None:
+        """Who is the partner, and whether this host can serve ports at all. Unknown peers are no reason."""
+        this, peers = self.core.effective.this(), self._around.peers.values()
+        reached = not peers or "up" in peers
+        steered = self.core.stop is None or bool(self.core.effective.term)  # a frozen host takes nothing over
+        fit = reached and steered and self.core.session and not self._effects.paths.cut_off()
+        self._effects.lease.want(HostName("") if this is None else this.partner, fit=fit)
 
     def _count(self, now: float) -> None:
         """First of all, right after the events: a port that has left must not pass for one that is there."""
@@ -366,8 +383,8 @@ class Loop:
         self._unsaid = False
         mended = receipts.alarms(self._around.receipts, self._wall())
         alarms, underlay = (*self._effects.alarms(), *mended), self._effects.underlay.least()
-        devices = self._effects.devices.seen()
-        around = replace(self._around, alarms=alarms, underlay=underlay, devices=devices)
+        devices, lease = self._effects.devices.seen(), self._effects.lease.words()
+        around = replace(self._around, alarms=alarms, underlay=underlay, devices=devices, lease=lease)
         stated = reporting.judge(self.core, around)
         if news := self._teller.news():
             LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)

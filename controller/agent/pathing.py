@@ -95,6 +95,11 @@ class Pathing:
             self._paths.hear(path, frame)
         self._tell()
 
+    def cut_off(self) -> bool:
+        """Whether none of the VTEPs that are asked answers any more."""
+        with self._changed:
+            return self._paths.silent()
+
     def alarms(self) -> tuple[str, ...]:
         """In words, by VTEP; empty if all is well."""
         with self._changed:

@@ -130,6 +130,10 @@ class Paths:
         lost = frozenset(vtep for vtep, path in self._paths.items() if path.down)
         return None if len(lost) > 1 and len(lost) == len(self._paths) else lost
 
+    def silent(self) -> bool:
+        """Whether all VTEPs that are asked, at least one, have stopped to answer."""
+        return bool(self._paths) and all(path.down for path in self._paths.values())
+
     def losses(self) -> dict[Address, tuple[int, int, tuple[int, ...]]]:
         """(lost, of how many, source ports on which the last two were lost) of VTEPs that lose probes."""
         found: dict[Address, tuple[int, int, tuple[int, ...]]] = {}

@@ -31,6 +31,7 @@ from model.errors import Fault, Invalid, RingfenceError, Unavailable
 from model.ids import HostName
 from pipelines import lookup
 from pipelines.lookup import Lookup
+from pipelines.shapes import fence
 from pipelines.walk import Packet
 
 LOG: Final = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class Questioning:
 
     def _ground(self, core: Core) -> tracing.Ground:
         if self._lookup is None or self._lookup.program is not core.program:
-            self._lookup = lookup.build(core.program)
+            self._lookup = lookup.build(core.program, fence.passes() if core.effective.term else ())
         return tracing.ground(core, self._lookup)
 
     def _real(self, core: Core, packet: Packet, table: int) -> language.Traced:

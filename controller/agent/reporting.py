@@ -58,6 +58,8 @@ class Circumstance:
     """The smallest MTU on the way to other VTEPs, 0 = not known."""
     devices: Sighting = _NO_DEVICES
     """What NICs and GPUs there are."""
+    lease: str = ""
+    """Who serves the ports of this host and its partner; empty if it has none."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
@@ -82,6 +84,7 @@ def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing
         stop=core.stop.token if core.stop is not None else "",
         confirm=core.confirmed,
         underlay=around.underlay,
+        lease=around.lease,
     )
 
 

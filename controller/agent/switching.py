@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,6 +20,7 @@ from controller.agent.receipts import Mended
 from controller.agent.zonekeeping import ZoneKeeping
 from controller.southbound.netlink.links import Link, set_links
 from controller.southbound.openflow import audit, meters
+from controller.southbound.openflow.audit import Findings
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.dump import Counters, Observed
 from controller.southbound.openflow.encoder import Encoder
@@ -36,7 +37,7 @@ from pipelines import accounts, cookies
 from pipelines.accounts import ACCOUNT_TABLE, PASS_TABLES
 from pipelines.compile import Program
 from pipelines.groups import GROUPS
-from pipelines.tables import CLASSIFY
+from pipelines.tables import CLASSIFY, FENCE
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Switching:
         for group in righted:
             LOG.info("group made as declared id=%#x", group.number)
         gauge = self._hold_meters(program)
-        findings = audit.compare(self._encoder, program.flows(), self._channel.dumps())
+        findings = _unfenced(audit.compare(self._encoder, program.flows(), self._channel.dumps()))
         put = (*findings.missing, *findings.wrong)
         refused = self._put(put, care) if put else ()
         orphans = self._sweep(findings.orphans, care) if sweep is Sweep.ORPHANS else 0
@@ -214,3 +215,9 @@ class Switching:
         for error in failed.values():
             LOG.warning("link not set %s: %s", link.value, error)
         return tuple(failed)
+
+
+def _unfenced(findings: Findings) -> Findings:
+    """Less the flows of the fence, which come and go with the lease
+    (`controller.southbound.openflow.gate`)."""
+    return replace(findings, orphans=tuple(o for o in findings.orphans if o.table != FENCE.number))

@@ -122,6 +122,7 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
         },
         "datapath": report.datapath,
         "underlayMtu": report.underlay or None,
+        "lease": report.lease,
         "version": report.version,
     }
 

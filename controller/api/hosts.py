@@ -34,6 +34,7 @@ def hosts(service: Service) -> APIRouter:
     _add_status(routes, service)
     _add_wait(routes, service)
     _add_brakes(routes, service)
+    _add_pairs(routes, service)
     _add_migration(routes, service)
     _add_drift(routes, service)
     return routes
@@ -100,6 +101,13 @@ def _add_brakes(routes: APIRouter, service: Service) -> None:
     ) -> JSONResponse:
         """End a freeze, and let the stop that the host reports pass. `token` names the stop that is meant."""
         return JSONResponse(service.confirm(printable(name), token, ticket(request)))
+
+
+def _add_pairs(routes: APIRouter, service: Service) -> None:
+    @routes.post("/switchover/{name}", response_model=None)
+    def switchover(name: str) -> JSONResponse:
+        """The host is to serve the ports that it shares with its partner, as soon as it is ready."""
+        return JSONResponse(service.switch_over(printable(name)))
 
 
 def _add_migration(routes: APIRouter, service: Service) -> None:

@@ -22,6 +22,7 @@ from controller.api.listener import listen, server
 from controller.api.service import Build, Service
 from controller.api.settings import Settings
 from controller.api.usage import usage
+from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, Outcome, PortRow
 from controller.store.writer import LARGE, Store, Writing
 from ipam.steps import Plan
@@ -61,6 +62,10 @@ class Cluster:
 
     def report_heads(self, hosts: Iterable[HostName]) -> tuple[HostReport, ...]:
         return self._store.report_heads(hosts)
+
+    def want_lease(self, host: HostName, partner: HostName) -> Lease | None:
+        """See Store.want_lease."""
+        return self._store.want_lease(host, partner)
 
     def headless_reports(self) -> tuple[HostReport, ...]:
         return self._store.headless_reports()

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, health, inventory, view
+from controller.api import answer, health, inventory, pairing, view
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
 from controller.manifest.tree import show
+from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, HypervisorRecord, Outcome, PortRecord, PortRow
 from controller.store.writer import LARGE, Writing
 from ipam.deletion import plan_deletion
@@ -39,6 +40,8 @@ class Storage(Protocol):
     def reports(self, hosts: Iterable[HostName] | None = None) -> tuple[HostReport, ...]: ...
 
     def report_heads(self, hosts: Iterable[HostName]) -> tuple[HostReport, ...]: ...
+
+    def want_lease(self, host: HostName, partner: HostName) -> Lease | None: ...
 
     def headless_reports(self) -> tuple[HostReport, ...]: ...
 
@@ -205,6 +208,10 @@ class Service:
             host, ticket, lambda value: replace(value, frozen=False, confirm=stop or value.confirm)
         )
         return done | {"stop": stop, "reason": report.reason if report else ""}
+
+    def switch_over(self, host: str) -> dict[str, Any]:
+        """See pairing.switch_over."""
+        return pairing.switch_over(self.store, host)
 
     def _steer(self, host: str, ticket: Ticket, change: Callable[[Hypervisor], Hypervisor]) -> dict[str, Any]:
         """Write what the agent shall see into its host's row."""

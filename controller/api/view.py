@@ -254,5 +254,7 @@ def _hypervisor(record: HypervisorRecord, contents: Contents) -> Document:
     spec |= {name: True for name, duty in (("border", value.border), ("gateway", value.gateway)) if duty}
     if value.segments:
         spec["segments"] = [segment_text(one) for one in value.segments]
+    if value.partner:
+        spec["partner"] = value.partner
     status: Document = {"ports": len(contents.uses.get(value.name, ())), "frozen": value.frozen}
     return _document(Kind.HYPERVISOR, value.name, None, "", record.labels, spec, status)

@@ -23,6 +23,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("flows", "controller.cli.flows", "the real flows of a host's switch, with names"),
     ("drift", "controller.cli.drift", "what hosts found changed in their switch, and mended"),
     ("migrate", "controller.cli.migrate", "move a port to another host with its workload"),
+    ("switchover", "controller.cli.switchover", "have the other DPU of a server serve its ports"),
     ("freeze", "controller.cli.freeze", "tell a host's agent to change nothing"),
     ("unfreeze", "controller.cli.unfreeze", "end a freeze"),
     ("confirm", "controller.cli.confirm", "let a stopped host go on"),

@@ -123,6 +123,7 @@ def _hypervisor(item: Value) -> list[str]:
     spec, status = item["spec"], item["status"]
     kind = "external" if spec["external"] else "frozen" if status["frozen"] else "agent"
     duties = "".join(f", {duty}" for duty in ("border", "gateway") if spec.get(duty))
+    duties += f", partner {spec['partner']}" if spec.get("partner") else ""
     return [item["metadata"]["name"], spec["vtep"], spec["routerId"], kind + duties, str(status["ports"])]
 
 

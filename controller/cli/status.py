@@ -46,6 +46,8 @@ def _print(session: Session, value: Value) -> None:
     if value["hosts"]:
         session.table("hosts", heads, [_host(host) for host in value["hosts"]])
         for host in value["hosts"]:
+            if host.get("lease"):
+                session.line(f"{host['name']}: {host['lease']}")
             if host["reason"]:
                 session.line(f"{host['name']}: {host['reason']}")
         session.line("")

@@ -29,7 +29,10 @@ from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
 from controller.agent.fights import Fights
 from controller.agent.fitting import Fitting
+from controller.agent.hush import Hush
 from controller.agent.keeper import Keeper
+from controller.agent.lease import LEAST, MOST, Timing
+from controller.agent.leasing import Leasing, StoreRows
 from controller.agent.looking import Looking
 from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
@@ -47,6 +50,8 @@ from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
 from controller.daemon import allocator, flags
 from controller.southbound.netlink import ways
+from controller.southbound.openflow.encoder import Encoder
+from controller.southbound.openflow.gate import Gate
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.reading import Local
@@ -80,6 +85,7 @@ class Settings:
     pace: Pace
     limits: Limits
     shares: Shares
+    timing: Timing
 
 
 def run(argv: Sequence[str]) -> int:
@@ -144,12 +150,21 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
     parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
     flags.add_holdings(parser)
+    parser.add_argument(
+        "--lease",
+        type=int,
+        default=LEAST,
+        help="seconds without a sign of life after which its partner takes over the ports of a host that has"
+        " one (default %(default)s)",
+    )
     file = parser.parse_known_args(argv)[0].config
     if file is not None:
         values: dict[str, Any] = json.loads(file.read_text())
         parser.set_defaults(**{k: type(parser.get_default(k) or "")(v) for k, v in values.items()})
     given = parser.parse_args(argv)
     hold, peer_hold = flags.holds(parser, given)
+    if not LEAST <= given.lease <= MOST:
+        parser.error(f"--lease {given.lease}: write {LEAST}..{MOST} seconds")
     speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
     return Settings(
         store=given.store,
@@ -162,6 +177,7 @@ def parse(argv: Sequence[str]) -> Settings:
         pace=Pace(read=given.read_every, audit=given.audit_every),
         limits=Limits(hold=hold, peer_hold=peer_hold),
         shares=flags.shares(parser, given),
+        timing=Timing(given.lease),
     )
 
 
@@ -220,7 +236,15 @@ class _Hands:
             meter, vantage, self._switching, self._uploader, journal, settings.rundir, read_boot_id()
         )
         self._store = Store(settings.store)
-        self._keeper = Keeper(self._store, host, put)
+        self._leases = Connection(settings.store)
+        self._leasing = Leasing(
+            host,
+            settings.timing,
+            Gate(settings.rundir / f"{settings.bridge}.mgmt", Encoder()),
+            lambda partner: StoreRows(self._leases, host, partner),
+            put,
+        )
+        self._keeper = Keeper(self._store, host, put, self._leasing.hold)
         self._probing = Probing(Prober(secrets.randbits(64)), put)
         self._speaker = None if settings.speaker is None else Client(str(settings.speaker), put)
         self._watch = Watch(settings.store, host, put)
@@ -238,14 +262,19 @@ class _Hands:
         self.effects = Effects(
             self._switching,
             self._metering,
-            None if self._speaker is None else Sequences(self._speaker, settings.state / "sequences"),
+            None if self._speaker is None else self._voice(settings.state / "sequences", self._speaker),
             self._keeper,
             self._probing,
             self._session,
             self._pathing,
             self._fitting,
             self._looking,
+            self._leasing,
         )
+
+    def _voice(self, path: Path, speaker: Client) -> Hush:
+        """What announces: never a lower sequence than before, and nothing while this host is fenced."""
+        return Hush(Sequences(speaker, path), self._leasing.speaks)
 
     def _take(self, cookie: int, in_port: int, frame: bytes) -> None:
         """What the switch hands up, each kind to whom it is for."""
@@ -264,6 +293,7 @@ class _Hands:
         self._session.start()
         self._uploader.start()
         self._keeper.start()
+        self._leasing.start()
         self._probing.start()
         self._pathing.start()
         self._fitting.start()
@@ -274,10 +304,11 @@ class _Hands:
             self._speaker.start()
 
     def __exit__(self, *_: object) -> None:
-        threads = (self._watch, self._pathing, self._fitting, self._session, self._probing, self._keeper)
-        for part in (*threads, self._looking, self._metering):
+        threads = (self._watch, self._leasing, self._pathing, self._fitting, self._session, self._probing)
+        for part in (*threads, self._keeper, self._looking, self._metering):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()
         self._store.close()
+        self._leases.close()
         self._switching.close()

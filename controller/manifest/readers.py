@@ -65,6 +65,11 @@ def read_host(node: Scalar) -> HostName:
     )
 
 
+def read_partner(node: Scalar) -> HostName:
+    """A host's name; `none` takes it back."""
+    return HostName("") if node.text == "none" else read_host(node)
+
+
 def read_label_key(node: Scalar) -> str:
     """A key of metadata.labels, as in Kubernetes: an optional DNS prefix and "/", then 1 to 63 characters."""
     text = text_of(node)

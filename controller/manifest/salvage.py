@@ -73,6 +73,7 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 get("spec.border"),
                 get("spec.gateway"),
                 get("spec.segments"),
+                get("spec.partner"),
             )
         case _:
             return None

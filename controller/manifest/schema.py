@@ -210,6 +210,14 @@ HYPERVISOR: Final = KindRule(
             shape=Shape.MANY,
             most=64,
         ),
+        FieldRule(
+            "spec",
+            "partner",
+            readers.read_partner,
+            "The other DPU of the same server, which names this one as well: only one of them serves ports at"
+            " a time. `none` takes it back (default none).",
+            "hv2",
+        ),
     ),
 )
 PORT: Final = KindRule(

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from controller.store import rows
+from controller.store import leases, rows
 from controller.store.faults import Lost, Raced
+from controller.store.leases import Hold
 from controller.store.operations import (
     Operation,
     binding_uid,
@@ -50,28 +51,37 @@ class _Seen:
     migration: str
 
 
-def bind(connection: Connection, port: Uid, host: HostName, least: int = 0) -> Binding:
+def bind(
+    connection: Connection, port: Uid, host: HostName, least: int = 0, hold: Hold | None = None
+) -> Binding:
     """Say that the port lives on `host` now. Nothing is written if the store says so already.
 
-    Succeeds if the port is unbound, bound here, was released, is moving here, or is bound to a host that may
-    not have it any more. The sequence rises by one when the host changes, and to `least` at least. Raises
-    NotFound (no such port), Conflict (`host-not-allowed`, `bound-elsewhere`), Unavailable.
+    Succeeds if the port is unbound, bound here, was released, is moving here, or is bound to a host that
+    may not have it any more, or to the partner of `hold`, whose lease `host` holds. The sequence rises by
+    one when the host changes, and to `least` at least. Raises NotFound (no such port), Conflict
+    (`host-not-allowed`, `bound-elsewhere`), Unavailable.
     """
     for _ in range(_ATTEMPTS):
         seen = _look(connection, port)
-        wanted = _decide(seen, port, host, least)
+        wanted = _decide(seen, port, host, least, hold)
         if wanted == seen.binding:
             return wanted
         try:
-            connection.commit(DATABASE, _write(seen, port, wanted))
+            connection.commit(DATABASE, [*_shown(host, hold), *_write(seen, port, wanted)])
             return wanted
         except (Raced, Lost):
+            if hold is not None and not leases.held(connection, host, hold):
+                raise leases.lost(host, hold) from None
             continue  # look again: a lost answer may have been a success, which is seen as bound here
     raise _restless(port)
 
 
 def bind_all(
-    connection: Connection, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int] = _NONE
+    connection: Connection,
+    ports: Sequence[Uid],
+    host: HostName,
+    least: Mapping[Uid, int] = _NONE,
+    hold: Hold | None = None,
 ) -> tuple[Binding | RingfenceError, ...]:
     """`bind` of each, in one transaction as far as the store lets them all pass; what is refused, in its
     place.
@@ -84,22 +94,24 @@ def bind_all(
         try:
             if isinstance(seen, RingfenceError):
                 raise seen
-            decided[port] = wanted = _decide(seen, port, host, least.get(port, 0))
+            decided[port] = wanted = _decide(seen, port, host, least.get(port, 0), hold)
             if wanted != seen.binding:
                 operations += _write(seen, port, wanted)
         except (NotFound, Conflict) as error:
             decided[port] = error
     try:
         if operations:
-            connection.commit(DATABASE, operations, _LARGE)
+            connection.commit(DATABASE, [*_shown(host, hold), *operations], _LARGE)
     except (Raced, Lost):  # one that another agent claimed holds up all of them
-        return tuple(_one(connection, port, host, least.get(port, 0)) for port in ports)
+        return tuple(_one(connection, port, host, least.get(port, 0), hold) for port in ports)
     return tuple(decided[port] for port in ports)
 
 
-def _one(connection: Connection, port: Uid, host: HostName, least: int) -> Binding | RingfenceError:
+def _one(
+    connection: Connection, port: Uid, host: HostName, least: int, hold: Hold | None
+) -> Binding | RingfenceError:
     try:
-        return bind(connection, port, host, least)
+        return bind(connection, port, host, least, hold)
     except Unavailable:
         raise
     except RingfenceError as error:
@@ -152,7 +164,12 @@ def _parse(port: Uid, found: Mapping[str, Any], bound: Mapping[str, Any]) -> _Se
     return _Seen(row["name"], rows.reference(row["network"]), rows.texts(row["hosts"]), key, binding, moving)
 
 
-def _decide(seen: _Seen, port: Uid, host: HostName, least: int) -> Binding:
+def _shown(host: HostName, hold: Hold | None) -> list[Operation]:
+    """What a host with a partner has to show."""
+    return [] if hold is None else [leases.guard(host, hold)]
+
+
+def _decide(seen: _Seen, port: Uid, host: HostName, least: int, hold: Hold | None) -> Binding:
     old, least = seen.binding, min(least, _HIGHEST)
     if host not in seen.hosts:
         allowed = ", ".join(sorted(seen.hosts)) or "nowhere"
@@ -168,7 +185,8 @@ def _decide(seen: _Seen, port: Uid, host: HostName, least: int) -> Binding:
         return Binding(seen.key, host, least, active=True)
     if old.host == host:
         return replace(old, active=True, sequence=max(old.sequence, least))
-    if old.active and old.host in seen.hosts and seen.migration != host:
+    inherited = hold is not None and old.host == hold.partner  # the store judges the lease as it writes
+    if old.active and old.host in seen.hosts and seen.migration != host and not inherited:
         raise Conflict(
             Fault(
                 f"Port {seen.name} ({port})",

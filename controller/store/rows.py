@@ -124,6 +124,7 @@ def hypervisor(row: Row) -> Hypervisor:
         border=bool(optional(row["border"])),
         gateway=bool(optional(row["gateway"])),
         segments=tuple(sorted(parse_segment(one) for one in texts(row["segments"]))),
+        partner=HostName(optional_text(row["partner"])),
     )
 
 
@@ -259,6 +260,7 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
         "border": value.border or ABSENT,
         "gateway": value.gateway or ABSENT,
         "segments": text_set(segment_text(one) for one in value.segments),
+        "partner": value.partner or ABSENT,
         "labels": label_map(tags),
     }
 

@@ -29,8 +29,8 @@ Peering_Link.
 1.4.0: Cluster.guard, .peer_routes, .tenant_routes, .mac_moves, .mac_window (all optional: absent = as the
 agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
 is derived, and none).
-1.5.0: Hypervisor.segments; Tenant.distinguisher, Network.distinguisher; Port.sticky (all optional: absent =
-none, and the key); Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark."""
+1.5.0: Hypervisor.segments, .partner; Tenant.distinguisher, Network.distinguisher; Port.sticky (all optional:
+absent = none, and the key); Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -97,6 +97,7 @@ _TABLES: Final[dict[str, Any]] = {
             "border": _MAYBE,
             "gateway": _MAYBE,
             "segments": _TEXTS,
+            "partner": _MAYBE_TEXT,
             "frozen": _FLAG,
             "confirm": _TEXT,
             "labels": _LABELS,
@@ -325,6 +326,20 @@ _TABLES: Final[dict[str, Any]] = {
     ),
     # A gang that gets MACs writes its generation here, and who makes a port waits for none having come.
     "Gang_Mark": {"isRoot": True, "maxRows": 1, "columns": {"generation": _WHOLE}},
+    # Of two DPUs of one server. `beat`, `standby_beat` count signs of life; `patience`: seconds.
+    "Lease": _table(
+        {
+            "pair": _TEXT,
+            "holder": _TEXT,
+            "term": _WHOLE,
+            "beat": _WHOLE,
+            "patience": _WHOLE,
+            "standby_beat": _WHOLE,
+            "standby_fit": _FLAG,
+            "wanted": _TEXT,
+        },
+        ["pair"],
+    ),
     "Tombstone": _table({"scope": _TEXT, "value": _TEXT, "until": _WHOLE}, ["scope", "value"]),
     "Request": _table({"key": _TEXT, "digest": _TEXT, "result": _TEXT, "created": _WHOLE}, ["key"]),
 }

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from controller.store import bindings, questions, reports, rows
+from controller.store import bindings, leases, questions, reports, rows
 from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.cache import Cache
 from controller.store.faults import Lost, Raced
 from controller.store.identity import row_uid
+from controller.store.leases import Hold, Lease
 from controller.store.operations import (
     Operation,
     by_uid,
@@ -239,15 +240,21 @@ class Store:
             return (None if outcome.replayed else plan), outcome
         raise race
 
-    def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
+    def bind(self, port: Uid, host: HostName, least: int = 0, hold: Hold | None = None) -> Binding:
         """See bindings.bind."""
-        return bindings.bind(self._connection, port, host, least)
+        return bindings.bind(self._connection, port, host, least, hold)
 
     def bind_all(
-        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int]
+        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int], hold: Hold | None = None
     ) -> tuple[Binding | RingfenceError, ...]:
         """See bindings.bind_all."""
-        return bindings.bind_all(self._connection, ports, host, least)
+        return bindings.bind_all(self._connection, ports, host, least, hold)
+
+    def want_lease(self, host: HostName, partner: HostName) -> Lease | None:
+        """See leases.want; None if nobody ever held it."""
+        pair = leases.pair_of(host, partner)
+        found = leases.read(self._connection, pair)
+        return found if found is None or found.holder == host else leases.want(self._connection, pair, host)
 
     def unbind(self, port: Uid, host: HostName) -> None:
         """See bindings.unbind."""

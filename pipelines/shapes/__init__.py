@@ -53,6 +53,7 @@ from pipelines.shapes.entry import (
     TUNNEL_VRF4,
     TUNNEL_VRF6,
 )
+from pipelines.shapes.fence import CLOSED, FENCED, PASSES
 from pipelines.shapes.outward import OUTWARD
 from pipelines.shapes.pairs import PAIRS
 from pipelines.shapes.paths import (
@@ -120,6 +121,9 @@ SHAPES: Final[tuple[Shape, ...]] = (
     TUNNEL_VRF4,
     TUNNEL_VRF6,
     CLASSIFY_REFUSED,
+    *FENCED.values(),
+    *PASSES,
+    *CLOSED,
     *WAITING,
     *PROBES,
     *DHCP,

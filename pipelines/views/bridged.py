@@ -16,7 +16,7 @@ from model.inventory import Switch
 from model.snapshot import Snapshot
 from pipelines.index import Index
 from pipelines.objects import Object
-from pipelines.views.terms import gateways_of, owned, reachable
+from pipelines.views.terms import gateways_of, owned, paired, reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,13 @@ class NetworkView:
 
 @dataclass(frozen=True, slots=True)
 class VtepView:
-    """A VTEP that may send frames of a network to this host."""
+    """A VTEP that may send frames of a network to this host. `fenced`: this host has a partner."""
 
     network: NetworkKey
     vni: Vni
     vtep: Address
     tunnel: int
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def vtep_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object)
     sender = snapshot.hypervisors.get(host)
     if sender is None or host not in index.permits.get(key, Map()) or not reachable(snapshot, sender.vtep):
         return None
-    return VtepView(key, network.vni, sender.vtep, switch.tunnel)
+    return VtepView(key, network.vni, sender.vtep, switch.tunnel, paired(snapshot))
 
 
 def remote_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RemoteView | None:

@@ -19,7 +19,7 @@ from model.snapshot import Snapshot
 from pipelines import limits
 from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
-from pipelines.views.terms import owned, routable, router_of
+from pipelines.views.terms import owned, paired, routable, router_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class PortView:
     `pairs`: MACs and prefixes that it may use besides, disjoint for each MAC. `meter_out`, `meter_in`: its
     limits of what the workload sends and gets, None = none. `forwards`: prefixes that static routes send to
     it, disjoint: it may send packets out of them. `mtu`: of its network, where a gateway can tell it to the
-    workload, and the interface may send larger packets; else None.
+    workload, and the interface may send larger packets; else None. `fenced`: the host has a partner.
     """
 
     key: PortKey
@@ -49,6 +49,7 @@ class PortView:
     meter_in: Meter | None = None
     forwards: tuple[Prefix, ...] = ()
     mtu: int | None = None
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         meter_in=limits.meter_in(ofport, port.rate_in),
         forwards=() if vrf is None else _forwards(snapshot, index, vrf, port),
         mtu=None if vrf is None else _exceeded(snapshot, port),
+        fenced=paired(snapshot),
     )
 
 

@@ -17,7 +17,7 @@ from pipelines.beyond import peers_here
 from pipelines.index import Index, routes_here, vrf_of
 from pipelines.objects import Object
 from pipelines.views.outward import may_send
-from pipelines.views.terms import gateways_of, l3vni_of, reachable, routable, router_of
+from pipelines.views.terms import gateways_of, l3vni_of, paired, reachable, routable, router_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,13 @@ class SubnetsView:
 
 @dataclass(frozen=True, slots=True)
 class SenderView:
-    """A VTEP that may send what it routed for a tenant."""
+    """A VTEP that may send what it routed for a tenant. `fenced`: this host has a partner."""
 
     vrf: TenantKey
     l3vni: Vni
     vtep: Address
     tunnel: int
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Objec
         return None
     if sender is None or not reachable(snapshot, sender.vtep) or not may_send(snapshot, index, vrf, host):
         return None
-    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel)
+    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel, paired(snapshot))
 
 
 def route_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RouteView | None:

@@ -11,6 +11,12 @@ from model.intent import Network
 from model.snapshot import Snapshot
 
 
+def paired(snapshot: Snapshot) -> bool:
+    """Whether this host has a partner: then all passes the fence."""
+    this = snapshot.this()
+    return this is not None and bool(this.partner)
+
+
 def owned(mac: Mac, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     """The addresses that a MAC answers for, IPv4 first: those given, and with IPv6 the link-local one."""
     own = {(a.version, number): a for a in addresses if is_single(a.version, number := int(a))}

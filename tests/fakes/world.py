@@ -234,6 +234,16 @@ def stepped(snapshot: Snapshot, steps: Iterable[Step]) -> Snapshot:
     return snapshot
 
 
+def paired(snapshot: Snapshot | None = None, term: int = 1) -> Snapshot:
+    """The same host with a partner, hv9; `term` 0: which serves the ports."""
+    known = routed() if snapshot is None else snapshot
+    this = known.this()
+    assert this is not None
+    own = replace(this, partner=HostName("hv9"))
+    other = replace(hypervisor("hv9", "192.0.2.9"), partner=known.host)
+    return replace(added(known, own, other), term=term)
+
+
 def two_tenants() -> Snapshot:
     """Two tenants with the same addresses: two local ports each, one remote each, one external host.
 

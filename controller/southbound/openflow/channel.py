@@ -33,7 +33,7 @@ SLICE: Final = 6_000
 """Flows listed in one go, more or less. Measured: Open vSwitch takes about 1.2 us a flow."""
 COUNTED_SHIFT: Final = 20
 """Where the port's key begins in the cookie of a counter."""
-_FLOW_STATS: Final = 1
+FLOW_STATS: Final = 1
 _TABLE_STATS: Final = 3
 _FLOW_REQUEST: Final = struct.Struct("!B3xII4xQQHH4x")
 _TABLE_ENTRY: Final = struct.Struct("!B3xIQQ")
@@ -121,8 +121,8 @@ class Channel:
 
     def dump(self, table: int, cookie: int = 0, mask: int = 0) -> Dump:
         """All flows of one table, or those whose cookie matches `cookie` under `mask`."""
-        body = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask, *_EMPTY_MATCH)
-        return self._parsed(lambda: parse(self._ready().multipart(_FLOW_STATS, body)))
+        body = flow_request(table, cookie, mask)
+        return self._parsed(lambda: parse(self._ready().multipart(FLOW_STATS, body)))
 
     def audit(self, desired: Iterable[Flow]) -> Findings:
         """Compare all tables, read one after the other, with what is wanted."""
@@ -198,6 +198,11 @@ class Channel:
         except ValueError as error:
             self.close()
             raise unavailable(self._path, f"unreadable answer: {error}") from error
+
+
+def flow_request(table: int, cookie: int = 0, mask: int = 0) -> bytes:
+    """The body of a multipart request FLOW_STATS for the flows of a table (section 7.3.5.2)."""
+    return _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask, *_EMPTY_MATCH)
 
 
 def _deletion(flow: Observed, bundle: int, xid: int) -> bytes:

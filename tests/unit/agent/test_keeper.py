@@ -15,6 +15,7 @@ from controller.agent import keeper as keeping
 from controller.agent.desk import Desk
 from controller.agent.events import Answered
 from controller.agent.keeper import Keeper
+from controller.store.leases import Hold
 from controller.store.reports import Saying
 from model.errors import Conflict, Fault, Invalid, RingfenceError
 from model.ids import HostName, PortKey, Uid
@@ -38,7 +39,7 @@ class Store:
         self.said: list[tuple[Saying, frozenset[str] | None]] = []
         self.together = 0
 
-    def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
+    def bind(self, port: Uid, host: HostName, least: int = 0, hold: Hold | None = None) -> Binding:
         if port == CURSED:
             raise KeyError(port)
         if port == TAKEN:
@@ -48,7 +49,7 @@ class Store:
     def unbind(self, port: Uid, host: HostName) -> None: ...
 
     def bind_all(
-        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int]
+        self, ports: Sequence[Uid], host: HostName, least: Mapping[Uid, int], hold: Hold | None
     ) -> tuple[Binding | RingfenceError, ...]:
         self.together += 1
         if CURSED in ports:
@@ -117,7 +118,7 @@ class Slow(Store):
         self.refusals = 0
         self.busy, self.go = threading.Event(), threading.Event()
 
-    def bind(self, port: Uid, host: HostName, least: int = 0) -> Binding:
+    def bind(self, port: Uid, host: HostName, least: int = 0, hold: Hold | None = None) -> Binding:
         self.busy.set()
         assert self.go.wait(SECONDS)
         return super().bind(port, host)

@@ -46,8 +46,11 @@ class Hands:
     def least(self) -> int:
         return 0
 
+    def words(self) -> str:
+        return ""
+
     def __getattr__(self, _name: str) -> Any:
-        return lambda *_: None
+        return lambda *_, **__: None
 
 
 def test_what_peers_said_is_reported_before_the_next_heartbeat(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from controller.cli.client import Api, Refused
+from controller.store import leases
+from controller.store.wire import Connection
 from controller.store.writer import clock
 from model.ids import HostName, Uid
 from model.report import (
@@ -206,3 +208,27 @@ def test_what_evpn_reached_or_held_is_an_alarm(house) -> None:
     assert any("2 MACs or addresses move too often" in one for one in found)
     assert any("3 EVPN routes are used that nobody declared" in one for one in found)
     assert "peer 192.0.2.1 has reached its limit of 7 routes" in found
+
+
+def test_a_switchover_is_left_in_the_lease_of_the_pair(house, remote: str) -> None:
+    def refused(name: str) -> str:
+        with pytest.raises(Refused) as caught:
+            house.api.post(f"/v1/switchover/{name}")
+        return caught.value.faults[0]["rule"]
+
+    apply(house, document("Hypervisor", "alone", vtep="203.0.113.201"))
+    two = [("two-a", "203.0.113.202", "two-b"), ("two-b", "203.0.113.203", "two-a")]
+    apply(house, *(document("Hypervisor", name, vtep=vtep, partner=other) for name, vtep, other in two))
+    assert (refused("nobody"), refused("alone"), refused("two-a")) == (
+        "not-found",
+        "no-partner",
+        "nobody-active",
+    )
+    connection, pair = Connection(remote), leases.pair_of(HostName("two-a"), HostName("two-b"))
+    assert leases.take(connection, pair, None, leases.Lease(HostName("two-a"), 7, 1, 4))
+    assert refused("two-a") == "already-active"
+    answer = house.api.post("/v1/switchover/two-b")
+    assert (answer["from"], answer["term"]) == ("two-a", 7)
+    found = leases.read(connection, pair)
+    connection.close()
+    assert found is not None and found.wanted == "two-b"

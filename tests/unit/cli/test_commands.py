@@ -237,6 +237,8 @@ def test_status_and_brakes(house) -> None:
     for arguments in (["freeze", "cb1"], ["unfreeze", "cb1"], ["confirm", "cb1"]):
         assert ringfence(house, *arguments).returncode == OK
     assert ringfence(house, "freeze", "nobody").returncode == REFUSED
+    assert ringfence(house, "switchover", "nobody").returncode == REFUSED
+    assert "no partner" in ringfence(house, "switchover", "cb1").stderr
 
 
 def test_drift_lists_receipts_and_counts(house) -> None:

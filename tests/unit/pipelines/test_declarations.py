@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from model.flow import DecTtl, Field, Flow, Match, OutputField, SetField, Shape, Slot
+from pipelines import cookies
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.check import Broken, check_declarations, check_filled, check_flows
@@ -15,6 +16,7 @@ from pipelines.fields import REGISTERS, Register
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES, delivery_group, output_group
 from pipelines.shapes.entry import GUARD_IPV4, LOCAL
+from pipelines.shapes.fence import PASSES
 from pipelines.shapes.paths import ACCOUNT_ROUTER, CLASS_DECLARED, COUNTER, RESOLVE_LOCAL
 from pipelines.shapes.terms import shape
 from pipelines.tables import TABLES, Table
@@ -34,11 +36,18 @@ def test_the_declarations_hold() -> None:
 
 def test_a_program_holds() -> None:
     every: dict[Shape, Flow] = {}
-    for snapshot in (world.qualified(), world.narrowed(), outward.leaving(), peering.peered()):
+    for snapshot in (
+        world.qualified(),
+        world.narrowed(),
+        outward.leaving(),
+        peering.peered(),
+        world.paired(),
+    ):
         flows = tuple(compile(snapshot).flows())
         check_flows(flows)
         every.update({flow.shape: flow for flow in flows})
-    check_filled(every.values())
+    check_flows(Flow(shape, cookies.host()) for shape in PASSES)  # the lease's, which no program has
+    check_filled((*every.values(), *(Flow(shape, cookies.host()) for shape in PASSES)))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +168,7 @@ def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
     programs = [compile(snapshot) for snapshot in worlds]
     every = {flow.shape: flow for program in programs for flow in program.flows()}
     flows = [flow for flow in every.values() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)]
+    flows += [Flow(shape, cookies.host()) for shape in PASSES]
     with pytest.raises(Broken) as caught:
         check_filled(flows)
     assert rules(caught.value) == {("account", "filled")}

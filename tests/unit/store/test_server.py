@@ -442,6 +442,7 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Node": [["name"], ["key"], ["host"]],
         "Gang": [["generation"]],
         "Gang_Node": [["generation", "node"]],
+        "Lease": [["pair"]],
     }
     assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected
     assert columns("Request") == ("key", "digest", "result", "created")
