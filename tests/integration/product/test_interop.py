@@ -36,6 +36,8 @@ GOBGP, GOBGP_ADDRESS = "gobgp1", "172.16.0.130"
 GUEST = ("10.0.0.77", "fd00:10::77")
 BEHIND = ("198.18.7.0/24", "2001:db8:77::/48")
 """What GoBGP leads to."""
+SEGMENT, LACP = "01:02:aa:bb:cc:dd:01:00:07:00", "esi lacp 02:aa:bb:cc:dd:01 7"
+"""What it is on."""
 STATIC = ("172.20.1.0/24", "fd00:20::/48")
 """What red's first VM leads to."""
 ROUTER = "02:77:00:00:00:01"
@@ -53,8 +55,10 @@ COLUMNS = (RF_FRR, FRR_RF, RF_GO, GO_RF)
 MAC, MAC4, MAC6 = "RT-2, MAC alone", "RT-2, MAC and IPv4", "RT-2, MAC and IPv6"
 IRB, FLOOD = "RT-2, both labels and router MAC", "RT-3, ingress replication"
 PREFIX4, PREFIX6 = "RT-5, IPv4", "RT-5, IPv6"
+WHOLE, ALIAS, MEMBER = "RT-1, per segment", "RT-1, per EVI", "RT-4"
+SHARED = "RT-2, behind a segment"
 BRIDGED, ROUTED = "ping within the network, IPv4 and IPv6", "ping through the L3VNI, IPv4 and IPv6"
-ROWS = (MAC, MAC4, MAC6, IRB, FLOOD, PREFIX4, PREFIX6, BRIDGED, ROUTED)
+ROWS = (WHOLE, ALIAS, MAC, MAC4, MAC6, IRB, SHARED, FLOOD, MEMBER, PREFIX4, PREFIX6, BRIDGED, ROUTED)
 
 FDB, NEIGHBOUR, ROUTE, PING = "`bridge fdb`", "`ip neigh`", "`ip route`", "ping over it"
 KERNEL = (FDB, NEIGHBOUR, ROUTE, PING)
@@ -71,6 +75,7 @@ class Stage:
     scenario: Bordered
     gobgp: GobgpNode
     guest_mac: str
+    shared_mac: str
     vni: int
     seen: Matrix = field(default_factory=lambda: Matrix(PATIENCE))
     """Both tables: by what was said to whom, and by what our routes did in FRR's kernel."""
@@ -97,7 +102,8 @@ class Stage:
         assert done.ok, done.stderr
         addresses = set(wanted.pop("addresses", ()))
         return any(
-            all(item[key] == value for key, value in wanted.items()) and addresses <= set(item["addresses"])
+            all(item.get(key) == value for key, value in wanted.items())
+            and addresses <= set(item["addresses"])
             for item in json.loads(done.stdout)["items"]
         )
 
@@ -121,12 +127,13 @@ def stage(_labs: Any) -> Stage:
     scenario: Bordered = _labs.once(("interop",), build)
     scenario.base.await_reachability()
     lab, control = scenario.lab, scenario.base.control
-    spec = {"vtep": GOBGP_ADDRESS, "external": True, "border": True}
+    spec = {"vtep": GOBGP_ADDRESS, "external": True, "border": True, "segments": [SEGMENT]}
     red = scenario.base.at("red", "hv1")
     control.apply(
         [
             document("Hypervisor", GOBGP, None, spec),
             document("Port", "far", "red", {"network": "net", "addresses": list(GUEST), "hosts": [GOBGP]}),
+            document("Port", "shared", "red", {"network": "net", "addresses": [], "hosts": [GOBGP]}),
             document("Route", "four", "red", {"prefix": STATIC[0], "nextHops": [red.ipv4]}),
             document("Route", "six", "red", {"prefix": STATIC[1], "nextHops": [red.ipv6]}),
         ]
@@ -140,7 +147,7 @@ def stage(_labs: Any) -> Stage:
     link(End(node, UPLINK), End(segment, GOBGP), UNDERLAY_MTU)
     segment.attach(GOBGP)  # type: ignore[attr-defined]
     node.start(ASN, [r.address for r in lab.reflectors])
-    return Stage(scenario, node, ports["far"]["spec"]["mac"], vni)
+    return Stage(scenario, node, ports["far"]["spec"]["mac"], ports["shared"]["spec"]["mac"], vni)
 
 
 def document(kind: str, name: str, tenant: str | None, spec: dict[str, Any]) -> dict[str, Any]:
@@ -301,6 +308,19 @@ def test_gobgp_to_ringfence(stage: Stage) -> None:
     for row, prefix in zip((PREFIX4, PREFIX6), BEHIND, strict=True):
         wanted = {"kind": "prefix", "network": "tenant red", "vtep": GOBGP_ADDRESS}
         stage.see(row, GO_RF, "used", lambda w=wanted, p=prefix: stage.used(**w, addresses=[p]))
+
+
+def test_gobgp_to_ringfence_behind_a_segment(stage: Stage) -> None:
+    tail = f"rd {GOBGP_ADDRESS}:77 rt {ASN}:{stage.vni} encap vxlan"
+    stage.gobgp.say(f"a-d {LACP} etag {0xFFFFFFFF} label 0 {tail} esi-label 0")
+    stage.gobgp.say(f"a-d {LACP} etag 0 label {stage.vni} {tail}")
+    stage.gobgp.say(f"macadv {stage.shared_mac} 0.0.0.0 {LACP} etag 0 label {stage.vni} {tail}")
+    stage.gobgp.say(f"esi {GOBGP_ADDRESS} {LACP} {tail}")
+    said = {"segment": SEGMENT, "vtep": GOBGP_ADDRESS}
+    stage.see(WHOLE, GO_RF, "used", lambda: stage.used(**said, kind="discovery", mode="all-active"))
+    stage.see(ALIAS, GO_RF, "used", lambda: stage.used(**said, kind="discovery", network="red/net"))
+    stage.see(SHARED, GO_RF, "used", lambda: stage.used(**said, kind="mac", mac=stage.shared_mac))
+    stage.see(MEMBER, GO_RF, "shown", lambda: stage.used(**said, kind="segment"))
 
 
 def test_the_page_says_what_was_seen(stage: Stage) -> None:
