@@ -86,7 +86,10 @@ def observe(standing: Standing, row: Lease | None, now: float) -> Standing:
     other = standing.other_since
     if row is not None and (known is None or known.standby_beat != row.standby_beat):
         other = now if known is not None else None  # one that was there before may be of a dead life
-    return replace(standing, seen=row, since=now if stirred else standing.since, other_since=other)
+    since = now if stirred else standing.since
+    taken_over = row is not None and row.holder == standing.partner  # what was given back has arrived
+    gave_back = standing.gave_back and not taken_over
+    return replace(standing, seen=row, since=since, other_since=other, gave_back=gave_back)
 
 
 def blind(standing: Standing) -> Standing:

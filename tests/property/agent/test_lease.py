@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.agent.lease import LEAST, Timing
+from controller.agent import lease
+from controller.agent.lease import LEAST, Act, Standing, Timing
 from controller.agent.leasing import Leased, Leasing
 from controller.store.leases import Lease
 from model.errors import Fault, RingfenceError, Unavailable
@@ -318,3 +319,13 @@ def test_who_does_not_reach_the_fabric_hands_over_to_one_that_does() -> None:
     holders = sorted((at, dpu.name) for dpu in (one, other) for at, term in dpu.events if term)
     assert holders[-1][1] == other.name and len(holders) <= 2
     assert overlap(one.switch, other.switch) == 0.0
+
+
+def test_who_gave_it_back_waits_only_until_the_other_has_it() -> None:
+    """Handed back again later, it is taken at once: else each second switchover would take the patience."""
+    free, theirs = Lease(HostName(""), 3), Lease(NAMES[1], 4, 1, LEAST)
+    gave = lease.given_back(Standing(NAMES[0], NAMES[1], term=3))
+    assert lease.decide(lease.observe(gave, free, 0.0), 0.1, fit=True) is Act.STAND_BY
+    later = lease.observe(lease.observe(gave, free, 0.0), theirs, 1.0)
+    again = lease.observe(later, replace(theirs, holder=HostName("")), 2.0)
+    assert lease.decide(again, 2.0, fit=True) is Act.TAKE
