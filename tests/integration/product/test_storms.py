@@ -1,4 +1,4 @@
-"""A peer that flaps: 10,000 routes said, withdrawn and said again, then a reset, ten times; and 100,000 at
+"""A peer that flaps: 10,000 routes said, withdrawn and said again, then a reset, seven times; and 100,000 at
 once.
 
 It sits at the address of one of two reflectors. Real ExaBGP and Open vSwitch; numbered datagrams throughout,
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(400
 
 HOSTS = ("hv1", "hv2")
 DEAD = "rr2/"
-COUNT, STORMS, SETTLED = 10_000, 10, 3
+COUNT, STORMS, SETTLED = 10_000, 7, 3
 FLOOD = 100_000
 PACKED = 40
 """Routes in an UPDATE."""
@@ -55,9 +55,9 @@ _URGENT = -15
 """A nice value: see setpriority(2)."""
 _ON_RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: closing resets the connection."""
-MARGIN = 12 << 20
-"""Bytes by which a process may differ after seven more storms, of new routes each: of 70,000 routes not a
-sixth could hide in it."""
+MARGIN = 8 << 20
+"""Bytes by which a process may differ after four more storms, of new routes each: of 40,000 routes not a
+fifth could hide in it."""
 ROOM = 64 << 20
 """Bytes by which a process may grow by 100,000 routes."""
 
