@@ -20,7 +20,7 @@ from topologies.errors import LabError
 
 RESULTS = ROOT / ".cache" / "guest" / "results"
 JUNIT = ROOT / ".cache" / "junit-guest.xml"
-DEADLINE = 3300.0
+DEADLINE = 4200.0
 """Seconds for everything; about twice of what it takes."""
 FAILED, INTERRUPTED = 2, 130
 
