@@ -17,8 +17,11 @@ from bgp.interest import Interest, is_readable, narrow
 _GROUP = 40
 """NLRIs in one replayed UPDATE at most: well under the 4,096 octets of a message."""
 
-Kept = tuple[bytes, bytes, bytes]
-"""NLRI, next hop and the other path attributes of a route."""
+Hung = tuple[bytes, bytes]
+"""Next hop and the other path attributes, which routes share."""
+_NUMBER = 4
+"""Octets at the end of a kept route: the number of what it hangs on. The NLRI and they are one object: of
+150,000 routes, each object more is nine megabytes."""
 
 
 class Told(Enum):
@@ -87,14 +90,15 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Incoming:
-    """What one peer has said in this session: route key -> (NLRI, next hop, other attributes)."""
+    """What one peer has said in this session: route key -> NLRI and the number of what it hangs on."""
 
     limit: int
-    routes: dict[bytes, Kept] = field(default_factory=dict)
-    shared: dict[bytes, bytes] = field(default_factory=dict)
-    """One copy of equal attributes and next hops."""
-    verdicts: dict[bytes, bool] = field(default_factory=dict)
-    """Attributes -> whether they concern the agent."""
+    routes: dict[bytes, bytes] = field(default_factory=dict)
+    hung: list[Hung] = field(default_factory=list)
+    """By number."""
+    numbers: dict[Hung, int] = field(default_factory=dict)
+    verdicts: dict[int, bool] = field(default_factory=dict)
+    """Number -> whether the attributes concern the agent."""
     ended: bool = False
     malformed: int = 0
     """Updates that could not be cut up."""
@@ -110,15 +114,14 @@ class Incoming:
         unreach = tuple(raw for raw in parts.gone if self._drop(raw, interest))
         fresh = parts.fresh
         if fresh:
-            hop, rest = self._share(parts.next_hop), self._share(parts.rest)
-            told = [(raw, self._keep(raw, hop, rest, interest)) for raw in fresh]
+            number = self._number((parts.next_hop, parts.rest))
+            told = [(raw, self._keep(raw, number, interest)) for raw in fresh]
             reach = tuple(raw for raw, how in told if how is Told.ANNOUNCED)
             unreach += tuple(raw for raw, how in told if how is Told.WITHDRAWN)
         else:
             reach = ()
-        if len(self.shared) > 2 * len(self.routes) + 1024:
-            self.shared = {one: one for kept in self.routes.values() for one in kept[1:]}
-            self.verdicts.clear()
+        if len(self.hung) > 2 * len(self.routes) + 1024:
+            self._renumber()
         self.ended = self.ended or parts.end_of_rib
         return narrow(parts, reach, unreach)
 
@@ -137,7 +140,8 @@ class Incoming:
             found = self.routes.get(key)
             if found is None:
                 continue
-            raw, hop, rest = found
+            raw, number = _cut(found)
+            hop, rest = self.hung[number]
             if wanted is not None:
                 verdict = verdicts.get(rest)
                 if verdict is None:
@@ -161,7 +165,7 @@ class Incoming:
         old = self.routes.pop(nlri.key(raw), None)
         return interest is None or self._known(old, interest)
 
-    def _keep(self, raw: bytes, hop: bytes, rest: bytes, interest: Interest | None) -> Told:
+    def _keep(self, raw: bytes, number: int, interest: Interest | None) -> Told:
         """File a route."""
         if not is_readable(raw):
             return Told.ANNOUNCED
@@ -170,21 +174,40 @@ class Incoming:
         if old is None and len(self.routes) >= self.limit:
             self.over += 1
             return Told.NOT
-        self.routes[key] = (raw, hop, rest)
-        if interest is None or self._concerns(rest, interest) or interest.label(raw):
+        self.routes[key] = raw + number.to_bytes(_NUMBER, "big")
+        if interest is None or self._concerns(number, interest) or interest.label(raw):
             return Told.ANNOUNCED
         return Told.WITHDRAWN if self._known(old, interest) else Told.NOT
 
-    def _known(self, old: Kept | None, interest: Interest) -> bool:
-        return old is not None and (self._concerns(old[2], interest) or interest.label(old[0]))
+    def _known(self, old: bytes | None, interest: Interest) -> bool:
+        if old is None:
+            return False
+        raw, number = _cut(old)
+        return self._concerns(number, interest) or interest.label(raw)
 
-    def _concerns(self, rest: bytes, interest: Interest | None) -> bool:
-        if interest is None:
-            return True
-        verdict = self.verdicts.get(rest)
+    def _concerns(self, number: int, interest: Interest) -> bool:
+        verdict = self.verdicts.get(number)
         if verdict is None:
-            verdict = self.verdicts[rest] = interest.attributes(rest)
+            verdict = self.verdicts[number] = interest.attributes(self.hung[number][1])
         return verdict
 
-    def _share(self, value: bytes) -> bytes:
-        return self.shared.setdefault(value, value)
+    def _number(self, hung: Hung) -> int:
+        found = self.numbers.get(hung)
+        if found is None:
+            found = self.numbers[hung] = len(self.hung)
+            self.hung.append(hung)
+        return found
+
+    def _renumber(self) -> None:
+        """Forget what no route hangs on any more."""
+        before = self.hung
+        self.hung, self.numbers = [], {}
+        self.verdicts.clear()
+        for key, kept in self.routes.items():
+            raw, number = _cut(kept)
+            self.routes[key] = raw + self._number(before[number]).to_bytes(_NUMBER, "big")
+
+
+def _cut(kept: bytes) -> tuple[bytes, int]:
+    """NLRI, and the number of what it hangs on."""
+    return kept[:-_NUMBER], int.from_bytes(kept[-_NUMBER:], "big")
