@@ -28,7 +28,10 @@ def hardware(house):
     apply(house, document("Tenant", "job-tenant"))
     yield house
     house.api.once("DELETE", "/v1/tenants/job-tenant")
-    house.api.once("POST", "/v1/delete", body={"sources": sources})
+    # The hosts too: other files apply the examples in the same house.
+    hosts = "\n---\n".join(json.dumps(document("Hypervisor", f"hv{n}")) for n in (1, 2, 3))
+    gone = [*sources, {"name": "hosts", "text": hosts}]
+    house.api.once("POST", "/v1/delete", body={"sources": gone})
 
 
 @pytest.fixture
