@@ -25,8 +25,9 @@ from model.errors import Fault, NotFound
 from model.fabric import Fabric
 from model.gang import GangRequest
 
-_QUEUE: Final = 128
-"""Requests that wait for their turn; more are refused at once."""
+QUEUE: Final = 24
+"""Requests that wait for their turn; more are refused at once. Each has one of the 40 threads that answer all
+requests: the others go on answering whoever asks for something else."""
 _PATIENCE: Final = 60.0
 """Seconds that a release may wait."""
 _DRY: Final = Query(alias="dryRun")
@@ -35,7 +36,7 @@ _DRY: Final = Query(alias="dryRun")
 def gangs(service: Service) -> APIRouter:
     """All routes of this file."""
     routes = APIRouter(prefix="/v1", tags=["gangs"], responses=REFUSALS)
-    turns = Turns(_QUEUE)
+    turns = Turns(QUEUE)
     _add_writes(routes, service, turns)
     _add_reads(routes, service)
     return routes

@@ -38,7 +38,7 @@ class Turns:
         end = time.monotonic() + patience
         try:
             if not mine.wait(max(end - time.monotonic(), 0)):
-                message = f"its turn did not come within {patience:.0f} s; nothing was reserved"
+                message = f"its turn did not come within {patience:.0f} s; nothing was changed"
                 raise Unavailable(Fault(what, "deadline", message, "Try again, or allow more time."))
             yield
         finally:

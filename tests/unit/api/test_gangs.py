@@ -7,8 +7,11 @@ import threading
 import time
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from controller.api.gangs import QUEUE
 from controller.api.turns import Turns
 from controller.cli.client import Refused
 from controller.cli.main import main
@@ -212,3 +215,12 @@ def test_a_turn_that_does_not_come_in_time_is_given_up() -> None:
         assert caught.value.faults[0].rule == "deadline"
     with turns.turn("x", 0):
         pass
+
+
+def test_those_who_wait_leave_threads_for_others() -> None:
+    """A full queue must not be all that the API can do: each of it holds a thread."""
+
+    async def threads() -> float:
+        return anyio.to_thread.current_default_thread_limiter().total_tokens
+
+    assert 0 < QUEUE <= anyio.run(threads) - 16
