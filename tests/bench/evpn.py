@@ -59,7 +59,7 @@ def brief() -> tuple[Table, ...]:
 
 
 def run() -> tuple[Table, ...]:
-    """Everything: 10,000, 50,000 and 150,000 routes; about a quarter of an hour."""
+    """Everything: 10,000, 50,000 and 150,000 routes; minutes."""
     return _run(MANY, _receive_some, _receive_many, _flap, _hold, _few_of_many, _announce)
 
 
