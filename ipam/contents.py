@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from immutables import Map
 
@@ -18,6 +18,7 @@ from ipam.gangs.ledger import Ledger
 from ipam.pools import Pool
 from model.addresses import Prefix
 from model.fabric import Fabric
+from model.gang import Quota
 from model.hardware import Node, Sku
 from model.ids import HostName, PortKey, TenantKey, Uid, Vni
 from model.intent import (
@@ -40,15 +41,19 @@ Need = tuple[str, str, str]
 """(what, tenant or "", name): what an object rests on; see `ipam.needs`."""
 Claim = tuple[str, int | str]
 """(scope, value): a number or text that one object alone may hold; scopes come from `ipam.pools`."""
+_NO_QUOTA: Final = Quota()
 
 
 @dataclass(frozen=True, slots=True)
 class TenantRecord:
-    """`external`: the name of the external network that its value names by key; empty = none."""
+    """`external`: the name of the external network that its value names by key; empty = none. `quota`: of its
+    gangs; no host knows it.
+    """
 
     value: Tenant
     labels: Labels = ()
     external: str = ""
+    quota: Quota = _NO_QUOTA
 
 
 @dataclass(frozen=True, slots=True)

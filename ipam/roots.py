@@ -17,6 +17,7 @@ from ipam.trial import Trial
 from ipam.ways_out import lead_out
 from model.addresses import Prefix
 from model.errors import Conflict, Invalid
+from model.gang import Quota
 from model.ids import ClassId, HostName, TenantKey, Vni
 from model.intent import EgressClass, Hypervisor, Tenant
 from model.order import prefix_rank
@@ -46,7 +47,8 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
                     rules=ruled(want, None),
                     distinguisher=chosen,
                 )
-                record = lead_out(trial, want, TenantRecord(value, want.labels or ()), None)
+                made = TenantRecord(value, want.labels or (), quota=want.quota or Quota())
+                record = lead_out(trial, want, made, None)
                 if record is not None:
                     trial.settle(want, None, record)
         else:
@@ -56,7 +58,9 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
             labels = before.labels if want.labels is None else want.labels
             value = replace(before.value, l3vni=l3vni, public_prefixes=_public(want, before))
             value = replace(value, rules=ruled(want, before.value.rules), distinguisher=chosen)
-            record = lead_out(trial, want, replace(before, value=value, labels=labels), before)
+            quota = before.quota if want.quota is None else want.quota
+            after = replace(before, value=value, labels=labels, quota=quota)
+            record = lead_out(trial, want, after, before)
             if record is not None:
                 trial.settle(want, before, record)
 

@@ -218,7 +218,9 @@ class Membership(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Most gangs, and interfaces of all gangs together, that a tenant may have; None = no limit."""
+    """Most gangs, and interfaces of all gangs together, that a tenant may have; None = no limit. What it has
+    already stays, whatever its quota becomes.
+    """
 
     gangs: int | None = None
     interfaces: int | None = None

@@ -16,6 +16,7 @@ from typing import Final
 from model.addresses import Address, Prefix
 from model.errors import Fault
 from model.fabric import Addressing, FabricKind, Rail
+from model.gang import Quota
 from model.hardware import Gpu, PfSlot
 from model.ids import HostName, Mac, Vni
 from model.intent import Egress, Pair
@@ -86,6 +87,7 @@ class WantedTenant:
     export_targets: tuple[bytes, ...] | None = None
     communities: tuple[Community, ...] | None = None
     distinguisher: int | None = None
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)

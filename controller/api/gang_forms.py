@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from controller.store.gangs import request_document
+from ipam.gangs.ledger import Ledger, holding
 from ipam.gangs.place import Placement
 from ipam.gangs.refusal import Lack
 from model.addresses import Address, format_mac
 from model.errors import Fault, Invalid
 from model.fabric import Addressing, Fabric, PKey, format_guid, format_pkey
-from model.gang import Align, Arrange, Berth, Gang, GangRequest, Membership
+from model.gang import Align, Arrange, Berth, Gang, GangRequest, Membership, Quota
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 MOST_NODES = 4096
@@ -126,6 +127,19 @@ def lack_text(lack: Lack) -> str:
     """What a node lacks, without its name."""
     where = " ".join(part for part in (lack.rail, lack.pf) if part)
     return f"{where + ': ' if where else ''}{lack.what}: {lack.wanted} wanted, {lack.there} there"
+
+
+def quota_document(quota: Quota) -> dict[str, Any]:
+    """As a tenant's manifest has it; nothing if it has none."""
+    most = {"gangs": quota.gangs, "interfaces": quota.interfaces}
+    written = {what: number for what, number in most.items() if number is not None}
+    return {"quota": written} if written else {}
+
+
+def holding_document(tenant: str, ledger: Ledger) -> dict[str, Any]:
+    """How many gangs and interfaces of them a tenant has, on all fabrics."""
+    gangs, interfaces = holding(tenant, ledger)
+    return {"gangs": gangs, "interfaces": interfaces}
 
 
 def _spec(request: GangRequest, fabric: Fabric | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
+from controller.api import gang_forms as gangs
 from controller.api import hardware
 from controller.manifest.schema import API_VERSION
 from controller.store.records import (
@@ -143,7 +144,8 @@ def _tenant(record: TenantRecord, contents: Contents) -> Document:
         spec["external"] = record.external
     if value.public_prefixes:
         spec["publicPrefixes"] = [str(p) for p in value.public_prefixes]
-    spec |= _rules(value.rules, value.distinguisher)
+    spec |= _rules(value.rules, value.distinguisher) | gangs.quota_document(record.quota)
+    status |= gangs.holding_document(value.name, contents.ledger)
     return _document(Kind.TENANT, value.name, None, value.uid, record.labels, spec, status)
 
 

@@ -71,8 +71,15 @@ def _tenant(item: Value) -> list[str]:
         str(spec.get("l3vni", "-")),
         str(status["networks"]),
         " ".join(way),
+        *(_of_quota(item, what) for what in ("gangs", "interfaces")),
         _labels(item),
     ]
+
+
+def _of_quota(item: Value, what: str) -> str:
+    """How many it has, and how many it may have."""
+    most = item.get("spec", {}).get("quota", {}).get(what)
+    return str(item["status"][what]) + ("" if most is None else f"/{most}")
 
 
 def _network(item: Value) -> list[str]:
@@ -193,7 +200,7 @@ def _words(values: list[str]) -> str:
 
 
 TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
-    "Tenant": (("name", "l3vni", "networks", "egress", "labels"), _tenant),
+    "Tenant": (("name", "l3vni", "networks", "egress", "gangs", "interfaces", "labels"), _tenant),
     "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),
     "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
     "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),

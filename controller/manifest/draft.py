@@ -228,7 +228,8 @@ def _field(
     elif rule.shape in {Shape.MANY, Shape.RECORDS}:
         values[path] = _many(reading, rule, entry.value)
     else:
-        value = _one(reading, rule, path, entry.value)
+        one = _record if rule.shape is Shape.RECORD else _one
+        value = one(reading, rule, path, entry.value)
         if value is not None:
             values[path] = value
     if len(reading.faults) > before:

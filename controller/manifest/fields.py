@@ -21,11 +21,14 @@ class Presence(Enum):
 
 
 class Shape(Enum):
-    """ONE scalar, MANY scalars in a list, a mapping of LABELS, or RECORDS: mappings of `parts` in a list."""
+    """ONE scalar, MANY scalars in a list, a mapping of LABELS, one RECORD: a mapping of `parts`, or
+    RECORDS: a list of those.
+    """
 
     ONE = "one"
     MANY = "many"
     LABELS = "labels"
+    RECORD = "record"
     RECORDS = "records"
 
 
@@ -33,7 +36,7 @@ class Shape(Enum):
 class FieldRule:
     """A field at `section.name`. `example` is YAML; `meaning` is for people. `most`: longest list.
 
-    `parts`: the fields of each record; `read` is that of the first.
+    `parts`: the fields of a record; `read` is that of the first.
     """
 
     section: str

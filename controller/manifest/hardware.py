@@ -1,4 +1,5 @@
-"""Kinds of hardware, declared as data: SKUs, fabrics, nodes. The whole cluster's: tenants see none of them.
+"""Kinds of hardware, declared as data: SKUs, fabrics, nodes. The whole cluster's: tenants see none of them,
+and what they may have of it stands here too.
 
 Place: part of `controller.manifest.schema`. Must not hold rules that span fields or objects.
 """
@@ -152,6 +153,16 @@ FABRIC: Final = KindRule(
             "300",
         ),
     ),
+)
+QUOTA: Final = FieldRule(
+    "spec",
+    "quota",
+    hard.read_most,
+    "Most gangs, and interfaces of all its gangs together, that it may have on rails; what is left out has no"
+    " limit, and `{}` takes the quota off. What it has already stays (default none).",
+    "{gangs: 8, interfaces: 4096}",
+    shape=Shape.RECORD,
+    parts=(_part("gangs", hard.read_most, "8"), _part("interfaces", hard.read_most, "4096")),
 )
 NODE: Final = KindRule(
     Kind.NODE,

@@ -28,6 +28,7 @@ from model.hardware import GPUS, NUMA_NODES, PKEY_CAPACITIES, VFS, Eswitch, PciA
 Choice = TypeVar("Choice", bound=Enum)
 _BLOCKS4: Final = range(8, 33)
 _BLOCKS6: Final = range(32, 129)
+_MOST: Final = range(1 << 24)
 _SITE: Final = 48
 """GUIDs of one span share the bits above: so it is locally administered from end to end."""
 
@@ -71,6 +72,11 @@ def read_numa(node: Scalar) -> int:
 def read_gpu(node: Scalar) -> int:
     """The number of a GPU, its place in `gpus`, from 0."""
     return within(node, GPUS, "a GPU", "Count the SKU's gpus from 0.")
+
+
+def read_most(node: Scalar) -> int:
+    """0 to 16777215."""
+    return within(node, _MOST, "a quota", "Leave it out for no limit.")
 
 
 def read_vfs(node: Scalar) -> int:

@@ -31,6 +31,8 @@ def _row(field: FieldRule) -> str:
     form = (field.read.__doc__ or "").strip().splitlines()[0]
     if field.shape is Shape.MANY:
         form = f"list; each: {form[0].lower()}{form[1:]}" if form[1:2].islower() else f"list; each: {form}"
+    if field.shape is Shape.RECORD:
+        form = "mapping: " + ", ".join(f"`{part.name}`" for part in field.parts)
     if field.shape is Shape.RECORDS:
         form = "list of mappings: " + ", ".join(f"`{part.name}`" for part in field.parts)
     if field.shape is Shape.LABELS:

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.manifest.draft import Draft
 from controller.manifest.salvage_hardware import salvage_hardware
+from model.gang import Quota
 from model.intent import Pair
 from model.wanted import (
     Kind,
@@ -57,6 +58,7 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 get("spec.exportTargets"),
                 get("spec.communities"),
                 get("spec.distinguisher"),
+                None if get("spec.quota") is None else Quota(*get("spec.quota")),
             )
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)

@@ -19,7 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
-from controller.manifest.hardware import FABRIC, NODE, SKU
+from controller.manifest.hardware import FABRIC, NODE, QUOTA, SKU
 from controller.manifest.routing import routing_rules
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
@@ -69,6 +69,7 @@ TENANT: Final = KindRule(
             most=64,
         ),
         *routing_rules("its VRF", "L3VNI"),
+        QUOTA,
     ),
 )
 NETWORK: Final = KindRule(

@@ -127,7 +127,7 @@ class Assembly:
                 return HypervisorRecord(rows.hypervisor(row), tags)
             case "Tenant":
                 tenant = self._tenants[uid] = rows.tenant(uid, row)
-                return TenantRecord(tenant, tags, self._name(row["external"]))
+                return TenantRecord(tenant, tags, self._name(row["external"]), rows.quota(row))
             case "Sku":
                 return SkuRecord(hardware.sku(row), tags)
             case "Fabric":

@@ -347,8 +347,8 @@ def _uid(record: Record) -> Uid:
 
 def _columns(record: Record, parents: _Parents) -> rows.Columns:
     match record:
-        case TenantRecord(value, labels):
-            return rows.tenant_columns(value, parents.external(record.external), labels)
+        case TenantRecord(value, labels, external, quota):
+            return rows.tenant_columns(value, parents.external(external), labels, quota)
         case NetworkRecord(value, tenant, labels):
             return rows.network_columns(value, parents.tenant(tenant), labels)
         case PortRecord(value, tenant, network, labels):

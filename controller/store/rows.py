@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ipam.pools import Pool, PoolKind, parse_range, render_range
 from model.addresses import Address, format_mac, parse_mac
+from model.gang import Quota
 from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import (
     Binding,
@@ -149,6 +150,11 @@ def tenant(uid: Uid, row: Row) -> Tenant:
     )
 
 
+def quota(row: Row) -> Quota:
+    """Table Tenant, of its gangs."""
+    return Quota(_number(row["quota_gangs"]), _number(row["quota_interfaces"]))
+
+
 def _rules(row: Row) -> Rules:
     """What EVPN routes of a network or VRF bear."""
     return rules(
@@ -265,10 +271,11 @@ def hypervisor_columns(value: Hypervisor, tags: Labels) -> Columns:
     }
 
 
-def tenant_columns(value: Tenant, external: Uid | None, tags: Labels) -> Columns:
-    """Inverse of tenant; `external`: uid of the external network. A set has no order: hence the active one.
+def tenant_columns(value: Tenant, external: Uid | None, tags: Labels, most: Quota) -> Columns:
+    """Inverse of tenant and quota; `external`: uid of the external network.
 
-    Which of the standbys is next matters only among three, and there are two.
+    A set has no order: hence the active one. Which of the standbys is next matters only among three,
+    and there are two.
     """
     return {
         "name": value.name,
@@ -283,6 +290,8 @@ def tenant_columns(value: Tenant, external: Uid | None, tags: Labels) -> Columns
         "public_prefixes": text_set(str(p) for p in value.public_prefixes),
         **_rule_columns(value.rules),
         "distinguisher": value.distinguisher or ABSENT,
+        "quota_gangs": _present(most.gangs),
+        "quota_interfaces": _present(most.interfaces),
         "labels": label_map(tags),
     }
 

@@ -29,8 +29,9 @@ Peering_Link.
 1.4.0: Cluster.guard, .peer_routes, .tenant_routes, .mac_moves, .mac_window (all optional: absent = as the
 agent has it); Tenant and Network .import_targets, .export_targets, .communities (all optional: absent = what
 is derived, and none).
-1.5.0: Hypervisor.segments, .partner; Tenant.distinguisher, Network.distinguisher; Port.sticky (all optional:
-absent = none, and the key); Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease."""
+1.5.0: Hypervisor.segments, .partner; Tenant.distinguisher, Network.distinguisher; Port.sticky;
+Tenant.quota_gangs, .quota_interfaces (all optional: absent = none, and the key);
+Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease."""
 REPORTS_VERSION: Final = "1.1.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
 before)."""
@@ -121,6 +122,8 @@ _TABLES: Final[dict[str, Any]] = {
             "public_prefixes": _TEXTS,
             **_RULES,
             "distinguisher": _optional(NETWORK_KEYS),
+            "quota_gangs": _COUNT,
+            "quota_interfaces": _COUNT,
             "labels": _LABELS,
         },
         ["name"],

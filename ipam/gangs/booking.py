@@ -6,14 +6,18 @@ in. Must not retry: the store builds again if another writer was faster.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ipam.contents import Contents
 from ipam.gangs.ledger import Ledger
 from ipam.gangs.place import Estate, Placement, place, reserve
 from ipam.gangs.refusal import Cause, Refusal
 from ipam.pools import MAC, capacity
 from model.errors import Conflict, Fault, NotFound, Unavailable
-from model.gang import IN_STORE, Event, Gang, GangRequest, Progress, due, finish
+from model.gang import IN_STORE, Event, Gang, GangRequest, Progress, Quota, due, finish
 from model.ids import Mac
+
+_NO_QUOTA: Final = Quota()
 
 
 def estate(contents: Contents) -> Estate:
@@ -22,7 +26,7 @@ def estate(contents: Contents) -> Estate:
         {name: record.value for name, record in contents.fabrics.items()},
         {name: record.value for name, record in contents.skus.items()},
         {name: record.value for name, record in contents.nodes.items()},
-        {},
+        {name: record.quota for name, record in contents.tenants.items() if record.quota != _NO_QUOTA},
     )
 
 

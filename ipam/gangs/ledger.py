@@ -212,6 +212,12 @@ class Ledger:
             yield from macs(gang)
 
 
+def holding(tenant: str, ledger: Ledger) -> tuple[int, int]:
+    """(gangs, interfaces) that a tenant has on all fabrics; what cools down is not its own any more."""
+    has = [b.holdings[tenant] for b in ledger.books.values() if tenant in b.holdings]
+    return sum(h.gangs for h in has), sum(h.interfaces for h in has)
+
+
 def macs(gang: Gang) -> Iterator[Mac]:
     """Those of a gang's interfaces; none on InfiniBand."""
     for berth in gang.berths:

@@ -12,7 +12,7 @@ from typing import Final
 
 from ipam.gangs.arrange import arrange
 from ipam.gangs.fit import Ground, fit
-from ipam.gangs.ledger import Books, Ledger
+from ipam.gangs.ledger import Books, Ledger, holding
 from ipam.gangs.refusal import Cause, Lack, Refusal
 from ipam.gangs.slots import address, spans
 from model.addresses import Address
@@ -234,10 +234,10 @@ def _sequence(books: Books, block: int, rail: int, version: int) -> Callable[[],
 
 def _over_quota(estate: Estate, ledger: Ledger, request: GangRequest, size: int) -> Refusal | None:
     quota = estate.quotas.get(request.tenant, _NO_QUOTA)
-    gangs = [b.holdings[request.tenant] for b in ledger.books.values() if request.tenant in b.holdings]
+    gangs, interfaces = holding(request.tenant, ledger)
     for what, most, has, more in (
-        ("gangs", quota.gangs, sum(h.gangs for h in gangs), 1),
-        ("interfaces", quota.interfaces, sum(h.interfaces for h in gangs), size),
+        ("gangs", quota.gangs, gangs, 1),
+        ("interfaces", quota.interfaces, interfaces, size),
     ):
         if most is not None and has + more > most:
             message = (

@@ -139,6 +139,35 @@ def test_refused_without_the_tenant(yard) -> None:
     assert (caught.value.status, caught.value.faults[0]["object"]) == (404, "Tenant nobody")
 
 
+def test_a_quota_holds_for_new_gangs_only(yard, capsys: pytest.CaptureFixture[str]) -> None:
+    def tenant() -> dict:
+        return yard.api.get("/v1/tenants/job-tenant")
+
+    def run() -> str:
+        assert main(["--api", f"unix:{yard.socket}", "get", "tenant", "job-tenant"]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert "quota" not in tenant()["spec"]
+    apply(yard, document("Tenant", "job-tenant", quota={"gangs": 2, "interfaces": 20}))
+    ask(yard)
+    assert broken(yard, name="more", nodes=["h200-1"]) == {"quota"}, "8 more would be 24"
+    ask(yard, name="small", nodes=["h200-1"], rails=["rail0"])
+    assert broken(yard, name="third", nodes=["h200-1"], rails=["rail0"]) == {"quota"}
+    shown = tenant()
+    assert shown["spec"]["quota"] == {"gangs": 2, "interfaces": 20}
+    assert (shown["status"]["gangs"], shown["status"]["interfaces"]) == (2, 17)
+    assert "2/2" in run() and "17/20" in run()
+    assert [change["verb"] for change in apply(yard, shown)["changes"]] == ["unchanged"]
+    apply(yard, document("Tenant", "job-tenant"))
+    assert tenant()["spec"]["quota"] == {"gangs": 2, "interfaces": 20}, "left out: it keeps it"
+    apply(yard, document("Tenant", "job-tenant", quota={"interfaces": 0}))
+    assert {item["metadata"]["name"] for item in yard.api.get("/v1/gangs")["items"]} == {"train", "small"}
+    assert broken(yard, name="third", nodes=["h200-1"], rails=["rail0"]) == {"quota"}
+    apply(yard, document("Tenant", "job-tenant", quota={}))
+    assert "quota" not in tenant()["spec"]
+    ask(yard, name="third", nodes=["h200-1"], rails=["rail0"])
+
+
 def test_by_command(yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def run(*words: str) -> tuple[int, str, str]:
         code = main(["--api", f"unix:{yard.socket}", "gang", *words])

@@ -154,7 +154,7 @@ def test_apply_plan_get_delete(house, tmp_path: Path) -> None:
         "3 unchanged" in ringfence(house, "apply", "-f", str(folder), "-f", "-", text=TENANT % "cli-c").stdout
     )
     table = ringfence(house, "get", "TENANTS")
-    heads = ["NAME", "L3VNI", "NETWORKS", "EGRESS", "LABELS"]
+    heads = ["NAME", "L3VNI", "NETWORKS", "EGRESS", "GANGS", "INTERFACES", "LABELS"]
     assert table.returncode == OK and table.stdout.splitlines()[0].split() == heads
     assert "\x1b" not in table.stdout
     one = json.loads(ringfence(house, "get", "tenant", "cli-b", "-o", "json").stdout)

@@ -12,6 +12,7 @@ from controller.manifest.cross import cross
 from controller.manifest.manifest import Source, merge, parse
 from controller.manifest.schema import KINDS, find_kind
 from ipam.contents import Contents
+from model.gang import Quota
 from model.wanted import (
     Kind,
     Reference,
@@ -82,6 +83,31 @@ def test_what_is_left_out_is_none_and_what_is_empty_is_empty() -> None:
     port = wanted("Port", "{name: p, tenant: t}", "{network: n}")
     assert (port.mac, port.addresses, port.hosts, port.labels) == (None, None, None, None)
     assert wanted("Port", "{name: p, tenant: t}", "{network: n, addresses: []}").addresses == ()
+
+
+def test_a_quota_is_one_mapping_whose_parts_may_be_left_out() -> None:
+    assert wanted("Tenant", "{name: t}", "{quota: {interfaces: 0}}").quota == Quota(None, 0)
+    assert wanted("Tenant", "{name: t}", "{quota: {gangs: 2, interfaces: 0x10}}").quota == Quota(2, 16)
+    assert wanted("Tenant", "{name: t}", "{quota: {}}").quota == Quota()
+    assert wanted("Tenant", "{name: t}", "{}").quota is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        ("{quota: {gangs: -1}}", "range"),
+        ("{quota: {interfaces: 16777216}}", "range"),
+        ("{quota: {interfaces: '5'}}", "wrong-type"),
+        ("{quota: {gangs: [5]}}", "wrong-type"),
+        ("{quota: {nodes: 5}}", "unknown-field"),
+        ("{quota: {gangs: 1, gangs: 2}}", "duplicate-key"),
+        ("{quota: 5}", "wrong-type"),
+        ("{quota: [{gangs: 1}]}", "wrong-type"),
+        ("{quota: }", "wrong-type"),
+    ],
+)
+def test_a_quota_that_is_none_is_refused(spec: str, rule: str) -> None:
+    assert [f.rule for f in one("Tenant", "{name: t}", spec).faults] == [rule]
 
 
 @pytest.mark.parametrize(

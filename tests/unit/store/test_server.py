@@ -20,6 +20,7 @@ from controller.store.wire import Connection
 from controller.store.writer import Store
 from model.addresses import parse_mac
 from model.errors import Invalid, RingfenceError, Unavailable
+from model.gang import Quota
 from model.ids import HostName, Vni
 from model.intent import Guard, Pair, Policy
 from model.segments import parse_segment
@@ -314,7 +315,7 @@ def test_a_database_of_version_1_3_0_is_upgraded_and_takes_route_targets(directo
     assert tool("db-version", str(file)) == VERSION
 
 
-def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_distinguishers_and_sticky_ports(
+def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_distinguishers_quotas_and_sticky_ports(
     directory: Path,
 ) -> None:
     file = directory / "db" / "ringfence.db"
@@ -342,18 +343,20 @@ def test_a_database_of_version_1_4_0_is_upgraded_and_takes_segments_distinguishe
         before = store.contents()
         assert before.hypervisors[name].value.segments == ()
         assert before.tenants["acme"].value.distinguisher == 0
+        assert before.tenants["acme"].quota == Quota()
         assert before.networks["acme", "prod"].value.distinguisher == 0
         segments = (parse_segment("00:11:22:33:44:55:66:77:88:99"),)
         apply(
             store,
             WantedHypervisor(name, ip_address("192.0.2.9"), external=True, segments=segments),
-            WantedTenant("acme", distinguisher=70),
+            WantedTenant("acme", distinguisher=70, quota=Quota(interfaces=0)),
             WantedNetwork("acme", "prod", distinguisher=80),
             WantedPort("acme", "a", "prod", sticky=True),
         )
         after = store.contents()
         assert after.hypervisors[name].value.segments == segments
         assert after.tenants["acme"].value.distinguisher == 70
+        assert after.tenants["acme"].quota == Quota(None, 0)
         assert after.networks["acme", "prod"].value.distinguisher == 80
         assert after.ports["acme", "a"].value.sticky and not before.ports["acme", "a"].value.sticky
         assert after == replace(store.read_all(), taken=after.taken)
