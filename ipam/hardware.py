@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ipam import laws_gangs
 from ipam.contents import FabricRecord, NodeRecord, SkuRecord
+from ipam.laws_gangs import Objection
 from ipam.needs import of_fabric, of_sku
 from ipam.pools import NODE_HOST, NODE_KEY, node_pool
 from ipam.trial import Trial
@@ -28,9 +30,6 @@ from model.wanted import (
     title,
 )
 
-Objection = tuple[str, str, str, str]
-"""Rule, message, remedy, field path."""
-
 
 def plan_skus(trial: Trial, wanted: Sequence[WantedSku]) -> None:
     """A SKU as it is written; while nodes are of it, its PFs keep their places."""
@@ -41,6 +40,7 @@ def plan_skus(trial: Trial, wanted: Sequence[WantedSku]) -> None:
         used = trial.draft.dependants(of_sku(want.name))
         if before is not None and used:
             faults += _moved_pfs(before.value, value, title(used[0]))
+            faults += laws_gangs.check_sku(trial, before.value, value, {each.name for each in used})
         if _refuse(trial, want, faults):
             continue
         labels = want.labels if want.labels is not None else () if before is None else before.labels
@@ -105,7 +105,9 @@ def plan_fabrics(trial: Trial, wanted: Sequence[WantedFabric]) -> None:
                 advice = "Delete it and make it again, or declare another one."
                 trial.refuse(Conflict, want, "immutable", message, advice, "spec.kind")
                 continue
-            faults += _shrunk(before.value, value, title(used[0])) if used else ()
+            user = laws_gangs.whose(trial, want.name) or (f"{title(used[0])} is on it" if used else "")
+            faults += _shrunk(before.value, value, user) if user else ()
+            faults += laws_gangs.check_fabric(trial, before.value, value)
         if _refuse(trial, want, faults):
             continue
         labels = want.labels if want.labels is not None else () if before is None else before.labels
@@ -170,19 +172,19 @@ def _shrunk(before: Fabric, after: Fabric, user: str) -> Iterator[Objection]:
     for index, old in enumerate(before.rails):
         new = after.rail(index)
         if new is None or (new.name, new.subnets) != (old.name, old.subnets):
-            message = f"rail {old.name} would go or change its place or subnets, and {user} is on it"
+            message = f"rail {old.name} would go or change its place or subnets, and {user}"
             yield "fabric-in-use", message, advice, f"spec.rails[{index}]" if new else "spec.rails"
     if before.pkeys and not (
         after.pkeys.start <= before.pkeys.start and before.pkeys.stop <= after.pkeys.stop
     ):
-        yield "fabric-in-use", f"PKeys would go, and {user} is on it", advice, "spec.pkeys"
+        yield "fabric-in-use", f"PKeys would go, and {user}", advice, "spec.pkeys"
     for index, span in enumerate(before.guids):
         kept = after.guids[index] if index < len(after.guids) else range(0)
         if kept.start != span.start or kept.stop < span.stop:
-            yield "fabric-in-use", f"GUIDs would go, and {user} is on it", advice, "spec.guids"
+            yield "fabric-in-use", f"GUIDs would go, and {user}", advice, "spec.guids"
             break
     if (before.addressing, before.blocks) != (after.addressing, after.blocks):
-        yield "fabric-in-use", f"addresses would change, and {user} is on it", advice, "spec.addressing"
+        yield "fabric-in-use", f"addresses would change, and {user}", advice, "spec.addressing"
 
 
 def plan_nodes(trial: Trial, wanted: Sequence[WantedNode]) -> None:
@@ -210,6 +212,9 @@ def plan_nodes(trial: Trial, wanted: Sequence[WantedNode]) -> None:
         if key is not None:
             labels = want.labels if want.labels is not None else () if before is None else before.labels
             value = Node(want.name, NodeKey(key), want.sku, want.fabric, want.host, leaves)
+            held_fast = () if before is None else laws_gangs.check_node(trial, before.value, value)
+            if _refuse(trial, want, tuple(held_fast)):
+                continue
             trial.settle(want, before, NodeRecord(value, labels))
 
 
@@ -263,6 +268,6 @@ def _leaves(trial: Trial, want: WantedNode, fabric: Fabric, before: Node | None)
 
 def _refuse(trial: Trial, want: Wanted, faults: Sequence[Objection]) -> bool:
     for rule, message, remedy, path in faults:
-        error = Conflict if rule in {"sku-in-use", "fabric-in-use"} else Invalid
+        error = Conflict if rule in {"sku-in-use", "fabric-in-use", laws_gangs.RULE} else Invalid
         trial.refuse(error, want, rule, message, remedy, path)
     return bool(faults)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ipam.contents import Claim, Contents, Record, Tombstone
 from ipam.draft import Draft
+from ipam.gangs.ledger import Ledger
 from ipam.pools import Pool, PoolKind, capacity
 from ipam.steps import Plan, Step, Verb
 from model.addresses import format_mac
@@ -64,6 +65,11 @@ class Trial:
     def steps(self) -> tuple[Step, ...]:
         """What is settled so far."""
         return tuple(self._steps)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who holds what of the fabrics; no plan changes that. Read-only."""
+        return self._contents.ledger
 
     def written(self, reference: Reference) -> Wanted | Reference:
         """The object as it was written, so that a fault names its line; its name if it was not."""

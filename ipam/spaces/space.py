@@ -142,8 +142,9 @@ class Space:
         return True
 
     def bury(self, stone: Tombstone) -> None:
-        """Let a number that nobody holds cool down, as the store says that it does."""
-        if self.holder(stone.value) != _NOBODY:
+        """Let a number that nobody holds cool down, as the store says that it does. One that is no number of
+        the space any more is nobody's concern."""
+        if stone.value not in self.extent.span or self.holder(stone.value) != _NOBODY:
             return
         self._closed.take(self._offset(stone.value))
         self.cooling += stone.value not in self._cooling

@@ -15,6 +15,7 @@ KEBAB = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 PLANNER = (
     "hardware",
     "laws_hardware",
+    "laws_gangs",
     "peerings",
     "laws_peerings",
     "outside",
