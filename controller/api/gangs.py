@@ -19,7 +19,7 @@ from controller.api.turns import Turns
 from controller.store.gangs import departure, reservation
 from controller.store.records import Contents, Outcome
 from controller.store.writer import Writing
-from ipam.gangs.booking import book, leave, survey
+from ipam.gangs.booking import book, leave, no_tenant, survey
 from ipam.gangs.refusal import Refusal
 from model.errors import Fault, NotFound
 from model.fabric import Fabric
@@ -92,14 +92,15 @@ def _add_reads(routes: APIRouter, service: Service) -> None:
     @routes.get("/gangs", response_model=None)
     def find(tenant: str | None = None) -> JSONResponse:
         """All gangs, of one tenant if given, by tenant and name; without their interfaces."""
+        return JSONResponse(_list(service.store.contents(), tenant))
+
+    @routes.get("/tenants/{tenant}/gangs", response_model=None)
+    def find_of_tenant(tenant: str) -> JSONResponse:
+        """All gangs of a tenant, by name, without their interfaces; 404 if there is no such tenant."""
         contents = service.store.contents()
-        held = sorted(contents.ledger.gangs.items())
-        items = [
-            _brief(gang_document(gang, _fabric(contents, gang.request.fabric)))
-            for (owner, _), gang in held
-            if tenant in (None, owner)
-        ]
-        return JSONResponse({"kind": "List", "items": items})
+        if tenant not in contents.tenants:
+            raise no_tenant(printable(tenant))
+        return JSONResponse(_list(contents, tenant))
 
     @routes.get("/tenants/{tenant}/gangs/{name}", response_model=None)
     def read(tenant: str, name: str) -> JSONResponse:
@@ -136,6 +137,16 @@ def _answer(service: Service, outcome: Outcome, tenant: str, name: str) -> dict[
         raise NotFound(_missing(tenant, name, f"generation {outcome.result} of it was released"))
     found = gang_document(gang, _fabric(contents, gang.request.fabric))
     return found | {"dryRun": False, "replayed": outcome.replayed}
+
+
+def _list(contents: Contents, tenant: str | None) -> dict[str, Any]:
+    """By tenant and name; `tenant` None = of all."""
+    items = [
+        _brief(gang_document(gang, _fabric(contents, gang.request.fabric)))
+        for (owner, _), gang in sorted(contents.ledger.gangs.items())
+        if tenant in (None, owner)
+    ]
+    return {"kind": "List", "items": items}
 
 
 def _read(contents: Contents, tenant: str, name: str) -> dict[str, Any]:

@@ -42,15 +42,14 @@ def thawed(contents: Contents, now: int) -> Ledger:
 def survey(contents: Contents, request: GangRequest, now: int) -> Placement | Refusal:
     """Where a gang would be. NotFound if there is no such tenant."""
     if request.tenant not in contents.tenants:
-        raise NotFound(
-            Fault(
-                f"Tenant {request.tenant}",
-                "not-found",
-                "it does not exist",
-                "See those that do: ringfence get tenant",
-            )
-        )
+        raise no_tenant(request.tenant)
     return place(estate(contents), thawed(contents, now), request, now)
+
+
+def no_tenant(name: str) -> NotFound:
+    """There is no tenant of that name."""
+    advice = "See those that do: ringfence get tenant"
+    return NotFound(Fault(f"Tenant {name}", "not-found", "it does not exist", advice))
 
 
 def book(contents: Contents, request: GangRequest, now: int) -> Gang:

@@ -71,6 +71,8 @@ def test_a_gang_from_request_to_release(yard) -> None:
     listed = yard.api.get("/v1/gangs", {"tenant": "job-tenant"})["items"]
     assert [item["status"]["nodes"] for item in listed] == [["h200-1", "h200-2"]]
     assert yard.api.get("/v1/gangs", {"tenant": "other"})["items"] == []
+    assert yard.api.get("/v1/tenants/job-tenant/gangs")["items"] == listed
+    assert refused(lambda: yard.api.get("/v1/tenants/other/gangs")).status == 404
     generation = made["metadata"]["generation"]
     assert release(yard, generation=generation)["metadata"]["generation"] == generation
     with pytest.raises(Refused) as caught:
