@@ -17,6 +17,7 @@ from controller.api.hosts import hosts
 from controller.api.limits import Bounds, Limits
 from controller.api.nodes import nodes
 from controller.api.objects import reads, writes
+from controller.api.pools import Memory, pools
 from controller.api.service import Service
 from controller.api.sight import sight
 
@@ -38,7 +39,9 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(sight(service))
     app.include_router(glass(service))
     app.include_router(nodes(service))
-    app.include_router(gangs(service))
+    memory = Memory()
+    app.include_router(gangs(service, memory))
+    app.include_router(pools(service, memory))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

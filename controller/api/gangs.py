@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from controller.api.entrance import printable, ticket
 from controller.api.gang_forms import GangBody, gang_document, placement_document
 from controller.api.objects import REFUSALS
+from controller.api.pools import Memory
 from controller.api.service import Service
 from controller.api.turns import Turns
 from controller.store.gangs import departure, reservation
@@ -33,16 +34,16 @@ _PATIENCE: Final = 60.0
 _DRY: Final = Query(alias="dryRun")
 
 
-def gangs(service: Service) -> APIRouter:
-    """All routes of this file."""
+def gangs(service: Service, memory: Memory) -> APIRouter:
+    """All routes of this file. `memory`: is told how full pools are after each write."""
     routes = APIRouter(prefix="/v1", tags=["gangs"], responses=REFUSALS)
     turns = Turns(QUEUE)
-    _add_writes(routes, service, turns)
+    _add_writes(routes, service, turns, memory)
     _add_reads(routes, service)
     return routes
 
 
-def _add_writes(routes: APIRouter, service: Service, turns: Turns) -> None:
+def _add_writes(routes: APIRouter, service: Service, turns: Turns, memory: Memory) -> None:
     @routes.post("/tenants/{tenant}/gangs", response_model=None)
     def ask(
         request: Request,
@@ -67,6 +68,7 @@ def _add_writes(routes: APIRouter, service: Service, turns: Turns) -> None:
                 slip.digest,
                 body.within,
             )
+        memory.note(service.store.contents(), service.clock())
         return JSONResponse(_answer(service, outcome, tenant, wanted.name))
 
     @routes.delete("/tenants/{tenant}/gangs/{name}", response_model=None)
@@ -82,6 +84,7 @@ def _add_writes(routes: APIRouter, service: Service, turns: Turns) -> None:
                 slip.key,
                 slip.digest,
             )
+        memory.note(service.store.contents(), service.clock())
         gone = {"name": name, "tenant": tenant, "generation": int(outcome.result)}
         return JSONResponse(
             {"kind": "Gang", "metadata": gone, "released": True, "replayed": outcome.replayed}

@@ -1,4 +1,4 @@
-"""`ringfence ipam inventory`: what nodes should have, beside what their hosts see.
+"""`ringfence ipam`: what nodes should have, beside what their hosts see; how full the pools of rails are.
 
 Place: a command. Must not judge: the API compares.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from controller.cli.client import segment
+from controller.cli.client import Wrong, segment
 from controller.cli.commands import OK
+from controller.cli.pools import print_pools
 from controller.cli.session import Session
 
 Value = dict[str, Any]
@@ -20,18 +21,28 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = (
         "Hardware of nodes: of each physical function what its SKU says, what the host's agent sees there,"
-        " and how they differ, with what to do."
+        " and how they differ, with what to do. Pools: how full everything is that gangs get."
     )
     parser.epilog = (
         "examples:\n  ringfence ipam inventory\n  ringfence ipam inventory --node h200-1\n"
-        "  ringfence ipam inventory -o json"
+        "  ringfence ipam inventory -o json\n"
+        "  ringfence ipam pools\n  ringfence ipam pools --fabric east"
     )
-    parser.add_argument("what", choices=("inventory",), help="what to show")
-    parser.add_argument("-n", "--node", metavar="N", help="one node, with all its functions")
+    parser.add_argument("what", choices=("inventory", "pools"), help="what to show")
+    parser.add_argument("-n", "--node", metavar="N", help="inventory: one node, with all its functions")
+    parser.add_argument("-F", "--fabric", metavar="F", help="pools: of one fabric")
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
-    """0 whenever the API answers; differences do not change it. 1 if the node does not exist."""
+    """0 whenever the API answers; differences do not change it. 1 if the node or fabric does not exist."""
+    if arguments.node and arguments.what == "pools":
+        raise Wrong("pools are a fabric's, not a node's: write --fabric F")
+    if arguments.fabric and arguments.what == "inventory":
+        raise Wrong("the inventory is of nodes: write --node N")
+    if arguments.what == "pools":
+        query = {"fabric": arguments.fabric} if arguments.fabric else None
+        session.show(session.api.get("/v1/pools", query), lambda each: print_pools(session, each))
+        return OK
     path = "/v1/inventory" + (f"/{segment(arguments.node)}" if arguments.node else "")
     value = session.api.get(path)
     session.show(value, lambda each: _print(session, each, every=arguments.node is not None))

@@ -27,7 +27,7 @@ Port = tuple[str, str]
 """(node, PF)."""
 K = TypeVar("K")
 V = TypeVar("V")
-_ROUTERS: Final = 1
+ROUTERS: Final = 1
 """Addresses at the start of a tenant's block that are left to a router, behind the first."""
 
 
@@ -102,7 +102,7 @@ class Books:
                 length = block_length(self.fabric, version)
                 prefix = type(subnet)((base, length))
                 made = extent.addresses(f"block:{block}:{rail}", prefix, self.fabric.excluded)
-                routers = range(base + 1, base + 1 + _ROUTERS)
+                routers = range(base + 1, base + 1 + ROUTERS)
                 return replace(made, barred=extent.merge([*made.barred, routers]))
         return None
 

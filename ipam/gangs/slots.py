@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 from typing import Final
 
 from model.addresses import Address, Prefix
@@ -16,6 +17,10 @@ from model.hardware import NODE_KEYS, SLOTS, VFS, NodeKey
 
 _VF_BITS: Final = (len(VFS) - 1).bit_length()
 _PLACE_BITS: Final = (len(SLOTS) - 1).bit_length()
+FIRST_OF_NODE: Final[Mapping[Addressing, tuple[int, int]]] = MappingProxyType(
+    {Addressing.LINK: (2, 1), Addressing.NODE: (1, 2)}
+)
+"""Of a node's block: from address to address, and the first that is a VF's."""
 SERIALS: Final = range(NODE_KEYS.stop << _VF_BITS + _PLACE_BITS)
 
 
@@ -59,7 +64,7 @@ def derived(
     block is nobody's, the second one the leaf's.
     """
     link = fabric.addressing is Addressing.LINK
-    step, first = (2, 1) if link else (1, 2)
+    step, first = FIRST_OF_NODE[fabric.addressing]
     found: list[Address] = []
     for subnet in rail.subnets:
         base = block_base(fabric, subnet, key)

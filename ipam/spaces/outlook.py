@@ -5,12 +5,15 @@ Place: read by status and metrics. Pure. Must not change a space.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ipam.bitmap import Bitmap
 from ipam.spaces.space import Space
 
+MOST: Final = 4096
+"""Free stretches of one space that are looked at: some ms."""
 _ENOUGH: Final = 2
 """Samples that a trend needs."""
 
@@ -19,7 +22,8 @@ _ENOUGH: Final = 2
 class Usage:
     """Numbers that are handed out by themselves (`capacity`), and what became of all of the space.
 
-    `longest`: the longest stretch of free numbers; `stretches`: how many there are.
+    `longest`: the longest stretch of free numbers, None = there are too many to look at; `stretches`: how
+    many were looked at.
     """
 
     capacity: int
@@ -27,7 +31,7 @@ class Usage:
     cooling: int
     free: int
     stretches: int
-    longest: int
+    longest: int | None
 
     @property
     def utilisation(self) -> float:
@@ -35,8 +39,10 @@ class Usage:
         return 1 - self.free / self.capacity if self.capacity else 1.0
 
     @property
-    def fragmentation(self) -> float:
+    def fragmentation(self) -> float | None:
         """Share of the free numbers outside of the longest stretch, 0..1: 0 if they are in one piece."""
+        if self.longest is None:
+            return None
         return 1 - self.longest / self.free if self.free else 0.0
 
 
@@ -48,21 +54,41 @@ class Sample:
     used: int
 
 
-def survey(space: Space) -> Usage:
-    """How full a space is. Costs a step for each stretch, free or not."""
-    lengths = [len(stretch) for stretch in _stretches(space)]
-    return Usage(
-        space.extent.capacity, space.held, space.cooling, sum(lengths), len(lengths), max(lengths, default=0)
-    )
+def survey(space: Space, most: int = MOST) -> Usage:
+    """How full a space is, and how torn. Looks at no more than `most` stretches that are free."""
+    lengths = _lengths(space.next_free, space.next_closed, most)
+    capacity = space.extent.capacity
+    if lengths is None:
+        free = max(capacity - space.held - space.cooling, 0)
+        return Usage(capacity, space.held, space.cooling, free, most, None)
+    return Usage(capacity, space.held, space.cooling, sum(lengths), len(lengths), max(lengths, default=0))
 
 
-def _stretches(space: Space) -> Iterator[range]:
-    """Free numbers that stand side by side."""
-    value = space.next_free()
+def survey_bitmap(taken: Bitmap, size: int, most: int = MOST) -> Usage:
+    """The same of a plain range of `size` offsets; what cools down is told as held."""
+
+    def free_from(start: int | None) -> int | None:
+        return taken.next_free(start or 0, size)
+
+    lengths = _lengths(free_from, lambda start: taken.next_taken(start, size), most)
+    longest = None if lengths is None else max(lengths, default=0)
+    stretches = most if lengths is None else len(lengths)
+    return Usage(size, taken.used, 0, max(size - taken.used, 0), stretches, longest)
+
+
+def _lengths(
+    free_from: Callable[[int | None], int | None], taken_from: Callable[[int], int], most: int
+) -> list[int] | None:
+    """Of stretches of free numbers that stand side by side; None if there are more than `most`."""
+    found: list[int] = []
+    value = free_from(None)
     while value is not None:
-        stop = space.next_closed(value)
-        yield range(value, stop)
-        value = space.next_free(stop)
+        if len(found) == most:
+            return None
+        stop = taken_from(value)
+        found.append(stop - value)
+        value = free_from(stop)
+    return found
 
 
 def forecast(samples: Sequence[Sample], capacity: int) -> int | None:

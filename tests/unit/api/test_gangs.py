@@ -12,9 +12,12 @@ import anyio.to_thread
 import pytest
 
 from controller.api.gangs import QUEUE
+from controller.api.pools import Memory
 from controller.api.turns import Turns
 from controller.cli.client import Refused
 from controller.cli.main import main
+from ipam.contents import Contents
+from ipam.gangs.levels import Level, What
 from model.errors import Unavailable
 from tests.unit.api.test_hardware import texts
 from tests.unit.api.test_objects import apply, document, refused
@@ -168,6 +171,51 @@ def test_a_quota_holds_for_new_gangs_only(yard, capsys: pytest.CaptureFixture[st
     apply(yard, document("Tenant", "job-tenant", quota={}))
     assert "quota" not in tenant()["spec"]
     ask(yard, name="third", nodes=["h200-1"], rails=["rail0"])
+
+
+def test_pools_say_how_full_they_are(yard, capsys: pytest.CaptureFixture[str]) -> None:
+    def pool(what: str, rail: str = "") -> dict:
+        found = yard.api.get("/v1/pools", {"fabric": "east"})["pools"]
+        (one,) = [each for each in found if (each["what"], each["rail"]) == (what, rail)]
+        return one
+
+    before = {name: pool(name)["cooling"] for name in ("pkey", "block")}
+    ask(yard, rails=["rail0"], each=2)
+    vfs, idle = pool("vf", "rail0"), pool("vf", "rail7")
+    assert (vfs["held"], idle["held"]) == (4, 0)
+    assert vfs["free"] == vfs["size"] - 4 - vfs["cooling"]
+    assert vfs["fragmentation"] > 0
+    assert (pool("pkey")["held"], pool("block")["held"], pool("guid")["held"]) == (1, 1, 8)
+    assert pool("ipv6", "rail0")["held"] == pool("ipv4", "rail0")["held"] == 4
+    release(yard)
+    assert (pool("vf", "rail0")["held"], pool("vf", "rail0")["cooling"]) == (0, vfs["cooling"] + 4)
+    assert pool("pkey")["cooling"] == before["pkey"] + 1
+    every = yard.api.get("/v1/pools")["pools"]
+    assert {each["what"] for each in every if not each["fabric"]} == {"mac", "vni"}
+    assert {each["fabric"] for each in every} == {"", "east", "west"}
+    assert not [
+        each for each in every if each["fabric"] == "west" and each["what"] in {"pkey", "guid", "block"}
+    ]
+    assert refused(lambda: yard.api.get("/v1/pools", {"fabric": "north"})).status == 404
+    assert main(["--api", f"unix:{yard.socket}", "ipam", "pools", "--fabric", "east"]) == 0
+    title, heads, *lines = capsys.readouterr().out.splitlines()
+    assert (title, heads.split()[:5]) == ("pools", ["FABRIC", "WHAT", "RAIL", "SIZE", "HELD"])
+    assert [line.split()[1] for line in lines[:8]] == ["vf"] * 8
+    assert main(["--api", f"unix:{yard.socket}", "ipam", "pools", "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["pools"]) == len(every)
+    for wrong in (("pools", "--node", "h200-1"), ("inventory", "--fabric", "east")):
+        with pytest.raises(SystemExit):
+            main(["--api", f"unix:{yard.socket}", "ipam", *wrong])
+
+
+def test_a_memory_foretells_when_a_pool_is_used_up() -> None:
+    def level(held: int) -> Level:
+        return Level("east", What.VF, "rail0", 100, held, 0, 100 - held)
+
+    memory = Memory()
+    assert memory.exhausted(level(10), 5_000) is None
+    memory.note(Contents(), 0)
+    assert memory.exhausted(level(10), 5_000) is None, "another pool's past says nothing"
 
 
 def test_by_command(yard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
