@@ -13,6 +13,7 @@ from ipam.contents import FabricRecord, NodeRecord, SkuRecord
 from ipam.laws_gangs import Objection
 from ipam.needs import of_fabric, of_sku
 from ipam.pools import NODE_HOST, NODE_KEY, node_pool
+from ipam.spaces.extent import merge
 from ipam.trial import Trial
 from model.errors import Conflict, Invalid
 from model.fabric import Addressing, Fabric, FabricKind, meet
@@ -129,6 +130,10 @@ def _fabric(want: WantedFabric, before: Fabric | None) -> Fabric:
         if want.excluded is None
         else tuple(sorted(set(want.excluded), key=prefix_rank)),
         cool_down=old.cool_down if want.cool_down is None else want.cool_down,
+        reserved=old.reserved
+        if want.reserved is None
+        else tuple(sorted(set(want.reserved), key=prefix_rank)),
+        reserved_pkeys=old.reserved_pkeys if want.reserved_pkeys is None else merge(want.reserved_pkeys),
     )
 
 
@@ -144,6 +149,10 @@ def _of_fabric(fabric: Fabric) -> Iterator[Objection]:
         if present and not infiniband:
             message = f"a fabric of kind {fabric.kind.value} has no {field}"
             yield "infiniband-only", message, "Leave it out.", f"spec.{field}"
+    for index, span in enumerate(fabric.reserved_pkeys):
+        if span.start not in fabric.pkeys or span.stop - 1 not in fabric.pkeys:
+            message = "PKeys are reserved that are none of the fabric's"
+            yield "reserved-outside", message, "Reserve a part of spec.pkeys.", f"spec.reservedPkeys[{index}]"
     for index, span in enumerate(fabric.guids):
         if any(meet(span, earlier) for earlier in fabric.guids[:index]):
             yield "guid-overlap", "two spans of GUIDs overlap", "Join them.", f"spec.guids[{index}]"

@@ -77,7 +77,8 @@ class Fabric:
     """`rails` by index, without gaps. `pkeys` and `guids` (in order, apart): empty unless InfiniBand.
 
     `blocks`: prefix lengths of the blocks of a rail's IPv4 and IPv6 subnets. `excluded`:
-    prefixes that nobody is given. `cool_down`: seconds before anything that was released is given again.
+    prefixes that nobody is given. `reserved`, `reserved_pkeys`: given only to who asks for one by value.
+    `cool_down`: seconds before anything that was released is given again.
     """
 
     name: str
@@ -89,6 +90,8 @@ class Fabric:
     blocks: tuple[int, int] = (24, 64)
     excluded: tuple[Prefix, ...] = ()
     cool_down: int = 300
+    reserved: tuple[Prefix, ...] = ()
+    reserved_pkeys: tuple[range, ...] = ()
 
     def rail(self, index: int) -> Rail | None:
         """The rail of that index; None if there is none."""

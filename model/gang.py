@@ -227,12 +227,27 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Static:
+    """An interface that is asked for by value, on a PF of a named node. `vf` None: any that has `addresses`.
+
+    Of these at most one of each family; of a family that is left out it gets one as others do.
+    """
+
+    node: str
+    pf: str
+    vf: int | None = None
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GangRequest:
     """`nodes`: these ones, or `count` of any. `rails`: () = all of the fabric. `each`: interfaces for each
     node and rail.
 
     `gpus`: how many GPUs of each node, which no other gang's request gets then; 0 = the request is not about
     GPUs, and all rails are used. `deadline`: Unix ms, after which it may not be reserved any more; 0 = none.
+    `pkey`: the partition key that the tenant shall have, 0 = any. `statics`: those of the interfaces that are
+    asked for by value.
     """
 
     tenant: str
@@ -247,6 +262,8 @@ class GangRequest:
     arrange: Arrange = Arrange.PACK
     membership: Membership = Membership.FULL
     deadline: int = 0
+    pkey: PKey = _NO_PKEY
+    statics: tuple[Static, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

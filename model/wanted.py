@@ -240,6 +240,8 @@ class WantedFabric:
     cool_down: int | None = None
     labels: Labels | None = None
     where: Where = Where()
+    reserved: tuple[Prefix, ...] | None = None
+    reserved_pkeys: tuple[range, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

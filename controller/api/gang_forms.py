@@ -5,6 +5,8 @@ Place: between `controller.api.gangs` and the pure core. Pure. Must not decide a
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,11 +17,26 @@ from ipam.gangs.place import Placement
 from ipam.gangs.refusal import Lack
 from model.addresses import Address, format_mac
 from model.errors import Fault, Invalid
-from model.fabric import Addressing, Fabric, PKey, format_guid, format_pkey
-from model.gang import Align, Arrange, Berth, Gang, GangRequest, Membership, Quota
+from model.fabric import Addressing, Fabric, PKey, format_guid, format_pkey, parse_pkey
+from model.gang import Align, Arrange, Berth, Gang, GangRequest, Membership, Quota, Static
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 MOST_NODES = 4096
+
+
+class StaticBody(BaseModel):
+    """One interface by value: a VF by its number, or the one that has the addresses, or both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node: Name
+    pf: Name
+    vf: Annotated[int | None, Field(ge=0, le=254, strict=True)] = None
+    addresses: Annotated[tuple[IPv4Address | IPv6Address, ...], Field(max_length=2)] = ()
+
+    def static(self) -> Static:
+        """Typed."""
+        return Static(self.node, self.pf, self.vf, self.addresses)
 
 
 class GangBody(BaseModel):
@@ -38,6 +55,8 @@ class GangBody(BaseModel):
     align: Align = Align.GPU
     arrange: Arrange = Arrange.PACK
     membership: Membership = Membership.FULL
+    pkey: Annotated[int, Field(strict=True)] | Annotated[str, Field(max_length=6)] | None = None
+    interfaces: Annotated[tuple[StaticBody, ...], Field(max_length=MOST_NODES)] = ()
     within: Annotated[float, Field(gt=0, le=60)] = 30.0
 
     def request(self, tenant: str, fabric: Fabric | None, now: int) -> GangRequest:
@@ -59,6 +78,8 @@ class GangBody(BaseModel):
             self.arrange,
             self.membership,
             now + int(self.within * 1000),
+            PKey(0) if self.pkey is None else parse_pkey(str(self.pkey)),
+            tuple(each.static() for each in self.interfaces),
         )
 
     def _faults(self, name: str, fabric: Fabric | None) -> list[Fault]:
@@ -71,12 +92,45 @@ class GangBody(BaseModel):
                 found.append(
                     Fault(name, "written-twice", f"{field} has a name twice", "Write it once.", field)
                 )
+        try:
+            parse_pkey("1" if self.pkey is None else str(self.pkey))
+        except ValueError as error:
+            found.append(Fault(name, "pkey-syntax", str(error), "Write 0x0010, or leave it out.", "pkey"))
+        found += statics_faults(name, self.interfaces, self.nodes, self.each)
         known = {rail.name for rail in fabric.rails} if fabric is not None else set(self.rails)
         for rail in sorted(set(self.rails) - known):
             message = f"Fabric {self.fabric} has no rail {rail}"
             advice = f"Its rails are {', '.join(sorted(known))}."
             found.append(Fault(name, "rail-unknown", message, advice, "rails"))
         return found
+
+
+def statics_faults(
+    name: str, statics: Sequence[StaticBody], nodes: Sequence[str], each: int
+) -> Iterator[Fault]:
+    """What is wrong with interfaces by value, whatever is free."""
+    count: dict[tuple[str, str], int] = {}
+    seen: set[object] = set()
+    for index, one in enumerate(statics):
+        path = f"interfaces[{index}]"
+        if one.node not in nodes:
+            message = f"node {one.node} is none of nodes"
+            yield Fault(name, "static-node", message, "Name it in nodes, too.", f"{path}.node")
+        if one.vf is None and not one.addresses:
+            message = "it says neither its VF nor an address"
+            yield Fault(name, "static-empty", message, "Write vf, addresses, or both.", path)
+        if len({a.version for a in one.addresses}) < len(one.addresses):
+            message = "it has two addresses of one family"
+            yield Fault(name, "one-per-family", message, "Write at most one IPv4 and one IPv6.", path)
+        port = (one.node, one.pf)
+        count[port] = count.get(port, 0) + 1
+        if count[port] == each + 1:
+            message = f"more than {each} of node {one.node}, PF {one.pf}"
+            yield Fault(name, "static-many", message, "Raise each.", path)
+        for fact in (*one.addresses, *(((*port, one.vf),) if one.vf is not None else ())):
+            if fact in seen:
+                yield Fault(name, "written-twice", f"{path} repeats another", "Write it once.", path)
+            seen.add(fact)
 
 
 def gang_document(gang: Gang, fabric: Fabric | None) -> dict[str, Any]:

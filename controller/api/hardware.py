@@ -29,14 +29,22 @@ def fabric(record: FabricRecord, contents: Contents) -> Parts:
     value = record.value
     spec: dict[str, Any] = {"kind": value.kind.value, "rails": [_rail(rail) for rail in value.rails]}
     if value.pkeys:
-        spec["pkeys"] = f"{format_pkey(value.pkeys.start)}-{format_pkey(value.pkeys.stop - 1)}"
+        spec["pkeys"] = _pkeys(value.pkeys)
     if value.guids:
         spec["guids"] = [guids_text(span) for span in value.guids]
     spec |= {"addressing": value.addressing.value, "block4": value.blocks[0], "block6": value.blocks[1]}
     if value.excluded:
         spec["excluded"] = [str(p) for p in value.excluded]
+    if value.reserved:
+        spec["reserved"] = [str(p) for p in value.reserved]
+    if value.reserved_pkeys:
+        spec["reservedPkeys"] = [_pkeys(span) for span in value.reserved_pkeys]
     spec["coolDown"] = value.cool_down
     return spec, {"nodes": len(contents.needed.get(of_fabric(value.name), ()))}
+
+
+def _pkeys(span: range) -> str:
+    return f"{format_pkey(span.start)}-{format_pkey(span.stop - 1)}"
 
 
 def _rail(rail: Rail) -> dict[str, Any]:

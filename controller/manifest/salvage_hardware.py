@@ -56,6 +56,8 @@ def _fabric(draft: Draft, name: str) -> WantedFabric | None:
         get("spec.coolDown"),
         get("metadata.labels"),
         draft.where,
+        get("spec.reserved"),
+        get("spec.reservedPkeys"),
     )
 
 

@@ -16,7 +16,7 @@ from controller.store.operations import GANG_MARK, Operation, insert, raise_gene
 from controller.store.records import Contents
 from controller.store.rows import ABSENT, Row, optional, reference
 from model.addresses import format_mac, parse_mac
-from model.fabric import Guid, PKey, RailIndex, format_guid, parse_guid
+from model.fabric import Guid, PKey, RailIndex, format_guid, format_pkey, parse_guid, parse_pkey
 from model.gang import (
     Align,
     Arrange,
@@ -27,12 +27,14 @@ from model.gang import (
     Interface,
     Membership,
     Progress,
+    Static,
 )
 from model.ids import HostName, Mac, Uid
 
 _NONE: Final = "-"
 _NO_MAC: Final = Mac(0)
 _NO_GUID: Final = Guid(0)
+_NO_PKEY: Final = PKey(0)
 
 
 def gang(row: Row, berths: Mapping[Uid, Berth]) -> Gang:
@@ -92,7 +94,22 @@ def request_document(request: GangRequest) -> dict[str, Any]:
     said: dict[str, Any] = {"tenant": r.tenant, "name": r.name, "fabric": r.fabric, "each": r.each}
     said |= {"align": r.align.value, "arrange": r.arrange.value, "membership": r.membership.value}
     more = {"nodes": list(r.nodes), "count": r.count, "rails": list(r.rails), "gpus": r.gpus}
+    more["pkey"] = format_pkey(r.pkey) if r.pkey else ""
+    more["interfaces"] = [_static(each) for each in r.statics]
     return said | {key: value for key, value in more.items() if value}
+
+
+def _static(each: Static) -> dict[str, Any]:
+    said: dict[str, Any] = {"node": each.node, "pf": each.pf}
+    if each.vf is not None:
+        said["vf"] = each.vf
+    return said | ({"addresses": [str(a) for a in each.addresses]} if each.addresses else {})
+
+
+def _parse_static(said: Mapping[str, Any]) -> Static:
+    vf = said.get("vf")
+    addresses = tuple(ip_address(a) for a in said.get("addresses", ()))
+    return Static(str(said["node"]), str(said["pf"]), None if vf is None else int(vf), addresses)
 
 
 def parse_request(text: str) -> GangRequest:
@@ -110,6 +127,8 @@ def parse_request(text: str) -> GangRequest:
         align=Align(said["align"]),
         arrange=Arrange(said["arrange"]),
         membership=Membership(said["membership"]),
+        pkey=parse_pkey(said["pkey"]) if "pkey" in said else _NO_PKEY,
+        statics=tuple(_parse_static(each) for each in said.get("interfaces", ())),
     )
 
 

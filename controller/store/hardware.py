@@ -90,7 +90,15 @@ def fabric(row: Row) -> Fabric:
         blocks=(int(row["block4"]), int(row["block6"])),
         excluded=tuple(sorted((ip_network(p) for p in texts(row["excluded"])), key=prefix_rank)),
         cool_down=int(row["cool_down"]),
+        reserved=tuple(sorted((ip_network(p) for p in texts(row["reserved"])), key=prefix_rank)),
+        reserved_pkeys=tuple(sorted(map(_parse_span, texts(row["reserved_pkeys"])), key=lambda s: s.start)),
     )
+
+
+def _parse_span(text: str) -> range:
+    """`17-31`, both in it."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last) + 1)
 
 
 def parse_guids(text: str) -> range:
@@ -118,6 +126,8 @@ def fabric_columns(value: Fabric, tags: Labels) -> Columns:
         "block6": value.blocks[1],
         "excluded": text_set(str(p) for p in value.excluded),
         "cool_down": value.cool_down,
+        "reserved": text_set(str(p) for p in value.reserved),
+        "reserved_pkeys": text_set(f"{s.start}-{s.stop - 1}" for s in value.reserved_pkeys),
         "labels": label_map(tags),
     }
 

@@ -277,6 +277,8 @@ _TABLES: Final[dict[str, Any]] = {
             "block6": _WHOLE,
             "excluded": _TEXTS,
             "cool_down": _WHOLE,
+            "reserved": _TEXTS,
+            "reserved_pkeys": _TEXTS,
             "labels": _LABELS,
         },
         ["name"],

@@ -15,7 +15,6 @@ from ipam.gangs.slots import SERIALS, block_base, block_length
 from ipam.spaces import extent
 from ipam.spaces.extent import Extent
 from ipam.spaces.space import Space, Tombstone
-from model.addresses import Address
 from model.errors import Fault, Invalid
 from model.fabric import Addressing, Fabric, PKey
 from model.gang import Berth, Gang
@@ -47,7 +46,8 @@ class Books:
     """One fabric's. `addresses`: by (tenant's block, rail, IP version), with blocks of tenants only.
 
     `load`: node -> VFs that gangs hold there. `gpus`: node -> (GPU, generation). `tables`: PF -> (partition
-    key, how many gangs' VFs there have it). `links`: node -> addresses that follow from its slots, in use.
+    key, how many gangs' VFs there have it). `links`: node -> addresses in use that follow from its
+    slots, as integers.
     """
 
     fabric: Fabric
@@ -59,7 +59,7 @@ class Books:
     load: dict[str, int] = field(default_factory=dict)
     gpus: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     tables: dict[Port, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    links: dict[str, frozenset[Address]] = field(default_factory=dict)
+    links: dict[str, frozenset[int]] = field(default_factory=dict)
 
     def copy(self) -> Books:
         """An independent copy."""
@@ -101,7 +101,9 @@ class Books:
             if subnet.version == version and base is not None:
                 length = block_length(self.fabric, version)
                 prefix = type(subnet)((base, length))
-                made = extent.addresses(f"block:{block}:{rail}", prefix, self.fabric.excluded)
+                made = extent.addresses(
+                    f"block:{block}:{rail}", prefix, self.fabric.excluded, self.fabric.reserved
+                )
                 routers = range(base + 1, base + 1 + ROUTERS)
                 return replace(made, barred=extent.merge([*made.barred, routers]))
         return None
@@ -253,7 +255,7 @@ def _board(books: Books, gang: Gang, berth: Berth) -> None:
         if gang.pkey:
             _count(books.tables, (berth.node, interface.pf), gang.pkey, 1)
     if books.fabric.addressing is not Addressing.TENANT:
-        mine = frozenset(a for i in berth.interfaces for a in i.addresses)
+        mine = frozenset(int(a) for i in berth.interfaces for a in i.addresses)
         books.links[berth.node] = books.links.get(berth.node, frozenset()) | mine
 
 
@@ -297,7 +299,7 @@ def _disembark(books: Books, gang: Gang, berth: Berth) -> None:
     for interface in berth.interfaces:
         if gang.pkey:
             _count(books.tables, (berth.node, interface.pf), gang.pkey, -1)
-    mine = frozenset(a for i in berth.interfaces for a in i.addresses)
+    mine = frozenset(int(a) for i in berth.interfaces for a in i.addresses)
     _keep(books.links, berth.node, books.links.get(berth.node, frozenset()) - mine)
 
 

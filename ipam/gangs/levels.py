@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
 from ipam.contents import Contents
+from ipam.gangs.fit import ports
 from ipam.gangs.ledger import ROUTERS, Books, macs
-from ipam.gangs.slots import FIRST_OF_NODE, block_base, block_length, spans
+from ipam.gangs.slots import block_length, rows, spans
 from ipam.pools import MAC, VNI, capacity
 from ipam.spaces.extent import merge
 from ipam.spaces.outlook import Usage, survey, survey_bitmap
@@ -182,20 +183,13 @@ def _of_nodes(
     closed: Sequence[range],
 ) -> int:
     """Addresses that follow from the VFs that nodes are to have, as `slots.derived` gives them."""
-    step, first = FIRST_OF_NODE[fabric.addressing]
-    room = 1 << subnet.max_prefixlen - block_length(fabric, subnet.version)
-    if fabric.addressing is Addressing.NODE and subnet.version == 4:
-        room -= 1
-    ports = {name: sku.on_rail(rail.index) for name, sku in skus.items()}
+    alone = replace(rail, subnets=(subnet,))
+    pfs = {name: ports(sku, rail.index, fabric.kind) for name, sku in skus.items()}
     total = 0
     for node in nodes:
-        base, slots = block_base(fabric, subnet, node.key), ports[node.sku]
-        if base is None:
-            continue
-        for place, slot in enumerate(slots):
-            if slot.kind is fabric.kind:
-                stop = min(first + step * (place + len(slots) * slot.vfs), room)
-                given = range(base + first + step * place, base + stop, step * len(slots))
+        for row in rows(fabric, alone, node.key) or ():
+            for port in pfs[node.sku]:
+                given = row[port.order : port.order + port.abreast * port.slot.vfs : port.abreast]
                 total += len(given) - _barred(closed, given)
     return total
 

@@ -6,18 +6,19 @@ Pure and deterministic: the same input has the same result. Must not change the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ipam.gangs.arrange import arrange
-from ipam.gangs.fit import Ground, fit
-from ipam.gangs.ledger import Books, Ledger, holding
+from ipam.gangs.fit import Fit, Ground, build, fit, ports
+from ipam.gangs.ledger import Books, Holding, Ledger, holding
 from ipam.gangs.refusal import Cause, Lack, Refusal
-from ipam.gangs.slots import address, spans
+from ipam.gangs.slots import address, block_length, reach, spans
+from ipam.spaces.extent import Standing
 from model.addresses import Address
-from model.fabric import Addressing, Fabric, FabricKind, PKey, Rail
-from model.gang import Berth, Event, Gang, GangRequest, Interface, Progress, Quota, finish
+from model.fabric import Addressing, Fabric, FabricKind, PKey, Rail, format_pkey
+from model.gang import Berth, Event, Gang, GangRequest, Interface, Progress, Quota, Static, finish
 from model.hardware import Node, Sku
 from model.ids import Mac
 
@@ -74,42 +75,62 @@ def place(estate: Estate, ledger: Ledger, request: GangRequest, now: int) -> Pla
         return objection
     fabric, books = estate.fabrics[request.fabric], ledger.books[request.fabric]
     held = books.holdings.get(request.tenant)
-    shared = _share(fabric, books, request) if held is None else (held.pkey, held.block)
+    shared = _share(fabric, books, request) if held is None else _keep(request, held)
     if isinstance(shared, Refusal):
         return shared
-    rails = tuple(rail for rail in fabric.rails if not request.rails or rail.index in request.rails)
-    ground = Ground(books, request, rails, spans(fabric.excluded), _NO_PKEY if held is None else held.pkey)
-    berths: dict[str, Berth] = {}
+    ground = _ground(estate, books, request, _NO_PKEY if held is None else held.pkey)
+    fits: dict[str, Fit] = {}
     lacking: dict[str, tuple[Lack, ...]] = {}
     for name in sorted(request.nodes) or sorted(
         n for n in estate.nodes if estate.nodes[n].fabric == fabric.name
     ):
         node = estate.nodes[name]
         found = fit(ground, node, estate.skus[node.sku])
-        if isinstance(found, Berth):
-            berths[name] = found
+        if isinstance(found, Fit):
+            fits[name] = found
         else:
             lacking[name] = found
     wanted = len(request.nodes) or request.count
-    if len(berths) < wanted or (request.nodes and lacking):
-        return _short(request, wanted, len(berths), lacking)
-    leaves = {name: _leaves(fabric, estate.nodes[name]) for name in berths}
+    if len(fits) < wanted or (request.nodes and lacking):
+        return _short(request, wanted, len(fits), lacking)
+    leaves = {name: _leaves(fabric, estate.nodes[name]) for name in fits}
     chosen = arrange(request.arrange, leaves, books.load, wanted)
-    taken = [berths[name] for name in chosen]
-    over = _over_quota(estate, ledger, request, sum(len(berth.interfaces) for berth in taken))
+    over = _over_quota(estate, ledger, request, sum(len(fits[name].seats) for name in chosen))
     if over is not None:
         return over
-    addressed = _address(books, request, taken, shared[1])
+    addressed = _address(books, request, [build(ground, fits[name]) for name in chosen], shared[1])
     if isinstance(addressed, Refusal):
         return addressed
-    return Placement(request, tuple(addressed), *shared, _judge(berths, lacking, addressed))
+    return Placement(request, tuple(addressed), *shared, _judge(fits, lacking, addressed))
+
+
+def _ground(estate: Estate, books: Books, request: GangRequest, pkey: PKey) -> Ground:
+    fabric = books.fabric
+    statics: dict[tuple[str, str], tuple[Static, ...]] = {}
+    for one in request.statics:
+        statics[one.node, one.pf] = (*statics.get((one.node, one.pf), ()), one)
+    return Ground(
+        books,
+        request,
+        tuple(rail for rail in fabric.rails if not request.rails or rail.index in request.rails),
+        {
+            (name, rail.index): ports(sku, rail.index, fabric.kind)
+            for name, sku in estate.skus.items()
+            for rail in fabric.rails
+        },
+        spans(fabric.excluded),
+        spans((*fabric.excluded, *fabric.reserved)),
+        pkey,
+        statics,
+        reach(fabric),
+    )
 
 
 def _judge(
-    berths: Mapping[str, Berth], lacking: Mapping[str, tuple[Lack, ...]], chosen: list[Berth]
+    fits: Collection[str], lacking: Mapping[str, tuple[Lack, ...]], chosen: list[Berth]
 ) -> tuple[Verdict, ...]:
     names = {berth.node: (berth,) for berth in chosen}
-    looked = sorted({*berths, *lacking})
+    looked = sorted({*fits, *lacking})
     return tuple(Verdict(name, lacking.get(name, ()), names.get(name, ())) for name in looked)
 
 
@@ -148,6 +169,9 @@ def _object(estate: Estate, ledger: Ledger, request: GangRequest, now: int) -> R
     if held is not None:
         message = f"it exists, of generation {held.generation}"
         return refuse(Cause.TAKEN, "already-taken", message, "Release it first, or choose another name.")
+    if request.pkey and fabric.kind is not FabricKind.INFINIBAND:
+        message = f"Fabric {fabric.name} has no partition keys"
+        return refuse(Cause.WRONG, "infiniband-only", message, "Leave pkey out.")
     absent = [rail for rail in request.rails if fabric.rail(rail) is None]
     if absent or not fabric.rails:
         message = f"Fabric {fabric.name} has {len(fabric.rails)} rails, none of index {absent or 'any'}"
@@ -162,7 +186,11 @@ def _object(estate: Estate, ledger: Ledger, request: GangRequest, now: int) -> R
 def _share(fabric: Fabric, books: Books, request: GangRequest) -> tuple[PKey, int] | Refusal:
     """Partition key and block of a tenant that has nothing on the fabric yet."""
     pkey, block = _NO_PKEY, _NO_BLOCK
-    if fabric.kind is FabricKind.INFINIBAND:
+    if request.pkey:
+        pkey = request.pkey
+        if not books.pkeys.can_take(pkey):
+            return _no_pkey(fabric, books, request)
+    elif fabric.kind is FabricKind.INFINIBAND:
         free = books.pkeys.next_free()
         if free is None:
             used = f"{books.pkeys.held} held, {books.pkeys.cooling} cooling down"
@@ -170,13 +198,51 @@ def _share(fabric: Fabric, books: Books, request: GangRequest) -> tuple[PKey, in
             return Refusal(request, Cause.SHORT, "pool-exhausted", message, _RELEASE)
         pkey = PKey(free)
     if fabric.addressing is Addressing.TENANT and any(rail.subnets for rail in fabric.rails):
-        number = books.blocks.next_free()
+        number = _block_asked(books, request)
+        if number is None:
+            number = books.blocks.next_free()
         if number is None:
             used = f"{books.blocks.held} held, {books.blocks.cooling} cooling down"
             message = f"Fabric {fabric.name} has no block of addresses left for a tenant: {used}"
             return Refusal(request, Cause.SHORT, "pool-exhausted", message, _RELEASE)
         block = number
     return pkey, block
+
+
+def _keep(request: GangRequest, held: Holding) -> tuple[PKey, int] | Refusal:
+    """What a tenant has already: one partition key for all its gangs on the fabric."""
+    if request.pkey and request.pkey != held.pkey:
+        message = f"its gangs on Fabric {request.fabric} have partition key {format_pkey(held.pkey)}"
+        advice = "Leave pkey out, or release the tenant's other gangs there first."
+        return Refusal(request, Cause.TAKEN, "pkey-held", message, advice)
+    return held.pkey, held.block
+
+
+def _no_pkey(fabric: Fabric, books: Books, request: GangRequest) -> Refusal:
+    """Why a tenant can't have the partition key that it asks for."""
+    asked = f"partition key {format_pkey(request.pkey)}"
+    if books.pkeys.extent.standing(request.pkey) is Standing.BARRED:
+        message, advice = (
+            f"{asked} is none of Fabric {fabric.name}",
+            "Name one of its pkeys, or leave pkey out.",
+        )
+        return Refusal(request, Cause.WRONG, "pkey-outside", message, advice)
+    why = "another tenant has it" if books.pkeys.holder(request.pkey) else "it cools down"
+    message = f"{asked} is not free: {why}"
+    return Refusal(request, Cause.SHORT, "pkey-taken", message, "Name another, leave pkey out, or wait.")
+
+
+def _block_asked(books: Books, request: GangRequest) -> int | None:
+    """The block that the first address lies in that is asked for, if it is free."""
+    fabric = books.fabric
+    for one in request.statics:
+        for asked in one.addresses:
+            for subnet in (s for rail in fabric.rails for s in rail.subnets if s.version == asked.version):
+                if asked in subnet and block_length(fabric, asked.version) >= subnet.prefixlen:
+                    shift = asked.max_prefixlen - block_length(fabric, asked.version)
+                    number = int(asked) - int(subnet.network_address) >> shift
+                    return number if books.blocks.can_take(number) else None
+    return None
 
 
 def _leaves(fabric: Fabric, node: Node) -> tuple[str, ...]:
@@ -188,13 +254,19 @@ def _address(books: Books, request: GangRequest, chosen: list[Berth], block: int
     """Addresses of the tenant's block on each rail, the lowest first; as they are if slots give them."""
     if books.fabric.addressing is not Addressing.TENANT:
         return chosen
+    asked = {(int(i.rail), a.version, int(a)): a for b in chosen for i in b.interfaces for a in i.addresses}
+    for (rail_index, version, number), wanted in sorted(asked.items()):
+        objection = _no_address(books, request, block, rail_index, version, number, wanted)
+        if objection is not None:
+            return objection
     search: dict[tuple[int, int], Callable[[], int | None]] = {}
     short: dict[tuple[int, int], int] = {}
 
     def give(rail: Rail, version: int) -> Address | None:
         key = (int(rail.index), version)
         if key not in search:
-            search[key] = _sequence(books, block, *key)
+            taken = {number for rail_index, of, number in asked if (rail_index, of) == key}
+            search[key] = _sequence(books, block, *key, taken)
         found = search[key]()
         if found is None:
             short[key] = short.get(key, 0) + 1
@@ -206,7 +278,8 @@ def _address(books: Books, request: GangRequest, chosen: list[Berth], block: int
         interfaces = []
         for interface in berth.interfaces:
             rail = books.fabric.rails[interface.rail]
-            given = [give(rail, subnet.version) for subnet in rail.subnets]
+            own = {a.version: a for a in interface.addresses}
+            given = [own.get(subnet.version) or give(rail, subnet.version) for subnet in rail.subnets]
             interfaces.append(replace(interface, addresses=tuple(a for a in given if a is not None)))
         made.append(replace(berth, interfaces=tuple(interfaces)))
     if short:
@@ -218,14 +291,42 @@ def _address(books: Books, request: GangRequest, chosen: list[Berth], block: int
     return made
 
 
-def _sequence(books: Books, block: int, rail: int, version: int) -> Callable[[], int | None]:
-    """Free addresses one after the other. The space of a tenant's first gang is not kept: nothing changes."""
+def _no_address(
+    books: Books, request: GangRequest, block: int, rail: int, version: int, number: int, wanted: Address
+) -> Refusal | None:
+    """Why a tenant can't have an address that it asks for on a rail; None if it can."""
+    space, name = books.peek(block, rail, version), books.fabric.rails[rail].name
+    if space is None or space.extent.standing(number) is Standing.BARRED:
+        where = "it has no block there"
+        if space is not None:
+            span = space.extent.span
+            where = f"that is {address(version, span.start)} to {address(version, span.stop - 1)}"
+        message = f"{wanted} is no address of the tenant's block {block} on rail {name}: {where}"
+        advice = (
+            "Name one in the block, not its first ones, nor one that is excluded; or leave addresses out."
+        )
+        return Refusal(request, Cause.WRONG, "address-outside", message, advice)
+    if not space.can_take(number):
+        why = "a gang has it" if space.holder(number) else "it cools down"
+        message = f"{wanted} on rail {name} is not free: {why}"
+        return Refusal(request, Cause.SHORT, "address-taken", message, "Name another, or wait.")
+    return None
+
+
+def _sequence(
+    books: Books, block: int, rail: int, version: int, taken: Collection[int]
+) -> Callable[[], int | None]:
+    """Free addresses one after the other, without those that are asked for. The space of a tenant's first
+    gang is not kept: nothing changes.
+    """
     space = books.peek(block, rail, version)
     last = -1
 
     def following() -> int | None:
         nonlocal last
         found = None if space is None else space.next_free(None if last < 0 else last + 1)
+        while space is not None and found is not None and found in taken:
+            found = space.next_free(found + 1)
         last = last if found is None else found
         return found
 

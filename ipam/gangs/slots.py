@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from types import MappingProxyType
 from typing import Final
 
 from model.addresses import Address, Prefix
-from model.fabric import Addressing, Fabric, Guid, Rail, size
+from model.fabric import Addressing, Fabric, FabricKind, Guid, Rail, size
 from model.hardware import NODE_KEYS, SLOTS, VFS, NodeKey
 
 _VF_BITS: Final = (len(VFS) - 1).bit_length()
 _PLACE_BITS: Final = (len(SLOTS) - 1).bit_length()
-FIRST_OF_NODE: Final[Mapping[Addressing, tuple[int, int]]] = MappingProxyType(
-    {Addressing.LINK: (2, 1), Addressing.NODE: (1, 2)}
-)
-"""Of a node's block: from address to address, and the first that is a VF's."""
+_MOST: Final = len(SLOTS) * len(VFS)
+"""Interfaces of a node on one rail."""
 SERIALS: Final = range(NODE_KEYS.stop << _VF_BITS + _PLACE_BITS)
 
 
@@ -41,6 +38,13 @@ def guids(fabric: Fabric, slot: int) -> tuple[Guid, Guid] | None:
     return None
 
 
+def reach(fabric: Fabric) -> int:
+    """Slots below this number have GUIDs, by `guids`; without InfiniBand none needs any."""
+    if fabric.kind is not FabricKind.INFINIBAND:
+        return SERIALS.stop
+    return sum(size(span) // 2 for span in fabric.guids)
+
+
 def block_length(fabric: Fabric, version: int) -> int:
     """Prefix length of what a node or a tenant gets of a rail's subnet."""
     return fabric.blocks[0 if version == 4 else 1]
@@ -54,28 +58,41 @@ def block_base(fabric: Fabric, subnet: Prefix, number: int) -> int | None:
     return int(subnet.network_address) + (number << subnet.max_prefixlen - length)
 
 
-def derived(
-    fabric: Fabric, rail: Rail, key: NodeKey, index: int, excluded: Mapping[int, Sequence[range]]
-) -> tuple[Address, ...] | None:
-    """The addresses of a node's interface number `index` on a rail, by LINK or NODE; None if the rail has
-    none for it, or one is excluded.
+def rows(fabric: Fabric, rail: Rail, key: NodeKey) -> tuple[range, ...] | None:
+    """The addresses of a node's interfaces on a rail, by their number there, by LINK or NODE: as integers, a
+    row for each subnet; None if a subnet has no block for the node.
 
     LINK: RFC 3021, RFC 6164: of each two addresses the leaf has the even one. NODE: the first one of the
     block is nobody's, the second one the leaf's.
     """
     link = fabric.addressing is Addressing.LINK
-    step, first = FIRST_OF_NODE[fabric.addressing]
-    found: list[Address] = []
+    step, first = (2, 1) if link else (1, 2)
+    found: list[range] = []
     for subnet in rail.subnets:
         base = block_base(fabric, subnet, key)
-        length = subnet.max_prefixlen - block_length(fabric, subnet.version)
-        offset = first + step * index
-        # The last address of an IPv4 block that is one subnet is its broadcast address.
-        end = (1 << length) - (0 if link or subnet.version == 6 else 1)
-        if base is None or offset >= end or any(base + offset in span for span in excluded[subnet.version]):
+        if base is None:
             return None
-        found.append(address(subnet.version, base + offset))
+        # The last address of an IPv4 block that is one subnet is its broadcast address.
+        room = (1 << subnet.max_prefixlen - block_length(fabric, subnet.version)) - (
+            0 if link or subnet.version == 6 else 1
+        )
+        found.append(range(base + first, base + min(room, first + step * _MOST), step))
     return tuple(found)
+
+
+def derived(
+    fabric: Fabric, rail: Rail, key: NodeKey, index: int, excluded: Mapping[int, Sequence[range]]
+) -> tuple[Address, ...] | None:
+    """The addresses of a node's interface number `index` on a rail; None if the rail has none for it, or one
+    is excluded.
+    """
+    there = rows(fabric, rail, key)
+    if there is None or any(index >= len(row) for row in there):
+        return None
+    numbers = [(subnet.version, row[index]) for subnet, row in zip(rail.subnets, there, strict=True)]
+    if any(number in span for version, number in numbers for span in excluded[version]):
+        return None
+    return tuple(address(version, number) for version, number in numbers)
 
 
 def address(version: int, number: int) -> Address:

@@ -52,6 +52,8 @@ class Extent:
 
     def skip(self, value: int) -> int | None:
         """The first number behind the closed stretch that `value` lies in; None if it lies in none."""
+        if not self.barred and not self.reserved:
+            return None  # as of VFs, of which thousands are looked at for one gang
         around = _around(self.barred, value) or _around(self.reserved, value)
         return None if around is None else around.stop
 
@@ -109,7 +111,8 @@ def blocks(name: str, prefix: Prefix, length: int, excluded: Iterable[Prefix] = 
 
 def pkeys(fabric: Fabric) -> Extent:
     """The partition keys that tenants of a fabric may get."""
-    return Extent(f"pkey:{fabric.name}", _cut(fabric.pkeys, PKEYS.start, PKEYS.stop))
+    span = _cut(fabric.pkeys, PKEYS.start, PKEYS.stop)
+    return Extent(f"pkey:{fabric.name}", span, merge(fabric.reserved_pkeys))
 
 
 def guids(fabric: Fabric, part: int) -> Extent:

@@ -109,6 +109,11 @@ class Space:
         closed = self.extent.next_closed(start)
         return stop if closed is None else min(stop, closed)
 
+    def can_take(self, value: int) -> bool:
+        """Whether `take` would: who asks for a number by value may have a reserved one."""
+        barred = self.extent.standing(value) is Standing.BARRED
+        return not barred and self._offset(value) not in self._closed
+
     def take(self, value: int, generation: int) -> bool:
         """Hold a number that is open or reserved; False if it is barred, held or cools down.
 

@@ -93,6 +93,18 @@ def test_what_is_left_out_keeps_what_it_has(rails) -> None:
     assert value.excluded == (ip_network("10.128.0.0/24"),)
 
 
+def test_reserved_ranges_are_joined_kept_and_of_the_fabric(rails) -> None:
+    prefixes = (ip_network("10.128.0.0/28"),)
+    rails.apply(fabric(reserved=prefixes, reserved_pkeys=(range(9, 16), range(1, 9))))
+    rails.apply(fabric())
+    value = rails.contents.fabrics["east"].value
+    assert (value.reserved, value.reserved_pkeys) == (prefixes, (range(1, 16),))
+    (found,) = faults(rails.plan, fabric(reserved_pkeys=(range(0x3FFF, 0x4001),)))
+    assert (found.rule, found.path) == ("reserved-outside", "spec.reservedPkeys[0]")
+    rails.apply(fabric(reserved=(), reserved_pkeys=()))
+    assert not rails.contents.fabrics["east"].value.reserved_pkeys
+
+
 def test_a_key_cools_down_before_it_is_given_again(rails) -> None:
     rails.delete(Reference(Kind.NODE, "n1"))
     rails.apply(node("n3"))

@@ -57,7 +57,8 @@ def test_every_field_of_a_fabric_arrives_typed() -> None:
     made = one(
         "Fabric",
         f"{{kind: infiniband, rails: {RAILS}, pkeys: 0x0001-0x3fff, guids: {GUIDS}, addressing: node,"
-        " block4: 20, block6: 56, excluded: [10.128.0.0/24], coolDown: 0}",
+        " block4: 20, block6: 56, excluded: [10.128.0.0/24], coolDown: 0,"
+        " reserved: [10.128.1.0/28, 'fd00::/64'], reservedPkeys: [0x0001-0x000f, 0x0100-0x0100]}",
     )
     subnets = (ip_network("10.128.0.0/16"), ip_network("fd00::/48"))
     rails = (Rail(RailIndex(0), "rail0", subnets, "leaf0"), Rail(RailIndex(1), "rail1"))
@@ -67,6 +68,8 @@ def test_every_field_of_a_fabric_arrives_typed() -> None:
         *("x", FabricKind.INFINIBAND, rails, range(1, 0x4000), guids, Addressing.NODE, 20, 56, excluded, 0),
         None,
         made.where,
+        (ip_network("10.128.1.0/28"), ip_network("fd00::/64")),
+        (range(1, 16), range(0x100, 0x101)),
     )
 
 

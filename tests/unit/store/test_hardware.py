@@ -45,6 +45,8 @@ HARDWARE = (
         (ip_network("10.128.0.0/24"), ip_network("fd00::/64")),
         0,
         (("row", "7"),),
+        reserved=(ip_network("10.128.1.0/24"), ip_network("fd00:0:0:1::/64")),
+        reserved_pkeys=(range(1, 16), range(0x100, 0x101)),
     ),
     WantedFabric("west", FabricKind.ROCE, RAILS[:1]),
     WantedNode("n1", "h200", "east", HostName("h1"), (("rail1", "leaf9"),), (("rack", "3"),)),
@@ -64,6 +66,7 @@ def test_they_come_back_as_they_were_in_their_order(store: Store) -> None:
     assert (value.rails, value.pkeys, value.guids) == (RAILS, range(1, 0x7FFF), SPANS)
     assert (value.addressing, value.blocks, value.cool_down) == (Addressing.NODE, (20, 56), 0)
     assert value.excluded == HARDWARE[2].excluded
+    assert (value.reserved, value.reserved_pkeys) == (HARDWARE[2].reserved, HARDWARE[2].reserved_pkeys)
     assert (found.fabrics["west"].value.pkeys, found.fabrics["west"].value.guids) == (range(0), ())
     node = found.nodes["n1"]
     assert (node.value.key, node.value.leaves, node.labels) == (1, ("", "leaf9"), (("rack", "3"),))
