@@ -101,7 +101,7 @@ class Subnet:
         made = Daemon(
             f"opensm-{host}",
             self.cell,
-            ["opensm", *files, "-g", f"0x{guid:016x}"],
+            [*self._here(), "opensm", *files, "-g", f"0x{guid:016x}"],
             home / "out",
             lambda: log.exists() and any(word in log.read_text() for word in ("SUBNET UP", "STANDBY state")),
             env=self._whole(host) | {"OSM_CACHE_DIR": f"{home}/", "OSM_TMP_DIR": f"{home}/"},
@@ -118,7 +118,12 @@ class Subnet:
     def ask(self, *command: str, host: str = "sm0") -> Outcome:
         """Run a program at a host's port."""
         done = subprocess.run(
-            command, env=self._whole(host), capture_output=True, text=True, timeout=_ASK_TIMEOUT, check=False
+            (*self._here(), *command),
+            env=self._whole(host) | {"PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+            timeout=_ASK_TIMEOUT,
+            check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr, 0.0)
 
@@ -152,6 +157,10 @@ class Subnet:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _here(self) -> tuple[str, ...]:
+        """The simulator's library makes directories where a program runs, and leaves them if it is killed."""
+        return ("env", f"--chdir={self.path}")
 
     def _whole(self, host: str) -> dict[str, str]:
         return {**os.environ, **self.environment(host)}

@@ -30,10 +30,11 @@ _MOST: Final = 1 << 20
 class Diagnostics:
     """`device`: arguments that choose the local port, such as ("-C", "mlx5_0", "-P", "1").
 
-    `environment`: added to this process' own.
+    `environment`: added to this process' own. `directory`: where the programs run.
     """
 
     device: tuple[str, ...] = ()
+    directory: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, guid: Guid) -> tuple[int, ...] | None:
@@ -62,6 +63,7 @@ class Diagnostics:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=environment,
+                cwd=self.directory,
                 start_new_session=True,
             ) as process:
                 try:

@@ -39,7 +39,7 @@ LATER = Partitions((SM,), (Partition(UMBRA, ports(2), ports(3)),))
 
 def driver(subnet: Subnet) -> OpenSm:
     clock = Clock(time.monotonic, time.sleep)
-    diagnostics = Diagnostics(environment=subnet.environment())
+    diagnostics = Diagnostics(directory=str(subnet.path), environment=subnet.environment())
     return OpenSm(subnet.partitions, subnet.pid_file, SM, (SM,), diagnostics, clock, patience=1.5)
 
 
