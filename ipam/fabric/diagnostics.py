@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from ipam.fabric.managers import Seen, parse_known, parse_master
+from ipam.fabric.managers import Seen, parse_known, parse_master, parse_offering
 from ipam.fabric.tables import parse_table
 from model.fabric import Guid
 
@@ -48,10 +48,18 @@ class Diagnostics:
             return dict(zip(asked, pool.map(self.table, asked), strict=True))
 
     def managers(self) -> tuple[Seen, ...] | None:
-        """The master that this port obeys and all that it knows; None = no answer from one of both."""
+        """The master that this port obeys, all that it knows, and those who answer at ports that say they
+        have one, each once: a master may take long to know another. None = no answer from the master.
+        """
         master = _parsed(parse_master, self._ask("sminfo", *self.device))
         known = _parsed(parse_known, self._ask("saquery", *self.device, "SMIR"))
-        return None if master is None or known is None else tuple(dict.fromkeys((master, *known)))
+        lids = _parsed(parse_offering, self._ask("saquery", *self.device, "-s"))
+        if master is None or known is None or lids is None:
+            return None
+        asked = (_parsed(parse_master, self._ask("sminfo", *self.device, str(lid))) for lid in lids)
+        # What one says of itself is newer than what the master has heard.
+        heard = {each.guid: each for each in (*known, *(each for each in asked if each is not None), master)}
+        return tuple(heard[guid] for guid in sorted(heard))
 
     def _ask(self, *command: str) -> str | None:
         """What it prints; None if it fails, hangs, says too much or is missing."""

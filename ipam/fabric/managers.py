@@ -19,6 +19,9 @@ _MASTER: Final = re.compile(
     r"state ([0-9]+) SMINFO_[A-Z]+"
 )
 _RECORD: Final = "SMInfoRecord dump:"
+_OFFERING: Final = re.compile(r"(?m)^IsSMdisabled ports$")
+_PORT: Final = "PortInfoRecord dump:"
+_LID: Final = re.compile(r"(?m)^\s*EndPortLid\.+([0-9]+)$")
 _GUID: Final = re.compile(r"\s*GUID\.+(0x[0-9a-f]{16})")
 _STATE: Final = re.compile(r"\s*SMState\.+([0-9]+)")
 
@@ -60,6 +63,18 @@ def parse_known(text: str) -> tuple[Seen, ...]:
             raise ValueError("a record of a subnet manager has its GUID and its state")
         found.append(Seen(parse_guid(guids[0]), Standing(int(standings[0]))))
     return tuple(sorted(found, key=lambda each: each.guid))
+
+
+def parse_offering(text: str) -> tuple[int, ...]:
+    """LIDs of ports that say that a subnet manager runs there, or a disabled one, from what `saquery
+    -s` prints. ValueError for anything else.
+    """
+    if not _OFFERING.search(text):
+        raise ValueError("saquery says which ports have a subnet manager")
+    lids = _LID.findall(text)
+    if len(lids) != text.count(_PORT):
+        raise ValueError("a record of a port has its LID")
+    return tuple(sorted({int(lid) for lid in lids}))
 
 
 def strangers(seen: Iterable[Seen], allowed: Iterable[Guid]) -> tuple[Seen, ...]:

@@ -15,8 +15,8 @@ from typing import Final
 from model.fabric import Fabric, Guid, PKey
 from model.gang import Gang, GangState, Membership
 
-_UNDONE: Final = frozenset({GangState.RELEASING, GangState.FAILED, GangState.RELEASED})
 _BEGUN: Final = frozenset({GangState.PROGRAMMED, GangState.VERIFIED, GangState.ACTIVE})
+_ALIVE: Final = _BEGUN | {GangState.RESERVED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def joins(gang: Gang) -> bool:
     that whoever lets it go has them leave first. They join while its devices are being set, which does no
     harm: OpenSM passes over a port that is not there.
     """
-    return gang.progress.state not in _UNDONE and gang.progress.begun in _BEGUN
+    return gang.progress.state in _ALIVE and gang.progress.begun in _BEGUN
 
 
 def ports(gang: Gang) -> tuple[Guid, ...]:

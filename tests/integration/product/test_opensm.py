@@ -11,12 +11,16 @@ from dataclasses import replace
 
 import pytest
 
+from ipam.fabric.course import Stand, judge, plan
 from ipam.fabric.diagnostics import Diagnostics
 from ipam.fabric.opensm import Alarm, Clock, OpenSm, Verdict, reload
 from ipam.fabric.partitions import Partition, Partitions
 from ipam.fabric.publish import publish
 from ipam.fabric.tables import Difference, lingering
-from model.fabric import Guid, PKey
+from model.fabric import Guid, PKey, RailIndex
+from model.gang import Berth, Event, Gang, GangRequest, Interface, Progress, begin, finish
+from model.ids import HostName, Mac
+from tests.fakes.estate import infiniband
 from topologies.deadline import until
 from topologies.subnet import MANAGERS, Subnet, adapter, open_subnet, port
 
@@ -115,6 +119,54 @@ def test_who_left_resolves_nothing_and_may_be_reused_after_that(subnet: Subnet, 
     assert matrix(subnet) == {(1, 2), (2, 1), (1, 3), (3, 1), (2, 3), (3, 2)}
 
 
+def gang(tenant: str, pkey: PKey, generation: int, *nodes: int, progress: Progress) -> Gang:
+    """As the store has it: all rails of some nodes."""
+    berths = tuple(
+        Berth(
+            f"n{node}",
+            HostName(f"hv{node}"),
+            (),
+            tuple(
+                Interface(rail, f"mlx{rail}", 0, RailIndex(rail), (), Mac(0), Guid(guid - 1), guid)
+                for rail, guid in enumerate(ports(node))
+            ),
+        )
+        for node in nodes
+    )
+    return Gang(GangRequest(tenant, "train", "ib", count=len(nodes)), generation, progress, berths, pkey)
+
+
+def test_gangs_from_reserved_to_released(subnet: Subnet, held: OpenSm) -> None:
+    """As the store's states say, by what ports show: nothing before it is begun, gone only when seen gone."""
+    fabric, said = infiniband(RAILS), {}
+
+    def turn(before: Partitions | None, *gangs: Gang) -> Partitions:
+        course = plan(gangs, fabric, [SM])
+        verdict = held.hold(before, course.wanted, course.ask)
+        said.update({account.gang.request.tenant: account.stand for account in judge(course, verdict)})
+        assert not course.out and not verdict.alarms
+        return course.wanted
+
+    reserved = finish(Progress(), Event.RESERVE)
+    acme, umbra = (
+        gang("acme", ACME, 1, 0, 1, progress=reserved),
+        gang("umbra", UMBRA, 2, 2, 3, progress=reserved),
+    )
+    now = turn(BOTH, acme, umbra)
+    assert said == {"acme": Stand.BEGIN, "umbra": Stand.BEGIN}
+    held.hold(now, now, EVERY)
+    assert matrix(subnet) == set()
+    acme = replace(acme, progress=begin(acme.progress, Event.PROGRAM))
+    umbra = replace(umbra, progress=begin(umbra.progress, Event.PROGRAM))
+    now = turn(now, acme, umbra)
+    assert said == {"acme": Stand.JOINED, "umbra": Stand.JOINED}
+    assert matrix(subnet) == {(0, 1), (1, 0), (2, 3), (3, 2)}
+    acme = replace(acme, progress=finish(acme.progress, Event.RELEASE))
+    turn(now, acme, umbra)
+    assert said == {"acme": Stand.GONE, "umbra": Stand.JOINED}
+    assert matrix(subnet) == {(2, 3), (3, 2)}
+
+
 def test_opensm_killed_and_back_says_the_same(subnet: Subnet, held: OpenSm) -> None:
     subnet.managers["sm0"].kill()
     verdict = held.hold(BOTH, BOTH, EVERY)
@@ -126,7 +178,12 @@ def test_opensm_killed_and_back_says_the_same(subnet: Subnet, held: OpenSm) -> N
 
 
 @pytest.mark.parametrize(
-    "content", ["Default=0x7fff:ALL=full;\n", "%%%\n", None], ids=["open", "broken", "gone"]
+    "content",
+    [
+        pytest.param("Default=0x7fff:ALL=full;\n", id="open"),
+        pytest.param("%%%\n", id="broken", marks=pytest.mark.long),
+        pytest.param(None, id="gone", marks=pytest.mark.long),
+    ],
 )
 def test_a_file_changed_by_hand_is_alarmed_and_mended(
     subnet: Subnet, held: OpenSm, content: str | None
@@ -146,6 +203,7 @@ def test_a_file_changed_by_hand_is_alarmed_and_mended(
     assert held.hold(BOTH, BOTH, EVERY).alarms == ()
 
 
+@pytest.mark.long
 def test_a_table_changed_past_opensm_is_alarmed_and_mended(subnet: Subnet, held: OpenSm) -> None:
     victim, idle = Guid(port(2, 0)), Guid(port(0, 0))
     intrude(subnet, victim, 0x8011, 0x7FFF, 0x8010, host=adapter(0, 0))
@@ -164,6 +222,7 @@ def test_a_table_changed_past_opensm_is_alarmed_and_mended(subnet: Subnet, held:
     assert held.diagnostics.table(idle) == (0x7FFF, *[0] * 63)
 
 
+@pytest.mark.long
 def test_a_port_that_is_away_is_nobodys_proof(subnet: Subnet, held: OpenSm) -> None:
     """Its node comes back with the table that it had; until it is read again, its GUID is not free."""
     away = Guid(port(1, 4))
@@ -179,6 +238,7 @@ def test_a_port_that_is_away_is_nobodys_proof(subnet: Subnet, held: OpenSm) -> N
     assert lingering(ports(0, 1), ACME, verdict.tables) == ()
 
 
+@pytest.mark.long
 def test_another_manager_is_alarmed(subnet: Subnet, held: OpenSm) -> None:
     rogue = Guid(MANAGERS[1])
     other = subnet.manager("sm1", rogue)

@@ -56,7 +56,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(wanted(), EDITS)
 def test_what_is_damaged_is_refused_or_means_the_same_to_both(
     partitions: Partitions, edits: list[tuple[int, int, str]]

@@ -56,7 +56,7 @@ def test_gangs_of_a_tenant_share_its_partition_by_membership() -> None:
 @pytest.mark.parametrize("begun", GangState)
 def test_who_joins(state: GangState, begun: GangState) -> None:
     """Nobody before the store knows of it, nobody who is on the way out."""
-    wrong = {GangState.RELEASING, GangState.FAILED, GangState.RELEASED}
+    wrong = {GangState.PLANNED, GangState.RELEASING, GangState.FAILED, GangState.RELEASED}
     right = {GangState.PROGRAMMED, GangState.VERIFIED, GangState.ACTIVE}
     made = gang("a", 1, progress=Progress(state, begun))
     assert joins(made) == (state not in wrong and begun in right)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipam.fabric.managers import Seen, Standing, parse_known, parse_master, strangers
+from ipam.fabric.managers import Seen, Standing, parse_known, parse_master, parse_offering, strangers
 from ipam.fabric.partitions import Partition, Partitions
 from ipam.fabric.tables import Difference, Drift, compare, lingering, parse_table, set_aside
 from model.fabric import Guid, PKey
@@ -151,3 +151,32 @@ def test_what_names_no_master(text: str) -> None:
 def test_what_is_no_record_of_managers(text: str) -> None:
     with pytest.raises(ValueError):
         parse_known(text)
+
+
+OFFERING = """IsSM ports
+
+PortInfoRecord dump:
+\t\tEndPortLid..............1
+\t\tPortNum.................1
+\t\tbase_lid................1
+PortInfoRecord dump:
+\t\tEndPortLid..............16
+\t\tPortNum.................1
+\t\tbase_lid................16
+
+IsSMdisabled ports
+
+"""
+
+
+def test_ports_that_offer_a_manager() -> None:
+    assert parse_offering(OFFERING) == (1, 16)
+    assert parse_offering("IsSM ports\n\nIsSMdisabled ports\n\n") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", OFFERING.partition("IsSMdisabled")[0], OFFERING.replace("EndPortLid..............16", "")]
+)
+def test_what_does_not_tell_ports_that_offer_one(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_offering(text)
