@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ipam.devices.netdevs import uplink
 from ipam.devices.tree import Tree
 from model.addresses import parse_mac
 from model.fabric import parse_guid
@@ -108,7 +109,7 @@ def _pf(tree: Tree, device: _Device, gpus: list[_Device], devices: Mapping[PciAd
     if tree.has(f"{home}/sriov_totalvfs"):
         total = tree.number(f"{home}/sriov_totalvfs", _MOST_ID) or 0
         made = tree.number(f"{home}/sriov_numvfs", _MOST_ID) or 0
-    netdev = _netdev(tree, home)
+    netdev = uplink(tree, home)
     rdma = next(iter(tree.names(f"{home}/infiniband")), "")
     port = _port(tree, f"{home}/infiniband/{rdma}") if rdma else _Port()
     return SeenPf(
@@ -142,13 +143,6 @@ def _numa(tree: Tree, device: _Device) -> int | None:
 
 def _driver(tree: Tree, home: str) -> str:
     return tree.target(f"{home}/driver").rpartition("/")[2]
-
-
-def _netdev(tree: Tree, home: str) -> str:
-    """Directory of its first netdev, "" if it has none; of virtio it lies one level below."""
-    places = [home, *(f"{home}/{name}" for name in tree.names(home) if name.startswith("virtio"))]
-    found = (f"{place}/net/{name}" for place in places for name in tree.names(f"{place}/net"))
-    return next(found, "")
 
 
 def _mac(tree: Tree, path: str) -> int:

@@ -61,6 +61,10 @@ class Tree:
             return ""
         return raw.decode("ascii").strip()
 
+    def quiet(self, path: str) -> str:
+        """As `text`, of a file that drivers are free not to answer for: that is no oddity."""
+        return Tree(Path(self._root)).text(path)
+
     def number(self, path: str, most: int, base: int = 10) -> int | None:
         """The file's number, 0 to `most`; -1 is the kernel's word for none: None. None and an oddity for
         what is no such number."""
