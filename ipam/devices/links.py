@@ -22,7 +22,12 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERROR, _NEWLINK, _GETLINK = 2, 16, 18
 _REQUEST: Final = 1
 _IFNAME, _VFINFO_LIST, _EXT_MASK = 3, 22, 29
-_VF_INFO, _VF_MAC, _VF_NODE_GUID, _VF_PORT_GUID = 1, 1, 10, 11
+_VF_INFO = 1
+_VF_MAC, _VF_VLAN, _VF_SPOOF, _VF_LINK, _VF_RATE, _VF_TRUST, _VF_NODE_GUID, _VF_PORT_GUID = (
+    *(1, 2, 4, 5, 6, 9, 10, 11),
+)
+_UNTOLD: Final = 0xFFFFFFFF
+"""What the kernel says of a switch that the driver does not know (rtnl_fill_vfinfo)."""
 _WITH_VFS_WITHOUT_STATISTICS: Final = 0x1 | 0x8
 _NESTED: Final = 0x3FFF
 _BUFFER: Final = 1 << 20
@@ -33,12 +38,19 @@ _LONGEST_NAME: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class VfLink:
-    """0 = not told."""
+    """0 and None = not told. `vlan`: number and priority; `rates`: least and most Mbit/s; `link`: as in
+    `ipam.devices.desired`; `spoof`, `trust`: 0, 1.
+    """
 
     index: int
     mac: int = 0
     node_guid: int = 0
     port_guid: int = 0
+    vlan: tuple[int, int] | None = None
+    rates: tuple[int, int] | None = None
+    spoof: int | None = None
+    trust: int | None = None
+    link: int | None = None
 
 
 def observe(netdev: str) -> tuple[VfLink, ...]:
@@ -87,16 +99,39 @@ def parse(data: bytes) -> tuple[VfLink, ...]:
 
 
 def _vf(info: bytes) -> VfLink | None:
-    index: int | None = None
-    mac = node = port = 0
-    for kind, value in _attributes(info):
-        if kind == _VF_MAC and len(value) >= 10:
-            index, mac = struct.unpack_from("=I", value)[0], int.from_bytes(value[4:10], "big")
-        elif kind == _VF_NODE_GUID and len(value) >= 16:
-            node = struct.unpack_from("=Q", value, 8)[0]
-        elif kind == _VF_PORT_GUID and len(value) >= 16:
-            port = struct.unpack_from("=Q", value, 8)[0]
-    return None if index is None else VfLink(index, mac, node, port)
+    told = dict(_attributes(info))
+    mac = told.get(_VF_MAC, b"")
+    if len(mac) < 10:
+        return None
+    return VfLink(
+        index=struct.unpack_from("=I", mac)[0],
+        mac=int.from_bytes(mac[4:10], "big"),
+        node_guid=_guid(told.get(_VF_NODE_GUID, b"")),
+        port_guid=_guid(told.get(_VF_PORT_GUID, b"")),
+        vlan=_pair(told.get(_VF_VLAN, b"")),
+        rates=_pair(told.get(_VF_RATE, b"")),
+        spoof=_word(told.get(_VF_SPOOF, b"")),
+        trust=_word(told.get(_VF_TRUST, b"")),
+        link=_word(told.get(_VF_LINK, b"")),
+    )
+
+
+def _guid(value: bytes) -> int:
+    found: int = struct.unpack_from("=Q", value, 8)[0] if len(value) >= 16 else 0
+    return found
+
+
+def _pair(value: bytes) -> tuple[int, int] | None:
+    """The two words after the VF's number."""
+    if len(value) < 12:
+        return None
+    first, second = struct.unpack_from("=II", value, 4)
+    return first, second
+
+
+def _word(value: bytes) -> int | None:
+    found: int = struct.unpack_from("=I", value, 4)[0] if len(value) >= 8 else _UNTOLD
+    return None if found == _UNTOLD else found
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ can't prove that a driver writes its files so. The real tree of the test machine
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,11 @@ class Sysfs:
         bus.mkdir(parents=True, exist_ok=True)
         (bus / address).symlink_to(os.path.relpath(home, bus))
         return home
+
+    def remove(self, address: str) -> None:
+        """It is pulled out."""
+        shutil.rmtree(self.homes.pop(address))
+        (self.root / "bus/pci/devices" / address).unlink()
 
     def bind(self, address: str, driver: str) -> None:
         """A driver has the device."""

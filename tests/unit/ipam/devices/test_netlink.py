@@ -27,8 +27,11 @@ def vf(index: int, mac: bytes, node: int, port: int) -> bytes:
     return nla(
         1 | 0x8000,
         nla(1, struct.pack("=I32s", index, mac))
-        + nla(2, struct.pack("=III", index, 7, 0))
-        + nla(9, struct.pack("=II", index, 1))
+        + nla(2, struct.pack("=III", index, 7, 3))
+        + nla(6, struct.pack("=III", index, 10, 1000))
+        + nla(4, struct.pack("=II", index, 1))
+        + nla(5, struct.pack("=II", index, 2))
+        + nla(9, struct.pack("=Ii", index, -1))
         + nla(10, struct.pack("=I4xQ", index, node))
         + nla(11, struct.pack("=I4xQ", index, port)),
     )
@@ -42,9 +45,10 @@ def answer(*vfs: bytes) -> bytes:
 
 FIRST = vf(0, bytes.fromhex("020000000001"), 0x0200520000000001, 0x0200520000000002)
 SECOND = vf(1, bytes.fromhex("020000000002"), 0x0200520000000003, 0x0200520000000004)
+TOLD = {"vlan": (7, 3), "rates": (10, 1000), "spoof": 1, "trust": None, "link": 2}
 EXPECTED = (
-    VfLink(0, 0x020000000001, 0x0200520000000001, 0x0200520000000002),
-    VfLink(1, 0x020000000002, 0x0200520000000003, 0x0200520000000004),
+    VfLink(0, 0x020000000001, 0x0200520000000001, 0x0200520000000002, **TOLD),
+    VfLink(1, 0x020000000002, 0x0200520000000003, 0x0200520000000004, **TOLD),
 )
 
 
