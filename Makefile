@@ -32,9 +32,10 @@ help: ## this list
 setup: ## Debian packages, virtual environment, locked Python packages
 	@scripts/setup.sh
 
-setup-all: setup ## what test-all needs besides: QEMU, and Debian's kernel for guests (unpacked, not installed)
+setup-all: setup ## what test-all needs besides: QEMU, a newer one, and Debian's kernel for guests (both unpacked)
 	@scripts/setup.sh all
 	@scripts/kernel.sh
+	@scripts/qemu.sh
 
 demo: setup ## two tenants with the same addresses on several hypervisors, with real packets
 	@$(PYTHON) -m topologies demo

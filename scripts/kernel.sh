@@ -18,12 +18,13 @@ fail() {
     exit 1
 }
 
-# What guests load: network, tunnels, 9p, virtio. The rest of the package (400 MB) stays packed.
+# What guests load: network, tunnels, 9p, virtio, and what a NIC with VFs (igb) needs. The rest of the package (400 MB) stays packed.
 WANTED="./boot/vmlinuz-* ./lib/modules/*/modules.* ./lib/modules/*/kernel/crypto/* ./lib/modules/*/kernel/lib/*
 ./lib/modules/*/kernel/net/* ./lib/modules/*/kernel/drivers/net/*.ko ./lib/modules/*/kernel/drivers/virtio/*
 ./lib/modules/*/kernel/drivers/char/virtio* ./lib/modules/*/kernel/drivers/char/hw_random/*
 ./lib/modules/*/kernel/fs/9p/* ./lib/modules/*/kernel/fs/netfs/* ./lib/modules/*/kernel/fs/fscache/*
-./lib/modules/*/kernel/fs/overlayfs/*"
+./lib/modules/*/kernel/fs/overlayfs/* ./lib/modules/*/kernel/drivers/dca/* ./lib/modules/*/kernel/drivers/ptp/*
+./lib/modules/*/kernel/drivers/pps/* ./lib/modules/*/kernel/drivers/i2c/*"
 
 current() { apt-cache depends "$META" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1; }
 
@@ -40,7 +41,11 @@ unpack() {
     depmod -b "$KERNEL.new" "$(ls "$KERNEL.new/lib/modules")"
 }
 
-[ ! -e "$KERNEL/complete" ] || exit 0
+# Whoever wants more of the package than the last run did gets it unpacked anew.
+set -f
+stamp=$(printf '%s\n' $WANTED | cksum)
+set +f
+[ "$(cat "$KERNEL/complete" 2>/dev/null || true)" != "$stamp" ] || exit 0
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "the guests are amd64 machines, and so must be this one."
 mkdir -p "$CACHE"
 rm -f "$CACHE"/*.deb
@@ -51,7 +56,7 @@ fetch || { apt-get update -q >"$CACHE/apt-update.log" 2>&1 && fetch; } ||
 rm -rf "$KERNEL" "$KERNEL.new"
 mkdir -p "$KERNEL.new"
 unpack "$(ls "$CACHE"/*.deb)" || fail "the kernel's package could not be unpacked; is the disk full?"
-: >"$KERNEL.new/complete"
+printf '%s\n' "$stamp" >"$KERNEL.new/complete"
 mv "$KERNEL.new" "$KERNEL"
 rm -f "$CACHE"/*.deb
 say "kernel for guests: $(ls "$KERNEL/lib/modules")"

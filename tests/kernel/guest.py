@@ -16,7 +16,7 @@ from pathlib import Path
 
 from topologies.errors import LabError
 from topologies.guest import image
-from topologies.guest.machine import QEMU, Access, Guest, Share, command
+from topologies.guest.machine import QEMU, STEADY, Access, Emulator, Guest, Share, command
 
 ROOT = Path(__file__).resolve().parents[2]
 _INSIDE = Path(__file__).with_name("inside.sh")
@@ -29,7 +29,8 @@ _END = 10.0
 class Job:
     """`words` run in the checkout with `environment`; `results` is writable there as /mnt/results.
 
-    `deadline` in seconds, boot included. `memory` in MiB holds what the guest writes as well.
+    `deadline` in seconds, boot included. `memory` in MiB holds what the guest writes as well. `devices`:
+    QEMU's words for what the guest has besides.
     """
 
     words: tuple[str, ...]
@@ -37,12 +38,15 @@ class Job:
     results: Path
     deadline: float
     memory: int = 4096
+    emulator: Emulator = STEADY
+    devices: tuple[str, ...] = ()
 
 
 def run(job: Job) -> int:
     """The command's exit code. LabError if the guest did not boot, or was not done in time."""
-    if shutil.which(QEMU) is None:
-        raise LabError(f"{QEMU} is missing: run 'make setup-all'")
+    program = job.emulator.program[0]
+    if shutil.which(program) is None:
+        raise LabError(f"{program} is missing: run 'make setup-all'")
     shutil.rmtree(job.results, ignore_errors=True)
     job.results.mkdir(parents=True)
     kernel = image.find()
@@ -56,9 +60,10 @@ def run(job: Job) -> int:
         initramfs=first,
         memory=job.memory,
         console=console,
+        emulator=job.emulator,
         shares=(Share("root", Path("/"), Access.READ), Share("results", job.results, Access.WRITE)),
     )
-    _await(command(guest, _OUTPUT), job.deadline, console)
+    _await(command(guest, (*_OUTPUT, *job.devices)), job.deadline, console)
     try:
         return int((job.results / "exit").read_text())
     except (FileNotFoundError, ValueError):

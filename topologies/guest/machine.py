@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
 QEMU = "qemu-system-x86_64"
 # Emulation: nested virtualisation is refused, or broken, on many machines that build. The guest's clock
@@ -42,6 +43,19 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Emulator:
+    """`program`: the words that begin it; `acceleration`: QEMU's words for how it computes."""
+
+    program: tuple[str, ...] = (QEMU,)
+    acceleration: tuple[str, ...] = _EMULATION
+    processor: str = _PROCESSOR
+    processors: int = 1
+
+
+STEADY: Final = Emulator()
+
+
+@dataclass(frozen=True, slots=True)
 class Guest:
     """`memory` in MiB. `arguments` are the kernel's; `console` is the file for its messages."""
 
@@ -51,14 +65,16 @@ class Guest:
     console: Path
     arguments: tuple[str, ...] = ()
     shares: tuple[Share, ...] = ()
+    emulator: Emulator = STEADY
 
 
 def command(guest: Guest, more: Sequence[str] = ()) -> list[str]:
     """The words that start it; its kernel's messages go to `console`, its end is QEMU's end."""
     arguments = ("console=ttyS0", "quiet", "panic=-1", *_SPARING, *guest.arguments)
     return [
-        QEMU,
-        *("-machine", "q35", *_EMULATION, "-cpu", _PROCESSOR, "-smp", "1", "-m", f"{guest.memory}M"),
+        *guest.emulator.program,
+        *("-machine", "q35", *guest.emulator.acceleration, "-cpu", guest.emulator.processor),
+        *("-smp", str(guest.emulator.processors), "-m", f"{guest.memory}M"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-serial", f"file:{guest.console}"),
         *("-device", "virtio-rng-pci"),

@@ -1,0 +1,160 @@
+"""Inside of the guest with an igb: its VFs as ipam.devices sets them, and as iproute2 sees them.
+
+Place: run by tests/integration/devices/test_functions.py; no test_ in its name, since it changes the NICs of
+the machine that it runs on. Needs igb, igbvf, iproute2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from ipam.devices import carrying, look, reading
+from ipam.devices.desired import DesiredPf, DesiredVf, Setting, Value, VfDriver
+from ipam.devices.found import FoundPf
+from ipam.devices.kernel import Host
+from ipam.devices.operations import plan
+from model.hardware import Eswitch, PciAddress, format_pci
+
+KERNEL = Host()
+MAC = 0x020A00000001
+
+
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20).stdout
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "the link does not come up"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def pci() -> PciAddress:
+    for module in ("igb", "igbvf"):
+        subprocess.run(["modprobe", module], check=True, timeout=60)
+    (pf,) = (pf for pf in look.observe().pfs if pf.driver == "igb")
+    assert (pf.total, pf.made, pf.id) == (7, 0, "8086:10c9")
+    ip("link", "set", pf.netdev, "up")
+    return pf.pci
+
+
+@pytest.fixture(autouse=True)
+def clean(pci: PciAddress) -> Iterator[None]:
+    """As the kernel has it after the boot."""
+    yield
+    home = Path("/sys") / reading.home(pci)
+    (home / "sriov_numvfs").write_text("0")
+    (home / "sriov_drivers_autoprobe").write_text("1")
+
+
+def found(pci: PciAddress) -> FoundPf:
+    seen = reading.observe(KERNEL, pci)
+    assert seen is not None
+    return seen
+
+
+def vf(index: int, driver: VfDriver = VfDriver.NATIVE, vlan: int = 100, **more: Value) -> DesiredVf:
+    settings: dict[Setting, Value] = {
+        Setting.MAC: MAC + index,
+        Setting.VLAN: (vlan, 0),
+        Setting.SPOOF: 0,
+        Setting.TRUST: 1,
+    } | {Setting[name]: value for name, value in more.items()}
+    return DesiredVf(index, driver, MappingProxyType(settings))
+
+
+def wish(pci: PciAddress, *vfs: DesiredVf) -> list[DesiredPf]:
+    return [DesiredPf(pci, 3, None, vfs)]
+
+
+def netdev(pci: PciAddress, index: int) -> dict[str, Any]:
+    """The link that a VF's driver has made."""
+    home = Path("/sys") / reading.home(pci) / f"virtfn{index}" / "net"
+    (name,) = os.listdir(home)
+    (link,) = json.loads(ip("-j", "link", "show", name))
+    return dict(link)
+
+
+def test_from_nothing_to_vfs_that_iproute2_sees_as_desired(pci: PciAddress) -> None:
+    wanted = wish(pci, vf(0), vf(2, vlan=200))
+    done = carrying.settle(KERNEL, wanted)
+    assert done.faults == ()
+    (pf,) = (pf for pf in look.observe().pfs if pf.pci == pci)
+    (told,) = json.loads(ip("-j", "-d", "link", "show", pf.netdev))
+    seen = [(v["vf"], v["address"], v["spoofchk"], v["trust"]) for v in told["vfinfo_list"]]
+    assert seen == [
+        (0, "02:0a:00:00:00:01", False, True),
+        (1, "00:00:00:00:00:00", True, False),
+        (2, "02:0a:00:00:00:03", False, True),
+    ]
+    assert [v["vlan_list"][0].get("vlan") for v in told["vfinfo_list"] if v["vf"] != 1] == [100, 200]
+    assert [v.driver for v in pf.vfs] == ["igbvf", "", "igbvf"]
+    assert [netdev(pci, index)["address"] for index in (0, 2)] == ["02:0a:00:00:00:01", "02:0a:00:00:00:03"]
+    assert carrying.settle(KERNEL, wanted).done == ()
+
+
+def test_a_new_mac_reaches_the_driver(pci: PciAddress) -> None:
+    assert carrying.settle(KERNEL, wish(pci, vf(0))).faults == ()
+    assert carrying.settle(KERNEL, wish(pci, vf(0, MAC=MAC + 0x50))).faults == ()
+    assert netdev(pci, 0)["address"] == "02:0a:00:00:00:51"
+
+
+def test_a_rate_that_has_no_link_yet_is_refused_and_set_by_a_later_run(pci: PciAddress) -> None:
+    """igb begins anew when it makes VFs, and takes no rate before it knows its link's speed (EINVAL)."""
+    wanted = wish(pci, vf(0, RATES=(0, 100)))
+    first = carrying.settle(KERNEL, wanted)
+    assert {fault.rule for fault in first.faults} <= {"rates-refused"}
+    (name,) = os.listdir(Path("/sys") / reading.home(pci) / "net")
+    until(lambda: (Path("/sys/class/net") / name / "carrier").read_text() == "1\n")
+    until(lambda: carrying.settle(KERNEL, wanted).faults == ())
+    (told,) = json.loads(ip("-j", "-d", "link", "show", name))
+    assert [v["rate"]["max_tx"] for v in told["vfinfo_list"]] == [100, 0, 0]
+
+
+def test_a_crash_is_mended_and_undo_leaves_nothing(pci: PciAddress) -> None:
+    before = found(pci)
+    wanted = wish(pci, vf(1))
+    operations = plan(wanted, [before]).operations
+    assert len(operations) == 8
+    # VFs are made, half set, bound: a second each, in emulation; the model of NICs is tried at all points.
+    for count in (2, 5, 8):
+        first = carrying.apply(KERNEL, operations[:count])
+        assert first.faults == ()
+        second = carrying.settle(KERNEL, wanted)
+        assert second.faults == ()
+        assert plan(wanted, [found(pci)]).operations == ()
+        assert carrying.revert(KERNEL, (*first.done, *second.done)).faults == ()
+        assert found(pci) == before
+
+
+def test_what_igb_can_not_do_is_named(pci: PciAddress) -> None:
+    (fault,) = carrying.settle(KERNEL, wish(pci, vf(0, LINK=2))).faults
+    assert (fault.object, fault.rule) == (f"VF 0 of {format_pci(pci)}", "link-unsupported")
+    (fault,) = carrying.settle(KERNEL, wish(pci, vf(0, NODE_GUID=2 << 56 | 1))).faults
+    assert fault.rule == "node-guid-unsupported"
+    (fault,) = carrying.settle(KERNEL, [DesiredPf(pci, 3, Eswitch.SWITCHDEV, (vf(0),))]).faults
+    assert fault.rule == "eswitch-missing"
+
+
+def test_vfs_are_never_taken_away_for_more(pci: PciAddress) -> None:
+    assert carrying.settle(KERNEL, wish(pci, vf(0))).faults == ()
+    (fault,) = carrying.settle(KERNEL, wish(pci, vf(0), vf(5))).faults
+    assert fault.rule == "vfs-in-use"
+    assert len(found(pci).vfs) == 3
+
+
+def test_a_driver_that_is_not_there_is_named(pci: PciAddress) -> None:
+    """The guest has no vfio-pci."""
+    (fault,) = carrying.settle(KERNEL, wish(pci, vf(0, VfDriver.VFIO))).faults
+    assert fault.rule == "driver-refused"
