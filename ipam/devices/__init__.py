@@ -1,1 +1,1 @@
-"""Devices: which NICs, VFs and GPUs this host has, read from its kernel. The part of ipam with effects."""
+"""Devices: which NICs, VFs and GPUs this host has, and how its VFs are set. The part of ipam with effects."""
