@@ -296,6 +296,8 @@ class Berth:
 class Gang:
     """`generation`: the fence: what bears another one is not this gang's. `pkey`: 0 unless InfiniBand; it
     stands at index 0 of each VF's table. `block`: number of the tenant's block on each rail, -1 without.
+    `why`: why it failed. `vouched`: nodes of which an operator says that they bear nothing of it any more.
+    `since`: Unix ms at which it came to be as it is, 0 = not known.
     """
 
     request: GangRequest
@@ -304,6 +306,9 @@ class Gang:
     berths: tuple[Berth, ...]
     pkey: PKey = _NO_PKEY
     block: int = -1
+    why: str = ""
+    vouched: tuple[str, ...] = ()
+    since: int = 0
 
     @property
     def size(self) -> int:

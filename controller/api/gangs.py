@@ -6,6 +6,7 @@ program devices and fabric is not built yet, and nothing here says otherwise.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -112,7 +113,7 @@ def _add_reads(routes: APIRouter, service: Service) -> None:
 
 
 def _reserve(contents: Contents, wanted: GangRequest, now: int) -> Writing:
-    made = book(contents, wanted, now)
+    made = replace(book(contents, wanted, now), since=now)
     return Writing(tuple(reservation(contents, made, now)), str(made.generation), now)
 
 

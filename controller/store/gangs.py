@@ -12,9 +12,17 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from controller.store.identity import row_uid
-from controller.store.operations import GANG_MARK, Operation, insert, raise_generation, update, wait
+from controller.store.operations import (
+    GANG_MARK,
+    Operation,
+    by_uid,
+    insert,
+    raise_generation,
+    update,
+    wait,
+)
 from controller.store.records import Contents
-from controller.store.rows import ABSENT, Row, optional, reference
+from controller.store.rows import ABSENT, Columns, Row, optional, optional_text, reference, text_set, texts
 from model.addresses import format_mac, parse_mac
 from model.fabric import Guid, PKey, RailIndex, format_guid, format_pkey, parse_guid, parse_pkey
 from model.gang import (
@@ -50,6 +58,9 @@ def gang(row: Row, berths: Mapping[Uid, Berth]) -> Gang:
         berths=tuple(nodes),
         pkey=PKey(int(row["pkey"])),
         block=-1 if block is None else int(block),
+        why=optional_text(row["why"]),
+        vouched=tuple(sorted(texts(row["vouched"]))),
+        since=int(optional(row["since"]) or 0),
     )
 
 
@@ -165,6 +176,7 @@ def reservation(contents: Contents, made: Gang, now: int) -> list[Operation]:
         "request": format_request(made.request),
         "pkey": made.pkey,
         "block": ABSENT if made.block < 0 else made.block,
+        "since": made.since,
         "nodes": ["set", [["uuid", uid] for uid in nodes]],
     }
     operations.append(insert("Gang", gang_uid(made.generation), row))
@@ -174,8 +186,32 @@ def reservation(contents: Contents, made: Gang, now: int) -> list[Operation]:
 def departure(contents: Contents, gone: Gang, progress: Progress, until: int, now: int) -> list[Operation]:
     """Let a gang of these contents go, to cool down until `until` (Unix ms); and sweep."""
     uid = gang_uid(gone.generation)
-    change = update("Gang", uid, {**_progress(progress), "until": until})
+    change = update("Gang", uid, {**_progress(progress), "until": until, "since": now})
     return [*_calm(contents), *sweep(contents, now), change, *raise_generation()]
+
+
+def advance(moved: Gang, progress: Progress, now: int, why: str = "") -> list[Operation]:
+    """Write how far a gang is, and since when (Unix ms), if nobody else has written it since `moved` was
+    read. `why`: the reason, if it failed. What it holds stays as it is: placements of others stand.
+    """
+    uid = gang_uid(moved.generation)
+    change: Columns = {**_progress(progress), "since": now}
+    if why:
+        change["why"] = why
+    return [_unmoved(moved), update("Gang", uid, change)]
+
+
+def vouch(moved: Gang, nodes: tuple[str, ...]) -> list[Operation]:
+    """Write that an operator vouches for these nodes to bear nothing of the gang any more."""
+    change = update(
+        "Gang", gang_uid(moved.generation), {"vouched": text_set(sorted({*moved.vouched, *nodes}))}
+    )
+    return [_unmoved(moved), change]
+
+
+def _unmoved(moved: Gang) -> Operation:
+    found: Columns = {**_progress(moved.progress), "until": 0}
+    return wait("Gang", by_uid(gang_uid(moved.generation)), tuple(found), [found])
 
 
 def sweep(contents: Contents, now: int) -> list[Operation]:

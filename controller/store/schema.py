@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from controller.store.records import DATABASE, REPORTS
+from controller.store.records import DATABASE
 from model.fabric import PKEYS
 from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 
-VERSION: Final = "1.5.0"
+VERSION: Final = "1.6.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
@@ -31,11 +31,8 @@ agent has it); Tenant and Network .import_targets, .export_targets, .communities
 is derived, and none).
 1.5.0: Hypervisor.segments, .partner; Tenant.distinguisher, Network.distinguisher; Port.sticky;
 Tenant.quota_gangs, .quota_interfaces (all optional: absent = none, and the key);
-Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease."""
-REPORTS_VERSION: Final = "1.1.0"
-"""1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
-before)."""
-
+Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease.
+1.6.0: Gang.why, .vouched, .since (all optional: absent = no reason, nobody, not known)."""
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
@@ -323,6 +320,9 @@ _TABLES: Final[dict[str, Any]] = {
             "request": _TEXT,
             "pkey": _WHOLE,
             "block": _COUNT,
+            "why": _SHORT,
+            "vouched": _TEXTS,
+            "since": _COUNT,
             "nodes": {
                 "type": {"key": {"type": "uuid", "refTable": "Gang_Node"}, "min": 0, "max": "unlimited"}
             },
@@ -355,23 +355,6 @@ def intent_schema() -> dict[str, Any]:
     schema = {"name": DATABASE, "version": VERSION, "tables": _TABLES}
     copy: dict[str, Any] = json.loads(json.dumps(schema))
     return copy
-
-
-def reports_schema() -> dict[str, Any]:
-    """The schema of the database of reports and questions: rewritten, never synced to disk by force.
-
-    Host_Report: a row a host; `head` is short and rewritten often, `report` long and rewritten seldom.
-    Port_Report: a row for each interface with an iface-id, written when it changes.
-    """
-    host = {"host": _TEXT, "report": _TEXT, "stamp": _WHOLE, "head": _SHORT, "revision": _COUNT}
-    port = {"host": _TEXT, "uid": _TEXT, "state": _TEXT, "reason": _TEXT, "ofport": _WHOLE}
-    question = {"host": _TEXT, "kind": _TEXT, "text": _TEXT, "asked": _WHOLE, "answer": _TEXT}
-    tables = {
-        "Host_Report": _table(host, ["host"]),
-        "Port_Report": _table(port),
-        "Question": _table(question),
-    }
-    return {"name": REPORTS, "version": REPORTS_VERSION, "tables": tables}
 
 
 def columns(table: str) -> tuple[str, ...]:

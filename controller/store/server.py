@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from controller.store.faults import Lost
 from controller.store.records import DATABASE, REPORTS
-from controller.store.schema import VERSION, intent_schema, parse_version, reports_schema
+from controller.store.schema import VERSION, intent_schema, parse_version
+from controller.store.schema_of_reports import reports_schema
 from controller.store.wire import Connection, check_version
 from model.errors import Fault, Invalid, RingfenceError, Unavailable
 

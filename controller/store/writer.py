@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from controller.store import bindings, leases, questions, reports, rows
+from controller.store import bindings, leases, questions, reports, rows, words
 from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.cache import Cache
 from controller.store.faults import Lost, Raced
@@ -35,6 +35,7 @@ from controller.store.operations import (
 from controller.store.records import DATABASE, Contents, HostReport, Outcome, PortRow
 from controller.store.reports import Saying
 from controller.store.wire import TIMEOUT, Connection
+from controller.store.words import Word
 from ipam.pools import defaults
 from ipam.steps import Plan
 from model.addresses import Address
@@ -290,6 +291,28 @@ class Store:
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
         """(host, uid, row) of every interface that hosts say something of, or of those with one uid."""
         return reports.read_ports(self._connection, uid)
+
+    def move(self, changes: Sequence[Operation]) -> None:
+        """Commit changes that hold only if their own waits do, such as `gangs.advance`. Raced: they do not;
+        Lost: nobody knows. In both cases look again: doing it twice is refused by the waits.
+        """
+        self._connection.commit(DATABASE, changes, LARGE)
+
+    def say_of_host(self, word: Word) -> None:
+        """See words.put_host."""
+        words.put_host(self._connection, word)
+
+    def say_of_fabric(self, word: Word) -> None:
+        """See words.put_fabric."""
+        words.put_fabric(self._connection, word)
+
+    def host_words(self, names: Iterable[str] | None = None) -> tuple[Word, ...]:
+        """What hosts say of gangs; see words.hosts."""
+        return words.hosts(self._connection, names)
+
+    def fabric_words(self) -> tuple[Word, ...]:
+        """What fabrics say of gangs."""
+        return words.fabrics(self._connection)
 
     def ask(self, host: HostName, kind: str, text: str, patience: float) -> str:
         """See questions.ask. On a connection of its own: others need not wait for who waits."""

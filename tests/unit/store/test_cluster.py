@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from controller.store.schema import intent_schema, reports_schema
+from controller.store.schema import intent_schema
+from controller.store.schema_of_reports import reports_schema
 from controller.store.server import convert
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store

@@ -15,7 +15,8 @@ from controller.store import questions
 from controller.store.operations import insert, select
 from controller.store.questions import MOST, Question, Questions, ask
 from controller.store.records import REPORTS
-from controller.store.schema import intent_schema, reports_schema
+from controller.store.schema import intent_schema
+from controller.store.schema_of_reports import reports_schema
 from controller.store.server import Server, convert
 from controller.store.wire import Connection
 from controller.store.writer import Store, clock, random_uid
