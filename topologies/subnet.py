@@ -23,7 +23,7 @@ TOOLS: Final = ("ibsim", "opensm", "smpquery", "saquery", "sminfo")
 MANAGERS: Final = (0x0002C90300000001, 0x0002C90300000011)
 """Port GUIDs of two hosts that may run a subnet manager; the first one does."""
 SPINES: Final = 2
-_PRELOAD: Final = "/usr/lib/x86_64-linux-gnu/umad2sim/libumad2sim.so"
+PRELOAD: Final = "/usr/lib/x86_64-linux-gnu/umad2sim/libumad2sim.so"
 _VF: Final = 0x0200_0000_0001_0000
 _ASK_TIMEOUT: Final = 30.0
 
@@ -89,7 +89,7 @@ class Subnet:
 
     def environment(self, host: str = "sm0") -> dict[str, str]:
         """For a program that is to use the port of a host."""
-        return {"IBSIM_SOCKNAME": self.directory.name, "SIM_HOST": host, "LD_PRELOAD": _PRELOAD}
+        return {"IBSIM_SOCKNAME": self.directory.name, "SIM_HOST": host, "LDPRELOAD": PRELOAD}
 
     def manager(self, host: str, guid: int, settings: str = "") -> Daemon:
         """OpenSM on a host, not started; its settings are lines of opensm.conf."""
@@ -168,7 +168,7 @@ class Subnet:
 
 def open_subnet(name: str, nodes: int, rails: int) -> Subnet:
     """A fabric whose first manager is made but not started. LabError names what is missing."""
-    missing = [t for t in TOOLS if shutil.which(t) is None] + [p for p in (_PRELOAD,) if not Path(p).exists()]
+    missing = [t for t in TOOLS if shutil.which(t) is None] + [p for p in (PRELOAD,) if not Path(p).exists()]
     if missing:
         raise LabError(f"a simulated fabric needs {', '.join(missing)}: `make setup` installs it")
     directory = claim(name)
