@@ -32,10 +32,11 @@ help: ## this list
 setup: ## Debian packages, virtual environment, locked Python packages
 	@scripts/setup.sh
 
-setup-all: setup ## what test-all needs besides: QEMU, a newer one, and Debian's kernel for guests (both unpacked)
+setup-all: setup ## what test-all needs besides: QEMU, a newer one, Debian's kernel for guests, checkers (unpacked)
 	@scripts/setup.sh all
 	@scripts/kernel.sh
 	@scripts/qemu.sh
+	@scripts/oracles.sh
 
 demo: setup ## two tenants with the same addresses on several hypervisors, with real packets
 	@$(PYTHON) -m topologies demo

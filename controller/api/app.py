@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from controller.api import replies
+from controller.api.exports import exports
 from controller.api.gangs import gangs
 from controller.api.glass import glass
 from controller.api.hosts import hosts
@@ -42,6 +43,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     memory = Memory()
     app.include_router(gangs(service, memory))
     app.include_router(pools(service, memory))
+    app.include_router(exports(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from controller.cli.client import Wrong, segment
 from controller.cli.commands import OK
+from controller.cli.gang_export import declare_export, run_export
 from controller.cli.session import Session
 
 _LARGEST: Final = 1 << 20
@@ -31,7 +32,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "  ringfence gang request -f train.yaml --dry-run   where it would be; nothing is reserved\n"
         "  ringfence gang explain -f train.yaml             the same, and of each node why or why not\n"
         "  ringfence gang get                               all gangs; with NAME --tenant T: one, whole\n"
-        "  ringfence gang release train --tenant acme --generation 41"
+        "  ringfence gang release train --tenant acme --generation 41\n"
+        "  ringfence gang export train --tenant acme --node h200-1 --as libvirt"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     ask = actions.add_parser("request", help="reserve a gang")
@@ -54,7 +56,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="only the gang of this generation, no later one",
     )
-    for action in (ask, get, release, actions.choices["explain"]):
+    export = declare_export(actions)
+    for action in (ask, get, release, export, actions.choices["explain"]):
         # As for every command, but without a default, which would undo what stands before the action.
         action.add_argument("-o", "--output", choices=("table", "json", "yaml"), default=argparse.SUPPRESS)
 
@@ -82,6 +85,8 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
         case "get":
             answer = session.api.get("/v1/gangs", {"tenant": arguments.tenant} if arguments.tenant else None)
             session.show(answer, lambda value: _print_list(session, value))
+        case "export":
+            run_export(arguments, session)
         case _:
             query = {"generation": arguments.generation} if arguments.generation else None
             answer = session.api.once("DELETE", _place(arguments.tenant, arguments.name), query)
