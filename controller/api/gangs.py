@@ -1,7 +1,7 @@
 """Routes of gangs: request (or only try), list, show, release.
 
-Place: thin: body -> `ipam.gangs.booking` -> one write of the store -> JSON. A gang stays RESERVED: what would
-program devices and fabric is not built yet, and nothing here says otherwise.
+Place: thin: body -> `ipam.gangs.booking` -> one write of the store -> JSON. What follows a reservation is
+moved on by `ringfenced fabric`. Must not say of a gang what nobody has written or said of it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse
 
+from controller.api import gang_life
 from controller.api.entrance import printable, ticket
 from controller.api.gang_forms import GangBody, gang_document, placement_document
 from controller.api.objects import REFUSALS
 from controller.api.pools import Memory
 from controller.api.service import Service
 from controller.api.turns import Turns
-from controller.store.gangs import departure, reservation
+from controller.store.gangs import parting, reservation
 from controller.store.records import Contents, Outcome
 from controller.store.writer import Writing
 from ipam.gangs.booking import book, leave, no_tenant, survey
 from ipam.gangs.refusal import Refusal
+from model.bearing import FabricWord
 from model.errors import Fault, NotFound
 from model.fabric import Fabric
-from model.gang import GangRequest
+from model.gang import Gang, GangRequest, GangState
 
 QUEUE: Final = 24
 """Requests that wait for their turn; more are refused at once. Each has one of the 40 threads that answer all
@@ -33,6 +35,7 @@ requests: the others go on answering whoever asks for something else."""
 _PATIENCE: Final = 60.0
 """Seconds that a release may wait."""
 _DRY: Final = Query(alias="dryRun")
+_WITHOUT: Final = Query(max_length=4096)
 
 
 def gangs(service: Service, memory: Memory) -> APIRouter:
@@ -74,29 +77,31 @@ def _add_writes(routes: APIRouter, service: Service, turns: Turns, memory: Memor
 
     @routes.delete("/tenants/{tenant}/gangs/{name}", response_model=None)
     def release(
-        request: Request, tenant: str, name: str, generation: Annotated[int, Query(ge=0, lt=1 << 53)] = 0
+        request: Request,
+        tenant: str,
+        name: str,
+        generation: Annotated[int, Query(ge=0, lt=1 << 53)] = 0,
+        without: Annotated[list[str] | None, _WITHOUT] = None,
     ) -> JSONResponse:
-        """Give everything of a gang back. `generation`: the gang that is meant: if another one has its name
-        by now, nothing is released."""
+        """Give everything of a gang back: at once (`released`) if devices and fabric bear nothing of it, else
+        as they let go. `generation`: the gang that is meant: if another one has its name by now, nothing is
+        released. `without`: nodes that are gone for good, and are waited for no more."""
         slip = ticket(request)
         with turns.turn(f"Gang {printable(tenant)}/{printable(name)}", _PATIENCE):
             outcome = service.store.write(
-                lambda contents: _release(contents, tenant, name, generation, service.clock()),
+                lambda contents: _release(service, contents, tenant, name, generation, tuple(without or ())),
                 slip.key,
                 slip.digest,
             )
         memory.note(service.store.contents(), service.clock())
-        gone = {"name": name, "tenant": tenant, "generation": int(outcome.result)}
-        return JSONResponse(
-            {"kind": "Gang", "metadata": gone, "released": True, "replayed": outcome.replayed}
-        )
+        return JSONResponse(_left(service, outcome, tenant, name))
 
 
 def _add_reads(routes: APIRouter, service: Service) -> None:
     @routes.get("/gangs", response_model=None)
     def find(tenant: str | None = None) -> JSONResponse:
         """All gangs, of one tenant if given, by tenant and name; without their interfaces."""
-        return JSONResponse(_list(service.store.contents(), tenant))
+        return JSONResponse(_list(service, service.store.contents(), tenant))
 
     @routes.get("/tenants/{tenant}/gangs", response_model=None)
     def find_of_tenant(tenant: str) -> JSONResponse:
@@ -104,12 +109,12 @@ def _add_reads(routes: APIRouter, service: Service) -> None:
         contents = service.store.contents()
         if tenant not in contents.tenants:
             raise no_tenant(printable(tenant))
-        return JSONResponse(_list(contents, tenant))
+        return JSONResponse(_list(service, contents, tenant))
 
     @routes.get("/tenants/{tenant}/gangs/{name}", response_model=None)
     def read(tenant: str, name: str) -> JSONResponse:
-        """One gang with all its interfaces."""
-        return JSONResponse(_read(service.store.contents(), tenant, name))
+        """One gang with all its interfaces; the last one of its name while what it had cools down."""
+        return JSONResponse(_read(service, tenant, name))
 
 
 def _reserve(contents: Contents, wanted: GangRequest, now: int) -> Writing:
@@ -117,11 +122,31 @@ def _reserve(contents: Contents, wanted: GangRequest, now: int) -> Writing:
     return Writing(tuple(reservation(contents, made, now)), str(made.generation), now)
 
 
-def _release(contents: Contents, tenant: str, name: str, generation: int, now: int) -> Writing:
+def _release(
+    service: Service, contents: Contents, tenant: str, name: str, generation: int, without: tuple[str, ...]
+) -> Writing:
+    now = service.clock()
     gone, progress = leave(contents, tenant, name, generation)
+    if without:
+        hosts = [berth.host for berth in gone.berths if berth.node in without]
+        gang_life.check_vouched(gone, without, service.store.host_words(hosts), now)
     until = now + 1000 * contents.fabrics[gone.request.fabric].value.cool_down
-    changes = departure(contents, gone, progress, until, now)
+    changes = parting(contents, gone, progress, without, until, now)
     return Writing(tuple(changes), str(gone.generation), now)
+
+
+def _left(service: Service, outcome: Outcome, tenant: str, name: str) -> dict[str, Any]:
+    """How the gang stands after it was released: gone, or on its way."""
+    gang = service.store.contents().ledger.gangs.get((tenant, name))
+    going = gang is not None and str(gang.generation) == outcome.result
+    state = gang.progress.state if gang is not None and going else GangState.RELEASED
+    return {
+        "kind": "Gang",
+        "metadata": {"name": name, "tenant": tenant, "generation": int(outcome.result)},
+        "status": {"state": state.value},
+        "released": not going,
+        "replayed": outcome.replayed,
+    }
 
 
 def _try(service: Service, wanted: GangRequest) -> dict[str, Any]:
@@ -139,25 +164,41 @@ def _answer(service: Service, outcome: Outcome, tenant: str, name: str) -> dict[
     gang = contents.ledger.gangs.get((tenant, name))
     if gang is None or str(gang.generation) != outcome.result:
         raise NotFound(_missing(tenant, name, f"generation {outcome.result} of it was released"))
-    found = gang_document(gang, _fabric(contents, gang.request.fabric))
+    found = _document(contents, gang, _said(service))
     return found | {"dryRun": False, "replayed": outcome.replayed}
 
 
-def _list(contents: Contents, tenant: str | None) -> dict[str, Any]:
+def _list(service: Service, contents: Contents, tenant: str | None) -> dict[str, Any]:
     """By tenant and name; `tenant` None = of all."""
+    said = _said(service)
     items = [
-        _brief(gang_document(gang, _fabric(contents, gang.request.fabric)))
+        _brief(_document(contents, gang, said))
         for (owner, _), gang in sorted(contents.ledger.gangs.items())
         if tenant in (None, owner)
     ]
     return {"kind": "List", "items": items}
 
 
-def _read(contents: Contents, tenant: str, name: str) -> dict[str, Any]:
+def _read(service: Service, tenant: str, name: str) -> dict[str, Any]:
+    contents = service.store.contents()
     gang = contents.ledger.gangs.get((tenant, name))
-    if gang is None:
+    if gang is not None:
+        return _document(contents, gang, _said(service))
+    departed = gang_life.departed(contents, tenant, name)
+    if departed is None or departed[1] <= service.clock():
         raise NotFound(_missing(tenant, name, "it does not exist"))
-    return gang_document(gang, _fabric(contents, gang.request.fabric))
+    gang, until = departed
+    found = gang_document(gang, _fabric(contents, gang.request.fabric))
+    return found | {"status": found["status"] | gang_life.farewell(gang, until)}
+
+
+def _said(service: Service) -> dict[str, FabricWord | None]:
+    return gang_life.said(service.store.fabric_words(), service.clock())
+
+
+def _document(contents: Contents, gang: Gang, said: dict[str, FabricWord | None]) -> dict[str, Any]:
+    found = gang_document(gang, _fabric(contents, gang.request.fabric))
+    return found | {"status": found["status"] | gang_life.status(gang, said)}
 
 
 def _brief(document: dict[str, Any]) -> dict[str, Any]:

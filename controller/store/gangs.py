@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -184,10 +185,28 @@ def reservation(contents: Contents, made: Gang, now: int) -> list[Operation]:
 
 
 def departure(contents: Contents, gone: Gang, progress: Progress, until: int, now: int) -> list[Operation]:
-    """Let a gang of these contents go, to cool down until `until` (Unix ms); and sweep."""
+    """Let a gang of these contents go, to cool down until `until` (Unix ms); and sweep. Not if it was begun
+    meanwhile: `advance` does not raise the cluster's generation.
+    """
     uid = gang_uid(gone.generation)
     change = update("Gang", uid, {**_progress(progress), "until": until, "since": now})
-    return [*_calm(contents), *sweep(contents, now), change, *raise_generation()]
+    return [*_calm(contents), _unmoved(gone), *sweep(contents, now), change, *raise_generation()]
+
+
+def parting(
+    contents: Contents, gone: Gang, progress: Progress, nodes: tuple[str, ...], until: int, now: int
+) -> list[Operation]:
+    """What a release writes: a gang of which nothing was begun departs; of another it is written that it is
+    to go, and that these nodes bear nothing of it any more. Said twice, it changes nothing.
+    """
+    if progress.state is GangState.RELEASED:
+        return departure(contents, gone, progress, until, now)
+    changes: list[Operation] = []
+    if progress != gone.progress:
+        changes += advance(gone, progress, now)
+    if set(nodes) - set(gone.vouched):
+        changes += vouch(replace(gone, progress=progress), nodes)
+    return [*changes, *raise_generation()]
 
 
 def advance(moved: Gang, progress: Progress, now: int, why: str = "") -> list[Operation]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from controller.store.faults import Lost, Raced
 from controller.store.identity import row_uid
-from controller.store.operations import insert, select, update
+from controller.store.operations import insert, select, update, wait
 from controller.store.records import REPORTS
 from controller.store.wire import Connection
 from model.errors import Fault
@@ -39,6 +39,18 @@ def put_host(connection: Connection, word: Word) -> None:
 def put_fabric(connection: Connection, word: Word) -> None:
     """Replace what a fabric's process says."""
     _put(connection, "Fabric_Word", "fabric", word)
+
+
+def follow_fabric(connection: Connection, word: Word, before: int | None) -> None:
+    """Replace what a fabric's process says if the last stamp still is `before`; None: if it says nothing.
+    Raced: somebody else spoke meanwhile.
+    """
+    uid = row_uid("Fabric_Word", word.name)
+    row = {"fabric": word.name, "text": word.text, "stamp": word.stamp}
+    found = [] if before is None else [{"stamp": before}]
+    unheard = wait("Fabric_Word", [["fabric", "==", word.name]], ("stamp",), found)
+    change = insert("Fabric_Word", uid, row) if before is None else update("Fabric_Word", uid, row)
+    connection.write_quickly(REPORTS, [unheard, change])
 
 
 def hosts(connection: Connection, names: Iterable[str] | None = None) -> tuple[Word, ...]:

@@ -306,6 +306,10 @@ class Store:
         """See words.put_fabric."""
         words.put_fabric(self._connection, word)
 
+    def follow_fabric(self, word: Word, before: int | None) -> None:
+        """See words.follow_fabric."""
+        words.follow_fabric(self._connection, word, before)
+
     def host_words(self, names: Iterable[str] | None = None) -> tuple[Word, ...]:
         """What hosts say of gangs; see words.hosts."""
         return words.hosts(self._connection, names)

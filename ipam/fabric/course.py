@@ -79,8 +79,18 @@ def _account(gang: Gang, verdict: Verdict, out: frozenset[Guid], *, trusted: boo
         wrong = {drift.guid for drift in verdict.left if _concerns(drift, gang, own)}
         by = tuple(sorted(unread | wrong | (own & out)))
         return Account(gang, Stand.JOINED if trusted and not by else Stand.JOINING, by)
-    by = lingering(own, gang.pkey, verdict.tables)
+    dead = _vouched(gang, verdict)
+    by = lingering(own - dead, gang.pkey, verdict.tables)
     return Account(gang, Stand.GONE if trusted and not by else Stand.LEAVING, by)
+
+
+def _vouched(gang: Gang, verdict: Verdict) -> frozenset[Guid]:
+    """Ports that do not answer, of nodes that an operator vouches for: they are out of their partition by the
+    driver's word, and nobody can ask them. One that answers has to show that it left.
+    """
+    named = frozenset(gang.vouched)
+    of_them = (i.port_guid for berth in gang.berths if berth.node in named for i in berth.interfaces)
+    return frozenset(guid for guid in of_them if verdict.tables.get(guid) is None)
 
 
 def _concerns(drift: Drift, gang: Gang, own: frozenset[Guid]) -> bool:

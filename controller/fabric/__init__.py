@@ -1,0 +1,1 @@
+"""The conductor of a fabric's gangs: `ringfenced fabric`, one process for each fabric."""
