@@ -23,7 +23,11 @@ TOOLS: Final = ("ibsim", "opensm", "smpquery", "saquery", "sminfo")
 MANAGERS: Final = (0x0002C90300000001, 0x0002C90300000011)
 """Port GUIDs of two hosts that may run a subnet manager; the first one does."""
 SPINES: Final = 2
+POD: Final = 32
+"""Nodes at a leaf: half of a switch with 64 ports."""
 PRELOAD: Final = "/usr/lib/x86_64-linux-gnu/umad2sim/libumad2sim.so"
+_ROOM: Final = ("-N", "8192", "-S", "512", "-P", "65536")
+"""Nodes, switches and ports that ibsim makes room for; by itself it takes 2,048 nodes."""
 _VF: Final = 0x0200_0000_0001_0000
 _ASK_TIMEOUT: Final = 30.0
 
@@ -39,23 +43,37 @@ def adapter(node: int, rail: int) -> str:
 
 
 def drawing(nodes: int, rails: int) -> str:
-    """ibsim's network file."""
-    used = nodes + SPINES
-    leaves = {r: [(f"leaf{r}", n + 1, adapter(n, r)) for n in range(nodes)] for r in range(rails)}
-    parts = []
-    for place, guid in enumerate(MANAGERS):
-        parts.append(_hca(f"sm{place}", guid, "leaf0", used + 1 + place))
-        leaves[0].append(("leaf0", used + 1 + place, f"sm{place}"))
+    """ibsim's network file: up to so many nodes as a leaf has room for one leaf a rail, else a leaf for each
+    rail of each pod. The managers are at the first leaf.
+    """
+    pods = [range(first, min(first + POD, nodes)) for first in range(0, nodes, POD)]
+    parts = [
+        _hca(f"sm{place}", guid, _leaf(0, 0, pods), len(pods[0]) + SPINES + 1 + place)
+        for place, guid in enumerate(MANAGERS)
+    ]
     for n in range(nodes):
-        parts.extend(_hca(adapter(n, r), port(n, r), f"leaf{r}", n + 1) for r in range(rails))
-    for r in range(rails):
-        lines = [f'[{place}] "{name}"[1]' for _, place, name in leaves[r]]
-        lines += [f'[{nodes + s + 1}] "spine{s}"[{r + 1}]' for s in range(SPINES)]
-        parts.append("\n".join((f'Switch {used + len(MANAGERS)} "leaf{r}"', *lines)))
+        pod, place = divmod(n, POD)
+        parts.extend(_hca(adapter(n, r), port(n, r), _leaf(r, pod, pods), place + 1) for r in range(rails))
+    for pod, members in enumerate(pods):
+        used = len(members) + SPINES
+        for r in range(rails):
+            lines = [f'[{place}] "{adapter(n, r)}"[1]' for place, n in enumerate(members, start=1)]
+            if (pod, r) == (0, 0):
+                lines += [f'[{used + 1 + place}] "sm{place}"[1]' for place in range(len(MANAGERS))]
+            lines += [f'[{len(members) + s + 1}] "spine{s}"[{pod * rails + r + 1}]' for s in range(SPINES)]
+            parts.append("\n".join((f'Switch {used + len(MANAGERS)} "{_leaf(r, pod, pods)}"', *lines)))
     for s in range(SPINES):
-        lines = [f'[{r + 1}] "leaf{r}"[{nodes + s + 1}]' for r in range(rails)]
-        parts.append("\n".join((f'Switch {rails} "spine{s}"', *lines)))
+        lines = [
+            f'[{pod * rails + r + 1}] "{_leaf(r, pod, pods)}"[{len(members) + s + 1}]'
+            for pod, members in enumerate(pods)
+            for r in range(rails)
+        ]
+        parts.append("\n".join((f'Switch {len(lines)} "spine{s}"', *lines)))
     return "\n\n".join(parts) + "\n"
+
+
+def _leaf(rail: int, pod: int, pods: Sequence[range]) -> str:
+    return f"leaf{rail}" if len(pods) == 1 else f"leaf{rail}-{pod}"
 
 
 def _hca(name: str, guid: int, leaf: str, place: int) -> str:
@@ -191,7 +209,7 @@ def _begun(directory: LabDirectory, cell: Cell, text: str) -> Subnet:
     simulator = Daemon(
         "ibsim",
         home,
-        ["ibsim", "-s", str(net)],
+        ["ibsim", *_ROOM, "-s", str(net)],
         out,
         lambda: "sim> " in out.read_text("ascii", "replace"),
         env=env,

@@ -1,26 +1,25 @@
-"""Diagnostics: what ports and the subnet manager themselves say, asked with infiniband-diags.
+"""Diagnostics: what ports and the subnet manager themselves say.
 
-Place: reads for `opensm`. Programs of others are run, one for each question (decision 0033); nothing is
-changed. Must not guess at an answer: what can't be parsed is no answer.
+Place: reads for `opensm`: ports by `reading`, managers with infiniband-diags, a program for each question
+(decision 0033); nothing is changed. Must not guess at an answer: what can't be parsed is no answer.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from ipam.fabric import programs
 from ipam.fabric.managers import Seen, parse_known, parse_master, parse_offering
+from ipam.fabric.reading import read
 from ipam.fabric.tables import parse_table
 from model.fabric import Guid
 
 _T = TypeVar("_T")
 _AT_ONCE: Final = 4
-"""Questions under way: each holds an agent of the local port, and the wire takes few at a time."""
+"""Programs under way: each holds an agent of the local port, and the wire takes few at a time."""
 _LIMIT: Final = 10.0
 """Seconds for a program; they try a port three times for a second each."""
 _MOST: Final = 1 << 20
@@ -30,20 +29,25 @@ _MOST: Final = 1 << 20
 class Diagnostics:
     """`device`: arguments that choose the local port, such as ("-C", "mlx5_0", "-P", "1").
 
-    `environment`: added to this process' own. `directory`: where the programs run.
+    `environment`: added to this process' own. `directory`: where the programs run. `lids`: where ports were
+    when they last answered: what is not right any more costs a question, and is never believed.
     """
 
     device: tuple[str, ...] = ()
     directory: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
+    lids: dict[Guid, int] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, guid: Guid) -> tuple[int, ...] | None:
-        """A port's table of partition keys, from the port; None = no answer."""
+        """A port's table of partition keys, from the port, by smpquery; None = no answer."""
         return _parsed(parse_table, self._ask("smpquery", *self.device, "-G", "pkeys", f"0x{guid:016x}"))
 
     def tables(self, guids: Iterable[Guid]) -> dict[Guid, tuple[int, ...] | None]:
-        """Those of many ports."""
+        """Those of many ports, by one process; without libibumad by one of smpquery each."""
         asked = sorted(set(guids))
+        found = read(asked, self.lids, self.device, self.environment, self.directory)
+        if found is not None:
+            return found
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return dict(zip(asked, pool.map(self.table, asked), strict=True))
 
@@ -63,27 +67,10 @@ class Diagnostics:
 
     def _ask(self, *command: str) -> str | None:
         """What it prints; None if it fails, hangs, says too much or is missing."""
-        environment = {**os.environ, "LC_ALL": "C", **self.environment}
-        try:
-            with subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                cwd=self.directory,
-                start_new_session=True,
-            ) as process:
-                try:
-                    out, _ = process.communicate(timeout=_LIMIT)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    return None
-        except OSError:
+        told = programs.run(command, "", self.environment, self.directory, _LIMIT)
+        if told is None or told.code != 0 or len(told.text) > _MOST:
             return None
-        if process.returncode or len(out) > _MOST:
-            return None
-        return out.decode("ascii", "replace")
+        return told.text
 
 
 def _parsed(parse: Callable[[str], _T], text: str | None) -> _T | None:

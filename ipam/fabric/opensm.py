@@ -28,6 +28,8 @@ _REWRITTEN: Final = 64
 """Ports at a time."""
 _PAUSE: Final = 0.05
 """Seconds."""
+_SAMPLE: Final = 8
+"""Ports that are asked while OpenSM is under way: questions to thousands would only hold it up."""
 
 
 class Alarm(Enum):
@@ -120,14 +122,17 @@ class OpenSm:
     def _settle(
         self, wanted: Partitions, tables: dict[Guid, tuple[int, ...] | None]
     ) -> tuple[dict[Guid, tuple[int, ...] | None], tuple[Drift, ...]]:
-        """Look at what is not right yet until it is, and then once at everything: OpenSM may be under way."""
+        """Look at some of what is not right yet until they are, and then once at everything: OpenSM may be
+        under way. It goes by GUID, so the last ones are among them.
+        """
         end = self.clock.now() + self.patience
         found = dict(tables)
         while True:
-            wrong = {drift.guid for drift in compare(wanted, found, self.port)}
-            found |= self.diagnostics.tables(wrong)
-            left = _heard(compare(wanted, found, self.port))
-            if not left:
+            wrong = [drift.guid for drift in _heard(compare(wanted, found, self.port))]
+            some = spread(wrong, _SAMPLE)
+            found |= (seen := self.diagnostics.tables(some))
+            left = _heard(compare(wanted, seen, self.port))
+            if not left or self.clock.now() >= end:
                 found = self.diagnostics.tables(found)
                 left = _heard(compare(wanted, found, self.port))
             if not left or self.clock.now() >= end:
@@ -160,6 +165,14 @@ class OpenSm:
         if any(each.standing is Standing.MASTER and each.guid != self.port for each in seen):
             alarms.append(Alarm.DEPOSED)
         return tuple(alarms), unknown
+
+
+def spread(guids: Iterable[Guid], most: int) -> tuple[Guid, ...]:
+    """Some of them, evenly, first and last among them."""
+    ordered = sorted(set(guids))
+    if len(ordered) <= most:
+        return tuple(ordered)
+    return tuple(ordered[place * (len(ordered) - 1) // (most - 1)] for place in range(most))
 
 
 def reload(pid_file: Path) -> bool:

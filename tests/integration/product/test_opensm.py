@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from ipam.fabric import reading
 from ipam.fabric.course import Stand, judge, plan
 from ipam.fabric.diagnostics import Diagnostics
 from ipam.fabric.opensm import Alarm, Clock, OpenSm, Verdict, reload
@@ -250,6 +251,35 @@ def test_another_manager_is_alarmed(subnet: Subnet, held: OpenSm) -> None:
         assert allowed.hold(BOTH, BOTH, ()).alarms == ()
     finally:
         other.stop()
+
+
+def test_ports_say_the_same_to_us_as_to_smpquery(subnet: Subnet, held: OpenSm) -> None:
+    """Two blocks of each; also when all that is known of LIDs is wrong, and of a port that does not exist."""
+    asked = held.diagnostics
+    expected = {guid: asked.table(guid) for guid in EVERY}
+    assert {len(table or ()) for table in expected.values()} == {64}
+    assert len(set(expected.values())) == 3, "two tenants, full and limited members"
+    asked.lids.clear()
+    assert asked.tables(EVERY) == expected
+    right = dict(asked.lids)
+    assert set(right) == set(EVERY)
+    asked.lids.update({guid: right[other] for guid, other in zip(EVERY, EVERY[1:] + EVERY[:1], strict=True)})
+    foreign = Guid(port(NODES, 0))
+    assert asked.tables([*EVERY, foreign]) == expected | {foreign: None}
+    assert asked.lids == right
+    asked.lids[EVERY[0]] = 0xBFFF
+    assert asked.tables(EVERY) == expected
+
+
+def test_a_library_that_hangs_holds_nobody_up(
+    subnet: Subnet, held: OpenSm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulator's waits for ever for a simulator that is not there, as one may for a device."""
+    monkeypatch.setattr(reading, "_PATIENCE", 0.2)
+    monkeypatch.setattr(reading, "_GRACE", 0.3)
+    nowhere = subnet.environment() | {"IBSIM_SOCKNAME": "nowhere"}
+    asked = replace(held.diagnostics, environment=nowhere)
+    assert set(asked.tables(EVERY).values()) == {None}
 
 
 def test_a_process_that_is_not_opensm_gets_no_signal(subnet: Subnet, tmp_path: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -87,6 +87,27 @@ def test_it_waits_until_ports_have_it(fabric: Fabric) -> None:
     assert (verdict.alarms, verdict.left) == ((), ())
     assert verdict.tables == {A: (0x8010, 0x7FFF), B: (0x8011, 0x7FFF)}
     assert fabric.reloads == [WANTED]
+
+
+def test_while_it_is_under_way_few_are_asked(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all of them before it is said that they have it, also if those few had it first."""
+    guids = [Guid(0x0200000000000001 + 2 * n) for n in range(1000)]
+    fabric.tables, fabric.lag, asked = dict.fromkeys(guids, (0x7FFF,)), 6, []
+
+    def tables(_: Diagnostics, some: Iterable[Guid]) -> dict[Guid, tuple[int, ...] | None]:
+        wanted = sorted(some)
+        asked.append(len(wanted))
+        if fabric.waiting == 3:
+            fabric.tables |= {guid: (0x8010, 0x7FFF) for guid in wanted if len(wanted) < 100}
+        return {guid: fabric.tables[guid] for guid in wanted}
+
+    monkeypatch.setattr(Diagnostics, "tables", tables)
+    wanted = Partitions((SM,), (Partition(PKey(0x10), tuple(guids)),))
+    verdict = driver(fabric).hold(NONE, wanted, [])
+    assert (verdict.alarms, verdict.left) == ((), ())
+    assert set(verdict.tables.values()) == {(0x8010, 0x7FFF)}
+    assert asked[0] == asked[-1] == 1000
+    assert asked.count(1000) == 3 and sorted(asked)[-4] <= 8
 
 
 def test_nothing_to_do_is_nothing_done(fabric: Fabric) -> None:
