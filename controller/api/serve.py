@@ -24,6 +24,7 @@ from controller.api.settings import Settings
 from controller.api.usage import usage
 from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, Outcome, PortRow
+from controller.store.words import Word
 from controller.store.writer import LARGE, Store, Writing
 from ipam.steps import Plan
 from model.ids import HostName, Uid
@@ -72,6 +73,12 @@ class Cluster:
 
     def report_versions(self, hosts: Iterable[HostName]) -> tuple[tuple[HostName, str], ...]:
         return self._store.report_versions(hosts)
+
+    def host_words(self, names: Iterable[str] | None = None) -> tuple[Word, ...]:
+        return self._store.host_words(names)
+
+    def fabric_words(self) -> tuple[Word, ...]:
+        return self._store.fabric_words()
 
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
         return self._store.port_rows(uid)

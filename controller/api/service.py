@@ -19,6 +19,7 @@ from controller.manifest.manifest import Manifest, merge, sort_faults
 from controller.manifest.tree import show
 from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, HypervisorRecord, Outcome, PortRecord, PortRow
+from controller.store.words import Word
 from controller.store.writer import LARGE, Writing
 from ipam.deletion import plan_deletion
 from ipam.plan import plan
@@ -46,6 +47,10 @@ class Storage(Protocol):
     def headless_reports(self) -> tuple[HostReport, ...]: ...
 
     def report_versions(self, hosts: Iterable[HostName]) -> tuple[tuple[HostName, str], ...]: ...
+
+    def host_words(self, names: Iterable[str] | None = None) -> tuple[Word, ...]: ...
+
+    def fabric_words(self) -> tuple[Word, ...]: ...
 
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]: ...
 

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from controller.api.serve import Cluster
+from controller.api.service import Storage
 from controller.cli.client import Api, Refused, Unreachable
 from controller.store.server import Server
 
@@ -45,6 +47,7 @@ def test_it_starts_without_store_and_stops_without_trace(tmp_path: Path) -> None
         ask(tmp_path, "/openapi.json", deadline)
         store.start()
         assert ask(tmp_path, "/v1/status", deadline)["cluster"]["asn"] == 64999
+        assert ask(tmp_path, "/v1/gangs", deadline)["items"] == []
         usage = Api(f"unix:{tmp_path}/api.sock")
         assert not usage.get("/v1/usage/report", {"tenant": "none", "from": 0, "to": 1})["known"]
         process.send_signal(signal.SIGTERM)
@@ -55,3 +58,7 @@ def test_it_starts_without_store_and_stops_without_trace(tmp_path: Path) -> None
             process.kill()
             process.wait(60)
         store.stop()
+
+
+def test_the_store_of_the_process_can_all_that_is_asked_of_one() -> None:
+    assert {name for name in vars(Storage) if not name.startswith("_")} <= set(vars(Cluster))
