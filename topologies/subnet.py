@@ -107,7 +107,7 @@ class Subnet:
 
     def environment(self, host: str = "sm0") -> dict[str, str]:
         """For a program that is to use the port of a host."""
-        return {"IBSIM_SOCKNAME": self.directory.name, "SIM_HOST": host, "LDPRELOAD": PRELOAD}
+        return {"IBSIM_SOCKNAME": self.directory.name, "SIM_HOST": host, "LD_PRELOAD": PRELOAD}
 
     def manager(self, host: str, guid: int, settings: str = "") -> Daemon:
         """OpenSM on a host, not started; its settings are lines of opensm.conf."""
