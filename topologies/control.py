@@ -151,6 +151,7 @@ class Control:
                              "--speaker", f"unix:{self.speaker_socket(host.name)}",
                              "--api", f"unix:{self.api_socket}", "--state", str(host.directory / AGENT),
                              "--datapath", self.lab.datapath.value,
+                             "--berths", str(host.directory / "berths.json"),
                              "--read-every", READ_EVERY, *more)  # fmt: skip
         return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
 

@@ -23,7 +23,7 @@ from accounting.journal import Journal
 from bgp.client import Client
 from bgp.interest import Interest
 from bgp.table import Limits
-from controller.agent import announcements, core, disk
+from controller.agent import announcements, berthing, core, disk
 from controller.agent.calm import Calm
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
@@ -49,6 +49,7 @@ from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
 from controller.daemon import allocator, flags
+from controller.daemon.mooring import Moored
 from controller.southbound.netlink import ways
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.gate import Gate
@@ -82,6 +83,7 @@ class Settings:
     speaker: Path | None
     api: Path
     state: Path
+    berths: Path
     pace: Pace
     limits: Limits
     shares: Shares
@@ -147,6 +149,9 @@ def parse(argv: Sequence[str]) -> Settings:
     )
     parser.add_argument("--api", default="unix:/run/ringfence/api.sock", help="unix:PATH, for egress records")
     parser.add_argument("--state", type=Path, default=Path("/var/lib/ringfence/agent"))
+    parser.add_argument(
+        "--berths", type=Path, default=berthing.PATH, help="file that tells the CNI plugin of this host's VFs"
+    )
     parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
     parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
     flags.add_holdings(parser)
@@ -174,6 +179,7 @@ def parse(argv: Sequence[str]) -> Settings:
         speaker=speaker,
         api=Path(given.api.removeprefix("unix:")),
         state=given.state,
+        berths=given.berths,
         pace=Pace(read=given.read_every, audit=given.audit_every),
         limits=Limits(hold=hold, peer_hold=peer_hold),
         shares=flags.shares(parser, given),
@@ -259,6 +265,7 @@ class _Hands:
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
         self._fitting = Fitting(ways.observe, ways.glance)
         self._looking = Looking(look.observe)
+        self._moored = Moored(settings.store, host, settings.state, settings.berths)
         self.effects = Effects(
             self._switching,
             self._metering,
@@ -298,6 +305,7 @@ class _Hands:
         self._pathing.start()
         self._fitting.start()
         self._looking.start()
+        self._moored.start()
         self._watch.start()
         if self._speaker is not None:
             self._speaker.want(interest)
@@ -305,7 +313,7 @@ class _Hands:
 
     def __exit__(self, *_: object) -> None:
         threads = (self._watch, self._leasing, self._pathing, self._fitting, self._session, self._probing)
-        for part in (*threads, self._keeper, self._looking, self._metering):
+        for part in (*threads, self._keeper, self._looking, self._moored, self._metering):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()

@@ -216,6 +216,7 @@ def processes(settings: Settings) -> list[_Child]:
     words = ["--store", f"unix:{store}", "--api", f"unix:{api}", "--ovs-rundir", str(settings.rundir)]
     words += ["--datapath", settings.datapath, "--state", str(settings.directory / "agent")]
     words += ["--speaker", f"unix:{speaker}" if settings.reflectors else "none"]
+    words += ["--berths", str(settings.run / "berths.json")]
     words += settings.holdings
     found.append(_Child("agent", _ringfenced("agent", *words), lambda: True))
     return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from ipam.devices import reading
@@ -59,8 +60,28 @@ def settle(kernel: Kernel, desired: Iterable[DesiredPf]) -> Outcome:
     wanted = tuple(desired)
     found = [pf for want in wanted if (pf := reading.observe(kernel, want.pci)) is not None]
     made = plan(wanted, found)
-    outcome = apply(kernel, made.operations)
+    outcome = carry(kernel, made.operations, lambda *_: True)
     return Outcome(outcome.done, (*made.faults, *outcome.faults))
+
+
+def carry(
+    kernel: Kernel, operations: Iterable[Operation], may: Callable[[PciAddress, int | None], bool]
+) -> Outcome:
+    """Operations of a plan, device by device: a VF that refuses stops itself alone, a PF all of its VFs.
+    `may`: asked before each device; one that may not now is passed over."""
+    done: list[Operation] = []
+    faults: list[Fault] = []
+    stopped: set[PciAddress] = set()
+    for (pf, vf), group in groupby(operations, key=lambda one: (one.pf, one.vf)):
+        if pf in stopped:
+            continue
+        outcome = apply(kernel, group) if may(pf, vf) else None
+        if outcome is not None:
+            done += outcome.done
+            faults += outcome.faults
+        if vf is None and (outcome is None or outcome.faults):
+            stopped.add(pf)
+    return Outcome(tuple(done), tuple(faults))
 
 
 def revert(kernel: Kernel, done: Iterable[Operation]) -> Outcome:

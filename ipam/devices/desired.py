@@ -89,10 +89,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What a gang has on this node, and how far the gang is."""
+    """What a gang has on this node, and how far the gang is. `policy` None: the host's."""
 
     berth: Berth
     progress: Progress
+    generation: int = 0
+    policy: Policy | None = None
 
 
 _HELD: Final = frozenset({GangState.RESERVED, GangState.PROGRAMMED, GangState.VERIFIED, GangState.ACTIVE})
@@ -103,7 +105,8 @@ _DEFAULT: Final = Policy()
 
 def desired(sku: Sku, stays: Iterable[Stay], policy: Policy = _DEFAULT) -> tuple[DesiredPf, ...]:
     """By PCI address. A gang that is going has its VFs parked: no driver, no link, no address, no right; one
-    that is gone, or never began, is not named. Of two stays that claim a VF the first one has it (the store
+    that is gone, or of which nothing was begun, is not named (what is done before the store says so is never
+    undone). Of two stays that claim a VF the first one has it (the store
     lets no second one be).
     """
     slots = {slot.name: slot for slot in sku.pfs}
@@ -111,7 +114,8 @@ def desired(sku: Sku, stays: Iterable[Stay], policy: Policy = _DEFAULT) -> tuple
     for stay in stays:
         for interface in stay.berth.interfaces:
             slot = slots.get(interface.pf)
-            one = _vf(interface, slot, stay.progress, policy) if slot is not None else None
+            rules = stay.policy or policy
+            one = _vf(interface, slot, stay.progress, rules) if slot is not None else None
             if one is not None:
                 found.setdefault(interface.pf, {}).setdefault(interface.vf, one)
     pfs = [
@@ -123,13 +127,34 @@ def desired(sku: Sku, stays: Iterable[Stay], policy: Policy = _DEFAULT) -> tuple
     return tuple(sorted(pfs, key=lambda pf: pf.pci))
 
 
+def going(progress: Progress) -> bool:
+    """Whether what it has here is to be parked, or was never begun."""
+    return progress.state in _GOING
+
+
+def held(progress: Progress) -> bool:
+    """Whether it is to have what it was given here: set, if that was begun."""
+    return progress.state in _HELD
+
+
+def begun(progress: Progress) -> bool:
+    """Whether anything may have been done outside of the store."""
+    return progress.begun not in _UNTOUCHED
+
+
+def raised(progress: Progress) -> bool:
+    """Whether its links are to be up."""
+    return progress.begun is GangState.ACTIVE and progress.state in {GangState.VERIFIED, GangState.ACTIVE}
+
+
 def _vf(interface: Interface, slot: PfSlot, progress: Progress, policy: Policy) -> DesiredVf | None:
-    if progress.state in _HELD:
+    if not begun(progress):
+        return None
+    if held(progress):
         # Links are raised when everything else has been read back, never before.
-        live = progress.begun is GangState.ACTIVE and progress.state in {GangState.VERIFIED, GangState.ACTIVE}
-        settings = _settings(interface, slot, policy, LINK_AUTO if live else LINK_DISABLE)
-        return DesiredVf(interface.vf, policy.driver, settings)
-    if progress.state in _GOING and progress.begun not in _UNTOUCHED:
+        link = LINK_AUTO if raised(progress) else LINK_DISABLE
+        return DesiredVf(interface.vf, policy.driver, _settings(interface, slot, policy, link))
+    if going(progress):
         return DesiredVf(interface.vf, VfDriver.NONE, _parked(slot))
     return None
 

@@ -10,7 +10,7 @@ The order is the kernel's: number, then what a driver reads when it is bound, th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -71,8 +71,9 @@ def plan(desired: Iterable[DesiredPf], found: Iterable[FoundPf]) -> Plan:
     there = {pf.pci: pf for pf in found}
     operations: list[Operation] = []
     faults: list[Fault] = []
-    for want in sorted(desired, key=lambda pf: pf.pci):
-        pf = there.get(want.pci)
+    for wish in sorted(desired, key=lambda pf: pf.pci):
+        pf = there.get(wish.pci)
+        want = wish if pf is None else _without_gone(wish, pf)
         fault = _obstacle(want, pf)
         if fault is not None:
             faults.append(fault)
@@ -89,6 +90,18 @@ def undo(done: Sequence[Operation]) -> tuple[Operation, ...]:
         for one in reversed(done)
         if one.before is not None and not (one.setting in _GUIDS and one.before == 0)
     )
+
+
+def _without_gone(want: DesiredPf, pf: FoundPf) -> DesiredPf:
+    """A VF that is to be parked and is not there needs nothing: none is made for that."""
+    if not pf.made and _serves(want):
+        return want  # all of them are made at once
+    left = tuple(vf for vf in want.vfs if vf.driver is not VfDriver.NONE or pf.vf(vf.index) is not None)
+    return want if left == want.vfs else replace(want, vfs=left)
+
+
+def _serves(want: DesiredPf) -> bool:
+    return any(vf.driver is not VfDriver.NONE for vf in want.vfs)
 
 
 def _obstacle(want: DesiredPf, pf: FoundPf | None) -> Fault | None:
@@ -117,8 +130,8 @@ def _obstacle(want: DesiredPf, pf: FoundPf | None) -> Fault | None:
 
 def _mode_obstacle(want: DesiredPf, pf: FoundPf) -> Fault | None:
     mode = pf.settings.get(Setting.ESWITCH)
-    if want.eswitch is None or mode == want.eswitch.value:
-        return None
+    if want.eswitch is None or mode == want.eswitch.value or not _serves(want):
+        return None  # VFs are parked in whatever mode they are found
     if mode is None:
         return _fault(
             want.pci,

@@ -52,12 +52,20 @@ def only(interface: Interface, state: GangState, begun: GangState | None = None)
     return vf
 
 
-@pytest.mark.parametrize("state", [S.RESERVED, S.PROGRAMMED, S.VERIFIED])
-def test_a_gang_that_is_held_has_identities_and_no_link_yet(state: GangState) -> None:
+HELD = [
+    (S.RESERVED, S.PROGRAMMED),
+    (S.PROGRAMMED, S.PROGRAMMED),
+    (S.PROGRAMMED, S.VERIFIED),
+    (S.VERIFIED,) * 2,
+]
+
+
+@pytest.mark.parametrize(("state", "begun"), HELD)
+def test_a_gang_that_is_held_has_identities_and_no_link_yet(state: GangState, begun: GangState) -> None:
     guids = {Setting.NODE_GUID: IB.node_guid, Setting.PORT_GUID: IB.port_guid}
-    assert only(IB, state).settings == {Setting.LINK: LINK_DISABLE, **guids}
-    assert only(ROCE, state).settings == {Setting.LINK: LINK_DISABLE, Setting.MAC: ROCE.mac, **LAID}
-    assert only(ROCE, state).driver is VfDriver.NATIVE
+    assert only(IB, state, begun).settings == {Setting.LINK: LINK_DISABLE, **guids}
+    assert only(ROCE, state, begun).settings == {Setting.LINK: LINK_DISABLE, Setting.MAC: ROCE.mac, **LAID}
+    assert only(ROCE, state, begun).driver is VfDriver.NATIVE
 
 
 def test_links_are_raised_once_that_was_begun() -> None:
@@ -75,7 +83,10 @@ def test_a_gang_that_goes_leaves_its_vfs_parked(state: GangState) -> None:
 
 @pytest.mark.parametrize(
     ("state", "begun"),
-    [(S.PLANNED, S.PLANNED), (S.RELEASED, S.PLANNED), (S.RELEASING, S.RESERVED), (S.FAILED, S.RESERVED)],
+    [
+        *((S.PLANNED, S.PLANNED), (S.RELEASED, S.PLANNED), (S.RESERVED, S.RESERVED)),
+        *((S.RELEASING, S.RESERVED), (S.FAILED, S.RESERVED)),
+    ],
 )
 def test_what_never_began_and_what_is_gone_is_not_touched(state: GangState, begun: GangState) -> None:
     assert desired(sku(), [stay(IB, state, begun)]) == ()
@@ -84,7 +95,7 @@ def test_what_never_began_and_what_is_gone_is_not_touched(state: GangState, begu
 def test_with_representors_ovs_tags_and_checks() -> None:
     plain = sku(kind=FabricKind.ROCE)
     switched = replace(plain, pfs=tuple(replace(pf, eswitch=Eswitch.SWITCHDEV) for pf in plain.pfs))
-    for state in (S.RESERVED, S.RELEASING):
+    for state in (S.PROGRAMMED, S.RELEASING):
         (pf,) = desired(switched, [stay(ROCE, state, S.ACTIVE)])
         assert pf.eswitch is Eswitch.SWITCHDEV
         assert not {Setting.VLAN, Setting.SPOOF, Setting.TRUST} & set(pf.vfs[0].settings)
@@ -92,7 +103,7 @@ def test_with_representors_ovs_tags_and_checks() -> None:
 
 def test_a_policy_gives_driver_vlan_and_rates() -> None:
     policy = Policy(VfDriver.VFIO, 100, 3, (10, 1000))
-    (pf,) = desired(sku(kind=FabricKind.ROCE), [stay(ROCE, S.RESERVED)], policy)
+    (pf,) = desired(sku(kind=FabricKind.ROCE), [stay(ROCE, S.PROGRAMMED)], policy)
     assert pf.vfs[0].driver is VfDriver.VFIO
     assert pf.vfs[0].settings[Setting.VLAN] == (100, 3)
     assert pf.vfs[0].settings[Setting.RATES] == (10, 1000)
@@ -101,7 +112,7 @@ def test_a_policy_gives_driver_vlan_and_rates() -> None:
 def test_the_first_of_two_that_claim_a_vf_has_it_and_unknown_pfs_are_left_out() -> None:
     other = replace(ROCE, mac=Mac(0x020A00000002))
     lost = replace(ROCE, pf="elsewhere")
-    stays = [stay(each, S.RESERVED) for each in (ROCE, other, lost)]
+    stays = [stay(each, S.PROGRAMMED) for each in (ROCE, other, lost)]
     (pf,) = desired(sku(kind=FabricKind.ROCE), stays)
     assert [vf.settings[Setting.MAC] for vf in pf.vfs] == [ROCE.mac]
 
@@ -148,3 +159,16 @@ def test_no_more_vfs_are_made_than_the_firmware_allows_and_no_fewer_than_needed(
         for count, total in ((4, 8), (16, 8), (1, 8))
     ]
     assert made == [[4], [8], [3]]
+
+
+def test_a_vf_that_is_to_be_parked_and_is_gone_needs_nothing() -> None:
+    parked = DesiredPf(PCI, 4, Eswitch.SWITCHDEV, (DesiredVf(2, VfDriver.NONE, {Setting.LINK: 2}),))
+    for found in (seen(), seen(made=2), seen(total=0)):
+        assert plan([parked], [found]) == plan([], [])
+    assert plan([parked], []).faults[0].rule == "pf-missing"
+
+
+def test_a_gangs_own_policy_stands_before_the_hosts() -> None:
+    one = replace(stay(ROCE, S.PROGRAMMED), policy=Policy(VfDriver.VFIO))
+    (pf,) = desired(sku(kind=FabricKind.ROCE), [one])
+    assert pf.vfs[0].driver is VfDriver.VFIO

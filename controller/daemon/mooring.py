@@ -1,0 +1,60 @@
+"""Mooring: wires the device half of an agent together: store, devices, words, and the file for workloads.
+
+Place: `ringfenced agent` starts one with this host's kernel; a lab starts one a host, with simulated NICs.
+Must not hold logic.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from controller.agent.bearing import Bearing
+from controller.agent.berthing import Berthing
+from controller.agent.credence import Credence
+from controller.store.moorings import Lookout
+from controller.store.words import Word
+from controller.store.writer import Store
+from ipam.devices.kernel import Host, Kernel
+from model.bearing import HostWord, format_host
+from model.ids import HostName
+
+REMEMBERED: Final = "devices.json"
+
+
+class Moored:
+    """`remote`: of the store. `state`: directory in which it is remembered which cluster was obeyed.
+    `berths`: the file that the CNI plugin reads."""
+
+    def __init__(
+        self, remote: str, host: HostName, state: Path, berths: Path, kernel: Kernel | None = None
+    ) -> None:
+        self._host = host
+        self._store = Store(remote)
+        self._bearing = Bearing(
+            host,
+            Host() if kernel is None else kernel,
+            Credence(host, state / REMEMBERED),
+            self._say,
+            Berthing(berths, host, _now),
+        )
+        self._lookout = Lookout(remote, host, self._bearing.moor)
+
+    def start(self) -> None:
+        """Begin; returns at once, whether or not the store is there."""
+        self._bearing.start()
+        self._lookout.start()
+
+    def stop(self) -> None:
+        """End its threads; devices stay as they are."""
+        self._lookout.stop()
+        self._bearing.stop()
+        self._store.close()
+
+    def _say(self, word: HostWord) -> None:
+        self._store.say_of_host(Word(self._host, format_host(word), _now()))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
