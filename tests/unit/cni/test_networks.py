@@ -1,4 +1,4 @@
-"""The networks that are shipped for Multus: YAML and JSON that the plugin takes as a runtime would send them."""
+"""The networks that are shipped for Multus: YAML and JSON that the plugin takes as a runtime sends them."""
 
 from __future__ import annotations
 
