@@ -18,18 +18,22 @@ from controller.cni.wish import Wish
 
 VERSION = 1
 LARGEST = 16 << 20
-ACTIVE = "active"
+ACTIVE, UP = "active", "up"
 _ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}")
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
 class Berth(NamedTuple):
-    """One VF of a gang. `addresses` with prefix length, `gateways` without. `pkey`, GUIDs: 0 = none."""
+    """One VF of a gang. `addresses` with prefix length, `gateways` without. `pkey`, GUIDs: 0 = none.
+
+    `reached`: how far this host's devices are for the gang. `pci`: "" = the VF is not there.
+    """
 
     tenant: str
     gang: str
     generation: int
     state: str
+    reached: str
     pkey: int
     kind: str
     pf: str
@@ -44,9 +48,14 @@ class Berth(NamedTuple):
     port_guid: int
 
     @property
+    def ready(self) -> bool:
+        """Whether a container may have it."""
+        return self.state == ACTIVE and self.reached == UP and bool(self.pci)
+
+    @property
     def shown(self) -> str:
         """As an error names it."""
-        return f"VF {self.vf} of {self.pf} ({self.pci})"
+        return f"VF {self.vf} of {self.pf} ({self.pci or 'not there'})"
 
 
 def observe(path: str) -> tuple[Berth, ...]:
@@ -84,7 +93,8 @@ def parse(text: bytes) -> tuple[Berth, ...]:
     berths = [
         _berth(gang, each) for gang in _list(found, "gangs") for each in _list(_object(gang), "interfaces")
     ]
-    if len({berth.pci for berth in berths if berth.state == ACTIVE}) < sum(b.state == ACTIVE for b in berths):
+    active = [berth.pci for berth in berths if berth.state == ACTIVE and berth.pci]
+    if len(set(active)) < len(active):
         raise ValueError("two active gangs have one VF")
     return tuple(sorted(berths, key=lambda berth: (berth.rail, berth.pf, berth.vf, berth.generation)))
 
@@ -103,16 +113,11 @@ def choose(berths: Iterable[Berth], wanted: Wish) -> list[Berth]:
             f"tenant {wanted.tenant} has nothing of {named} on this host",
             "Either the gang has no node here, or the agent has not heard of it yet.",
         )
-    active = [berth for berth in gangs if berth.state == ACTIVE]
-    found = [berth for berth in active if _answers(berth, wanted)]
+    found = [berth for berth in gangs if berth.ready and _answers(berth, wanted)]
     if not found:
         waiting = next((berth for berth in gangs if _answers(berth, wanted)), None)
         if waiting is not None:
-            raise Refusal(
-                LATER,
-                f"gang {waiting.gang} of tenant {waiting.tenant} is {waiting.state}",
-                "It has to be active; see 'ringfence gang get'.",
-            )
+            raise _unready(waiting)
         raise Refusal(
             BAD_CONFIG,
             f"{named} of tenant {wanted.tenant} has no {_asked(wanted)} on this host",
@@ -126,6 +131,16 @@ def choose(berths: Iterable[Berth], wanted: Wish) -> list[Berth]:
             "Name a rail, a PF or a device.",
         )
     return found
+
+
+def _unready(berth: Berth) -> Refusal:
+    named = f"gang {berth.gang} of tenant {berth.tenant}"
+    if berth.state != ACTIVE:
+        return Refusal(LATER, f"{named} is {berth.state}", "It has to be active; see 'ringfence gang get'.")
+    if not berth.pci:
+        return Refusal(LATER, f"{berth.shown} of {named}", "Look at the host's devices.")
+    said = f"{named} is active, but devices of this host are not ({berth.reached})"
+    return Refusal(LATER, said, "The agent is setting them; see its log.")
 
 
 def _answers(berth: Berth, wanted: Wish) -> bool:
@@ -151,8 +166,8 @@ def _asked(wanted: Wish) -> str:
 def _berth(gang: Mapping[str, Any], each: object) -> Berth:
     one = _object(each)
     addresses, gateways = _texts(one, "addresses"), _texts(one, "gateway")
-    pci, mac = _text(one, "pci").lower(), str(one.get("mac") or "").lower()
-    if not all(_ADDRESS.fullmatch(address) for address in addresses) or not _PCI.fullmatch(pci):
+    pci, mac = str(one.get("pci") or "").lower(), str(one.get("mac") or "").lower()
+    if not all(_ADDRESS.fullmatch(address) for address in addresses) or (pci and not _PCI.fullmatch(pci)):
         raise ValueError(f"interface {one!r:.200} has a strange address")
     if mac and not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac):
         raise ValueError(f"{mac!r:.40} is no MAC")
@@ -161,6 +176,7 @@ def _berth(gang: Mapping[str, Any], each: object) -> Berth:
         gang=_text(gang, "name"),
         generation=_number(gang, "generation"),
         state=_text(gang, "state").lower(),
+        reached=str(gang.get("reached") or UP),
         pkey=_hexadecimal(gang, "pkey") & 0x7FFF,
         kind=str(gang.get("kind") or ""),
         pf=_text(one, "pf"),

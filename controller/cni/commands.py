@@ -29,6 +29,9 @@ def add(request: Request) -> dict[str, Any]:
     result.previous(request)
     ways = {berth: result.routes(request, berth) for berth in found}
     if request.delegated:
+        found = [berth for berth in found if berth.addresses]
+        if not found:
+            raise Refusal(BAD_CONFIG, "the gang has no addresses on that rail", "Its fabric has no subnets.")
         berth, _ = _claim(request, found)
         return result.success(request, berth, ways[berth], None)
     host = Kernel()
@@ -112,7 +115,7 @@ def status(request: Request) -> None:
                 "See 'ringfence gang get'.",
             )
     wanted = wish(request)
-    mine = [berth for berth in berths if berth.tenant == wanted.tenant and berth.state == ACTIVE]
+    mine = [berth for berth in berths if berth.tenant == wanted.tenant and berth.ready]
     mine = [berth for berth in mine if wanted.gang in (None, berth.gang)]
     free = [berth for berth in mine if berth.pci not in broken and not _in_use(held.get(berth.pci), berth)]
     if not free:
