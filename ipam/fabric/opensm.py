@@ -19,6 +19,7 @@ from ipam.fabric.managers import Seen, Standing, strangers
 from ipam.fabric.partitions import Partitions
 from ipam.fabric.publish import observe, publish
 from ipam.fabric.tables import LEAKS, Difference, Drift, compare, set_aside
+from model.errors import Fault
 from model.fabric import Guid
 
 _NAME: Final = "opensm"
@@ -33,7 +34,8 @@ _SAMPLE: Final = 8
 
 
 class Alarm(Enum):
-    """What an operator must hear of. FILE: the partitions file was changed by somebody else, or is gone.
+    """What an operator must hear of. FILE: what the manager was told (OpenSM: the partitions file) was
+    changed by somebody else, or is gone.
 
     PORTS: ports were other than last seen, though nobody asked for it. LEFT: ports are other than wanted, and
     nothing that was tried mended them. SILENT: OpenSM does not run, or does not take signals. MUTE: nobody
@@ -53,7 +55,8 @@ class Alarm(Enum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`altered`: what was found other than last left, before anything was done. `left`: what still is other
-    than wanted. `tables`: each port as last read. `managers`: those seen that nobody allowed.
+    than wanted. `tables`: each port as last read. `managers`: those seen that nobody allowed. `said`: why
+    the manager did not do what it was told, where it says so.
     """
 
     alarms: tuple[Alarm, ...]
@@ -61,6 +64,7 @@ class Verdict:
     left: tuple[Drift, ...]
     tables: dict[Guid, tuple[int, ...] | None]
     managers: tuple[Seen, ...]
+    said: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,313 @@
+"""UFM: holds the partitions of a fabric as wanted in NVIDIA UFM Enterprise, by its REST API.
+
+Place: the driver of `ringfenced fabric` where UFM manages the subnet; the same contract as `opensm`. Written
+from UFM's documentation and tried against a server that behaves so, never on a real one. Must not report
+what it has not read after the last change, must not touch partitions that are not the fabric's, and must not
+say of a port that it is out while a request that nobody answered may still put it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from ipam.fabric import credential
+from ipam.fabric.https import Server
+from ipam.fabric.managers import Seen, Standing, strangers
+from ipam.fabric.members import Change, Deed, Members, changes, intruders, occupied, tables
+from ipam.fabric.opensm import Alarm, Clock, Verdict
+from ipam.fabric.partitions import Partitions
+from ipam.fabric.tables import LEAKS, Difference, Drift, compare, set_aside
+from ipam.fabric.talk import MOST_GUIDS, Came, Talk
+from model.errors import Fault, Invalid
+from model.fabric import FULL_MEMBER, PKEYS, Fabric, Guid, PKey
+
+Tables = dict[Guid, tuple[int, ...] | None]
+_NOBODY: Final = Guid(0)
+_PAUSE: Final = 0.2
+"""Seconds between looks."""
+_GRACE: Final = 5.0
+"""Seconds until a change that does not show is asked for again."""
+_REWRITTEN: Final = 64
+"""Ports at a time."""
+_REFUSALS: Final = 64
+"""Requests of a round that UFM may refuse before the rest is left for the next one."""
+
+
+class Ports(Protocol):
+    """Whoever asks ports themselves."""
+
+    def tables(self, guids: Iterable[Guid]) -> Tables:
+        """Each port's table; None = it did not answer."""
+
+    def managers(self) -> tuple[Seen, ...] | None:
+        """All subnet managers; None = nobody says."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a driver knows from its last rounds, and forgets with its process.
+
+    `doubts`: who may yet be put into which partition by a request that was not answered, and until when.
+    `settled`: what was wanted when UFM last was as wanted, so that what differs later was somebody else.
+    """
+
+    doubts: dict[tuple[PKey, Guid], float] = field(default_factory=dict)
+    settled: Partitions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ufm:
+    """`allowed`: GUIDs of ports that subnet managers may be at, UFM's and its standby's. `ports`: None =
+    UFM's word is taken for what ports have. `patience`: seconds that a round may take. `doubt`: seconds that
+    a request without an answer may still be under way.
+    """
+
+    server: Server
+    credential: Path
+    fabric: Fabric
+    allowed: tuple[Guid, ...]
+    ports: Ports | None
+    clock: Clock
+    patience: float = 30.0
+    doubt: float = 120.0
+    memory: Memory = field(default_factory=Memory)
+
+    def hold(self, before: Partitions | None, wanted: Partitions, ports: Iterable[Guid]) -> Verdict:
+        """As `opensm.OpenSm.hold`, but that nothing is raised: why UFM did not do it is in `said`."""
+        asked = {*ports, *(guid for each in wanted.tenants for guid in (*each.full, *each.limited))}
+        try:
+            talk = Talk(self.server, credential.read(self.credential), self.fabric)
+        except Invalid as error:
+            found = self._tables(None, asked)
+            left = compare(wanted, found, _NOBODY)
+            judged, managers = self._judge()
+            return Verdict((Alarm.SILENT, *judged), (), left, found, managers, error.faults)
+        end = self.clock.now() + self.patience
+        members = talk.everyone()
+        self._forget(members)
+        found = self._tables(members, asked)
+        alarms, altered = self._altered(before, members, found)
+        members = self._converge(talk, members, wanted, end)
+        if self.ports is None:
+            found = self._tables(members, asked)
+        elif members is not None:
+            found = self._await(wanted, found, end)
+            members, found = self._rewrite(talk, members, wanted, found)
+        return self._verdict(talk, members, wanted, found, tuple(alarms), altered)
+
+    def _altered(
+        self, before: Partitions | None, members: Members | None, found: Tables
+    ) -> tuple[list[Alarm], tuple[Drift, ...]]:
+        """Nothing if the last round left something undone: then it is not known who did what."""
+        if before is None or before != self.memory.settled:
+            return [], ()
+        told = members is not None and bool(changes(members, before, self.fabric))
+        altered = _heard(compare(before, found, _NOBODY))
+        return [Alarm.FILE] * told + [Alarm.PORTS] * bool(altered), altered
+
+    def _converge(
+        self, talk: Talk, members: Members | None, wanted: Partitions, end: float
+    ) -> Members | None:
+        """UFM made as wanted, as far as it lets us; None = it is not known what it has now."""
+        refused: set[tuple[Deed, PKey, Guid]] = set()
+        if members is None:
+            members = self._look(talk, wanted, set(), min(end, self.clock.now() + _GRACE))
+        while members is not None:
+            todo = self._possible(changes(members, wanted, self.fabric), refused)
+            over = self.clock.now() >= end or len(refused) >= _REFUSALS
+            if not todo or over or talk.barred or talk.forbidden:
+                return members
+            for change in todo:
+                for part in _parts(change):
+                    self._carry(talk, wanted, part, refused)
+            members = self._look(talk, wanted, _keys(todo) - refused, min(end, self.clock.now() + _GRACE))
+        return None
+
+    def _possible(
+        self, todo: tuple[Change, ...], refused: set[tuple[Deed, PKey, Guid]]
+    ) -> tuple[Change, ...]:
+        """Without what was refused, and without putting in who may yet be put in elsewhere."""
+        doubted: dict[Guid, set[PKey]] = {}
+        for pkey, guid in self.memory.doubts:
+            doubted.setdefault(guid, set()).add(pkey)
+
+        def may(change: Change, guid: Guid) -> bool:
+            other = change.deed is Deed.PUT and doubted.get(guid, set()) - {change.pkey}
+            return not other and (change.deed, change.pkey, guid) not in refused
+
+        kept = (replace(each, guids=tuple(guid for guid in each.guids if may(each, guid))) for each in todo)
+        return tuple(change for change in kept if change.guids)
+
+    def _carry(
+        self, talk: Talk, wanted: Partitions, change: Change, refused: set[tuple[Deed, PKey, Guid]]
+    ) -> None:
+        came = talk.carry(change)
+        if came is Came.MAYBE and change.deed is Deed.PUT:
+            until = self.clock.now() + self.doubt
+            self.memory.doubts |= {(change.pkey, guid): until for guid in change.guids}
+        if came is Came.BARRED:
+            return
+        if came is Came.REFUSED:
+            # One that it does not like shall not keep the others out.
+            if len(change.guids) == 1 or len(refused) >= _REFUSALS:
+                refused |= _keys((change,))
+                return
+            half = len(change.guids) // 2
+            for guids in (change.guids[:half], change.guids[half:]):
+                self._carry(talk, wanted, replace(change, guids=guids), refused)
+            return
+        told, seats = talk.partition(change.pkey)
+        needed = any(each.pkey == change.pkey for each in wanted.tenants)
+        if change.deed is Deed.TAKE and told and seats is not None and not seats and not needed:
+            # We emptied it; UFM does away with such a partition by itself, or it does not.
+            talk.close(change.pkey)
+
+    def _look(
+        self, talk: Talk, wanted: Partitions, sent: set[tuple[Deed, PKey, Guid]], until: float
+    ) -> Members | None:
+        """All partitions, as soon as nothing of what was sent is still to be done, or at the end of time: an
+        answer may be older than the change."""
+        while True:
+            members = talk.everyone()
+            if members is not None and not sent & _keys(changes(members, wanted, self.fabric)):
+                return members
+            if talk.barred or talk.forbidden or self.clock.now() >= until:
+                return members
+            self.clock.sleep(_PAUSE)
+
+    def _await(self, wanted: Partitions, found: Tables, end: float) -> Tables:
+        """Ports asked until they are as wanted, and then once at everything: UFM knows before they do."""
+        if self.ports is None or not _heard(compare(wanted, found, _NOBODY)):
+            return found
+        while True:
+            wrong = {drift.guid for drift in compare(wanted, found, _NOBODY)}
+            found = {**found, **self.ports.tables(wrong)}
+            left = _heard(compare(wanted, found, _NOBODY))
+            if not left:
+                found = self.ports.tables(found)
+                left = _heard(compare(wanted, found, _NOBODY))
+            if not left or self.clock.now() >= end:
+                return found
+            self.clock.sleep(_PAUSE)
+
+    def _rewrite(
+        self, talk: Talk, members: Members, wanted: Partitions, found: Tables
+    ) -> tuple[Members | None, Tables]:
+        """Have the manager write tables that it believes to be right: see `opensm`. Only when UFM itself is
+        as wanted, so that it is the port that differs.
+        """
+        drifts = _heard(compare(wanted, found, _NOBODY))
+        ordered = sorted(drifts, key=lambda drift: (drift.what not in LEAKS, drift.guid))
+        # What is wrong with the default partition is no tenant's membership, and not ours to set.
+        mended = (d.guid for d in ordered if d.what not in (Difference.OPEN, Difference.DEFAULT))
+        guids = tuple(dict.fromkeys(mended))[:_REWRITTEN]
+        if not guids or talk.barred or changes(members, wanted, self.fabric):
+            return members, found
+        free = {*self.fabric.pkeys} - {*members.seats, *(each.pkey for each in wanted.tenants)}
+        if not free:
+            return members, found
+        foreign = tuple(sorted({*PKEYS} - free))
+        now: Members | None = members
+        for step in (set_aside(wanted, guids, {**found, _NOBODY: foreign}), wanted):
+            end = self.clock.now() + self.patience
+            now = self._converge(talk, now, step, end)
+            found = self._await(step, found, end)
+        return now, found
+
+    def _verdict(
+        self,
+        talk: Talk,
+        members: Members | None,
+        wanted: Partitions,
+        found: Tables,
+        alarms: tuple[Alarm, ...],
+        altered: tuple[Drift, ...],
+    ) -> Verdict:
+        self._forget(members)
+        todo = () if members is None else changes(members, wanted, self.fabric)
+        told = self._doubted(wanted, set(_takes(todo)), found)
+        left = {*compare(wanted, told, _NOBODY)}
+        if members is not None:
+            # Ports know better than UFM who is a full member of the default partition.
+            said = members if self.ports is None else replace(members, base=0)
+            left |= {*_heard(compare(wanted, tables(said, found), _NOBODY))}
+            left |= {*intruders(members, wanted, self.fabric)}
+        settled = members is not None and not todo
+        self.memory.settled = wanted if settled else None
+        ordered = tuple(sorted(left, key=lambda d: (d.guid, d.what.value, d.pkey)))
+        silent = (Alarm.SILENT,) if members is None else ()
+        undone = (Alarm.LEFT,) if _heard(ordered) or todo else ()
+        judged, managers = self._judge()
+        why = (*(() if settled else talk.faults.values()), *self._standing(members, wanted, found))
+        return Verdict((*alarms, *silent, *undone, *judged), altered, ordered, told, managers, why)
+
+    def _doubted(self, wanted: Partitions, taken: set[Guid], found: Tables) -> Tables:
+        """Nobody is out who may yet be put in, or whom UFM still has in: both are as good as unseen."""
+        place = {guid: each.pkey for each in wanted.tenants for guid in (*each.full, *each.limited)}
+        unsure = {guid for pkey, guid in self.memory.doubts if place.get(guid) != pkey}
+        if self.ports is not None:
+            unsure |= taken
+        return {guid: None if guid in unsure else table for guid, table in found.items()}
+
+    def _forget(self, members: Members | None) -> None:
+        """Doubts whose time is over, or that came true."""
+        now = self.clock.now()
+        for (pkey, guid), until in tuple(self.memory.doubts.items()):
+            if now >= until or (members is not None and guid in members.of(pkey)):
+                del self.memory.doubts[pkey, guid]
+
+    def _standing(self, members: Members | None, wanted: Partitions, found: Tables) -> tuple[Fault, ...]:
+        """What is wrong with how UFM is set up."""
+        if members is None:
+            return ()
+        name, out = f"UFM of fabric {self.fabric.name}", []
+        if members.base == FULL_MEMBER:
+            remedy = "set default_membership = limited in its gv.cfg, and restart it"
+            out.append(
+                Fault(name, "ufm-open", "every port is a full member of the default partition", remedy)
+            )
+        if members.base is None and self.ports is None and found:
+            message = "it does not say how ports are members of the default partition"
+            out.append(Fault(name, "ufm-old", message, "take UFM 6.19 or newer, or have ports asked"))
+        for pkey in occupied(members, wanted, self.fabric)[:8]:
+            message = f"partition 0x{pkey:04x} has members, none of them of this fabric"
+            remedy = "name the key in reservedPkeys of the fabric, or delete the partition in UFM"
+            out.append(Fault(name, "ufm-occupied", message, remedy))
+        return tuple(out)
+
+    def _tables(self, members: Members | None, asked: Iterable[Guid]) -> Tables:
+        if self.ports is not None:
+            return self.ports.tables(asked)
+        return dict.fromkeys(asked) if members is None else tables(members, asked)
+
+    def _judge(self) -> tuple[tuple[Alarm, ...], tuple[Seen, ...]]:
+        """UFM's API has no call that says which managers there are, so only ports tell."""
+        if self.ports is None:
+            return (), ()
+        seen = self.ports.managers()
+        if seen is None:
+            return (Alarm.MUTE,), ()
+        unknown = strangers(seen, self.allowed)
+        deposed = any(each.standing is Standing.MASTER for each in unknown)
+        return ((Alarm.STRANGER,) if unknown else ()) + ((Alarm.DEPOSED,) if deposed else ()), unknown
+
+
+def _parts(change: Change) -> Iterable[Change]:
+    for begin in range(0, len(change.guids), MOST_GUIDS):
+        yield replace(change, guids=change.guids[begin : begin + MOST_GUIDS])
+
+
+def _keys(todo: Iterable[Change]) -> set[tuple[Deed, PKey, Guid]]:
+    return {(change.deed, change.pkey, guid) for change in todo for guid in change.guids}
+
+
+def _takes(todo: Iterable[Change]) -> Iterable[Guid]:
+    return (guid for change in todo if change.deed is Deed.TAKE for guid in change.guids)
+
+
+def _heard(drifts: tuple[Drift, ...]) -> tuple[Drift, ...]:
+    """Without ports that did not answer: a device that is not there can't be mended by a change."""
+    return tuple(drift for drift in drifts if drift.what is not Difference.UNSEEN)
