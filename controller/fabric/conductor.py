@@ -138,7 +138,7 @@ class Conductor:
             key=lambda gang: gang.generation,
         )
         under_way = [gang for gang in gangs if gang.progress.state is not GangState.ACTIVE]
-        seen = self._look(plan(gangs, fabric, self._duty.managers))
+        seen = self._look(plan(gangs, fabric, self._duty.managers), self._driver.of(fabric))
         self._listen(contents, fabric, under_way)
         accounts = {account.gang.generation: account for account in seen.accounts}
         hosts, waits, moved = self._hearing.hosts(), [], False
@@ -160,14 +160,14 @@ class Conductor:
         since = gang.since if gang.since <= self._now() else 0
         return replace(gang, since=max(since, self._steady))
 
-    def _look(self, course: Course) -> _Round:
+    def _look(self, course: Course, driver: Hold) -> _Round:
         """Have the driver hold the fabric; what it said last will do for a while if nothing is under way."""
         last, at = self._round, self._elapsed()
         if last is not None and last.course == course and at - last.at < (SWEEP if last.done else RETRY):
             return last
         found = _Round(course)
         try:
-            verdict = self._driver.hold(self._before, course.wanted, course.ask)
+            verdict = driver.hold(self._before, course.wanted, course.ask)
         except (OSError, ValueError) as error:
             self._before = None
             message = f"the driver {self._duty.driver} failed: {error}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from controller.fabric import ufm
 from ipam.fabric.diagnostics import Diagnostics
 from ipam.fabric.hold import Hold, Idle
 from ipam.fabric.laws import faults, settings
@@ -66,8 +67,9 @@ def declare_opensm(parser: argparse.ArgumentParser) -> None:
         help="what to do if a setting opens the fabric: not begin (default), or only raise an alarm",
     )
     group.add_argument("--port", type=_guid, metavar="GUID", help="the port that it runs on")
-    group.add_argument("--ca", metavar="NAME", help="local device to ask with, such as mlx5_0")
-    group.add_argument("--ca-port", type=int, metavar="N", help="port of that device")
+    asking = parser.add_argument_group("drivers opensm and ufm", "how ports are asked for their tables")
+    asking.add_argument("--ca", metavar="NAME", help="local device to ask with, such as mlx5_0")
+    asking.add_argument("--ca-port", type=int, metavar="N", help="port of that device")
 
 
 def ready_opensm(given: argparse.Namespace) -> Ready:
@@ -81,19 +83,23 @@ def ready_opensm(given: argparse.Namespace) -> Ready:
     wrong = _open_settings(given.conf, given.partitions)
     if wrong and given.open_settings == "refuse":
         raise Invalid(*wrong)
-    device: tuple[str, ...] = ("-C", given.ca) if given.ca else ()
-    device += ("-P", str(given.ca_port)) if given.ca_port is not None else ()
     managers = tuple(sorted({given.port, *given.manager}))
     driver = OpenSm(
         given.partitions,
         given.pid_file,
         given.port,
         managers,
-        Diagnostics(device),
+        _diagnostics(given),
         Clock(time.monotonic, time.sleep),
     )
     lock = given.partitions.with_name(given.partitions.name + ".lock")
     return Ready(driver, managers, observe(given.partitions), wrong, lock)
+
+
+def ready_ufm(given: argparse.Namespace) -> Ready:
+    """Invalid for an address, a credential or a certificate that can't be."""
+    made = ufm.driver(given, _diagnostics(given))
+    return Ready(made, made.allowed)
 
 
 def ready_none(_: argparse.Namespace) -> Ready:
@@ -112,11 +118,18 @@ def _open_settings(conf: Path, partitions: Path) -> tuple[Fault, ...]:
     return faults(settings(text), os.fspath(partitions))
 
 
+def _diagnostics(given: argparse.Namespace) -> Diagnostics:
+    device: tuple[str, ...] = ("-C", given.ca) if given.ca else ()
+    device += ("-P", str(given.ca_port)) if given.ca_port is not None else ()
+    return Diagnostics(device)
+
+
 def _guid(text: str) -> Guid:
     return parse_guid(text)
 
 
 DRIVERS: Final[tuple[Kind, ...]] = (
     Kind("opensm", declare_opensm, ready_opensm),
+    Kind("ufm", ufm.declare, ready_ufm),
     Kind("none", lambda _: None, ready_none),
 )

@@ -29,7 +29,10 @@ _WORDS: Final[Mapping[Alarm, tuple[str, str]]] = MappingProxyType(
             "ports are other than wanted, and nothing mended them",
             "Look at these ports, and at the log of the subnet manager.",
         ),
-        Alarm.SILENT: ("the subnet manager takes no orders", "Start it, or correct --pid-file."),
+        Alarm.SILENT: (
+            "the subnet manager takes no orders",
+            "Start it, or correct the flags by which it is reached.",
+        ),
         Alarm.MUTE: (
             "nobody says who manages the fabric",
             "Look whether this host's port is up, and the subnet manager runs.",
@@ -51,6 +54,7 @@ def faults(course: Course, verdict: Verdict, fabric: str) -> tuple[Fault, ...]:
         for alarm in Alarm
         if alarm in verdict.alarms
     ]
+    found.extend(verdict.said)
     for why in dict.fromkeys(each.why for each in course.out):
         those = [each for each in course.out if each.why is why]
         message = f"ports in no partition, though gangs have them ({why.value}): "

@@ -11,11 +11,15 @@ from typing import Protocol
 
 from ipam.fabric.opensm import Verdict
 from ipam.fabric.partitions import Partitions
-from model.fabric import Guid
+from model.fabric import Fabric, Guid
 
 
 class Hold(Protocol):
     """Keeps a fabric's partitions as they are wanted."""
+
+    def of(self, fabric: Fabric) -> Hold:
+        """The same, for the fabric as it is declared now."""
+        ...
 
     def hold(self, before: Partitions | None, wanted: Partitions, ports: Iterable[Guid]) -> Verdict:
         """Have the fabric be as wanted, and say what it is: `Verdict.tables` of all ports that are wanted,
@@ -31,6 +35,10 @@ class Idle:
     """For RoCE, whose rails its leaf switches keep apart. Of an InfiniBand port it says that nobody read it,
     so that no gang there ever gets on by it.
     """
+
+    def of(self, _: Fabric) -> Idle:
+        """Itself."""
+        return self
 
     def hold(self, before: Partitions | None, wanted: Partitions, ports: Iterable[Guid]) -> Verdict:
         """Nothing is done and nothing is known."""

@@ -133,6 +133,21 @@ def intruders(members: Members, wanted: Partitions, fabric: Fabric) -> tuple[Dri
     )
 
 
+def strange(
+    members: Members, wanted: Partitions, fabric: Fabric, known: Iterable[Guid]
+) -> frozenset[tuple[PKey, Guid]]:
+    """Members of partitions of ours of whom nobody knows. Ports of others as well, if nothing is wanted there
+    or somebody strange of ours is there: whose partition it is, is not known then.
+    """
+    needed, ports = {each.pkey for each in wanted.tenants}, frozenset(known)
+    out: set[tuple[PKey, Guid]] = set()
+    for pkey in _ours(members, wanted, fabric):
+        unknown = {guid for guid in members.of(pkey) if guid not in ports}
+        if pkey not in needed or any(_local(guid, fabric) for guid in unknown):
+            out |= {(pkey, guid) for guid in unknown}
+    return frozenset(out)
+
+
 def occupied(members: Members, wanted: Partitions, fabric: Fabric) -> tuple[PKey, ...]:
     """Keys that gangs are to have and somebody else uses already."""
     ours = frozenset(_ours(members, wanted, fabric))

@@ -20,7 +20,7 @@ from ipam.fabric.partitions import Partitions
 from ipam.fabric.publish import observe, publish
 from ipam.fabric.tables import LEAKS, Difference, Drift, compare, set_aside
 from model.errors import Fault
-from model.fabric import Guid
+from model.fabric import Fabric, Guid
 
 _NAME: Final = "opensm"
 _CAUGHT: Final = "SigCgt:"
@@ -89,6 +89,10 @@ class OpenSm:
     diagnostics: Diagnostics
     clock: Clock
     patience: float = 10.0
+
+    def of(self, _: Fabric) -> OpenSm:
+        """Itself: all of its file is ours, whatever the fabric's spaces are."""
+        return self
 
     def hold(self, before: Partitions | None, wanted: Partitions, ports: Iterable[Guid]) -> Verdict:
         """Have the fabric be as wanted, and say what it is. OSError, PartitionsError: no file was written.

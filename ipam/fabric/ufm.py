@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from ipam.fabric import credential
 from ipam.fabric.https import Server
 from ipam.fabric.managers import Seen, Standing, strangers
-from ipam.fabric.members import Change, Deed, Members, changes, intruders, occupied, tables
+from ipam.fabric.members import Change, Deed, Members, changes, intruders, occupied, strange, tables
 from ipam.fabric.opensm import Alarm, Clock, Verdict
 from ipam.fabric.partitions import Partitions
 from ipam.fabric.tables import LEAKS, Difference, Drift, compare, set_aside
@@ -51,11 +51,15 @@ class Memory:
     """What a driver knows from its last rounds, and forgets with its process.
 
     `doubts`: who may yet be put into which partition by a request that was not answered, and until when.
-    `settled`: what was wanted when UFM last was as wanted, so that what differs later was somebody else.
+    `settled`: what was wanted when everything last was so, by the ports `seen`: what differs later was
+    somebody else.
+    `spared`: members that nobody knew when it began: the store may be the wrong one. None = not begun.
     """
 
     doubts: dict[tuple[PKey, Guid], float] = field(default_factory=dict)
     settled: Partitions | None = None
+    seen: frozenset[Guid] = frozenset()
+    spared: frozenset[tuple[PKey, Guid]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,10 @@ class Ufm:
     doubt: float = 120.0
     memory: Memory = field(default_factory=Memory)
 
+    def of(self, fabric: Fabric) -> Ufm:
+        """The same, for the fabric as it is declared now."""
+        return replace(self, fabric=fabric)
+
     def hold(self, before: Partitions | None, wanted: Partitions, ports: Iterable[Guid]) -> Verdict:
         """As `opensm.OpenSm.hold`, but that nothing is raised: why UFM did not do it is in `said`."""
         asked = {*ports, *(guid for each in wanted.tenants for guid in (*each.full, *each.limited))}
@@ -88,6 +96,7 @@ class Ufm:
         end = self.clock.now() + self.patience
         members = talk.everyone()
         self._forget(members)
+        self._spare(members, wanted, asked)
         found = self._tables(members, asked)
         alarms, altered = self._altered(before, members, found)
         members = self._converge(talk, members, wanted, end)
@@ -98,6 +107,14 @@ class Ufm:
             members, found = self._rewrite(talk, members, wanted, found)
         return self._verdict(talk, members, wanted, found, tuple(alarms), altered)
 
+    def _spare(self, members: Members | None, wanted: Partitions, asked: set[Guid]) -> None:
+        """Remember at the beginning whom no gang of the store has, and leave those alone until one has them:
+        an empty store, or one from before, shall not end jobs.
+        """
+        if members is not None:
+            now = strange(members, wanted, self.fabric, asked)
+            self.memory.spared = now if self.memory.spared is None else self.memory.spared & now
+
     def _altered(
         self, before: Partitions | None, members: Members | None, found: Tables
     ) -> tuple[list[Alarm], tuple[Drift, ...]]:
@@ -105,7 +122,8 @@ class Ufm:
         if before is None or before != self.memory.settled:
             return [], ()
         told = members is not None and bool(changes(members, before, self.fabric))
-        altered = _heard(compare(before, found, _NOBODY))
+        known = {guid: table for guid, table in found.items() if guid in self.memory.seen}
+        altered = _heard(compare(before, known, _NOBODY))
         return [Alarm.FILE] * told + [Alarm.PORTS] * bool(altered), altered
 
     def _converge(
@@ -136,7 +154,8 @@ class Ufm:
 
         def may(change: Change, guid: Guid) -> bool:
             other = change.deed is Deed.PUT and doubted.get(guid, set()) - {change.pkey}
-            return not other and (change.deed, change.pkey, guid) not in refused
+            spared = change.deed is Deed.TAKE and (change.pkey, guid) in (self.memory.spared or ())
+            return not other and not spared and (change.deed, change.pkey, guid) not in refused
 
         kept = (replace(each, guids=tuple(guid for guid in each.guids if may(each, guid))) for each in todo)
         return tuple(change for change in kept if change.guids)
@@ -236,8 +255,9 @@ class Ufm:
             left |= {*_heard(compare(wanted, tables(said, found), _NOBODY))}
             left |= {*intruders(members, wanted, self.fabric)}
         settled = members is not None and not todo
-        self.memory.settled = wanted if settled else None
         ordered = tuple(sorted(left, key=lambda d: (d.guid, d.what.value, d.pkey)))
+        self.memory.settled = wanted if settled and not _heard(ordered) else None
+        self.memory.seen = frozenset(guid for guid, table in told.items() if table is not None)
         silent = (Alarm.SILENT,) if members is None else ()
         undone = (Alarm.LEFT,) if _heard(ordered) or todo else ()
         judged, managers = self._judge()
@@ -272,6 +292,12 @@ class Ufm:
         if members.base is None and self.ports is None and found:
             message = "it does not say how ports are members of the default partition"
             out.append(Fault(name, "ufm-old", message, "take UFM 6.19 or newer, or have ports asked"))
+        if self.memory.spared:
+            names = ", ".join(f"0x{guid:016x}" for _, guid in sorted(self.memory.spared)[:4])
+            many = len(self.memory.spared)
+            message = f"{many} ports are in partitions, and no gang of the store has them: {names}"
+            remedy = "restore the store that made them members; if they are to leave, remove them in UFM"
+            out.append(Fault(name, "store-foreign", message, remedy))
         for pkey in occupied(members, wanted, self.fabric)[:8]:
             message = f"partition 0x{pkey:04x} has members, none of them of this fabric"
             remedy = "name the key in reservedPkeys of the fabric, or delete the partition in UFM"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,23 @@ def test_a_port_of_ours_in_anothers_partition_stays_alone(site: Site) -> None:
     verdict = site.hold(WANTED)
     assert site.fake.state == {0x300: seats(A, ALIEN), 0x11: seats(B)}
     assert (A, Difference.STRAY) in {(d.guid, d.what) for d in verdict.left}
+
+
+def test_an_empty_store_ends_no_job(site: Site) -> None:
+    """Whom no gang has when the process begins stays, and nobody is put beside him."""
+    site.fake.state = {0x10: seats(A, ALIEN), 0x12: seats(C)}
+    was = deepcopy(site.fake.state)
+    verdict = site.hold(NONE)
+    assert site.fake.state == was
+    assert (verdict.alarms, site.rules(verdict)) == ((Alarm.LEFT,), {"store-foreign"})
+    verdict = site.hold(wants(k10=(B,)), B)
+    assert site.fake.state == was, "nor later"
+    assert (B, Difference.LACKING) in {(d.guid, d.what) for d in verdict.left}
+    assert site.hold(wants(k10=(A,)), C).left == ()
+    assert site.fake.state == {0x10: seats(A)}, "the store that knows them is back"
+    site.fake.put(0x12, [name(C)], "full", True)
+    site.hold(wants(k10=(A,)))
+    assert site.fake.state == {0x10: seats(A)}, "what comes later is drift"
 
 
 def test_drift_is_said_and_mended(site: Site) -> None:
