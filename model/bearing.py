@@ -79,6 +79,7 @@ class FabricWord:
     """Of one fabric. `driver`: `opensm`, `ufm`, `none`. `owner`: which process says it. `alarms`: by rule.
 
     `tables`: P_Key tables (16-bit entries) of all ports that gangs have or had, None = it did not answer.
+    `read`: when that reading began (Unix ms), 0 = not told: the word is said again and again between two.
     """
 
     fabric: str
@@ -87,6 +88,7 @@ class FabricWord:
     alarms: tuple[Fault, ...] = ()
     waits: tuple[Wait, ...] = ()
     tables: Mapping[Guid, tuple[int, ...] | None] = field(default_factory=dict)
+    read: int = 0
 
 
 def format_host(word: HostWord) -> str:
@@ -110,6 +112,7 @@ def format_fabric(word: FabricWord) -> str:
             "owner": word.owner,
             "alarms": [_fault(fault) for fault in word.alarms[:MOST_FAULTS]],
             "waits": [_wait(wait) for wait in word.waits[:MOST_PARTS]],
+            "read": word.read,
             # Entries in hex, side by side: a fabric may have thousands of ports.
             "tables": {
                 format_guid(guid): None if table is None else " ".join(f"{entry:x}" for entry in table)
@@ -132,6 +135,7 @@ def parse_fabric(text: str) -> FabricWord:
         alarms=tuple(_parse_fault(each) for each in _items(found, "alarms", MOST_FAULTS)),
         waits=tuple(_parse_wait(each) for each in _items(found, "waits", MOST_PARTS)),
         tables={parse_guid(guid): _table(entries) for guid, entries in tables.items()},
+        read=_number(found, "read") if "read" in found else 0,
     )
 
 

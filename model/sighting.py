@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class SeenVf:
-    """A VF. `driver` "" = none is bound. MAC and GUIDs as its PF has them, 0 = not told."""
+    """A VF. `driver` "" = none is bound. MAC, GUIDs and VLAN as its PF has them, 0 = not told, or none."""
 
     index: int
     pci: PciAddress
@@ -35,6 +35,7 @@ class SeenVf:
     mac: int = 0
     node_guid: int = 0
     port_guid: int = 0
+    vlan: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ def _seen_vf(each: Mapping[str, Any]) -> SeenVf:
         mac=_number(each, "mac", 48),
         node_guid=_number(each, "node_guid", 64),
         port_guid=_number(each, "port_guid", 64),
+        vlan=_number(each, "vlan", 12),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from controller.api import replies
+from controller.api.audits import audits
 from controller.api.exports import exports
 from controller.api.gangs import gangs
 from controller.api.glass import glass
@@ -44,6 +45,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(gangs(service, memory))
     app.include_router(pools(service, memory))
     app.include_router(exports(service))
+    app.include_router(audits(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

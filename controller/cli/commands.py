@@ -17,7 +17,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("status", "controller.cli.status", "cluster, hosts, pools and alarms"),
     ("egress", "controller.cli.egress", "egress per tenant, port and class"),
     ("evpn", "controller.cli.evpn", "EVPN as hosts see it: neighbours, routes, refusals"),
-    ("ipam", "controller.cli.ipam", "hardware of nodes: expected, found, and how they differ"),
+    ("ipam", "controller.cli.ipam", "hardware of nodes, pools of rails, and the audit of both"),
     ("reflector", "controller.cli.reflector", "configuration of a FRR route reflector for this cluster"),
     ("trace", "controller.cli.trace", "where a packet goes, on every host, and why it ends"),
     ("flows", "controller.cli.flows", "the real flows of a host's switch, with names"),
@@ -43,7 +43,10 @@ BROKEN_PIPE: Final = 141
 
 EXIT_CODES: Final[tuple[tuple[int, str], ...]] = (
     (OK, "done"),
-    (REFUSED, "refused: invalid, in conflict, or not found; nothing was written"),
+    (
+        REFUSED,
+        "refused: invalid, in conflict, or not found; nothing was written; ipam audit: something is wrong",
+    ),
     (USAGE, "wrong use of the command line"),
     (NOT_REACHED, "--wait: written, but not programmed in time; trace, flows, evpn: a host does not answer"),
     (UNREACHABLE, "the API or its store does not answer"),

@@ -1,4 +1,5 @@
-"""`ringfence ipam`: what nodes should have, beside what their hosts see; how full the pools of rails are.
+"""`ringfence ipam`: what nodes should have, beside what their hosts see; how full the pools of rails are; the
+audit.
 
 Place: a command. Must not judge: the API compares.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from controller.cli import audit
 from controller.cli.client import Wrong, segment
 from controller.cli.commands import OK
 from controller.cli.pools import print_pools
@@ -21,20 +23,32 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = (
         "Hardware of nodes: of each physical function what its SKU says, what the host's agent sees there,"
-        " and how they differ, with what to do. Pools: how full everything is that gangs get."
+        " and how they differ, with what to do. Pools: how full everything is that gangs get. Audit: what"
+        " store, hosts and fabrics say of each VF, and of tenants that must share nothing; exit code 1 if"
+        " something is wrong."
     )
     parser.epilog = (
         "examples:\n  ringfence ipam inventory\n  ringfence ipam inventory --node h200-1\n"
         "  ringfence ipam inventory -o json\n"
-        "  ringfence ipam pools\n  ringfence ipam pools --fabric east"
+        "  ringfence ipam pools\n  ringfence ipam pools --fabric east\n"
+        "  ringfence ipam audit                 only what is wrong; --all: everything\n"
+        "  ringfence ipam audit --reclaim       take back what nobody bears"
     )
-    parser.add_argument("what", choices=("inventory", "pools"), help="what to show")
+    parser.add_argument("what", choices=("inventory", "pools", "audit"), help="what to show")
     parser.add_argument("-n", "--node", metavar="N", help="inventory: one node, with all its functions")
     parser.add_argument("-F", "--fabric", metavar="F", help="pools: of one fabric")
+    audit.declare(parser)
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
-    """0 whenever the API answers; differences do not change it. 1 if the node or fabric does not exist."""
+    """0 whenever the API answers; differences do not change it. 1 if the node or fabric does not exist, or
+    the audit finds something."""
+    if arguments.what == "audit":
+        if arguments.node or arguments.fabric:
+            raise Wrong("the audit is of everything: leave --node and --fabric out")
+        return audit.run(arguments, session)
+    if arguments.all or arguments.reclaim or arguments.yes:
+        raise Wrong("--all, --reclaim and --yes are of the audit: ringfence ipam audit")
     if arguments.node and arguments.what == "pools":
         raise Wrong("pools are a fabric's, not a node's: write --fabric F")
     if arguments.fabric and arguments.what == "inventory":

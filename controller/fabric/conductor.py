@@ -60,13 +60,14 @@ class Duty:
 
 @dataclass(slots=True)
 class _Round:
-    """The last look at the fabric. `at`: seconds."""
+    """The last look at the fabric. `at`: seconds; `read`: Unix ms at which it began to read `tables`."""
 
     course: Course
     accounts: tuple[Account, ...] = ()
     faults: tuple[Fault, ...] = ()
     tables: dict[Guid, tuple[int, ...] | None] = field(default_factory=dict)
     at: float = 0.0
+    read: int = 0
     done: bool = False
 
 
@@ -119,7 +120,7 @@ class Conductor:
             log.warning("fabric=%s %s", self._duty.fabric, fault.message if fault else "goes on")
         if fault is not None:
             self._steady = None
-            self._say((fault,), (), {})
+            self._say((fault,), (), {}, 0)
             return _IDLE
         assert contents.cluster is not None
         self._cluster = (contents.cluster.uid, contents.cluster.generation)
@@ -149,7 +150,7 @@ class Conductor:
                 moved = self._write(contents, fabric, gang, found) or moved
             elif found is not None:
                 waits.append(found)
-        self._say((*self._duty.standing, *seen.faults), tuple(waits), seen.tables)
+        self._say((*self._duty.standing, *seen.faults), tuple(waits), seen.tables, seen.read)
         if moved:
             return _MOVED
         return _WAITING if under_way else _IDLE
@@ -165,7 +166,7 @@ class Conductor:
         last, at = self._round, self._elapsed()
         if last is not None and last.course == course and at - last.at < (SWEEP if last.done else RETRY):
             return last
-        found = _Round(course)
+        found = _Round(course, read=self._now())
         try:
             verdict = driver.hold(self._before, course.wanted, course.ask)
         except (OSError, ValueError) as error:
@@ -230,9 +231,12 @@ class Conductor:
         faults: tuple[Fault, ...],
         waits: tuple[Wait, ...],
         tables: dict[Guid, tuple[int, ...] | None],
+        read: int,
     ) -> None:
         """At once if it is news; else the office repeats it."""
-        word = FabricWord(self._duty.fabric, self._duty.driver, self._office.owner, faults, waits, tables)
+        word = FabricWord(
+            self._duty.fabric, self._duty.driver, self._office.owner, faults, waits, tables, read
+        )
         if word != self._told:
             self._told = word
             self._office.speak(format_fabric(word))

@@ -18,6 +18,8 @@ from model.sighting import MOST_FINDINGS, MOST_TEXT, Oddity, SeenPf, Sighting
 
 ROOT: Final = Path("/sys")
 
+_VLANS: Final = 0xFFF
+
 Links = Callable[[str], tuple[VfLink, ...]]
 Modes = Callable[[Iterable[str]], dict[str, str]]
 
@@ -60,7 +62,13 @@ def observe(root: Path = ROOT) -> Sighting:
 def _with_links(pf: SeenPf, told: tuple[VfLink, ...]) -> SeenPf:
     known = {link.index: link for link in told}
     vfs = tuple(
-        replace(vf, mac=link.mac, node_guid=link.node_guid, port_guid=link.port_guid)
+        replace(
+            vf,
+            mac=link.mac,
+            node_guid=link.node_guid,
+            port_guid=link.port_guid,
+            vlan=link.vlan[0] & _VLANS if link.vlan is not None else 0,
+        )
         if (link := known.get(vf.index)) is not None
         else vf
         for vf in pf.vfs

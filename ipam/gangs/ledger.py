@@ -191,6 +191,8 @@ class Ledger:
     def cool(self, gang: Gang, until: int) -> None:
         """A gang that was released, whether it was known before or not: its things cool down."""
         known = self.release((gang.request.tenant, gang.request.name), gang.generation, until)
+        if known is not None:
+            self.cooling[gang.generation] = (gang, until)
         if known is None and gang.generation not in self.cooling:
             self.cooling[gang.generation] = (gang, until)
             if gang.request.fabric in self.books:
