@@ -239,6 +239,13 @@ class Static:
     addresses: tuple[Address, ...] = ()
 
 
+class Use(Enum):
+    """Who gets the VFs. CONTAINER: the host's own driver has them. VM: vfio-pci does, so that a VM may."""
+
+    CONTAINER = "container"
+    VM = "vm"
+
+
 @dataclass(frozen=True, slots=True)
 class GangRequest:
     """`nodes`: these ones, or `count` of any. `rails`: () = all of the fabric. `each`: interfaces for each
@@ -264,6 +271,7 @@ class GangRequest:
     deadline: int = 0
     pkey: PKey = _NO_PKEY
     statics: tuple[Static, ...] = ()
+    use: Use = Use.CONTAINER
 
 
 @dataclass(frozen=True, slots=True)

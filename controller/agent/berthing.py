@@ -55,6 +55,7 @@ def _gang(
         "state": gang.progress.state.value,
         "reached": (reached or Reached.NOTHING).value,
         "pkey": format_pkey(gang.pkey) if gang.pkey else "",
+        "for": request.use.value,
         "membership": request.membership.value,
         "fabric": request.fabric,
         "kind": "" if fabric is None else fabric.kind.value,
@@ -70,8 +71,8 @@ def _interface(each: Interface, fabric: Fabric | None, pci: str) -> dict[str, An
     found: dict[str, Any] = {"pf": each.pf, "vf": each.vf, "pci": pci, "rail": each.rail}
     found["railName"] = "" if rail is None else rail.name
     if fabric is not None:
-        found["addresses"] = [f"{a}/{prefix_length(fabric, a)}" for a in each.addresses]
-        gateways = [str(g) for a in each.addresses if (g := gateway(fabric, a)) is not None]
+        found["addresses"] = [f"{a}/{prefix_length(a, fabric)}" for a in each.addresses]
+        gateways = [str(g) for a in each.addresses if (g := gateway(a, fabric)) is not None]
         found |= {"gateway": gateways} if gateways else {}
     found |= {"mac": format_mac(each.mac)} if each.mac else {}
     if each.port_guid:

@@ -15,14 +15,14 @@ from typing import Final
 from controller.agent.credence import Credence
 from controller.store.moorings import Mooring, Moorings
 from ipam.devices import carrying, reading
-from ipam.devices.desired import DesiredPf, DesiredVf, Stay, desired, held
+from ipam.devices.desired import DesiredPf, DesiredVf, Policy, Stay, VfDriver, desired, held
 from ipam.devices.found import FoundPf
 from ipam.devices.kernel import Kernel
 from ipam.devices.operations import Operation, place, plan
 from ipam.devices.standing import astray, obstacles, part
 from model.bearing import HostPart, Reached
 from model.errors import Fault
-from model.gang import GangState, Progress
+from model.gang import GangState, Progress, Use
 from model.hardware import Node, PciAddress, Sku
 
 LOG: Final = logging.getLogger(__name__)
@@ -224,7 +224,8 @@ class Settler:
 
 
 def _stay(gang: Mooring) -> Stay:
-    return Stay(gang.berth, gang.progress, gang.generation)
+    driver = VfDriver.VFIO if gang.request.use is Use.VM else VfDriver.NATIVE
+    return Stay(gang.berth, gang.progress, gang.generation, Policy(driver))
 
 
 def _strangers(nodes: tuple[Node, ...], stays: Iterable[Stay]) -> dict[int, tuple[Fault, ...]]:

@@ -18,7 +18,7 @@ from ipam.gangs.refusal import Lack
 from model.addresses import Address, format_mac
 from model.errors import Fault, Invalid
 from model.fabric import Addressing, Fabric, PKey, format_guid, format_pkey, parse_pkey
-from model.gang import Align, Arrange, Berth, Gang, GangRequest, Membership, Quota, Static
+from model.gang import Align, Arrange, Berth, Gang, GangRequest, Membership, Quota, Static, Use
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 MOST_NODES = 4096
@@ -57,6 +57,7 @@ class GangBody(BaseModel):
     membership: Membership = Membership.FULL
     pkey: Annotated[int, Field(strict=True)] | Annotated[str, Field(max_length=6)] | None = None
     interfaces: Annotated[tuple[StaticBody, ...], Field(max_length=MOST_NODES)] = ()
+    use: Annotated[Use, Field(alias="for")] = Use.CONTAINER
     within: Annotated[float, Field(gt=0, le=60)] = 30.0
 
     def request(self, tenant: str, fabric: Fabric | None, now: int) -> GangRequest:
@@ -80,6 +81,7 @@ class GangBody(BaseModel):
             now + int(self.within * 1000),
             PKey(0) if self.pkey is None else parse_pkey(str(self.pkey)),
             tuple(each.static() for each in self.interfaces),
+            self.use,
         )
 
     def _faults(self, name: str, fabric: Fabric | None) -> list[Fault]:

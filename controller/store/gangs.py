@@ -37,6 +37,7 @@ from model.gang import (
     Membership,
     Progress,
     Static,
+    Use,
 )
 from model.ids import HostName, Mac, Uid
 
@@ -107,6 +108,7 @@ def request_document(request: GangRequest) -> dict[str, Any]:
     said |= {"align": r.align.value, "arrange": r.arrange.value, "membership": r.membership.value}
     more = {"nodes": list(r.nodes), "count": r.count, "rails": list(r.rails), "gpus": r.gpus}
     more["pkey"] = format_pkey(r.pkey) if r.pkey else ""
+    more["for"] = r.use.value if r.use is not Use.CONTAINER else ""
     more["interfaces"] = [_static(each) for each in r.statics]
     return said | {key: value for key, value in more.items() if value}
 
@@ -141,6 +143,7 @@ def parse_request(text: str) -> GangRequest:
         membership=Membership(said["membership"]),
         pkey=parse_pkey(said["pkey"]) if "pkey" in said else _NO_PKEY,
         statics=tuple(_parse_static(each) for each in said.get("interfaces", ())),
+        use=Use(said.get("for", Use.CONTAINER.value)),
     )
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final
 
-from ipam.gangs.slots import address, block_length
+from ipam.gangs.wiring import gateway, prefix_length
 from model.addresses import Address, Prefix
 from model.errors import Conflict, Fault
-from model.fabric import Addressing, Fabric, FabricKind, Guid, PKey, Rail
+from model.fabric import Fabric, FabricKind, Guid, PKey, Rail
 from model.gang import Berth, Gang, GangState, Interface, Membership
 from model.hardware import PciAddress, Sku
 from model.ids import Mac
@@ -155,10 +155,7 @@ def _check(berth: Berth, sku: Sku, cards: list[Card]) -> None:
 
 
 def _with_length(one: Address, fabric: Fabric) -> WithLength:
-    if fabric.addressing is Addressing.LINK:
-        length = one.max_prefixlen - 1
-    else:
-        length = block_length(fabric, one.version)
+    length = prefix_length(one, fabric)
     return IPv4Interface((int(one), length)) if one.version == 4 else IPv6Interface((int(one), length))
 
 
@@ -172,16 +169,3 @@ def _routes(interface: Interface, number: int, fabric: Fabric, rail: Rail) -> li
             if via is not None and one.version == subnet.version and one in subnet:
                 found.append(Route(subnet, via, _METRIC + number if number else 0))
     return found
-
-
-def gateway(one: Address, fabric: Fabric) -> Address | None:
-    """The leaf's address on an interface's link: see `ipam.gangs.slots`; None if its link has no leaf that
-    routes."""
-    match fabric.addressing:
-        case Addressing.LINK:
-            return address(one.version, int(one) & ~1)
-        case Addressing.NODE:
-            spare = one.max_prefixlen - block_length(fabric, one.version)
-            return address(one.version, (int(one) >> spare << spare) + 1)
-        case Addressing.TENANT:
-            return None

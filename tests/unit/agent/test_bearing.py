@@ -237,6 +237,7 @@ def test_what_the_file_says_of_an_interface() -> None:
         "state": "active",
         "reached": "nothing",
         "pkey": "",
+        "for": "container",
         "membership": "full",
         "fabric": "roce",
         "kind": "roce",

@@ -14,7 +14,7 @@ from controller.store.moorings import Moorings
 from ipam.devices.desired import LINK_AUTO, LINK_DISABLE
 from model.bearing import HostPart, Reached
 from model.fabric import FabricKind
-from model.gang import GangState
+from model.gang import GangState, Use
 from model.ids import Uid
 from tests.fakes.host import (
     CLUSTER,
@@ -99,6 +99,13 @@ def test_a_gang_goes_its_way_and_each_step_is_read_back(
     assert (told(kernel, 0, 1).mac, told(kernel, 0, 1).link) == (0, LINK_DISABLE)
     assert driver(kernel, NICS[0], 1) == ""
     assert settler.round(moorings(mooring(7, S.RELEASED, S.PLANNED, kind=kind), kind=kind)).parts == ()
+
+
+def test_vfs_of_vms_are_vfios(settler: Settler, kernel: Reacting) -> None:
+    plain = mooring(7, S.PROGRAMMED)
+    gang = replace(plain, request=replace(plain.request, use=Use.VM))
+    assert only(settler, moorings(gang)).reached is R.SET
+    assert [driver(kernel, nic, 1) for nic in NICS] == ["vfio-pci"] * 2
 
 
 def test_a_host_that_is_no_node_costs_nothing(settler: Settler, kernel: Reacting) -> None:

@@ -87,6 +87,16 @@ def test_a_gang_from_request_to_release(yard) -> None:
     assert caught.value.status == 404
 
 
+def test_who_uses_its_vfs_is_kept_with_the_request(yard) -> None:
+    def tried(**more):
+        body = {"name": "try", "fabric": "east", "count": 1, **more}
+        return yard.api.post("/v1/tenants/job-tenant/gangs", {"dryRun": "true"}, body)
+
+    assert "for" not in tried()["spec"]
+    assert tried(**{"for": "vm"})["spec"]["for"] == "vm"
+    assert {f["rule"] for f in refused(lambda: tried(**{"for": "pet"})).faults} == {"malformed-request"}
+
+
 def test_the_same_key_is_the_same_gang(yard) -> None:
     first = ask(yard, key="once")
     again = ask(yard, key="once", within=5)

@@ -22,7 +22,7 @@ from ipam.gangs.ledger import Ledger
 from model.addresses import format_mac
 from model.errors import Conflict, Exhausted, NotFound, RingfenceError
 from model.fabric import FabricKind, PKey
-from model.gang import Align, Arrange, Gang, GangRequest, GangState, Membership, Static
+from model.gang import Align, Arrange, Gang, GangRequest, GangState, Membership, Static, Use
 from model.ids import HostName
 from model.wanted import (
     Kind,
@@ -120,7 +120,7 @@ def test_a_request_is_kept_whole() -> None:
     assert gangs.parse_request(gangs.format_request(replace(request, deadline=9))) == request
     addresses = (ip_address("10.0.0.9"), ip_address("fd00::9"))
     statics = (Static("a", "p", 0), Static("b", "p", None, addresses), Static("b", "q", 3, addresses[:1]))
-    request = replace(request, pkey=PKey(0x10), statics=statics)
+    request = replace(request, pkey=PKey(0x10), statics=statics, use=Use.VM)
     assert gangs.parse_request(gangs.format_request(request)) == request
 
 

@@ -7,10 +7,11 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from ipam.exports.kit import Kit, gateway, kit
+from ipam.exports.kit import Kit, kit
 from ipam.exports.libvirt import libvirt
 from ipam.exports.nccl import nccl
 from ipam.exports.remarks import harmless
+from ipam.gangs.wiring import gateway
 from model.errors import Conflict
 from model.fabric import RailIndex
 from model.gang import GangState, Progress
