@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     from topologies import catalog  # noqa: PLC0415 (Mininet: only where a lab is built)
     from topologies.lab import check_machine  # noqa: PLC0415
+    from topologies.remote import Remote  # noqa: PLC0415
 
     entry = catalog.find(arguments.topology)
     name = arguments.name or entry.name
@@ -103,8 +104,9 @@ def _up(arguments: argparse.Namespace) -> int:
     bringing.bring_up(
         entry.name, name, arguments.hypervisors or entry.hypervisors, arguments.bare, arguments.timeout
     )
-    print(f"lab {name} is up. Next:\n  ringfence lab status\n  ringfence lab exec hv1 ovs-vsctl show")
-    print("  ringfence lab down")
+    advice = Remote(name).status()["advice"]
+    print(f"lab {name} is up. Next:")
+    print(advice or "  ringfence lab status\n  ringfence lab exec hv1 ovs-vsctl show\n  ringfence lab down")
     return OK
 
 

@@ -60,7 +60,7 @@ class Control:
     @property
     def environment(self) -> dict[str, str]:
         """What the CLI needs to find this lab's API."""
-        return {"RINGFENCE_API": f"unix:{self.api_socket}", **_python_path()}
+        return {"RINGFENCE_API": f"unix:{self.api_socket}", **python_path()}
 
     def speaker_socket(self, host: str) -> Path:
         """Where the agent of a host attaches to its speaker."""
@@ -156,7 +156,7 @@ class Control:
         return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
 
     def _daemon(self, node: LabNode, name: str, command: list[str], ready: Callable[[], object]) -> Daemon:
-        daemon = node.daemon(name, command, ready, env=_python_path())
+        daemon = node.daemon(name, command, ready, env=python_path())
         daemon.ready_timeout = _BRIDGE_TIMEOUT
         return daemon
 
@@ -175,7 +175,7 @@ class Control:
         until("all ports bound", lambda: not waiting(), timeout)
 
 
-def _python_path() -> dict[str, str]:
-    """This checkout first, and the programs that were installed with this Python."""
+def python_path() -> dict[str, str]:
+    """For the product's processes: this checkout first, and programs that came with this Python."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {"PYTHONPATH": str(_ROOT), "PATH": path}

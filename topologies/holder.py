@@ -25,12 +25,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from topologies.catalog import Entry
+from topologies.catalog import Entry, Scenario
 from topologies.cell import Streams
 from topologies.errors import LabError
 from topologies.fabrics import Plan
 from topologies.lab import Lab, say_on_stderr
-from topologies.scenarios.two_tenants import TwoTenants, build
 
 SOCKET = "lab.sock"
 _BACKLOG = 32
@@ -49,7 +48,7 @@ class Held:
 
     entry: Entry
     lab: Lab
-    scenario: TwoTenants | None
+    scenario: Scenario | None
 
 
 def hold(name: str, entry: Entry, plan: Plan, bare: str) -> int:
@@ -72,12 +71,12 @@ def hold(name: str, entry: Entry, plan: Plan, bare: str) -> int:
 
 def _build(name: str, entry: Entry, plan: Plan, bare: str) -> Held:
     if bare:
-        lab = entry.fabric(name, plan, say_on_stderr)
-        return Held(entry, lab, None)
-    scenario = build(name, plan, entry.fabric, say_on_stderr)
+        if entry.fabric is None:
+            raise LabError(f"{entry.name} shows the product: it can't be bare")
+        return Held(entry, entry.fabric(name, plan, say_on_stderr), None)
+    scenario = entry.build(name, plan, say_on_stderr)
     try:
-        scenario.await_reachability()
-        scenario.lab.tick("every VM reaches its tenant's next")
+        scenario.settle()
     except BaseException:
         say_on_stderr(scenario.lab.logs())
         scenario.lab.close()
@@ -155,6 +154,7 @@ def status(held: Held) -> Document:
         "links": {host: list(end) for host, end in lab.links.items()},
         "nodes": nodes,
         "workloads": scenario.describe() if scenario else [],
+        "advice": scenario.advice() if scenario else "",
     }
 
 

@@ -19,7 +19,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = "A lab of hypervisors on this machine, in network namespaces. Needs root."
     parser.epilog = (
-        "examples:\n  ringfence lab up two_hypervisors\n  ringfence lab status\n"
+        "examples:\n  ringfence lab list\n  ringfence lab up two_hypervisors\n"
+        "  ringfence lab up rails      gangs on simulated NICs and InfiniBand\n  ringfence lab status\n"
         "  ringfence lab exec hv1 ip -br address\n  ringfence lab down\n"
         "  ringfence lab up --help     the lab's own help"
     )

@@ -54,6 +54,10 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "a CNI plugin that moves links between namespaces: nothing passes Open vSwitch",
     ),
     (
+        "tests/integration/product/test_rails.py",
+        "simulated NICs and InfiniBand: nothing passes Open vSwitch",
+    ),
+    (
         "tests/integration/product/test_reflectors.py",
         "which reflector is lost when: flows stay as they are",
     ),

@@ -100,6 +100,15 @@ class TwoTenants:
                         timeout,
                     )
 
+    def settle(self) -> None:
+        """What `up` waits for."""
+        self.await_reachability()
+        self.lab.tick("every VM reaches its tenant's next")
+
+    def advice(self) -> str:
+        """The usual."""
+        return ""
+
     def describe(self) -> list[dict[str, Any]]:
         """The workloads as plain data, for `status`."""
         return [
