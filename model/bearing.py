@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -125,16 +125,28 @@ def format_fabric(word: FabricWord) -> str:
 def parse_fabric(text: str) -> FabricWord:
     """Inverse of `format_fabric`; ValueError for what does not fit."""
     found = _load(text)
+    return replace(_summary(found), tables=_tables(found))
+
+
+def parse_summary(text: str) -> FabricWord:
+    """The same without its tables, of which there may be thousands."""
+    return _summary(_load(text))
+
+
+def _tables(found: Mapping[str, Any]) -> dict[Guid, tuple[int, ...] | None]:
     tables = found.get("tables", {})
     if not isinstance(tables, dict) or len(tables) > MOST_PORTS:
         raise ValueError("tables are no JSON object, or too many")
+    return {parse_guid(guid): _table(entries) for guid, entries in tables.items()}
+
+
+def _summary(found: Mapping[str, Any]) -> FabricWord:
     return FabricWord(
         fabric=_text(found, "fabric"),
         driver=_text(found, "driver"),
         owner=_text(found, "owner"),
         alarms=tuple(_parse_fault(each) for each in _items(found, "alarms", MOST_FAULTS)),
         waits=tuple(_parse_wait(each) for each in _items(found, "waits", MOST_PARTS)),
-        tables={parse_guid(guid): _table(entries) for guid, entries in tables.items()},
         read=_number(found, "read") if "read" in found else 0,
     )
 

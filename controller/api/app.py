@@ -13,15 +13,17 @@ from fastapi import APIRouter, FastAPI
 from controller.api import replies
 from controller.api.audits import audits
 from controller.api.exports import exports
-from controller.api.gangs import gangs
+from controller.api.gangs import QUEUE, gangs
 from controller.api.glass import glass
 from controller.api.hosts import hosts
 from controller.api.limits import Bounds, Limits
+from controller.api.metrics import metrics
 from controller.api.nodes import nodes
 from controller.api.objects import reads, writes
 from controller.api.pools import Memory, pools
 from controller.api.service import Service
 from controller.api.sight import sight
+from controller.api.turns import Turns
 
 DEFAULT: Final = Bounds()
 
@@ -42,10 +44,12 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(glass(service))
     app.include_router(nodes(service))
     memory = Memory()
-    app.include_router(gangs(service, memory))
+    turns = Turns(QUEUE)
+    app.include_router(gangs(service, memory, turns))
     app.include_router(pools(service, memory))
     app.include_router(exports(service))
     app.include_router(audits(service))
+    app.include_router(metrics(service, memory, turns))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

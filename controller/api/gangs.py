@@ -38,10 +38,9 @@ _DRY: Final = Query(alias="dryRun")
 _WITHOUT: Final = Query(max_length=4096)
 
 
-def gangs(service: Service, memory: Memory) -> APIRouter:
-    """All routes of this file. `memory`: is told how full pools are after each write."""
+def gangs(service: Service, memory: Memory, turns: Turns) -> APIRouter:
+    """All routes of this file. `memory`: is told how full pools are after each write. `turns`: of writes."""
     routes = APIRouter(prefix="/v1", tags=["gangs"], responses=REFUSALS)
-    turns = Turns(QUEUE)
     _add_writes(routes, service, turns, memory)
     _add_reads(routes, service)
     return routes

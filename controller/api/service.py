@@ -240,6 +240,10 @@ class Service:
         hosts = None if only is None else [HostName(host) for host in only]
         return _readable(self.store.reports(hosts))
 
+    def heads(self, hosts: Iterable[HostName]) -> dict[str, Report]:
+        """What hosts say of themselves in short; those that can be read."""
+        return _readable(self.store.report_heads(hosts)).readable
+
     def _port_states(self, uid: Uid | None) -> dict[tuple[str, str], PortReport]:
         """(host, uid) -> what that host says of the port; of all ports, or of one."""
         states = view.port_states(_readable(self.store.headless_reports()).readable.values())

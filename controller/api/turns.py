@@ -11,8 +11,22 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from model.errors import Fault, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Since the process began. `taken`: turns that came, after `seconds` of waiting altogether; `full`:
+    refused at once; `late`: that did not come in time. `there`: who waits or works now.
+    """
+
+    taken: int = 0
+    full: int = 0
+    late: int = 0
+    seconds: float = 0.0
+    there: int = 0
 
 
 class Turns:
@@ -20,6 +34,7 @@ class Turns:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._tally = Tally()
         self._lock = threading.Lock()
         self._waiting: deque[threading.Event] = deque()
 
@@ -30,16 +45,23 @@ class Turns:
         mine = threading.Event()
         with self._lock:
             if len(self._waiting) >= self._most:
+                self._tally = replace(self._tally, full=self._tally.full + 1)
                 message = f"{self._most} requests wait already"
                 raise Unavailable(Fault(what, "queue-full", message, "Try again in a few seconds."))
             self._waiting.append(mine)
             if len(self._waiting) == 1:
                 mine.set()
-        end = time.monotonic() + patience
+        began = time.monotonic()
+        end = began + patience
         try:
             if not mine.wait(max(end - time.monotonic(), 0)):
+                with self._lock:
+                    self._tally = replace(self._tally, late=self._tally.late + 1)
                 message = f"its turn did not come within {patience:.0f} s; nothing was changed"
                 raise Unavailable(Fault(what, "deadline", message, "Try again, or allow more time."))
+            with self._lock:
+                waited = self._tally.seconds + time.monotonic() - began
+                self._tally = replace(self._tally, taken=self._tally.taken + 1, seconds=waited)
             yield
         finally:
             with self._lock:
@@ -47,3 +69,8 @@ class Turns:
                 self._waiting.remove(mine)
                 if first and self._waiting:
                     self._waiting[0].set()
+
+    def tally(self) -> Tally:
+        """How it goes."""
+        with self._lock:
+            return replace(self._tally, there=len(self._waiting))
