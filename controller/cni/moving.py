@@ -110,16 +110,19 @@ def move_in(
             raise Refusal(BLOCKED, f"{claim.ifname} exists in {claim.netns}", "Choose another CNI_IFNAME.")
         address = bytes.fromhex(berth.mac.replace(":", ""))
         try:
+            # The mark comes first, so that DEL knows it again wherever a crash leaves it.
             host.change(link, Change(up=False))
+            host.change(link, Change(alias=mark(berth.pci)))
             if address and link.kind != INFINIBAND and link.address != address:
                 host.change(link, Change(address=address))
             host.change(link, Change(netns=namespace, name=claim.ifname))
             moved = _present(there, claim)
-            there.change(moved, Change(alias=mark(berth.pci), mtu=mtu or None))
+            if mtu:
+                there.change(moved, Change(mtu=mtu))
             _set_up(there, moved, namespace, berth, ways)
             return _present(there, claim)
         except (OSError, Refusal) as error:
-            _take_back(there, claim)
+            _take_back(there, host, link, claim)
             if isinstance(error, Refusal):
                 raise
             raise Refusal(
@@ -138,11 +141,13 @@ def _set_up(there: Kernel, link: Device, namespace: int, berth: Berth, ways: tup
         _add(there, link, way)
 
 
-def _take_back(there: Kernel, claim: Claim) -> None:
-    """After a failure: that name was free before, so what bears it is what we have moved."""
+def _take_back(there: Kernel, host: Kernel, link: Device, claim: Claim) -> None:
+    """After a failure: as it was, but for its MAC, which is the gang's."""
     try:
-        if (link := there.link(claim.ifname)) is not None:
-            _return(there, link, claim)
+        if (moved := find(there, claim)) is not None:
+            _return(there, moved, claim)
+        if (back := host.link(claim.link)) is not None:
+            host.change(back, Change(alias="", up=link.up or None))
     except OSError as error:
         print(f"{claim.pci} stays in {claim.netns}: {error.strerror}", file=sys.stderr)
 
@@ -206,15 +211,16 @@ def _return(there: Kernel, link: Device, claim: Claim) -> None:
 
 
 def settle(claim: Claim, sysfs: str) -> None:
-    """A netdev that came back by itself, because its container's namespace ended: its old name."""
+    """What is on the host, because its container ended or an ADD did not get far: its name, no mark."""
     host = Kernel()
     try:
-        present = names(sysfs, claim.pci)
-        if claim.link and len(present) == 1 and present[0] != claim.link and host.link(claim.link) is None:
-            link = host.link(present[0])
-            if link is not None:
+        present = [link for name in names(sysfs, claim.pci) if (link := host.link(name)) is not None]
+        for link in present:
+            if link.alias == mark(claim.pci) or link.name == claim.ifname:
                 host.change(link, Change(up=False))
-                host.change(link, Change(name=claim.link, alias=""))
+                host.change(link, Change(alias=""))
+                if link.name != claim.link and host.link(claim.link) is None:
+                    host.change(link, Change(name=claim.link))
     except OSError as error:
         print(f"{claim.pci} keeps another name than {claim.link}: {error.strerror}", file=sys.stderr)
     finally:

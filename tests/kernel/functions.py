@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
+from controller.cni.main import respond
 from ipam.devices import carrying, look, reading
 from ipam.devices.desired import DesiredPf, DesiredVf, Setting, Value, VfDriver
 from ipam.devices.found import FoundPf
 from ipam.devices.kernel import Host
 from ipam.devices.operations import plan
 from model.hardware import Eswitch, PciAddress, format_pci
+from tests.fakes.berths import gang, interface, page
 
 KERNEL = Host()
 MAC = 0x020A00000001
@@ -158,3 +160,46 @@ def test_a_driver_that_is_not_there_is_named(pci: PciAddress) -> None:
     """The guest has no vfio-pci."""
     (fault,) = carrying.settle(KERNEL, wish(pci, vf(0, VfDriver.VFIO))).faults
     assert fault.rule == "driver-refused"
+
+
+def test_containers_get_real_vfs_and_give_them_back(pci: PciAddress, tmp_path: Path) -> None:
+    """The CNI plugin: two VFs reach each other from two namespaces; one is taken back, one falls back."""
+    assert carrying.settle(KERNEL, wish(pci, vf(0, vlan=0), vf(1, vlan=0))).faults == ()
+    places = [(Path("/sys") / reading.home(pci) / f"virtfn{index}").resolve().name for index in (0, 1)]
+    names = [netdev(pci, index)["ifname"] for index in (0, 1)]
+    berths = [interface(i, pci=place, mac=f"02:0a:00:00:00:0{1 + i}") for i, place in enumerate(places)]
+    (tmp_path / "berths.json").write_text(page(gang(berths)), encoding="utf-8")
+    config = {"cniVersion": "1.1.0", "name": "rails", "type": "ringfence-cni", "tenant": "acme", "mtu": 1400}
+    config |= {"berths": str(tmp_path / "berths.json"), "dataDir": str(tmp_path / "claims")}
+
+    def ask(command: str, index: int, **more: Any) -> Any:
+        environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": f"c{index}", "CNI_IFNAME": "net1"}
+        environ["CNI_NETNS"] = f"/run/netns/pod{index}"
+        asked = config | {"runtimeConfig": {"deviceID": places[index]}} | more
+        code, answer = respond(environ, json.dumps(asked).encode())
+        assert code == 0, answer
+        return answer
+
+    for index in (0, 1):
+        ip("netns", "add", f"pod{index}")
+        answer = ask("ADD", index)
+        assert answer["interfaces"][0]["mac"] == f"02:0a:00:00:00:0{1 + index}"
+        ask("CHECK", index, prevResult=answer)
+    (link,) = json.loads(ip("-netns", "pod0", "-j", "-d", "link", "show", "net1"))
+    assert (link["parentdev"], link["mtu"]) == (places[0], 1400)
+    until(lambda: subprocess.run(PING, timeout=20).returncode == 0)
+    # Renamed, and without our mark, it is known by its PCI address.
+    ip("-netns", "pod0", "link", "set", "net1", "down")
+    ip("-netns", "pod0", "link", "set", "net1", "name", "mine", "alias", "")
+    ask("DEL", 0)
+    assert netdev(pci, 0)["ifname"] == names[0]
+    ip("netns", "delete", "pod1")
+    until(lambda: bool(os.listdir(Path("/sys") / reading.home(pci) / "virtfn1" / "net")))
+    assert netdev(pci, 1)["ifname"] == "net1", "what the kernel makes of it"
+    ask("DEL", 1)
+    assert netdev(pci, 1)["ifname"] == names[1]
+    assert not list((tmp_path / "claims").glob("0*"))
+    ip("netns", "delete", "pod0")
+
+
+PING = ["ip", "netns", "exec", "pod0", "ping", "-c", "1", "-W", "2", "10.128.0.11"]

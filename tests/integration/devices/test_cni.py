@@ -23,6 +23,18 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
 REFERENCE = Path("/usr/lib/cni")
 FUNCTIONS = 4
+BROKEN = """
+import os
+from controller.cni.kernel import Kernel
+whole, left = Kernel._ask, [{count}]
+def ask(self, message):
+    left[0] -= 1
+    if left[0] == -1:
+        {how}
+    return whole(self, message)
+Kernel._ask = ask
+sys.exit(main())
+"""
 
 
 def run(*words: str, **more: Any) -> str:
@@ -122,7 +134,11 @@ class House:
         self, command: str, container: str, netns: str, config: dict[str, Any], plugin: str = "ringfence-cni"
     ) -> tuple[int, Any]:
         """As a runtime on the host does: environment, configuration on standard input, JSON back."""
-        environ = {
+        path = self.root / "bin" / plugin if plugin == "ringfence-cni" else REFERENCE / plugin
+        return self.execute([str(path)], self.environ(command, container, netns), config)
+
+    def environ(self, command: str, container: str, netns: str) -> dict[str, str]:
+        return {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": container,
             "CNI_IFNAME": "net1",
@@ -131,12 +147,23 @@ class House:
             "CNI_ARGS": "IgnoreUnknown=true;K8S_POD_NAME=train-0",
             "PATH": os.environ["PATH"],
         }
+
+    def script(self, how: str, count: int) -> Path:
+        """Our plugin, for which the kernel's answer of that number never comes."""
+        text = (self.root / "bin" / "ringfence-cni").read_text(encoding="utf-8")
+        made = self.root / "broken"
+        made.write_text(
+            text.replace("sys.exit(main())", BROKEN.format(how=how, count=count)), encoding="utf-8"
+        )
+        made.chmod(0o755)
+        return made
+
+    def execute(self, plugin: list[str], environ: dict[str, str], config: dict[str, Any]) -> tuple[int, Any]:
         # In the mount namespace that `ip netns exec` makes, the reference plugins see our PCI devices.
         mounted = f'mount --bind {self.sys}/bus/pci/devices /sys/bus/pci/devices && exec "$@"'
         words = ("ip", "netns", "exec", self.host, "/bin/sh", "-c", mounted, "-")
-        path = self.root / "bin" / plugin if plugin == "ringfence-cni" else REFERENCE / plugin
         ran = subprocess.run(
-            [*words, str(path)],
+            [*words, *plugin],
             input=json.dumps(config),
             env=environ,
             capture_output=True,
@@ -270,6 +297,38 @@ def test_what_fails_is_undone(house: House) -> None:
         code, said = house.call("ADD", "c1", netns, house.config())
         assert (code, said["code"]) == (1, expected), said
         assert house.held() == []
+
+
+def test_a_crash_or_a_refusal_at_any_point_leaves_nothing(house: House) -> None:
+    """The kernel is asked some twenty times by an ADD; each of these is once the last, and once refused."""
+    path = house.space("a")
+    config = house.config(mtu=1400, routes=[{"dst": "10.128.0.0/10"}], vf=0)
+    for how in ("os._exit(137)", "raise OSError(22, 'Invalid argument')"):
+        for count in range(60):
+            environ = house.environ("ADD", "c1", path)
+            code, answer = house.execute([str(house.script(how, count))], environ, config)
+            if code == 0:
+                break
+            assert how.startswith("os") or answer["code"] in (5, 101), answer
+            if how.startswith("os") or house.held():
+                assert house.call("DEL", "c1", path, config) == (0, None)
+            assert house.held() == [], (how, count)
+            assert set(house.links(path)) == {"lo"}, (how, count)
+            link = house.links()["vf0"]
+            assert (link["mtu"], link.get("ifalias", "")) == (1500, ""), (how, count)
+        assert count > 12, "it never got far"
+        assert house.call("DEL", "c1", path, config) == (0, None)
+
+
+def test_a_name_that_the_host_has_given_to_another(house: House) -> None:
+    path = house.space("a")
+    house.done("ADD", "c1", path, house.config())
+    house.batch("link add vf0 type bridge")
+    assert house.call("DEL", "c1", path, house.config()) == (0, None)
+    assert set(house.links(path)) == {"lo"}
+    (name,) = (link["ifname"] for link in house.links().values() if link.get("link") == "cable0")
+    assert name in ("vf4", "vf5"), "a number that is free"
+    house.batch("link delete vf0", f"link delete {name}")
 
 
 def test_del_when_the_namespace_is_gone(house: House) -> None:
