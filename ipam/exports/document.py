@@ -21,6 +21,7 @@ def document(kit: Kit) -> dict[str, Any]:
         "fabric": kit.fabric,
         "kind": kit.kind.value,
         "state": kit.state.value,
+        "for": kit.use.value,
         "generation": kit.generation,
     }
     if kit.pkey:

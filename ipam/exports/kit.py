@@ -15,7 +15,7 @@ from ipam.gangs.wiring import gateway, prefix_length
 from model.addresses import Address, Prefix
 from model.errors import Conflict, Fault
 from model.fabric import Fabric, FabricKind, Guid, PKey, Rail
-from model.gang import Berth, Gang, GangState, Interface, Membership
+from model.gang import Berth, Gang, GangState, Interface, Membership, Use
 from model.hardware import PciAddress, Sku
 from model.ids import Mac
 from model.sighting import Sighting
@@ -76,6 +76,7 @@ class Kit:
     host: str
     pkey: PKey
     membership: Membership
+    use: Use
     gpus: tuple[int, ...]
     cards: tuple[Card, ...]
 
@@ -105,6 +106,7 @@ def kit(gang: Gang, berth: Berth, fabric: Fabric, sku: Sku, seen: Sighting) -> K
         berth.host,
         gang.pkey,
         request.membership,
+        request.use,
         berth.gpus,
         tuple(cards),
     )

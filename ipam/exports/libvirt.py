@@ -14,6 +14,7 @@ from ipam.exports.remarks import heading, place
 from model.addresses import format_mac
 from model.errors import Conflict, Fault
 from model.fabric import FabricKind
+from model.gang import Use
 
 
 class Managed(Enum):
@@ -33,7 +34,10 @@ class Element(Enum):
 
 
 def libvirt(kit: Kit, managed: Managed = Managed.NO, element: Element = Element.INTERFACE) -> str:
-    """A `<devices>` element; Conflict with each VF whose PCI address the host has not told."""
+    """A `<devices>` element. Conflict with each VF whose PCI address the host has not told, and for a gang
+    for containers: its agent would take the VFs back from vfio-pci, under the VM."""
+    if kit.use is not Use.VM:
+        raise Conflict(_not_for_vms(kit))
     unseen = [_unseen(kit, card) for card in kit.cards if card.pci is None]
     if unseen:
         raise Conflict(*unseen)
@@ -65,6 +69,15 @@ def _device(card: Card, managed: Managed, element: Element) -> Iterator[str]:
 def _where(pci: int) -> str:
     domain, bus, device, function = pci >> 16, pci >> 8 & 0xFF, pci >> 3 & 0x1F, pci & 7
     return f"domain='0x{domain:04x}' bus='0x{bus:02x}' slot='0x{device:02x}' function='0x{function:x}'"
+
+
+def _not_for_vms(kit: Kit) -> Fault:
+    return Fault(
+        f"Gang {kit.tenant}/{kit.gang}",
+        "gang-not-for-vms",
+        "its VFs have the host's own driver, for containers",
+        "Release it, and request it with for: vm.",
+    )
 
 
 def _unseen(kit: Kit, card: Card) -> Fault:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import shutil
+import socket
+import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +20,9 @@ from controller.api.exposition import Sample, expose
 from controller.api.gauges import METRICS
 from tests.contract.test_exports import PROGRAMS, run
 from tests.meta.tree import ROOT
+from tests.unit.api.house import House, house, remote
+
+__all__ = ["house", "remote"]
 
 pytestmark = pytest.mark.long
 
@@ -57,3 +67,85 @@ def test_promtool_takes_the_rules_and_each_alert_fires_for_its_reason_only(folde
         assert before in text
         (folder / TESTS.name).write_text(text.replace(before, after), encoding="utf-8")
         assert judged(folder) != 0
+
+
+@pytest.fixture
+def target(house: House) -> Iterator[str]:
+    """Where Prometheus may read: one address, forwarded to the API's socket."""
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            api = http.client.HTTPConnection("api", timeout=30)
+            api.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            api.sock.connect(str(house.socket))
+            api.request("GET", "/metrics")
+            answer = api.getresponse()
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.end_headers()
+            self.wfile.write(answer.read())
+            api.close()
+
+        def log_message(self, *_words: object) -> None:
+            """Not into the tests' output."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_prometheus_itself_reads_them(folder: Path, target: str, house: House) -> None:
+    """Debian 13's, on loopback, with our rules."""
+    (folder / "prometheus.yml").write_text(
+        json.dumps(
+            {
+                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+                "rule_files": [RULES.name],
+                "scrape_configs": [{"job_name": "ringfence", "static_configs": [{"targets": [target]}]}],
+            }
+        )
+    )
+    port, place = free_port(), f"/tmp/{folder.name}"
+    command = [
+        *("/usr/sbin/chroot", PROGRAMS, "/usr/bin/prometheus", f"--config.file={place}/prometheus.yml"),
+        *(f"--storage.tsdb.path={place}/data", f"--web.listen-address=127.0.0.1:{port}"),
+    ]
+    with (folder / "log").open("w") as log:
+        running = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        found = asked(port, "ringfence_generation", folder / "log")
+        assert found[0]["metric"]["job"] == "ringfence"
+        contents = house.store.contents()
+        assert contents.cluster is not None
+        assert int(found[0]["value"][1]) <= contents.cluster.generation
+        assert asked(port, "up", folder / "log")[0]["value"][1] == "1"
+    finally:
+        running.kill()
+        running.wait(20)
+
+
+def asked(port: int, query: str, log: Path) -> list[dict]:
+    """What Prometheus knows, as soon as it knows anything."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            api = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            api.request("GET", f"/api/v1/query?query={query}")
+            answer = json.load(api.getresponse())
+            api.close()
+            if answer.get("status") == "success" and answer["data"]["result"]:
+                return list(answer["data"]["result"])
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.1)
+    raise AssertionError(log.read_text()[-2000:])

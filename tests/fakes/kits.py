@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipam.exports.kit import Kit, kit
 from model.fabric import Addressing, Fabric
+from model.gang import Use
 from model.hardware import PciAddress, Sku
 from model.sighting import SeenPf, SeenVf, Sighting
 from tests.fakes.estate import Yard, infiniband, roce, sku, yard
@@ -41,5 +42,5 @@ def estate(fabric: Fabric) -> tuple[Yard, Sku]:
 def kit_of(fabric: Fabric, seen: Sighting | None = None, **more: object) -> Kit:
     """Of its first node."""
     held, kind = estate(fabric)
-    gang = held.reserve(**{"name": "train", "count": 1, **more})
+    gang = held.reserve(**{"name": "train", "count": 1, "use": Use.VM, **more})
     return kit(gang, gang.berths[0], fabric, kind, sighting(kind) if seen is None else seen)

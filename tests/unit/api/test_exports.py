@@ -37,7 +37,7 @@ def command(house, *arguments: str) -> int:
 @pytest.fixture(scope="module")
 def train(rails):
     """A gang on the first rail of two nodes; one host has told of its VFs."""
-    own.ask(rails, rails=["plane0"])
+    own.ask(rails, rails=["plane0"], **{"for": "vm"})
     tell(rails, "rails-hv1", 1, devices=seen(*range(4)))
     return rails
 

@@ -14,7 +14,7 @@ from ipam.exports.remarks import harmless
 from ipam.gangs.wiring import gateway
 from model.errors import Conflict
 from model.fabric import RailIndex
-from model.gang import GangState, Progress
+from model.gang import GangState, Progress, Use
 from model.sighting import SeenPf, SeenVf, Sighting
 from tests.fakes.kits import FABRICS, behind, estate, kit_of, sighting
 
@@ -37,6 +37,14 @@ def test_a_vf_that_the_host_has_not_told_of_is_named_with_the_way_out() -> None:
     (fault,) = caught.value.faults
     assert (fault.object, fault.rule) == ("Node n1, PF mlx0, VF 0", "vf-unseen")
     assert "ringfence ipam inventory --node n1" in fault.remedy
+
+
+def test_a_gang_for_containers_is_nothing_for_libvirt() -> None:
+    mine = one(use=Use.CONTAINER)
+    assert nccl(mine)
+    with pytest.raises(Conflict) as caught:
+        libvirt(mine)
+    assert caught.value.faults[0].rule == "gang-not-for-vms"
 
 
 @pytest.mark.parametrize("there", [0x100, 0x200, 0x201, behind(0x201, 0)])
