@@ -74,11 +74,14 @@ class Bearing:
                 thread.join(_JOIN)
 
     def moor(self, moorings: Moorings | None) -> None:
-        """What the store says now; None: it is not known."""
+        """What the store says now; None: it is not known. Writes of others, that only raise the generation,
+        are no reason to look at devices."""
         with self._changed:
+            news = _undated(moorings) != _undated(self._moorings)
             self._moorings = moorings
-            self._turn += 1
-            self._changed.notify_all()
+            if news:
+                self._turn += 1
+                self._changed.notify_all()
 
     def word(self) -> HostWord | None:
         """What there is to say now; None: nothing, since the store is not known or this host is no node."""
@@ -154,6 +157,10 @@ class Bearing:
         if self._moorings is None or self._parts is None:
             return False
         return said is None or tuple(map(_bare, said.parts)) != tuple(map(_bare, self._parts))
+
+
+def _undated(moorings: Moorings | None) -> Moorings | None:
+    return None if moorings is None else replace(moorings, generation=0)
 
 
 def _bare(part: HostPart) -> HostPart:

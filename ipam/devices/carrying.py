@@ -15,6 +15,7 @@ from typing import Final
 
 from ipam.devices import reading
 from ipam.devices.desired import DesiredPf, Setting
+from ipam.devices.found import FoundPf, FoundVf
 from ipam.devices.kernel import Kernel
 from ipam.devices.netdevs import uplink
 from ipam.devices.operations import Operation, place, plan, undo
@@ -194,12 +195,10 @@ def _number_of_vfs(kernel: Kernel, pci: PciAddress) -> int | None:
 def _value(kernel: Kernel, one: Operation) -> object:
     """What the kernel says now; None if it does not."""
     try:
-        found = reading.observe(kernel, one.pf)
+        if one.vf is None:
+            found: FoundPf | FoundVf | None = reading.observe(kernel, one.pf)
+        else:
+            found = reading.observe_vf(kernel, one.pf, one.vf)
     except OSError:
         return None
-    if found is None:
-        return None
-    if one.vf is None:
-        return found.settings.get(one.setting)
-    vf = found.vf(one.vf)
-    return None if vf is None else vf.settings.get(one.setting)
+    return None if found is None else found.settings.get(one.setting)

@@ -46,6 +46,19 @@ def observe(kernel: Kernel, pci: PciAddress) -> FoundPf | None:
     )
 
 
+def observe_vf(kernel: Kernel, pf: PciAddress, index: int) -> FoundVf | None:
+    """One VF alone, for what was just written to it; None if it is not there."""
+    tree = Tree(kernel.root)
+    pci = vf_address(tree, pf, index)
+    if pci is None:
+        return None
+    netdev = uplink(tree, home(pf)).rpartition("/")[2]
+    told = kernel.links(netdev) if netdev else ()
+    return FoundVf(
+        index, pci, _settings(tree, pci, next((link for link in told if link.index == index), None))
+    )
+
+
 def vf_address(tree: Tree, pf: PciAddress, index: int) -> PciAddress | None:
     """Where a VF is; None if it is not there, or says that it is another PF's."""
     try:

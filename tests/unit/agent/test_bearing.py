@@ -160,6 +160,26 @@ def test_nothing_is_said_or_touched_before_the_store_speaks_and_after_it_is_lost
     assert kernel.written == []
 
 
+def test_what_others_write_is_no_reason_to_look_at_devices(
+    bearing: Bearing, kernel: Reacting, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = moorings(mooring(7, S.PROGRAMMED))
+    bearing.moor(found)
+    poll(lambda: bool(listener.words) and listener.words[-1].parts[0].reached is R.SET)
+    looks, links = [], kernel.links
+
+    def counted(netdev: str) -> object:
+        looks.append(netdev)
+        return links(netdev)
+
+    monkeypatch.setattr(kernel, "links", counted)
+    for generation in range(101, 200):
+        bearing.moor(replace(found, generation=generation))
+    bearing.moor(moorings(mooring(7, S.VERIFIED), generation=200))
+    poll(lambda: listener.words[-1].parts[0].state is S.VERIFIED)
+    assert set(looks) == {"rail0", "rail1"} and len(looks) <= 4
+
+
 def test_a_defect_is_told_and_ends_nothing(
     bearing: Bearing, kernel: Reacting, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
