@@ -19,6 +19,8 @@ from pathlib import Path
 
 from topologies.errors import LabError
 
+SOCKET = "lab.sock"
+"""Of a lab's holder, in the lab's directory."""
 BASE_VARIABLE = "RINGFENCE_LAB_DIR"
 _DEFAULT_BASE = "/run/ringfence-lab"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")

@@ -27,11 +27,11 @@ from typing import Any
 
 from topologies.catalog import Entry, Scenario
 from topologies.cell import Streams
+from topologies.directory import SOCKET
 from topologies.errors import LabError
 from topologies.fabrics import Plan
 from topologies.lab import Lab, say_on_stderr
 
-SOCKET = "lab.sock"
 _BACKLOG = 32
 _REQUEST_LIMIT = 1 << 20
 _CHUNK = 1 << 16

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies import directory
+from topologies.directory import SOCKET
 from topologies.errors import LabError
-from topologies.holder import SOCKET
 from topologies.process import Outcome
 
 _ANSWER_TIMEOUT = 30.0

@@ -153,10 +153,12 @@ second and the third of these ports are on one NIC:
   ringfence lab exec --lab {lab} hv1 saquery PR --sgid-to-dgid {across}
   ringfence lab exec --lab {lab} hv3 saquery PR --sgid-to-dgid {theirs}
   ringfence lab exec --lab {lab} hv3 saquery PR --sgid-to-dgid {back}
-The partition keys of a port, from the port; what a workload's CNI plugin would read; the hardware:
+The partition keys of a port, from the port; what a workload's CNI plugin would read; the hardware; and store,
+hosts and fabric beside each other:
   ringfence lab exec --lab {lab} sm0 smpquery -G pkeys {guid}
   ringfence lab exec --lab {lab} hv1 cat {berths}
   ringfence ipam inventory
+  ringfence ipam audit
 And back. When `gang get` shows nothing any more, no port has a tenant's key:
   ringfence gang release train --tenant acme
   ringfence gang release train --tenant umbra

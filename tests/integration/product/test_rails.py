@@ -34,7 +34,7 @@ from topologies.lab import say_on_stderr
 from topologies.process import Daemon
 from topologies.remote import Remote
 from topologies.scenarios import rails
-from topologies.scenarios.rails import BEARER, DRIVER, JOB, MANAGER, RAILS, TENANTS, Rails
+from topologies.scenarios.rails import BEARER, DRIVER, JOB, KERNEL, MANAGER, RAILS, TENANTS, Rails
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,15 +69,17 @@ def matrix(lab: Rails, guids: list[int], at: str = "sm0") -> set[tuple[int, int]
     return {(a, b) for a in guids for b in guids if a != b and lab.resolves(a, b, at)}
 
 
+def audit(lab: Rails) -> None:
+    """Store, hosts and fabric say the same of each VF, and no tenant has what is another's. Hosts tell of
+    their hardware now and then only."""
+    until("the audit is clean", lambda: lab.control.run("ipam", "audit").ok, TIMEOUT)
+
+
 def vf(lab: Rails, host: str, number: int) -> list[tuple[object, object]]:
-    """Driver and link of a VF on each of a host's NICs, as its kernel says."""
-    found = []
-    for nic in NICS:
-        pf = reading.observe(lab.nics(host), nic)
-        one = None if pf is None else pf.vf(number)
-        assert one is not None
-        found.append((one.settings[Setting.DRIVER], one.settings[Setting.LINK]))
-    return found
+    """Driver and link of a VF on each of a host's NICs that has one, as its kernel says."""
+    pfs = [reading.observe(lab.nics(host), nic) for nic in NICS]
+    found = [one for pf in pfs if pf is not None and (one := pf.vf(number)) is not None]
+    return [(one.settings[Setting.DRIVER], one.settings[Setting.LINK]) for one in found]
 
 
 def kill_and_start(*daemons: Daemon) -> None:
@@ -100,8 +102,9 @@ def test_from_request_to_active_and_back_though_everything_is_killed_on_the_way(
     assert [len(own[tenant]) for tenant in TENANTS] == [2 * RAILS] * 2
     until("its ports have joined", lambda: lab.table(own["acme"][0])[1] == 0x7FFF, TIMEOUT)
     kill_and_start(driver, manager, other)
+    ready = [("mlx5_core", LINK_DISABLE)] * RAILS
+    until("hv1 is ready", lambda: vf(lab, "hv1", 0) == ready, TIMEOUT)
     assert states(lab) == dict.fromkeys(TENANTS, "reserved"), "hv2 has said nothing"
-    assert vf(lab, "hv1", 0) == [("mlx5_core", LINK_DISABLE)] * RAILS
     kill_and_start(slow)
     until("both are active", lambda: states(lab) == dict.fromkeys(TENANTS, "active"), TIMEOUT)
 
@@ -125,6 +128,15 @@ def test_from_request_to_active_and_back_though_everything_is_killed_on_the_way(
         "acme": {0},
         "umbra": {1},
     }
+    audit(lab)
+    power = lab.hosts["hv1"].daemons
+    power[BEARER].freeze()
+    kill_and_start(power[KERNEL])
+    assert vf(lab, "hv1", 0) == [], "it lost power: there are no VFs"
+    power[BEARER].thaw()
+    up = [("mlx5_core", LINK_AUTO)] * RAILS
+    until("its VFs are set again", lambda: vf(lab, "hv1", 0) == up, TIMEOUT)
+    assert states(lab) == dict.fromkeys(TENANTS, "active")
 
     slow.freeze()
     assert lab.control.run("gang", "release", JOB, "--tenant", "acme").ok
@@ -135,11 +147,13 @@ def test_from_request_to_active_and_back_though_everything_is_killed_on_the_way(
     until("acme's is gone", lambda: states(lab) == {"umbra": "active"}, TIMEOUT)
     assert {lab.table(guid) for guid in own["acme"]} == {BARE}
     assert matrix(lab, some["acme"] + [three, four]) == {(three, four), (four, three)}
-    assert vf(lab, "hv1", 0) == [("", LINK_DISABLE)] * RAILS
+    parked = [("", LINK_DISABLE)] * RAILS
+    assert vf(lab, "hv1", 0) == vf(lab, "hv2", 0) == parked
     assert vf(lab, "hv2", 1) == [("mlx5_core", LINK_AUTO)] * RAILS, "umbra's stay, on the same NICs"
     assert lab.control.run("gang", "release", JOB, "--tenant", "umbra").ok
     until("all are gone", lambda: not states(lab), TIMEOUT)
     assert {lab.table(each.guid) for each in lab.adapters} == {BARE}
+    audit(lab)
 
 
 @pytest.fixture
@@ -196,8 +210,11 @@ def test_the_walk_that_the_lab_advises_and_nothing_left_of_a_crash(base: Path, s
     assert "0x8001 0x7fff" in table
     (berths,) = [shell(line)[1] for line in lines if " cat " in line]
     assert json.loads(berths)["gangs"][0]["tenant"] == "acme"
+    (clean,) = [line for line in lines if line.startswith("ringfence ipam audit")]
+    until("the audit is clean", lambda: shell(clean)[0] == 0, TIMEOUT)
     assert [shell(line)[0] for line in lines if "gang release" in line] == [0, 0]
     until("gone", lambda: "train" not in shell("ringfence gang get")[1], TIMEOUT)
+    until("the audit is clean again", lambda: shell(clean)[0] == 0, TIMEOUT)
 
     os.kill(Remote("rails").status()["holder"], signal.SIGKILL)
     until("its processes are gone", lambda: not named(base), TIMEOUT)
