@@ -14,6 +14,7 @@ from typing import Any, Final
 from controller.cli.client import Wrong, segment
 from controller.cli.commands import OK
 from controller.cli.gang_export import declare_export, run_export
+from controller.cli.gang_wait import check_timeout, declare_wait, until_active, until_gone
 from controller.cli.session import Session
 
 _LARGEST: Final = 1 << 20
@@ -24,15 +25,17 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = (
         "Ask for the secondary interfaces of a job: on each of its nodes and rails a virtual function with "
-        "addresses, MAC or GUIDs, and the tenant's partition key; all of them or none. A gang is reserved in "
-        "the store; devices and fabric are not programmed yet."
+        "addresses, MAC or GUIDs, and the tenant's partition key; all of them or none. What is reserved is "
+        "set up by the agents of its hosts and by the process of its fabric, and active once all of it was "
+        "read back."
     )
     parser.epilog = (
-        "examples:\n  ringfence gang request -f train.yaml\n"
+        "examples:\n  ringfence gang request -f train.yaml --wait         until its links are up\n"
         "  ringfence gang request -f train.yaml --dry-run   where it would be; nothing is reserved\n"
         "  ringfence gang explain -f train.yaml             the same, and of each node why or why not\n"
         "  ringfence gang get                               all gangs; with NAME --tenant T: one, whole\n"
         "  ringfence gang release train --tenant acme --generation 41\n"
+        "  ringfence gang release train --tenant acme --without h200-7   a node that is dead for good\n"
         "  ringfence gang export train --tenant acme --node h200-1 --as libvirt"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -42,6 +45,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     ask.add_argument(
         "--key", default="", metavar="KEY", help="idempotency key: asking again with it reserves nothing more"
     )
+    declare_wait(ask, "it is active")
     _add_file(actions.add_parser("explain", help="where a gang would be, and of each node why or why not"))
     get = actions.add_parser("get", help="list gangs, or show one")
     get.add_argument("name", nargs="?", metavar="NAME", help="of one gang")
@@ -56,6 +60,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="only the gang of this generation, no later one",
     )
+    release.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NODE",
+        help="a node that is dead for good: nothing is waited for from there; repeat for more",
+    )
+    declare_wait(release, "nothing bears it any more")
     export = declare_export(actions)
     for action in (ask, get, release, export, actions.choices["explain"]):
         # As for every command, but without a default, which would undo what stands before the action.
@@ -69,11 +81,10 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
-    """0; 1 if it is refused, with everything that is missing."""
+    """0; 1 if it is refused, with everything that is missing; 3 if it was waited for in vain."""
     match arguments.action:
         case "request":
-            answer = _ask(arguments, session)
-            session.show(answer, lambda value: _print_gang(session, value))
+            return _request(arguments, session)
         case "explain":
             answer = _ask(arguments, session)
             session.show(answer, lambda value: _print_verdicts(session, value))
@@ -88,11 +99,33 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
         case "export":
             run_export(arguments, session)
         case _:
-            query = {"generation": arguments.generation} if arguments.generation else None
-            answer = session.api.once("DELETE", _place(arguments.tenant, arguments.name), query)
-            words = f"Gang {arguments.tenant}/{arguments.name} is released; what it had cools down"
-            session.show(answer, lambda _: session.line(words))
+            return _release(arguments, session)
     return OK
+
+
+def _request(arguments: argparse.Namespace, session: Session) -> int:
+    check_timeout(arguments)
+    answer, code = _ask(arguments, session), OK
+    if arguments.wait and not arguments.dry_run:
+        code, answer = until_active(session, answer, arguments.timeout)
+    session.show(answer, lambda value: _print_gang(session, value))
+    return code
+
+
+def _release(arguments: argparse.Namespace, session: Session) -> int:
+    check_timeout(arguments)
+    query: dict[str, Any] = {"generation": arguments.generation} if arguments.generation else {}
+    query |= {"without": arguments.without} if arguments.without else {}
+    answer, code = session.api.once("DELETE", _place(arguments.tenant, arguments.name), query or None), OK
+    if arguments.wait and not answer["released"]:
+        code, found = until_gone(session, answer, arguments.timeout)
+        answer |= {"status": {"state": found["status"]["state"]}, "released": code == OK}
+    if answer["released"]:
+        words = "is released; what it had cools down"
+    else:
+        words = f"is {answer['status']['state']}: its hosts and its fabric give it back"
+    session.show(answer, lambda _: session.line(f"Gang {arguments.tenant}/{arguments.name} {words}"))
+    return code
 
 
 def _place(tenant: str, name: str) -> str:
@@ -132,7 +165,9 @@ def _load(path: str) -> bytes:
 
 
 def _print_list(session: Session, answer: Any) -> None:
-    heads = ("TENANT", "NAME", "FABRIC", "STATE", "NODES", "INTERFACES", "PKEY", "GENERATION")
+    heads = (
+        "TENANT", "NAME", "FABRIC", "STATE", "NODES", "INTERFACES", "PKEY", "GENERATION", "WAITS FOR",
+    )  # fmt: skip
     rows = [
         (
             item["metadata"]["tenant"],
@@ -143,6 +178,7 @@ def _print_list(session: Session, answer: Any) -> None:
             str(item["status"]["interfaces"]),
             item["status"].get("pkey", "-"),
             str(item["metadata"]["generation"]),
+            item["status"].get("waitsFor", {}).get("why") or item["status"].get("why") or "-",
         )
         for item in answer["items"]
     ]
@@ -155,6 +191,10 @@ def _print_gang(session: Session, answer: Any) -> None:
     pkey = f", partition key {status['pkey']}" if "pkey" in status else ""
     which = f", generation {named['generation']}" if "generation" in named else ", nothing is reserved"
     session.line(f"Gang {named['tenant']}/{named['name']}: {status['state']}: {where}{pkey}{which}")
+    if status.get("why"):
+        session.line(f"why: {status['why']}")
+    if "waitsFor" in status:
+        session.line(f"waits: {status['waitsFor']['why']}")
     heads = ("NODE", "HOST", "RAIL", "PF", "VF", "ADDRESSES", "MAC OR PORT GUID")
     rows = [
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import pytest
 from controller.fabric.conductor import Conductor, Duty
 from controller.fabric.office import Office
 from controller.store import gangs
+from controller.store.operations import Operation
 from controller.store.records import Contents
+from controller.store.words import Word
 from controller.store.writer import Store, Writing
 from ipam.fabric.hold import Idle
 from ipam.fabric.partitions import Partitions
@@ -34,12 +36,31 @@ class Crash(BaseException):
     """A process ends here; nobody catches it."""
 
 
+class Stepping(Store):
+    """A store whose writes are steps."""
+
+    def __init__(self, remote: str, go: Callable[[str], None]) -> None:
+        super().__init__(remote)
+        self._go = go
+
+    def move(self, changes: Sequence[Operation]) -> None:
+        self._go("move")
+        super().move(changes)
+        self._go("moved")
+
+    def follow_fabric(self, word: Word, before: int | None) -> None:
+        self._go("speak")
+        super().follow_fabric(word, before)
+        self._go("spoken")
+
+
 @dataclass
 class Stage:
     """`now`: Unix ms, and the seconds that go by, of everybody; the test moves it. `go`: called before and
     after each thing that lasts."""
 
     store: Store
+    remote: str
     kind: FabricKind
     subnet: FakeSubnet
     bearers: dict[str, Bearer]
@@ -47,15 +68,16 @@ class Stage:
     patience: float = 120.0
     go: Callable[[str], None] = lambda _: None
     conductor: Conductor | None = None
-    owner: str = "one"
+    stores: list[Stepping] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
 
     @property
     def fabric(self) -> str:
         return "ib" if self.kind is FabricKind.INFINIBAND else "roce"
 
-    def begin(self, owner: str = "") -> Conductor:
+    def begin(self, owner: str = "one") -> Conductor:
         """A process starts: it remembers nothing."""
+        self.end()
         clock, elapsed = (lambda: self.now), (lambda: self.now / 1000)
         infiniband = self.kind is FabricKind.INFINIBAND
         duty = Duty(
@@ -65,10 +87,17 @@ class Stage:
             self.patience,
             observe(self.subnet.path) if infiniband else None,
         )
-        office = Office(self.store, self.fabric, owner or self.owner, clock, elapsed)
+        store = Stepping(self.remote, self.go)
+        self.stores.append(store)
+        office = Office(store, self.fabric, owner, clock, elapsed)
         driver = self.subnet.driver() if infiniband else Idle()
-        self.conductor = Conductor(self.store, office, driver, duty, clock, elapsed)
+        self.conductor = Conductor(store, office, driver, duty, clock, elapsed)
         return self.conductor
+
+    def end(self) -> None:
+        """The process is gone, without a word."""
+        while self.stores:
+            self.stores.pop().close()
 
     def turn(self, ms: int = 1_000) -> None:
         """Everybody does something once."""
@@ -115,7 +144,12 @@ class Stage:
 
 
 def stage(
-    store: Store, directory: Path, patch: pytest.MonkeyPatch, kind: FabricKind, nodes: int = 2
+    store: Store,
+    remote: str,
+    directory: Path,
+    patch: pytest.MonkeyPatch,
+    kind: FabricKind,
+    nodes: int = 2,
 ) -> Stage:
     """An estate declared in the store, and what is out there, still untouched."""
     apply(store, *hardware(nodes=nodes, vfs=2, kind=kind))
@@ -123,7 +157,7 @@ def stage(
     subnet.install(patch)
     publish(subnet.path, Partitions((SM,)))
     bearers = {f"hv{n}": Bearer(HostName(f"hv{n}")) for n in range(1, nodes + 1)}
-    made = Stage(store, kind, subnet, bearers)
+    made = Stage(store, remote, kind, subnet, bearers)
     made.begin()
     return made
 

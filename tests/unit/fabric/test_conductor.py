@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controller.store.server import Server
 from controller.store.writer import Store
 from model.fabric import FabricKind
 from model.gang import GangState
@@ -16,9 +18,15 @@ KINDS = (FabricKind.INFINIBAND, FabricKind.ROCE)
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.value)
 def made(
-    request: pytest.FixtureRequest, store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> Stage:
-    return stage(store, directory, monkeypatch, request.param)
+    request: pytest.FixtureRequest,
+    store: Store,
+    server: Server,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
+    found = stage(store, server.remote, directory, monkeypatch, request.param)
+    yield found
+    found.end()
 
 
 def test_from_reserved_to_active(made: Stage) -> None:
