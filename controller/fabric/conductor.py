@@ -24,6 +24,7 @@ from ipam.fabric.course import Account, Course, judge, plan
 from ipam.fabric.hold import Hold
 from ipam.fabric.opensm import Verdict
 from ipam.fabric.partitions import Partitions
+from ipam.gangs.ledger import Ledger
 from ipam.gangs.life import Move, answers, step
 from model.bearing import FabricWord, Wait, format_fabric
 from model.errors import Fault, RingfenceError
@@ -94,6 +95,8 @@ class Conductor:
         self._round: _Round | None = None
         self._told: FabricWord | None = None
         self._objected = ""
+        self._cleared: Contents | None = None
+        self._planned: tuple[Ledger, Fabric, Course] | None = None
 
     def turn(self) -> float:
         """One round; seconds until the next. Raises RingfenceError if the store does not answer."""
@@ -114,7 +117,10 @@ class Conductor:
         if not self._enter():
             self._steady = self._round = self._before = None
             return _IDLE
-        fault = objection(contents, self._duty.fabric, self._cluster, self._held)
+        fault = None
+        if contents is not self._cleared:
+            fault = objection(contents, self._duty.fabric, self._cluster, self._held)
+        self._cleared = contents if fault is None else None
         if (fault.rule if fault else "") != self._objected:
             self._objected = fault.rule if fault else ""
             log.warning("fabric=%s %s", self._duty.fabric, fault.message if fault else "goes on")
@@ -139,8 +145,12 @@ class Conductor:
             key=lambda gang: gang.generation,
         )
         under_way = [gang for gang in gangs if gang.progress.state is not GangState.ACTIVE]
-        seen = self._look(plan(gangs, fabric, self._duty.managers), self._driver.of(fabric))
-        self._listen(contents, fabric, under_way)
+        last = self._round
+        course = self._plan(contents.ledger, fabric, gangs)
+        seen = self._look(course, self._driver.of(fabric))
+        all_heard = self._listen(contents, fabric, under_way)
+        if not under_way and not all_heard and seen is last:
+            return _IDLE
         accounts = {account.gang.generation: account for account in seen.accounts}
         hosts, waits, moved = self._hearing.hosts(), [], False
         for gang in gangs:
@@ -155,6 +165,12 @@ class Conductor:
             return _MOVED
         return _WAITING if under_way else _IDLE
 
+    def _plan(self, ledger: Ledger, fabric: Fabric, gangs: list[Gang]) -> Course:
+        """Worked out again only if a gang or the fabric is another: there may be thousands of ports."""
+        if self._planned is None or self._planned[0] is not ledger or self._planned[1] != fabric:
+            self._planned = (ledger, fabric, plan(gangs, fabric, self._duty.managers))
+        return self._planned[2]
+
     def _patient(self, gang: Gang) -> Gang:
         """Nobody is impatient for what was not looked after."""
         assert self._steady is not None
@@ -164,7 +180,11 @@ class Conductor:
     def _look(self, course: Course, driver: Hold) -> _Round:
         """Have the driver hold the fabric; what it said last will do for a while if nothing is under way."""
         last, at = self._round, self._elapsed()
-        if last is not None and last.course == course and at - last.at < (SWEEP if last.done else RETRY):
+        if (
+            last is not None
+            and (last.course is course or last.course == course)
+            and at - last.at < (SWEEP if last.done else RETRY)
+        ):
             return last
         found = _Round(course, read=self._now())
         try:
@@ -190,16 +210,18 @@ class Conductor:
         found.tables = verdict.tables
         found.done = not found.faults and not any(account.by for account in found.accounts)
 
-    def _listen(self, contents: Contents, fabric: Fabric, under_way: list[Gang]) -> None:
-        """Those whose gangs are under way each time, the others now and then."""
+    def _listen(self, contents: Contents, fabric: Fabric, under_way: list[Gang]) -> bool:
+        """Those whose gangs are under way each time, the others now and then; whether it was all of them."""
         at = self._elapsed()
-        if at - self._heard >= LISTEN:
+        every = at - self._heard >= LISTEN
+        if every:
             self._heard = at
             nodes = (record.value for record in contents.nodes.values())
             names = {node.host for node in nodes if node.fabric == fabric.name}
         else:
             names = {berth.host for gang in under_way for berth in gang.berths}
         self._hearing.take(self._store.host_words(names))
+        return every
 
     def _write(self, contents: Contents, fabric: Fabric, gang: Gang, move: Move) -> bool:
         """Whether it was written. If the gang is not as it was read, the next round sees what it is."""
