@@ -6,6 +6,7 @@ text of others. Must not say that something goes on if nobody says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -48,6 +49,30 @@ def status(gang: Gang, said_of: Mapping[str, FabricWord | None]) -> dict[str, An
             first = word.alarms[0]
             wait = Wait(gang.generation, f"{first.object}: {first.message}")
     return found | ({"waitsFor": _wait(wait)} if wait is not None else {})
+
+
+def alarms(contents: Contents, said_of: Mapping[str, FabricWord | None]) -> list[dict[str, str]]:
+    """For `ringfence status`: of fabrics whose gangs nobody looks after, what their processes say, and gangs
+    that failed.
+    """
+    found = []
+    count = Counter(gang.request.fabric for gang in contents.ledger.gangs.values())
+    for fabric in sorted(contents.fabrics):
+        word = said_of.get(fabric)
+        if word is not None:
+            found += [_alarm(each.object, each.message, each.remedy) for each in word.alarms]
+        elif count[fabric]:
+            message = f"no process speaks for it; {count[fabric]} gangs are there"
+            found.append(_alarm(f"Fabric {fabric}", message, "Start ringfenced fabric for it."))
+    for (tenant, name), gang in sorted(contents.ledger.gangs.items()):
+        if gang.progress.state is GangState.FAILED:
+            advice = f"See what it still waits for: ringfence gang get {name} --tenant {tenant}"
+            found.append(_alarm(f"Gang {tenant}/{name}", f"failed: {gang.why or 'nobody said why'}", advice))
+    return found
+
+
+def _alarm(subject: str, message: str, remedy: str) -> dict[str, str]:
+    return {"object": subject, "message": message, "remedy": remedy}
 
 
 def departed(contents: Contents, tenant: str, name: str) -> tuple[Gang, int] | None:

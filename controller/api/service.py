@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, health, inventory, pairing, view
+from controller.api import answer, gang_life, health, inventory, pairing, view
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
@@ -152,7 +152,10 @@ class Service:
         for host, found in _by_host(self.store.port_rows()).items():
             if host in reports.readable:
                 reports.readable[host] = replace(reports.readable[host], ports=found)
-        return health.status(self.store.contents(), reports.readable, reports.broken, self.clock())
+        contents, now = self.store.contents(), self.clock()
+        found = health.status(contents, reports.readable, reports.broken, now)
+        found["alarms"] += gang_life.alarms(contents, gang_life.said(self.store.fabric_words(), now))
+        return found
 
     def agents(self) -> list[str]:
         """The declared hosts that run an agent of ours."""

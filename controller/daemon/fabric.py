@@ -11,6 +11,7 @@ import fcntl
 import logging
 import math
 import os
+import signal
 import socket
 import threading
 import time
@@ -53,8 +54,11 @@ def _conduct(store: Store, given: argparse.Namespace, ready: Ready, owner: str) 
         LOG.warning("fabric=%s %s: %s: %s", given.fabric, fault.rule, fault.path, fault.message)
     LOG.info("fabric=%s driver=%s store=%s", given.fabric, given.driver, given.store)
     conductor = Conductor(store, office, ready.driver, duty, clock, time.monotonic)
+    stopping = threading.Event()
+    # A round is finished first: in the middle of one, ports may be out of their partitions for a moment.
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     try:
-        conduct(conductor, office, threading.Event())
+        conduct(conductor, office, stopping)
     finally:
         LOG.info("fabric=%s stopped", given.fabric)
 

@@ -236,7 +236,7 @@ class Conductor:
         try:
             self._store.move(changes)
         except (Raced, Lost) as error:
-            log.info("gang=%s looks again: %s", name, error)
+            log.debug("gang=%s looks again: %s", name, error)
             return False
         log.info(
             "gang=%s generation=%d %s -> %s%s",

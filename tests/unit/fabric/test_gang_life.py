@@ -81,9 +81,17 @@ def test_it_says_what_a_gang_waits_for(yard) -> None:  # noqa: F811
     assert "hv1 is silent" in yard.api.get("/v1/gangs")["items"][0]["status"]["waitsFor"]["why"]
     speak(yard, Wait(generation + 1, "another one's"))
     assert "waitsFor" not in status(yard)
+    alarmed = yard.api.get("/v1/status")["alarms"]
+    assert not [each for each in alarmed if each["object"] == "Fabric east"]
     speak(yard, alarms=(Fault("Fabric east", "fabric-silent", "the subnet manager takes no orders", ""),))
     assert status(yard)["waitsFor"]["why"] == "Fabric east: the subnet manager takes no orders"
+    assert "the subnet manager takes no orders" in [
+        a["message"] for a in yard.api.get("/v1/status")["alarms"]
+    ]
     yard.store.say_of_fabric(Word("east", "{", clock()))
+    alarmed = yard.api.get("/v1/status")["alarms"]
+    (one,) = [each["message"] for each in alarmed if each["object"] == "Fabric east"]
+    assert one == "no process speaks for it; 1 gangs are there"
     assert status(yard)["waitsFor"]["why"] == "no process speaks for fabric east"
 
 
@@ -113,6 +121,10 @@ def test_it_tells_why_one_failed_also_when_it_is_gone(yard) -> None:  # noqa: F8
     move(yard, Event.FAIL, why="not programmed within 120 s: hv1 is silent")
     shown = status(yard)
     assert (shown["state"], shown["why"]) == ("failed", "not programmed within 120 s: hv1 is silent")
+    alarmed = yard.api.get("/v1/status")["alarms"]
+    assert [a["message"] for a in alarmed if a["object"] == "Gang job-tenant/train"] == [
+        f"failed: {shown['why']}"
+    ]
     depart(yard)
     shown = status(yard)
     assert (shown["state"], shown["why"]) == ("released", "not programmed within 120 s: hv1 is silent")

@@ -57,6 +57,35 @@ def test_it_moves_a_gang_on_and_ends(store: Store, process: subprocess.Popen[str
     assert last is not None and (last.owner, last.driver) == ("", "none")
 
 
+def test_of_two_on_one_host_the_second_one_ends(tmp_path: Path, server: Server) -> None:
+    conf, file = tmp_path / "opensm.conf", tmp_path / "partitions.conf"
+    words = [
+        *COMMAND,
+        "--fabric",
+        "ib",
+        "--driver",
+        "opensm",
+        "--store",
+        server.remote,
+        "--partitions",
+        str(file),
+    ]
+    words += ["--port", "0x0002c90300000001", "--conf", str(conf), "--open-settings", "alarm"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(words, cwd=ROOT, env=environment)
+    try:
+        poll(file.with_name("partitions.conf.lock").exists)
+        end = subprocess.run(
+            words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert end.returncode == 1
+        assert "another process drives this fabric" in end.stderr
+        assert first.poll() is None
+    finally:
+        first.terminate()
+        assert first.wait(30) == 0
+
+
 def test_what_it_cannot_begin_with(tmp_path: Path, server: Server) -> None:
     base = (*COMMAND, "--fabric", "ib", "--store", server.remote, "--driver", "opensm")
     conf = tmp_path / "opensm.conf"
