@@ -60,7 +60,6 @@ class Stage:
     after each thing that lasts."""
 
     store: Store
-    remote: str
     kind: FabricKind
     subnet: FakeSubnet
     bearers: dict[str, Bearer]
@@ -87,7 +86,7 @@ class Stage:
             self.patience,
             observe(self.subnet.path) if infiniband else None,
         )
-        store = Stepping(self.remote, self.go)
+        store = Stepping(self.store._remote, self.go)
         self.stores.append(store)
         office = Office(store, self.fabric, owner, clock, elapsed)
         driver = self.subnet.driver() if infiniband else Idle()
@@ -145,7 +144,6 @@ class Stage:
 
 def stage(
     store: Store,
-    remote: str,
     directory: Path,
     patch: pytest.MonkeyPatch,
     kind: FabricKind,
@@ -157,7 +155,7 @@ def stage(
     subnet.install(patch)
     publish(subnet.path, Partitions((SM,)))
     bearers = {f"hv{n}": Bearer(HostName(f"hv{n}")) for n in range(1, nodes + 1)}
-    made = Stage(store, remote, kind, subnet, bearers)
+    made = Stage(store, kind, subnet, bearers)
     made.begin()
     return made
 

@@ -24,7 +24,7 @@ def made(
     directory: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Stage]:
-    found = stage(store, server.remote, directory, monkeypatch, request.param)
+    found = stage(store, directory, monkeypatch, request.param)
     yield found
     found.end()
 

@@ -28,7 +28,7 @@ BEYOND = int(office.SILENCE * 1000) + 1_000
 
 @pytest.fixture
 def made(store: Store, server: Server, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    found = stage(store, server.remote, directory, monkeypatch, FabricKind.INFINIBAND)
+    found = stage(store, directory, monkeypatch, FabricKind.INFINIBAND)
     yield found
     found.end()
 

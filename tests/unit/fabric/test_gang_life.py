@@ -122,9 +122,8 @@ def test_it_tells_why_one_failed_also_when_it_is_gone(yard) -> None:  # noqa: F8
     shown = status(yard)
     assert (shown["state"], shown["why"]) == ("failed", "not programmed within 120 s: hv1 is silent")
     alarmed = yard.api.get("/v1/status")["alarms"]
-    assert [a["message"] for a in alarmed if a["object"] == "Gang job-tenant/train"] == [
-        f"failed: {shown['why']}"
-    ]
+    (one,) = [each["message"] for each in alarmed if each["object"] == "Gang job-tenant/train"]
+    assert one == f"failed: {shown['why']}"
     depart(yard)
     shown = status(yard)
     assert (shown["state"], shown["why"]) == ("released", "not programmed within 120 s: hv1 is silent")
