@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,37 @@ def test_del_when_the_namespace_is_gone(house: House) -> None:
     assert house.call("DEL", "c1", path, config) == (0, None)
     assert house.call("DEL", "c1", "", config) == (0, None)
     assert house.held() == []
+
+
+def test_containers_race_for_one_vf(house: House) -> None:
+    paths = {f"c{number}": house.space(str(number)) for number in range(4)}
+    config = house.config(deviceID="0000:18:01.1")
+    with ThreadPoolExecutor(4) as pool:
+        asked = {name: pool.submit(house.call, "ADD", name, path, config) for name, path in paths.items()}
+    answers = {name: each.result() for name, each in asked.items()}
+    (winner,) = (name for name, (code, _) in answers.items() if code == 0)
+    assert [answer["code"] for code, answer in answers.values() if code] == [11, 11, 11]
+    assert [name for name, path in paths.items() if "net1" in house.links(path)] == [winner]
+    for name, path in paths.items():
+        assert house.call("DEL", name, path, config) == (0, None)
+    assert "vf1" in house.links()
+
+
+def test_who_never_deletes_does_not_keep_a_vf(house: House) -> None:
+    """His namespace ended and the netdev is on the host again: two things that are seen."""
+    old, new = house.space("a"), house.space("b")
+    config = house.config(vf=0)
+    house.done("ADD", "c1", old, config)
+    code, said = house.call("ADD", "c1", old, config)
+    assert (code, said["code"]) == (1, 11), "it has it already"
+    house.end(old)
+    code, said = house.call("ADD", "c2", new, config)
+    assert (code, said["code"], "c1 has it" in said["msg"]) == (1, 11, True)
+    house.begin()
+    house.done("ADD", "c2", new, config)
+    assert house.call("DEL", "c1", old, config) == (0, None)
+    assert house.held() == ["0000:18:01.0.json"]
+    assert "10.128.0.10/24" in house.addresses(new)
 
 
 def test_gc_takes_back_what_a_runtime_forgot(house: House) -> None:

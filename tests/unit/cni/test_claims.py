@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.berths import gang, interface
 from tests.unit.cni.conftest import Desk
 
+ROOT = Path(__file__).parents[3]
 FIRST, SECOND = "10.128.0.10/24", "10.128.0.11/24"
 
 
@@ -164,5 +166,5 @@ def test_racers_never_share_a_vf(desk: Desk) -> None:
 
 
 START = (
-    f"import sys; sys.path.insert(0, {os.getcwd()!r}); from controller.cni.main import main; sys.exit(main())"
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from controller.cni.main import main; sys.exit(main())"
 )
