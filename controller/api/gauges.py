@@ -53,6 +53,12 @@ METRICS: Final = (
     Metric(
         "ringfence_fabric_word_age_seconds", "gauge", ("fabric", "driver"), "Since its process last spoke."
     ),
+    Metric(
+        "ringfence_fabric_read_age_seconds",
+        "gauge",
+        ("fabric",),
+        "Since the reading of its ports began that its process speaks of; none before the first one.",
+    ),
     Metric("ringfence_fabric_alarms", "gauge", ("fabric", "rule"), "Alarms of the fabric's process."),
     Metric(
         "ringfence_words_unreadable", "gauge", ("speaker",), "Words of hosts and fabrics that can't be read."
@@ -147,8 +153,9 @@ def turns(tally: Tally) -> Iterator[Sample]:
     yield Sample("ringfence_gang_turn_wait_seconds_total", (), tally.seconds)
 
 
-def words(contents: Contents, said: Words) -> Iterator[Sample]:
-    """What fabrics and hosts say. Words of fabrics and hosts that are not declared count for nothing."""
+def words(contents: Contents, said: Words, now: int) -> Iterator[Sample]:
+    """What fabrics and hosts say; `now`: Unix ms. Words of fabrics and hosts that are not declared count for
+    nothing."""
     for fabric in _fabrics(contents):
         found = said.fabrics.get(fabric)
         yield Sample("ringfence_fabric_told", (fabric,), int(found is not None))
@@ -157,6 +164,8 @@ def words(contents: Contents, said: Words) -> Iterator[Sample]:
         word, age = found
         driver = _named((word.driver,))
         yield Sample("ringfence_fabric_word_age_seconds", (fabric, *driver), max(age, 0) / 1000)
+        if word.read:
+            yield Sample("ringfence_fabric_read_age_seconds", (fabric,), max(now - word.read, 0) / 1000)
         yield Sample("ringfence_gang_waits", (fabric,), len(word.waits))
         for rule, number in _rules(alarm.rule for alarm in word.alarms):
             yield Sample("ringfence_fabric_alarms", (fabric, rule), number)

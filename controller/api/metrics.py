@@ -39,7 +39,7 @@ W = TypeVar("W")
 def metrics(service: Service, memory: Memory, turns: Turns) -> APIRouter:
     """GET /metrics."""
     routes = APIRouter(tags=["metrics"])
-    answers = _Answers(service, memory, turns)
+    answers = Answers(service, memory, turns)
 
     @routes.get("/metrics", response_class=Response)
     def read() -> Response:
@@ -49,7 +49,7 @@ def metrics(service: Service, memory: Memory, turns: Turns) -> APIRouter:
     return routes
 
 
-class _Answers:
+class Answers:
     """Makes them one by one, and remembers what did not change."""
 
     def __init__(self, service: Service, memory: Memory, turns: Turns) -> None:
@@ -97,7 +97,7 @@ class _Answers:
             gauges.pools(known, exhausted),
             gauges.gangs(contents, now),
             gauges.turns(self._turns.tally()),
-            gauges.words(contents, said),
+            gauges.words(contents, said, now),
             gauges.inventory(contents, self._round.found),
         )
         yield Sample("ringfence_inventory_age_seconds", (), self._round.age(now) / 1000)

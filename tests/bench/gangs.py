@@ -61,7 +61,7 @@ def _in_store() -> Table:
             try:
                 store = Store(server.remote)
                 try:
-                    _furnish(store, rails)
+                    furnish(store, rails)
                     with frozen_heap():
                         for what, fabric, nodes in shapes:
                             rows.extend(_measure(store, what, fabric, nodes, nodes * rails))
@@ -88,8 +88,8 @@ def _measure(store: Store, what: str, fabric: str, nodes: int, size: int) -> lis
         request = GangRequest("bench", f"g{number}", fabric, count=nodes)
         contents = store.contents()
         places.append(_timed(partial(book, contents, request, clock())))
-        taken.append(_timed(partial(_reserve, store, request)))
-        given.append(_timed(partial(_release, store, request)))
+        taken.append(_timed(partial(reserve, store, request)))
+        given.append(_timed(partial(release, store, request)))
     return [
         _row(f"{what}, placed only", places, size),
         _row(f"{what}, reserved", taken, size),
@@ -107,7 +107,7 @@ def _timed(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _reserve(store: Store, request: GangRequest) -> None:
+def reserve(store: Store, request: GangRequest) -> None:
     def build(contents: Contents) -> Writing:
         now = clock()
         made = book(contents, request, now)
@@ -117,7 +117,7 @@ def _reserve(store: Store, request: GangRequest) -> None:
     store.contents()
 
 
-def _release(store: Store, request: GangRequest) -> None:
+def release(store: Store, request: GangRequest) -> None:
     def build(contents: Contents) -> Writing:
         now = clock()
         gone, progress = leave(contents, request.tenant, request.name, 0)
@@ -127,7 +127,7 @@ def _release(store: Store, request: GangRequest) -> None:
     store.contents()
 
 
-def _furnish(store: Store, rails: int) -> None:
+def furnish(store: Store, rails: int) -> None:
     store.ensure_cluster(65000, ())
     wanted: list[Wanted] = [WantedTenant("bench")]
     for fabric, kind in (("ib", FabricKind.INFINIBAND), ("roce", FabricKind.ROCE)):

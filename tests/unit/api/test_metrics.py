@@ -120,14 +120,16 @@ def said(rule: str, age: int = 0, reached: Reached = Reached.SET) -> tuple[HostW
 
 def test_words_of_hosts_and_fabrics() -> None:
     alarms = tuple(Fault("ib", rule, "m", "r") for rule in ("stranger", "stranger", "left", "No rule\n"))
-    word = FabricWord("ib", "opensm", "me", alarms, (Wait(1, "why"),))
+    word = FabricWord("ib", "opensm", "me", alarms, (Wait(1, "why"),), read=5_000)
     hosts = {
         "hv1": said("vf-missing"),
         "hv9": said("of-nobody"),
         "hv2": said("vf-missing", 31_000, Reached.UP),
     }
     contents = estate(3)
-    found = counted(*gauges.words(contents, Words(hosts, {"ib": (word, 7_500), "north": (word, 1)}, (2, 1))))
+    heard = Words(hosts, {"ib": (word, 7_500), "north": (word, 1)}, (2, 1))
+    found = counted(*gauges.words(contents, heard, 25_000))
+    assert found['ringfence_fabric_read_age_seconds{fabric="ib"}'] == 20
     assert found['ringfence_fabric_told{fabric="ib"}'] == 1
     assert found['ringfence_fabric_word_age_seconds{fabric="ib",driver="opensm"}'] == 7.5
     assert found['ringfence_fabric_alarms{fabric="ib",rule="stranger"}'] == 2
@@ -144,7 +146,7 @@ def test_words_of_hosts_and_fabrics() -> None:
 def test_what_hosts_call_their_rules_does_not_grow_without_end() -> None:
     faults = tuple(Fault("x", f"rule-{n}", "m", "r") for n in range(500))
     word = HostWord((HostPart(1, GangState.ACTIVE, GangState.ACTIVE, Reached.SET, faults),))
-    found = counted(*gauges.words(estate(1), Words({"hv1": (word, 0)}, {})))
+    found = counted(*gauges.words(estate(1), Words({"hv1": (word, 0)}, {}), 0))
     rules = [series for series in found if series.startswith("ringfence_host_faults")]
     assert len(rules) == 65
     assert found[f'ringfence_host_faults{{rule="{OTHER}"}}'] == 500 - 64
@@ -153,7 +155,11 @@ def test_what_hosts_call_their_rules_does_not_grow_without_end() -> None:
 def test_series_do_not_follow_the_size() -> None:
     def series(contents: Contents) -> set[str]:
         differs = dict.fromkeys(contents.nodes, ("vfs-fewer",))
-        parts = (gauges.gangs(contents, 1), gauges.words(contents, Words({}, {})), gauges.cluster(contents))
+        parts = (
+            gauges.gangs(contents, 1),
+            gauges.words(contents, Words({}, {}), 1),
+            gauges.cluster(contents),
+        )
         return set(counted(*(s for part in parts for s in part), *gauges.inventory(contents, differs)))
 
     assert series(estate(1, 2)) == series(estate(40, 20))
@@ -231,7 +237,7 @@ def test_a_word_is_parsed_once(rails, monkeypatch: pytest.MonkeyPatch) -> None:
 
     parsed: list[str] = []
     monkeypatch.setattr(metrics, "parse_host", lambda text: parsed.append(text) or HostWord())
-    answers = metrics._Answers(rails.service, metrics.Memory(), Turns(1))
+    answers = metrics.Answers(rails.service, metrics.Memory(), Turns(1))
     rails.store.say_of_host(Word("rails-hv1", "{}", clock()))
     answers.make()
     before = len(parsed)
@@ -246,7 +252,7 @@ def test_a_word_is_parsed_once(rails, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_comes_while_an_answer_is_made_gets_the_one_before(rails) -> None:
     from controller.api import metrics
 
-    answers = metrics._Answers(rails.service, metrics.Memory(), Turns(1))
+    answers = metrics.Answers(rails.service, metrics.Memory(), Turns(1))
     first = answers.make()
     with answers._lock:
         assert answers.make() is first
