@@ -185,7 +185,8 @@ def _functions(slot: PfSlot, pf: SeenPf) -> Iterator[Difference]:
             f"mlxconfig -d {format_pci(pf.pci)} set SRIOV_EN=1 NUM_OF_VFS={slot.vfs}, SR-IOV on in the BIOS,"
             " and a reset; or write fewer vfs in the Sku.",
         )
-    elif pf.made < slot.vfs or len(pf.vfs) < slot.vfs:
+    elif pf.made and (pf.made < slot.vfs or len(pf.vfs) < slot.vfs):
+        # None at all is no difference: the agent makes them for the first gang that comes.
         yield Difference(
             "vfs-fewer",
             f"{slot.vfs} VFs",
@@ -196,7 +197,9 @@ def _functions(slot: PfSlot, pf: SeenPf) -> Iterator[Difference]:
 
 
 def _switch(slot: PfSlot, pf: SeenPf) -> Iterator[Difference]:
-    if slot.eswitch is not None and pf.eswitch != slot.eswitch.value:
+    # Until there are VFs the agent sets the mode itself, before it makes them.
+    settled = pf.made or not pf.eswitch
+    if slot.eswitch is not None and settled and pf.eswitch != slot.eswitch.value:
         yield Difference(
             "eswitch-mismatch",
             slot.eswitch.value,

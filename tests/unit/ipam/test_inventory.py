@@ -89,7 +89,16 @@ def test_each_difference_is_told_once_with_a_remedy(seen: Sighting, change, expe
     assert one.expected and one.found and one.remedy.endswith(".")
 
 
-@pytest.mark.parametrize("change", [{"numa": None}, {"total": 200}, {"pkeys": 4096}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"numa": None},
+        {"total": 200},
+        {"pkeys": 4096},
+        {"made": 0, "vfs": ()},
+        {"made": 0, "vfs": (), "eswitch": "legacy"},
+    ],
+)
 def test_what_is_not_told_or_more_than_needed_is_no_difference(seen: Sighting, change) -> None:
     assert rules(compare(sku("h200"), altered(seen, lambda pf: replace(pf, **change)))) == []
 

@@ -54,8 +54,7 @@ def test_a_chassis_is_what_its_sku_says_but_for_vfs(tmp_path: Path, sku: Sku) ->
     seen = look.look(tmp_path, nics.links, lambda addresses: {a: nics.mode(a) for a in addresses})
     assert not seen.oddities
     differences = {d.rule for pf in inventory.compare(sku, seen).pfs for d in pf.differences}
-    # Switches of the fronts begin as legacy, and nobody has made VFs.
-    assert differences == {"eswitch-mismatch", "vfs-fewer"}
+    assert differences == set(), "switches are legacy, and nobody has made VFs: that is the agent's to do"
     assert len(seen.gpus) == 8
     assert [pf.vfs for pf in seen.pfs] == [()] * len(sku.pfs)
 
