@@ -16,6 +16,7 @@ from controller.api.exports import exports
 from controller.api.gangs import QUEUE, gangs
 from controller.api.glass import glass
 from controller.api.hosts import hosts
+from controller.api.leaves import leaves
 from controller.api.limits import Bounds, Limits
 from controller.api.metrics import metrics
 from controller.api.nodes import nodes
@@ -50,6 +51,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(exports(service))
     app.include_router(audits(service))
     app.include_router(metrics(service, memory, turns))
+    app.include_router(leaves(service))
     for router in extra:
         app.include_router(router)
     app.include_router(reads(service))

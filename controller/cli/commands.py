@@ -17,7 +17,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("status", "controller.cli.status", "cluster, hosts, pools and alarms"),
     ("egress", "controller.cli.egress", "egress per tenant, port and class"),
     ("evpn", "controller.cli.evpn", "EVPN as hosts see it: neighbours, routes, refusals"),
-    ("ipam", "controller.cli.ipam", "hardware of nodes, pools of rails, and the audit of both"),
+    ("ipam", "controller.cli.ipam", "hardware of nodes, pools of rails, audit, rules for leaves"),
     ("reflector", "controller.cli.reflector", "configuration of a FRR route reflector for this cluster"),
     ("trace", "controller.cli.trace", "where a packet goes, on every host, and why it ends"),
     ("flows", "controller.cli.flows", "the real flows of a host's switch, with names"),

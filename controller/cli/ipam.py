@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from controller.cli import audit
+from controller.cli import audit, leaves
 from controller.cli.client import Wrong, segment
 from controller.cli.commands import OK
 from controller.cli.pools import print_pools
@@ -25,30 +25,36 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "Hardware of nodes: of each physical function what its SKU says, what the host's agent sees there,"
         " and how they differ, with what to do. Pools: how full everything is that gangs get. Audit: what"
         " store, hosts and fabrics say of each VF, and of tenants that must share nothing; exit code 1 if"
-        " something is wrong."
+        " something is wrong. Leaf rules: what leaf switches are to drop on VF rails (UDP 4789, TCP 179)."
     )
     parser.epilog = (
         "examples:\n  ringfence ipam inventory\n  ringfence ipam inventory --node h200-1\n"
         "  ringfence ipam inventory -o json\n"
         "  ringfence ipam pools\n  ringfence ipam pools --fabric east\n"
         "  ringfence ipam audit                 only what is wrong; --all: everything\n"
-        "  ringfence ipam audit --reclaim       take back what nobody bears"
+        "  ringfence ipam audit --reclaim       take back what nobody bears\n"
+        "  ringfence ipam leaf-rules --fabric west --leaf su1-leaf0 --format nft --port h200-1/rail0=swp1"
     )
-    parser.add_argument("what", choices=("inventory", "pools", "audit"), help="what to show")
+    parser.add_argument("what", choices=("inventory", "pools", "audit", "leaf-rules"), help="what to show")
     parser.add_argument("-n", "--node", metavar="N", help="inventory: one node, with all its functions")
-    parser.add_argument("-F", "--fabric", metavar="F", help="pools: of one fabric")
+    parser.add_argument("-F", "--fabric", metavar="F", help="pools, leaf-rules: of one fabric")
     audit.declare(parser)
+    leaves.declare(parser)
 
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
     """0 whenever the API answers; differences do not change it. 1 if the node or fabric does not exist, or
     the audit finds something."""
     if arguments.what == "audit":
-        if arguments.node or arguments.fabric:
-            raise Wrong("the audit is of everything: leave --node and --fabric out")
+        if arguments.node or arguments.fabric or leaves.wanted(arguments):
+            raise Wrong("the audit is of everything: leave --node, --fabric and the like out")
         return audit.run(arguments, session)
     if arguments.all or arguments.reclaim or arguments.yes:
         raise Wrong("--all, --reclaim and --yes are of the audit: ringfence ipam audit")
+    if arguments.what == "leaf-rules":
+        return leaves.run(arguments, session)
+    if leaves.wanted(arguments):
+        raise Wrong("--leaf, --format and --port are of leaf-rules: ringfence ipam leaf-rules")
     if arguments.node and arguments.what == "pools":
         raise Wrong("pools are a fabric's, not a node's: write --fabric F")
     if arguments.fabric and arguments.what == "inventory":

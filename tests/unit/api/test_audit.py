@@ -255,3 +255,25 @@ def test_wrong_use_is_told(late: Late, capsys) -> None:
     assert "ipam audit" in capsys.readouterr().err
     with pytest.raises(Refused):
         late.api.post("/v1/ipam/reclaim", None, {"orphans": "all"})
+
+
+def test_rules_for_the_leaves_owner(late: Late, capsys) -> None:
+    words = ["--api", f"unix:{late.path}", "ipam", "leaf-rules", "--fabric", "west"]
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    assert [word for word in ("4789", "179", "su2-leaf0", "from host", "to host") if word not in table] == []
+    more = ["--leaf", "su2-leaf0", "--format", "nft"]
+    assert main([*words, *more, "--port", "b200-1/rail0=swp7"]) == 0
+    shown = capsys.readouterr()
+    assert 'elements = { "swp7" }' in shown.out
+    assert "su2-leaf1" not in shown.out
+    assert main([*words, *more]) == 0
+    assert "1 ports have no name" in capsys.readouterr().err
+    assert main([*words, "--format", "acl", "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["leaves"]) == 8
+    for wrong, rule in (({"fabric": "east"}, "infiniband"), ({"port": "x=y"}, "port-syntax")):
+        query = {"fabric": "west", **wrong}
+        found = refused(lambda query=query: late.api.get("/v1/ipam/leaf-rules", query))
+        assert {fault["rule"] for fault in found.faults} == {rule}
+    with pytest.raises(SystemExit, match="2"):
+        main(["--api", f"unix:{late.path}", "ipam", "pools", "--format", "nft"])
