@@ -144,25 +144,26 @@ class Rails:
 
 _ADVICE: Final = """\
   export RINGFENCE_API=unix:{api}
-  ringfence gang request -f {acme}
-  ringfence gang request -f {umbra}
+  ringfence gang request -f {acme} --wait
+  ringfence gang request -f {umbra} --wait
   ringfence gang get
-When both are active: a tenant's ports find ways to each other, and none to the other tenant's, though the
+Now a tenant's ports find ways to each other, and none to the other tenant's, though the
 second and the third of these ports are on one NIC:
   ringfence lab exec --lab {lab} hv1 saquery PR --sgid-to-dgid {own}
   ringfence lab exec --lab {lab} hv1 saquery PR --sgid-to-dgid {across}
   ringfence lab exec --lab {lab} hv3 saquery PR --sgid-to-dgid {theirs}
   ringfence lab exec --lab {lab} hv3 saquery PR --sgid-to-dgid {back}
-The partition keys of a port, from the port; what a workload's CNI plugin would read; the hardware; and store,
-hosts and fabric beside each other:
+The partition keys of a port, from the port; what a workload's CNI plugin would read; NCCL's settings; the
+hardware; and store, hosts and fabric beside each other:
   ringfence lab exec --lab {lab} sm0 smpquery -G pkeys {guid}
   ringfence lab exec --lab {lab} hv1 cat {berths}
+  ringfence gang export train --tenant acme --node gpu1 --as nccl
   ringfence ipam inventory
   ringfence ipam audit
-And back. When `gang get` shows nothing any more, no port has a tenant's key:
-  ringfence gang release train --tenant acme
-  ringfence gang release train --tenant umbra
-  ringfence gang get
+And back. It ends when no port has the tenant's key any more, and no VF a driver:
+  ringfence gang release train --tenant acme --wait
+  ringfence gang release train --tenant umbra --wait
+  ringfence lab exec --lab {lab} sm0 smpquery -G pkeys {guid}
   ringfence lab down --lab {lab}
 NICs and fabric are simulated: docs/ipam.md says what that can't show."""
 
