@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Final
 
 from controller.fabric.conductor import PATIENCE, Conductor, Duty
-from controller.fabric.drivers import DRIVERS, Ready
+from controller.fabric.drivers import DRIVERS, Ready, guid
 from controller.fabric.office import Office
 from controller.fabric.process import conduct
 from controller.store.writer import Store, clock
 from model.errors import Conflict, Fault
-from model.fabric import parse_guid
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--manager",
         action="append",
-        type=parse_guid,
+        type=guid,
         default=[],
         metavar="GUID",
         help="port of a subnet manager that there may be; repeat for more",

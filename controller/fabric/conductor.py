@@ -115,7 +115,8 @@ class Conductor:
     def _turn(self) -> float:
         contents = self._store.contents()
         if not self._enter():
-            self._steady = self._round = self._before = None
+            # Whoever speaks meanwhile may have others join and leave.
+            self._steady = self._round = self._before = self._held = None
             return _IDLE
         fault = None
         if contents is not self._cleared:

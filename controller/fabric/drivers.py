@@ -66,7 +66,7 @@ def declare_opensm(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="what to do if a setting opens the fabric: not begin (default), or only raise an alarm",
     )
-    group.add_argument("--port", type=_guid, metavar="GUID", help="the port that it runs on")
+    group.add_argument("--port", type=guid, metavar="GUID", help="the port that it runs on")
     asking = parser.add_argument_group("drivers opensm and ufm", "how ports are asked for their tables")
     asking.add_argument("--ca", metavar="NAME", help="local device to ask with, such as mlx5_0")
     asking.add_argument("--ca-port", type=int, metavar="N", help="port of that device")
@@ -124,8 +124,12 @@ def _diagnostics(given: argparse.Namespace) -> Diagnostics:
     return Diagnostics(device)
 
 
-def _guid(text: str) -> Guid:
-    return parse_guid(text)
+def guid(text: str) -> Guid:
+    """A flag's value; what it can't be is told in its own words."""
+    try:
+        return parse_guid(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 DRIVERS: Final[tuple[Kind, ...]] = (

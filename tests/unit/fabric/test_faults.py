@@ -316,3 +316,42 @@ def test_a_store_that_does_not_know_the_fabric_moves_nothing(
     turns(made)
     assert observe(made.subnet.path) == held
     assert made.subnet.reads == 0
+
+
+def test_who_comes_back_to_the_office_does_not_take_the_store_for_a_foreign_one(made: Stage) -> None:
+    """While it hung, another process let its gang go, and the gang's row was swept."""
+    twins = Twins(made)
+    request(made, count=0, nodes=("n1",))
+    while not made.is_(GangState.ACTIVE)():
+        twins.turn(twins.one)
+    let_go(made)
+    while not made.gone()():
+        twins.turn(twins.other)
+    made.now += 400_000
+    request(made, count=0, name="next", nodes=("n2",))
+    while not made.is_(GangState.ACTIVE, "next")():
+        twins.turn(twins.other)
+    assert not made.store.contents().ledger.cooling
+    while word(made).owner != "one":
+        twins.turn(twins.one)
+    for _ in range(5):
+        twins.turn(twins.one)
+    assert not rules(made)
+    let_go(made, "next")
+    while not made.gone("next")():
+        twins.turn(twins.one)
+
+
+def test_the_guard_knows_what_became_of_the_cluster() -> None:
+    from controller.fabric.guard import objection
+    from ipam.contents import Contents
+    from model.ids import Uid
+    from model.intent import Cluster
+
+    def rule(generation: int, uid: str = "a") -> str:
+        contents = Contents(cluster=Cluster(Uid(uid), generation, 65000, ()))
+        fault = objection(contents, "ib", (Uid("a"), 7), None)
+        assert fault is not None
+        return fault.rule
+
+    assert (rule(7), rule(6), rule(9, "b")) == ("fabric-unknown", "store-older", "store-other")

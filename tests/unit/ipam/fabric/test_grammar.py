@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ipam.fabric.grammar import LONGEST, PartitionsError, parse, render
@@ -31,6 +33,11 @@ PORT = "0x0200000000000001"
 def test_the_text() -> None:
     assert render(WANTED) == TEXT
     assert parse(TEXT) == WANTED
+
+
+def test_the_file_for_a_first_start_keeps_everybody_apart() -> None:
+    path = Path(__file__).parents[4] / "packaging" / "opensm" / "partitions.conf"
+    assert parse(path.read_text("ascii")) == Partitions()
 
 
 def test_blanks_comments_and_lines_are_free() -> None:
