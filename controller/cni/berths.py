@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import stat
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from controller.cni.addresses import packed, prefix
 from controller.cni.refusal import BAD_CONFIG, INPUT_OUTPUT, LATER, UNDECODABLE, Refusal
 from controller.cni.wish import Wish
 
 VERSION = 1
 LARGEST = 16 << 20
 ACTIVE, UP = "active", "up"
-_ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}/[0-9]{1,3}")
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
@@ -151,24 +152,34 @@ def _answers(berth: Berth, wanted: Wish) -> bool:
         and wanted.pci in (None, berth.pci)
         and (wanted.guid is None or wanted.guid in (berth.port_guid or None, berth.node_guid or None))
         and wanted.pkey in (None, berth.pkey)
+        and wanted.mac in (None, berth.mac)
+        and set(wanted.ips or ()) <= {prefix(address).address for address in berth.addresses}
     )
 
 
 def _asked(wanted: Wish) -> str:
     said = [
-        f"{name} {f'{value:#x}' if name in ('guid', 'pkey') else value}"
+        f"{name} {_shown(name, value)}"
         for name, value in wanted._asdict().items()
         if value is not None and name not in ("tenant", "gang")
     ]
     return " with ".join(("interface", ", ".join(said))) if said else "interface"
 
 
+def _shown(name: str, value: Any) -> str:
+    if name == "ips":
+        families = {4: socket.AF_INET, 16: socket.AF_INET6}
+        return ", ".join(socket.inet_ntop(families[len(each)], each) for each in value)
+    return f"{value:#x}" if name in ("guid", "pkey") else str(value)
+
+
 def _berth(gang: Mapping[str, Any], each: object) -> Berth:
     one = _object(each)
     addresses, gateways = _texts(one, "addresses"), _texts(one, "gateway")
     pci, mac = str(one.get("pci") or "").lower(), str(one.get("mac") or "").lower()
-    if not all(_ADDRESS.fullmatch(address) for address in addresses) or (pci and not _PCI.fullmatch(pci)):
-        raise ValueError(f"interface {one!r:.200} has a strange address")
+    if pci and not _PCI.fullmatch(pci):
+        raise ValueError(f"{pci!r:.40} is no PCI address")
+    _judge(addresses, gateways)
     if mac and not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac):
         raise ValueError(f"{mac!r:.40} is no MAC")
     return Berth(
@@ -190,6 +201,16 @@ def _berth(gang: Mapping[str, Any], each: object) -> Berth:
         node_guid=_hexadecimal(one, "nodeGuid"),
         port_guid=_hexadecimal(one, "portGuid"),
     )
+
+
+def _judge(addresses: tuple[str, ...], gateways: tuple[str, ...]) -> None:
+    try:
+        for address in addresses:
+            prefix(address)
+        for each in gateways:
+            packed(each)
+    except Refusal as refusal:
+        raise ValueError(refusal.message) from None
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from controller.cni import berths as hosts
 from controller.cni import looking, moving, result
+from controller.cni.addresses import prefix
 from controller.cni.berths import ACTIVE, Berth
 from controller.cni.claims import Claim, Claims
 from controller.cni.kernel import Kernel
@@ -90,8 +91,8 @@ def check(request: Request) -> None:
     before = result.previous(request)
     if not before:
         raise Refusal(BAD_CONFIG, "prevResult is missing", "CHECK needs what ADD answered.")
-    told = {result.prefix(ip.get("address"), AMISS) for ip in before.get("ips") or [] if isinstance(ip, dict)}
-    if lost := [address for address in berth.addresses if result.prefix(address, AMISS) not in told]:
+    told = {prefix(ip.get("address"), AMISS) for ip in before.get("ips") or [] if isinstance(ip, dict)}
+    if lost := [address for address in berth.addresses if prefix(address, AMISS) not in told]:
         raise Refusal(AMISS, f"prevResult lacks {', '.join(lost)} of {berth.shown}", "Add it again.")
     if not request.delegated:
         looking.compare(request, claim, berth, before)

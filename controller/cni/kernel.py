@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from controller.cni import wire
-from controller.cni.result import Network, Route
+from controller.cni.addresses import Network
+from controller.cni.result import Route
 
 HERE = "/proc/self/ns/net"
 _NEWNET = 0x40000000

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.cni import moving
+from controller.cni.addresses import packed, prefix
 from controller.cni.berths import Berth
 from controller.cni.claims import Claim
 from controller.cni.refusal import AMISS, INPUT_OUTPUT, Refusal
 from controller.cni.request import Request
-from controller.cni.result import packed, prefix
 from controller.cni.wire import Device, masked
 
 

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from controller.cni import kernel as kernels
+from controller.cni.addresses import prefix
 from controller.cni.berths import Berth
 from controller.cni.claims import Claim
 from controller.cni.kernel import Kernel
 from controller.cni.refusal import BLOCKED, ENVIRONMENT, INPUT_OUTPUT, LATER, NO_CONTAINER, Refusal
-from controller.cni.result import Route, prefix
+from controller.cni.result import Route
 from controller.cni.wire import INFINIBAND, Change, Device
 
 _MARK = "ringfence "

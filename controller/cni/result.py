@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from controller.cni.addresses import Network, packed, prefix
 from controller.cni.berths import Berth
 from controller.cni.refusal import BAD_CONFIG, Refusal
 from controller.cni.request import VERSIONS, Request
@@ -18,14 +19,6 @@ _WITH_FAMILY = VERSIONS[: VERSIONS.index("1.0.0")]
 """Results before 1.0.0 say of each address whether it is IPv4 or IPv6."""
 _NUMBERS = ("mtu", "advmss", "priority", "table", "scope")
 """Of a route, new in 1.1.0."""
-
-
-class Network(NamedTuple):
-    """Destination and length of a prefix, as the kernel has them."""
-
-    family: int
-    address: bytes
-    length: int
 
 
 class Route(NamedTuple):
@@ -45,31 +38,6 @@ class Link(NamedTuple):
     mtu: int
     sandbox: str
     pci: str
-
-
-def prefix(text: object, code: int = BAD_CONFIG) -> Network:
-    """`10.0.0.1/31`; host bits may be set."""
-    if isinstance(text, str):
-        address, slash, length = text.partition("/")
-        for family, most in ((socket.AF_INET, 32), (socket.AF_INET6, 128)):
-            try:
-                raw = socket.inet_pton(family, address)
-            except (OSError, ValueError):
-                continue
-            if slash and length.isascii() and length.isdigit() and len(length) < 4 and int(length) <= most:
-                return Network(family, raw, int(length))
-    raise Refusal(code, f"{text!r:.60} is no prefix", "It is 10.0.0.0/8 or 2001:db8::/32.")
-
-
-def packed(text: object) -> tuple[int, bytes]:
-    """Family and bytes of an address without length."""
-    if isinstance(text, str):
-        for family in (socket.AF_INET, socket.AF_INET6):
-            try:
-                return family, socket.inet_pton(family, text)
-            except (OSError, ValueError):
-                continue
-    raise Refusal(BAD_CONFIG, f"{text!r:.60} is no address", "It is 10.0.0.1 or 2001:db8::1.")
 
 
 def gateway(berth: Berth, family: int) -> str:

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from controller.cni.result import Network, Route, packed
+from controller.cni.addresses import Network, packed
+from controller.cni.result import Route
 
 NEWADDRESS, GETADDRESS, NEWROUTE, GETROUTE, GETLINK, SETLINK = 20, 22, 24, 26, 18, 19
 ERROR, DONE = 2, 3

@@ -10,10 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from controller.cni.addresses import packed
 from controller.cni.refusal import BAD_CONFIG, ENVIRONMENT, Refusal
 from controller.cni.request import Request
 
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _GUID = re.compile(r"[0-9a-f]{16}")
 _NAMES = {
     "tenant": ("tenant",),
@@ -24,12 +26,18 @@ _NAMES = {
     "pci": ("deviceID", "pciBusID", "pci"),
     "guid": ("guid", "infinibandGUID"),
     "pkey": ("pkey",),
+    "mac": ("mac",),
+    "ips": ("ips", "IP"),
 }
 """What we call it -> what others call it."""
+_CAPABILITIES = ("deviceID", "infinibandGUID", "mac", "ips")
 
 
 class Wish(NamedTuple):
-    """None: no matter. `rail`: its number or name, as text. `guid`: of the port, or of the node."""
+    """None: no matter. `rail`: its number or name, as text. `guid`: of the port, or of the node.
+
+    `mac`, `ips`: of a VF they follow from its gang, so that who asks for one asks for the VF that has it.
+    """
 
     tenant: str
     gang: str | None = None
@@ -39,6 +47,8 @@ class Wish(NamedTuple):
     pci: str | None = None
     guid: int | None = None
     pkey: int | None = None
+    mac: str | None = None
+    ips: tuple[bytes, ...] | None = None
 
 
 def wish(request: Request) -> Wish:
@@ -58,9 +68,8 @@ def wish(request: Request) -> Wish:
             "tenant is missing",
             "The network's configuration says whose it is; a pod's arguments can't.",
         )
-    said.append(
-        _read({k: runtime[k] for k in ("deviceID", "infinibandGUID") if k in runtime}, "runtimeConfig")
-    )
+    given = {key: runtime[key] for key in _CAPABILITIES if key in runtime}
+    said.append(_read(given, "runtimeConfig"))
     structured = _object(_object(config, "args"), "cni")
     plain = _pairs(request.arguments)
     # Conventions of CNI: what stands in `args` hides the same in CNI_ARGS.
@@ -88,7 +97,10 @@ def _read(source: Mapping[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
-def _parsed(key: str, value: object, where: str) -> str | int:
+def _parsed(key: str, value: object, where: str) -> str | int | tuple[bytes, ...]:
+    if key == "ips":
+        listed = value if isinstance(value, list) else [value]
+        return tuple(sorted(packed(str(each).partition("/")[0])[1] for each in listed))
     if isinstance(value, int) and not isinstance(value, bool) and key in ("rail", "vf", "pkey"):
         value = str(value)
     if not isinstance(value, str) or len(value) > 256:
@@ -98,6 +110,8 @@ def _parsed(key: str, value: object, where: str) -> str | int:
     if key == "guid":
         bare = value.lower().removeprefix("0x").replace(":", "")
         return int(_match(_GUID, bare, where, "It is a GUID of 16 hex digits."), 16)
+    if key == "mac":
+        return _match(_MAC, value.lower(), where, "It is 02:00:00:00:00:01.")
     if key == "vf":
         return int(_match(re.compile("[0-9]{1,4}"), value, where, "It is the number of a VF."))
     if key == "pkey":

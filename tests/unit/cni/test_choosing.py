@@ -47,6 +47,9 @@ def ours(desk: Desk, **keys: Any) -> dict[str, Any]:
         ({"args": {"cni": {"guid": "02:00:52:00:00:00:00:01"}}}, 2),
         ({"args": {"cni": {"guid": "0x0200520000000099"}}}, 3),
         ({"runtimeConfig": {"infinibandGUID": "0200:5200:0000:0001"}}, 2),
+        ({"runtimeConfig": {"ips": ["10.128.0.13/24", "2001:DB8:1:0::13"]}}, 3),
+        ({"args": {"cni": {"ips": ["10.128.0.11"], "rail": 0}}}, 1),
+        ({"runtimeConfig": {"mac": "02:00:00:00:00:03"}}, 3),
     ],
 )
 def test_what_is_named_is_given(rails: Desk, config: dict[str, Any], number: int) -> None:
@@ -59,6 +62,7 @@ def test_what_is_named_is_given(rails: Desk, config: dict[str, Any], number: int
         ("IgnoreUnknown=true;K8S_POD_NAMESPACE=acme;K8S_POD_NAME=train-0;RAIL=1", 2),
         ("GANG=train;rail=0;vf=1;", 1),
         ("guid=0200520000000001", 2),
+        ("IP=10.128.0.13/24", 3),
     ],
 )
 def test_arguments_of_the_environment(rails: Desk, text: str, number: int) -> None:
@@ -93,6 +97,11 @@ def test_configured_keys_bind(rails: Desk) -> None:
         ({"args": {"cni": {"guid": "0000:0000:0000:0000"}}}, 7, "no interface"),
         ({"args": {"cni": {"pkey": "0x0011", "rail": 0}}}, 7, "pkey 0x11"),
         ({"args": {"cni": {"rail": ["x"]}}}, 7, "rail of args.cni"),
+        ({"runtimeConfig": {"ips": ["10.128.0.99"]}}, 7, "no interface with ips 10.128.0.99"),
+        ({"runtimeConfig": {"ips": ["10.128.0.14"]}}, 7, "no interface"),
+        ({"runtimeConfig": {"ips": ["x"]}}, 7, "no address"),
+        ({"runtimeConfig": {"ips": {}}}, 7, "no address"),
+        ({"runtimeConfig": {"mac": "x"}}, 7, "mac of runtimeConfig"),
         ({"args": 7}, 7, "args is no object"),
         ({"runtimeConfig": {"deviceID": "0000:18:01.1"}, "args": {"cni": {"pci": "0000:18:01.2"}}}, 7, "pci"),
     ],
@@ -153,6 +162,13 @@ def test_two_active_gangs_of_one_vf_are_none(desk: Desk) -> None:
 
 
 def test_one_strange_interface_spoils_the_page(desk: Desk) -> None:
-    for change in ({"pci": "../../x"}, {"addresses": ["x/24"]}, {"vf": -1}, {"mac": "no"}, {"rail": True}):
+    for change in (
+        {"pci": "../../x"},
+        {"addresses": ["x/24"]},
+        {"gateway": ["10.0.0"]},
+        {"vf": -1},
+        {"mac": "no"},
+        {"rail": True},
+    ):
         desk.write(gang([interface(0), interface(1, **change)]))
         assert desk.refused("ADD")[0] == 6, change

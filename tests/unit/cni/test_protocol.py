@@ -197,6 +197,8 @@ KEYS = st.sampled_from(
         "cniVersion", "name", "type", "ipam", "tenant", "gang", "rail", "pf", "vf", "deviceID", "pciBusID",
         "runtimeConfig", "args", "cni", "prevResult", "ips", "routes", "dst", "gw", "dns", "mtu", "guid",
         "cni.dev/valid-attachments", "containerID", "ifname", "interfaces", "address", "infinibandGUID",
+        "mac",
+        "ips",
     ]
 )  # fmt: skip
 VALUES = st.one_of(
