@@ -138,9 +138,10 @@ class Ufm:
             over = self.clock.now() >= end or len(refused) >= _REFUSALS
             if not todo or over or talk.barred or talk.forbidden:
                 return members
-            for change in todo:
-                for part in _parts(change):
-                    self._carry(talk, wanted, part, refused)
+            for part in (part for change in todo for part in _parts(change)):
+                # A server that answers slowly shall not make a round of hours: the rest is for the next one.
+                if self.clock.now() < end:
+                    self._carry(talk, wanted, part, refused, end)
             members = self._look(talk, wanted, _keys(todo) - refused, min(end, self.clock.now() + _GRACE))
         return None
 
@@ -161,7 +162,12 @@ class Ufm:
         return tuple(change for change in kept if change.guids)
 
     def _carry(
-        self, talk: Talk, wanted: Partitions, change: Change, refused: set[tuple[Deed, PKey, Guid]]
+        self,
+        talk: Talk,
+        wanted: Partitions,
+        change: Change,
+        refused: set[tuple[Deed, PKey, Guid]],
+        end: float,
     ) -> None:
         came = talk.carry(change)
         if came is Came.MAYBE and change.deed is Deed.PUT:
@@ -171,12 +177,12 @@ class Ufm:
             return
         if came is Came.REFUSED:
             # One that it does not like shall not keep the others out.
-            if len(change.guids) == 1 or len(refused) >= _REFUSALS:
+            if len(change.guids) == 1 or len(refused) >= _REFUSALS or self.clock.now() >= end:
                 refused |= _keys((change,))
                 return
             half = len(change.guids) // 2
             for guids in (change.guids[:half], change.guids[half:]):
-                self._carry(talk, wanted, replace(change, guids=guids), refused)
+                self._carry(talk, wanted, replace(change, guids=guids), refused, end)
             return
         told, seats = talk.partition(change.pkey)
         needed = any(each.pkey == change.pkey for each in wanted.tenants)

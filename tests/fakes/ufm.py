@@ -205,14 +205,16 @@ class Fake:
 
 @dataclass
 class Wire:
-    """To it without a network: stands where an `https.Server` does."""
+    """To it without a network: stands where an `https.Server` does. `wait`: before each request."""
 
     fake: Fake
     address: Address = field(default_factory=lambda: Address("ufm.example", 443))
+    wait: Callable[[], None] = lambda: None
 
     def ask(
         self, method: str, path: str, authorization: str, body: bytes | None = None, most: int = 1 << 20
     ) -> Answer:
+        self.wait()
         assert len(f"{method} {path} HTTP/1.1") < 8190, "a web server would refuse it"
         return Answer(*self.fake.answer(method, path, authorization, body))
 

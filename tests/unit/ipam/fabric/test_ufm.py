@@ -269,6 +269,22 @@ def test_a_server_that_refuses_everything_is_not_asked_for_ever(site: Site) -> N
     assert len(site.fake.asked) < 300
 
 
+@pytest.mark.parametrize("mischief", [None, Mischief.BEFORE, Mischief.REFUSE])
+def test_a_slow_server_makes_no_endless_round(site: Site, mischief: Mischief | None) -> None:
+    """What is left is done in the next round, and between them the process looks at its store."""
+    many = tuple(Guid(GUIDS.start + 2 * n + 1) for n in range(8 * MOST_GUIDS))
+    server: Any = Wire(site.fake, wait=lambda: site.ticks.sleep(10.0))
+    site.driver = replace(site.driver, server=server)
+    site.fake.mischief = [None, *[mischief, None] * 10]
+    verdict = site.hold(wants(k10=many))
+    assert {Alarm.LEFT, Alarm.SILENT}.intersection(verdict.alarms)
+    assert site.ticks.at <= site.driver.patience + 4 * 10.0
+    site.fake.mischief = []
+    for _ in range(8):
+        verdict = site.hold(wants(k10=many))
+    assert verdict.left == ()
+
+
 def test_an_empty_partition_is_removed_where_ufm_keeps_it(site: Site) -> None:
     site.fake.keeps = True
     site.hold(WANTED)
