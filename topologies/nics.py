@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipam.devices.links import VfLink
+from ipam.devices.tree import Tree
 from model.hardware import format_pci, parse_pci
 from topologies.sysfs import Sysfs
 
@@ -62,6 +63,14 @@ class Nics:
             file.write_text((text.strip() or "(null)") + "\n")
         else:
             file.write_text(text)
+
+    def drive(self, address: str, path: str, text: str) -> None:
+        """As `write`."""
+        self.write(path, text)
+
+    def override(self, address: str) -> str:
+        """As it is read."""
+        return Tree(self.root).text(f"bus/pci/devices/{address}/driver_override")
 
     def send(self, message: bytes) -> None:
         """RTM_NEWLINK with one setting of one VF; OSError as the kernel has it."""

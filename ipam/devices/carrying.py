@@ -30,7 +30,7 @@ _REMEDIES: Final = {
     Setting.ESWITCH: "See `devlink dev eswitch show` and the kernel's log: firmware or driver may be old.",
     Setting.VFS: "See the kernel's log: BIOS (SR-IOV, room on the bus) or the NIC's firmware said no.",
     Setting.OVERRIDE: "Is sysfs writable here? The agent must run as root of the host, not of a container.",
-    Setting.DRIVER: "Load the driver's module, see the kernel's log; for vfio-pci, turn the IOMMU on.",
+    Setting.DRIVER: "Load the driver's module, turn the IOMMU on for vfio-pci, end the VM that still has it.",
 }
 _OTHER: Final = "See the kernel's log: the PF's driver or firmware refuses this; compare its version's notes."
 
@@ -136,25 +136,26 @@ def _write_number(kernel: Kernel, one: Operation) -> Fault | None:
 
 def _write_override(kernel: Kernel, one: Operation) -> None:
     # An empty line takes it away (Documentation/ABI/testing/sysfs-bus-pci).
-    kernel.write(f"{_vf_home(kernel, one)}/driver_override", f"{one.after}\n")
+    where = _vf_home(kernel, one)
+    kernel.drive(where.rpartition("/")[2], f"{where}/driver_override", f"{one.after}\n")
 
 
 def _write_driver(kernel: Kernel, one: Operation) -> None:
     where = _vf_home(kernel, one)
     address = where.rpartition("/")[2]
     if not one.after:
-        kernel.write(f"{where}/driver/unbind", address)
+        kernel.drive(address, f"{where}/driver/unbind", address)
         return
     # With autoprobe off a VF is bound to the driver of its override alone (pci_device_can_probe). It has that
     # one already, but when something is taken back.
     override = _override(kernel, where)
     if override != one.after:
-        kernel.write(f"{where}/driver_override", f"{one.after}\n")
+        kernel.drive(address, f"{where}/driver_override", f"{one.after}\n")
     try:
-        kernel.write(f"bus/pci/drivers/{one.after}/bind", address)
+        kernel.drive(address, f"bus/pci/drivers/{one.after}/bind", address)
     finally:
         if override != one.after:
-            kernel.write(f"{where}/driver_override", f"{override}\n")
+            kernel.drive(address, f"{where}/driver_override", f"{override}\n")
 
 
 def _tell(kernel: Kernel, one: Operation) -> None:
@@ -184,7 +185,7 @@ def _vf_home(kernel: Kernel, one: Operation) -> str:
 
 
 def _override(kernel: Kernel, where: str) -> str:
-    text = Tree(kernel.root).text(f"{where}/driver_override")
+    text = kernel.override(where.rpartition("/")[2])
     return "" if text == reading.NO_OVERRIDE else text
 
 

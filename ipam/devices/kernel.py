@@ -10,12 +10,14 @@ import errno
 import os
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
 from ipam.devices import links
+from ipam.devices.bounded import Bounded
 from ipam.devices.links import VfLink
+from ipam.devices.tree import Tree
 
 ROOT: Final = Path("/sys")
 _TIMEOUT: Final = 10.0
@@ -33,6 +35,13 @@ class Kernel(Protocol):
 
     def write(self, path: str, text: str) -> None:
         """A file of sysfs; it may take as long as the driver does."""
+
+    def drive(self, address: str, path: str, text: str) -> None:
+        """As `write`, of a file that gives the device at `address` to a driver, or takes it away: EBUSY if it
+        takes too long, and from then on until it is done."""
+
+    def override(self, address: str) -> str:
+        """The device's driver_override, as it is read; "" if it has none. EBUSY as above."""
 
     def send(self, message: bytes) -> None:
         """An rtnetlink request, and wait for its acknowledgement."""
@@ -52,6 +61,7 @@ class Host:
     """This host's kernel; netlink speaks to this network namespace."""
 
     root: Path = ROOT
+    bounded: Bounded = field(default_factory=Bounded, compare=False)
 
     def write(self, path: str, text: str) -> None:
         handle = os.open(self.root / path, os.O_WRONLY | os.O_CLOEXEC)
@@ -59,6 +69,13 @@ class Host:
             os.write(handle, text.encode("ascii"))
         finally:
             os.close(handle)
+
+    def drive(self, address: str, path: str, text: str) -> None:
+        self.bounded.run(address, lambda: self.write(path, text))
+
+    def override(self, address: str) -> str:
+        path = f"bus/pci/devices/{address}/driver_override"
+        return self.bounded.run(address, lambda: Tree(self.root).text(path))
 
     def send(self, message: bytes) -> None:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as link:

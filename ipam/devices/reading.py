@@ -20,6 +20,8 @@ from model.hardware import VFS, PciAddress, format_pci, parse_pci
 
 _MOST: Final = 0xFFFF
 NO_OVERRIDE: Final = "(null)"
+KEPT: Final = "(kept)"
+"""Driver of a device that somebody does not let go of: which one it is can't be told, but it is not free."""
 
 
 def home(pci: PciAddress) -> str:
@@ -73,14 +75,18 @@ def _vfs(kernel: Kernel, tree: Tree, pf: PciAddress, place: str) -> tuple[FoundV
     there = [(index, pci) for index in VFS if (pci := vf_address(tree, pf, index)) is not None]
     netdev = uplink(tree, place).rpartition("/")[2] if there else ""
     told = {link.index: link for link in kernel.links(netdev)} if netdev else {}
-    return tuple(FoundVf(index, pci, _settings(tree, pci, told.get(index))) for index, pci in there)
+    return tuple(FoundVf(index, pci, _settings(kernel, tree, pci, told.get(index))) for index, pci in there)
 
 
-def _settings(tree: Tree, pci: PciAddress, link: VfLink | None) -> Mapping[Setting, Value]:
-    override = tree.text(f"{home(pci)}/driver_override")
+def _settings(kernel: Kernel, tree: Tree, pci: PciAddress, link: VfLink | None) -> Mapping[Setting, Value]:
+    try:
+        override, driver = kernel.override(format_pci(pci)), _driver(tree, home(pci))
+    except OSError:
+        # While a driver is made to let go of it, sysfs shows none already.
+        override = driver = KEPT
     found: dict[Setting, Value | None] = {
         Setting.OVERRIDE: "" if override == NO_OVERRIDE else override,
-        Setting.DRIVER: _driver(tree, home(pci)),
+        Setting.DRIVER: driver,
     }
     if link is not None:
         found |= {

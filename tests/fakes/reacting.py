@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,16 @@ from topologies.sysfs import Sysfs
 @dataclass
 class Reacting:
     """`broken`: a path's end, `netlink` or `devlink` -> the errno with which it is refused; 0: it is
-    acknowledged, and nothing is done. `written` is all that was asked for."""
+    acknowledged, and nothing is done. `written` is all that was asked for. `keepers`: VFs whose VM does not
+    let go; `kept`: those that were taken from it nevertheless, and are still there.
+    """
 
     tree: Sysfs
     native: str = "mlx5_core"
     broken: dict[str, int] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
+    keepers: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.nics = Nics(self.tree, self.native)
@@ -43,6 +48,20 @@ class Reacting:
         self.written.append(f"{path.removeprefix('bus/pci/devices/')} {text.strip()}")
         if not self._refuses(path.rpartition("/")[2]):
             self.nics.write(path, text)
+
+    def drive(self, address: str, path: str, text: str) -> None:
+        if address in self.kept:
+            raise OSError(errno.EBUSY, "a VM has it")
+        self.write(path, text)
+        if path.endswith("/unbind") and address in self.keepers:
+            # Of sysfs it is gone already, while the VM still has it.
+            self.kept.add(address)
+            raise OSError(errno.EBUSY, "a VM has it")
+
+    def override(self, address: str) -> str:
+        if address in self.kept:
+            raise OSError(errno.EBUSY, "a VM has it")
+        return self.nics.override(address)
 
     def send(self, message: bytes) -> None:
         self.written.append("netlink")

@@ -319,7 +319,7 @@ class Mortal:
 
     def __getattr__(self, name: str) -> object:
         found = getattr(self._kernel, name)
-        if name not in {"write", "send", "set_mode"}:
+        if name not in {"write", "drive", "send", "set_mode"}:
             return found
 
         def mortal(*given: object) -> None:
