@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from controller.manifest.manifest import Source, parse
 from ipam.devices.links import VfLink
+from ipam.devices.tree import Tree
 from model.hardware import Sku
 from model.wanted import WantedSku
 from topologies.chassis import boot
@@ -52,6 +53,14 @@ class Distant:
     def write(self, path: str, text: str) -> None:
         """To a file of sysfs."""
         self._ask("write", path, text)
+
+    def drive(self, address: str, path: str, text: str) -> None:
+        """As `write`: nobody keeps a VF here."""
+        self.write(path, text)
+
+    def override(self, address: str) -> str:
+        """As it is read."""
+        return Tree(self.root).text(f"bus/pci/devices/{address}/driver_override")
 
     def send(self, message: bytes) -> None:
         """Over netlink."""
