@@ -57,7 +57,7 @@ def observe_vf(kernel: Kernel, pf: PciAddress, index: int) -> FoundVf | None:
     netdev = uplink(tree, home(pf)).rpartition("/")[2]
     told = kernel.links(netdev) if netdev else ()
     return FoundVf(
-        index, pci, _settings(tree, pci, next((link for link in told if link.index == index), None))
+        index, pci, _settings(kernel, tree, pci, next((link for link in told if link.index == index), None))
     )
 
 
