@@ -34,6 +34,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "  ringfence gang request -f train.yaml --dry-run   where it would be; nothing is reserved\n"
         "  ringfence gang explain -f train.yaml             the same, and of each node why or why not\n"
         "  ringfence gang get                               all gangs; with NAME --tenant T: one, whole\n"
+        "  ringfence gang get train --tenant acme --watch   until it is active, or why not\n"
         "  ringfence gang release train --tenant acme --generation 41\n"
         "  ringfence gang release train --tenant acme --without h200-7   a node that is dead for good\n"
         "  ringfence gang export train --tenant acme --node h200-1 --as libvirt"
@@ -50,6 +51,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     get = actions.add_parser("get", help="list gangs, or show one")
     get.add_argument("name", nargs="?", metavar="NAME", help="of one gang")
     get.add_argument("--tenant", metavar="T", help="its tenant; of a list: this tenant's only")
+    declare_wait(get, "it is active", "--watch")
     release = actions.add_parser("release", help="give everything of a gang back")
     release.add_argument("name", metavar="NAME", help="name of the gang")
     release.add_argument("--tenant", required=True, metavar="T", help="its tenant")
@@ -91,8 +93,9 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
         case "get" if arguments.name:
             if not arguments.tenant:
                 raise Wrong("whose gang? Add --tenant T")
-            answer = session.api.get(_place(arguments.tenant, arguments.name))
-            session.show(answer, lambda value: _print_gang(session, value))
+            return _get(arguments, session)
+        case "get" if arguments.watch:
+            raise Wrong("--watch is of one gang: name it, with --tenant T")
         case "get":
             answer = session.api.get("/v1/gangs", {"tenant": arguments.tenant} if arguments.tenant else None)
             session.show(answer, lambda value: _print_list(session, value))
@@ -101,6 +104,15 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
         case _:
             return _release(arguments, session)
     return OK
+
+
+def _get(arguments: argparse.Namespace, session: Session) -> int:
+    check_timeout(arguments)
+    answer, code = session.api.get(_place(arguments.tenant, arguments.name)), OK
+    if arguments.watch:
+        code, answer = until_active(session, answer, arguments.timeout)
+    session.show(answer, lambda value: _print_gang(session, value))
+    return code
 
 
 def _request(arguments: argparse.Namespace, session: Session) -> int:

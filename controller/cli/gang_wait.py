@@ -23,17 +23,15 @@ _GONE: Final = "released"
 _FAILED: Final = "failed"
 
 
-def declare_wait(parser: argparse.ArgumentParser, until: str) -> None:
-    """`--wait` and `--timeout`. `until`: what it waits for, in words."""
-    parser.add_argument(
-        "--wait", action="store_true", help=f"until {until}, shown step by step; else exit code 3"
-    )
+def declare_wait(parser: argparse.ArgumentParser, until: str, flag: str = "--wait") -> None:
+    """The flag and `--timeout`. `until`: what it waits for, in words."""
+    parser.add_argument(flag, action="store_true", help=f"until {until}, step by step; else exit code 3")
     parser.add_argument(
         "--timeout",
         type=float,
         default=_PATIENCE,
         metavar="SECONDS",
-        help=f"patience of --wait (default {_PATIENCE:g})",
+        help=f"patience of {flag} (default {_PATIENCE:g})",
     )
 
 

@@ -201,6 +201,9 @@ def test_by_command_it_is_waited_for(yard, tmp_path: Path, capsys: pytest.Captur
     up.join(30)
     assert (code, json.loads(out)["status"]["state"]) == (0, "active")
     assert err.splitlines()[-1] == "Gang job-tenant/train: active"
+    assert run("get", "train", "--tenant", "job-tenant", "--watch")[0] == 0
+    with pytest.raises(SystemExit):
+        run("get", "--watch")
     start_release = run("release", "train", "--tenant", "job-tenant")
     assert "is releasing" in start_release[1]
     depart(yard)
