@@ -40,8 +40,9 @@ LISTEN: Final = 2.0
 """Seconds after which all hosts of a fabric are heard, though nothing is under way."""
 RETRY: Final = 1.0
 """Seconds after which it is looked at again because of ports that are other than wanted, or do not answer."""
-_MOVED, _WAITING, _IDLE = 0.02, 0.1, 0.25
-"""Seconds until the next round."""
+_MOVED, _WAITING, _IDLE, _STILL = 0.02, 0.1, 0.25, 1.0
+"""Seconds until the next round. STILL: something is waited for that did not come for a while."""
+_A_WHILE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Conductor:
         self._told: FabricWord | None = None
         self._objected = ""
         self._cleared: Contents | None = None
+        self._stirred = float("-inf")
         self._planned: tuple[Ledger, Fabric, Course] | None = None
 
     def turn(self) -> float:
@@ -162,9 +164,13 @@ class Conductor:
             elif found is not None:
                 waits.append(found)
         self._say((*self._duty.standing, *seen.faults), tuple(waits), seen.tables, seen.read)
+        if moved or seen.course is not (last and last.course):
+            self._stirred = self._elapsed()
         if moved:
             return _MOVED
-        return _WAITING if under_way else _IDLE
+        if not under_way:
+            return _IDLE
+        return _WAITING if self._elapsed() - self._stirred < _A_WHILE else _STILL
 
     def _plan(self, ledger: Ledger, fabric: Fabric, gangs: list[Gang]) -> Course:
         """Worked out again only if a gang or the fabric is another: there may be thousands of ports."""

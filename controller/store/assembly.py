@@ -77,11 +77,29 @@ class Assembly:
                 if "new" not in change:
                     self._remove(draft, table, Uid(uuid))
         for table in TABLES:
-            for uuid, change in updates.get(table, {}).items():
-                if "new" in change:
-                    self._put_safely(draft, table, Uid(uuid), change["new"])
+            found = [
+                (Uid(u), change["new"]) for u, change in updates.get(table, {}).items() if "new" in change
+            ]
+            self._put_all(draft, table, found)
         self.contents = draft.contents()
         return self.contents
+
+    def _put_all(self, draft: Draft, table: str, found: list[tuple[Uid, rows.Row]]) -> None:
+        if table != "Gang":
+            for uid, row in found:
+                self._put_safely(draft, table, uid, row)
+            return
+        # Those that live first: what they share with one that is gone does not cool down. What one of them
+        # can't have yet may be what another one lets go of by the same update.
+        late = []
+        for uid, row in found:
+            if not row["until"]:
+                try:
+                    self._put(draft, table, uid, row)
+                except (ValueError, KeyError, TypeError, Invalid):
+                    late.append((uid, row))
+        for uid, row in (*(each for each in found if each[1]["until"]), *late):
+            self._put_safely(draft, table, uid, row)
 
     def _put_safely(self, draft: Draft, table: str, uid: Uid, row: rows.Row) -> None:
         try:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from controller.store import gangs
+from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.faults import Raced
+from controller.store.operations import select
 from controller.store.records import Contents, Outcome
 from controller.store.server import Server
 from controller.store.wire import Connection
@@ -254,6 +258,47 @@ def test_nobody_deletes_what_a_gang_needs(store: Store, kind: Kind) -> None:
     assert "Gang acme/job" in caught.value.faults[0].message
     release(store)
     delete()
+
+
+@pytest.mark.parametrize("seen", [(), ("a",), ("a", "b")], ids=len)
+def test_the_order_of_rows_means_nothing(store: Store, server: Server, seen: tuple[str, ...]) -> None:
+    """One that is gone and others of its tenant that live share a partition key and blocks; and one of the
+    name of another that is gone is new. Read at once, or after what was `seen` before."""
+    apply(store, *hardware(nodes=2))
+    for name in ("a", "b"):
+        reserve(store, name=name)
+    base = snapshot(server)
+    release(store, "a", now=5_000)
+    reserve(store, name="c", now=5_000)
+    release(store, "b", now=5_000)
+    reserve(store, name="b", now=5_000)
+    final = snapshot(server)
+    wanted = store.contents().ledger
+    assert set(wanted.gangs) == {("acme", "b"), ("acme", "c")} and len(wanted.cooling) == 2
+    for order in itertools.permutations(final["Gang"]):
+        assembly = Assembly()
+        if seen:
+            known = {uid: row for uid, row in base["Gang"].items() if row["new"]["name"] in seen}
+            assembly.feed(base | {"Gang": known})
+        found = assembly.feed(final | {"Gang": {uid: final["Gang"][uid] for uid in order}}).ledger
+        assert (found.gangs, found.cooling) == (wanted.gangs, wanted.cooling)
+        (mine,), (other,) = (ledger.books["ib"].holdings.values() for ledger in (found, wanted))
+        assert (mine.pkey, mine.block, mine.gangs) == (other.pkey, other.block, 2)
+        assert found.books["ib"].pkeys.holder(mine.pkey), "nobody else gets it"
+
+
+def snapshot(server: Server) -> dict[str, dict[str, dict[str, Any]]]:
+    """All rows, as the first answer to a monitor has them."""
+    connection = Connection(server.remote)
+    try:
+        operations = [select(table, [], ("_uuid", *WANTED_COLUMNS[table])) for table in TABLES]
+        results = connection.read("Ringfence", operations)
+    finally:
+        connection.close()
+    return {
+        table: {row["_uuid"][1]: {"new": row} for row in result["rows"]}
+        for table, result in zip(TABLES, results, strict=True)
+    }
 
 
 @pytest.fixture
