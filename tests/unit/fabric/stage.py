@@ -160,11 +160,17 @@ def stage(
     return made
 
 
-def let_go(made: Stage, name: str = "job", nodes: tuple[str, ...] = (), generation: int = 0) -> None:
+def let_go(
+    made: Stage,
+    name: str = "job",
+    nodes: tuple[str, ...] = (),
+    generation: int = 0,
+    tenant: str = "acme",
+) -> None:
     """As the API does it."""
 
     def build(contents: Contents) -> Writing:
-        gone, progress = leave(contents, "acme", name, generation)
+        gone, progress = leave(contents, tenant, name, generation)
         changes = gangs.parting(contents, gone, progress, nodes, made.now + 10_000, made.now)
         return Writing(tuple(changes), str(gone.generation), made.now)
 

@@ -14,12 +14,12 @@ import pytest
 from controller.store.writer import Store
 from model.errors import RingfenceError
 from model.fabric import FabricKind, Guid
-from model.gang import GangState
+from model.gang import GangState, Membership
 from tests.unit.fabric.stage import Crash, Stage, let_go, request, stage
 from tests.unit.fabric.test_crashes import check
 
 STEPS = ("publish", "published", "reload", "reloaded", "move", "moved", "speak", "spoken", "one device")
-NAMES = ("a", "b", "c")
+NAMES = (("acme", "a"), ("acme", "b"), ("umbra", "a"), ("umbra", "c"))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ class Chaos:
     def step(self) -> None:
         made, choose = self.made, self.random
         host = made.bearers[choose.choice(sorted(made.bearers))]
-        what = choose.randrange(12)
+        what = choose.randrange(18)
         if what == 0:
             made.subnet.deaf = not made.subnet.deaf
         elif what == 1:
@@ -57,21 +57,24 @@ class Chaos:
         elif what == 2 and made.subnet.shown:
             made.subnet.away ^= {choose.choice(sorted(made.subnet.shown))}
         elif what in (3, 4):
-            self.ask(choose.choice(NAMES))
+            self.ask(*choose.choice(NAMES))
         elif what == 5:
-            self.release(choose.choice(NAMES))
+            self.release(*choose.choice(NAMES))
         else:
             self.turn()
 
-    def ask(self, name: str) -> None:
+    def ask(self, tenant: str, name: str) -> None:
+        membership = self.random.choice(list(Membership))
         try:
-            request(self.made, name=name, count=self.random.randint(1, 3))
+            request(
+                self.made, tenant=tenant, name=name, count=self.random.randint(1, 3), membership=membership
+            )
         except RingfenceError:
             return  # it is there already, or too little is left
 
-    def release(self, name: str) -> None:
+    def release(self, tenant: str, name: str) -> None:
         try:
-            let_go(self.made, name)
+            let_go(self.made, name, tenant=tenant)
         except RingfenceError:
             return
 
@@ -106,8 +109,7 @@ def test_in_the_end_each_gang_is_active_or_gone(made: Stage, seed: int) -> None:
     while not settled():
         chaos.turn()
     for tenant, name in sorted(made.store.contents().ledger.gangs):
-        assert tenant == "acme"
-        let_go(made, name)
+        let_go(made, name, tenant=tenant)
     while made.store.contents().ledger.gangs:
         chaos.turn()
     assert made.bare()
