@@ -31,6 +31,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _BREATH: Final = 0.5
 TOLD: Final = 3600.0
 """Seconds for which it is told that VFs went astray."""
+LINKLESS: Final = "link-unsupported"
+"""What `carrying` calls it when a PF's driver has no link state of VFs."""
 _PARKED: Final = Progress(GangState.RELEASING, GangState.ACTIVE)
 
 _Device = tuple[PciAddress, int | None]
@@ -75,6 +77,7 @@ class Settler:
         self._refusals: dict[_Device, _Refusal] = {}
         self._reached: dict[int, Reached] = {}
         self._astray: dict[int, tuple[tuple[Fault, ...], float]] = {}
+        self._linkless: frozenset[PciAddress] = frozenset()
         self._stopped = ""
         self.doing: tuple[float, str] | None = None
         """Since when it is at which device; read from other threads."""
@@ -107,10 +110,10 @@ class Settler:
             self._credence.obey(moorings)
         node = moorings.nodes[0]
         sku = moorings.skus[node.sku]
-        stays = tuple(_stay(gang) for gang in moorings.gangs)
+        stays = tuple(_stay(gang, self._linkless) for gang in moorings.gangs)
         blocked = dict(obstacles(sku, stays)) | _strangers(moorings.nodes, stays)
         serving = [stay for stay in stays if stay.generation not in blocked]
-        serving += _left_behind(moorings.gangs, node)
+        serving += _left_behind(moorings.gangs, node, self._linkless)
         return _Round(sku, stays, desired(sku, serving), blocked, stop)
 
     def _look(self, wanted: Iterable[DesiredPf]) -> tuple[tuple[FoundPf, ...], tuple[Fault, ...]]:
@@ -177,6 +180,8 @@ class Settler:
         refused: dict[_Device, list[Fault]] = {}
         for fault in outcome.faults:
             refused.setdefault(tried[fault.object], []).append(fault)
+            if fault.rule == LINKLESS:
+                self._linkless |= {tried[fault.object][0]}
         for key in tried.values():
             former = self._refusals.pop(key, None)
             if key in refused:
@@ -223,9 +228,9 @@ class Settler:
                 )
 
 
-def _stay(gang: Mooring) -> Stay:
+def _stay(gang: Mooring, linkless: frozenset[PciAddress]) -> Stay:
     driver = VfDriver.VFIO if gang.request.use is Use.VM else VfDriver.NATIVE
-    return Stay(gang.berth, gang.progress, gang.generation, Policy(driver))
+    return Stay(gang.berth, gang.progress, gang.generation, Policy(driver), linkless)
 
 
 def _strangers(nodes: tuple[Node, ...], stays: Iterable[Stay]) -> dict[int, tuple[Fault, ...]]:
@@ -241,11 +246,11 @@ def _strangers(nodes: tuple[Node, ...], stays: Iterable[Stay]) -> dict[int, tupl
     return found
 
 
-def _left_behind(gangs: Iterable[Mooring], node: Node) -> list[Stay]:
+def _left_behind(gangs: Iterable[Mooring], node: Node, linkless: frozenset[PciAddress]) -> list[Stay]:
     """Gangs that were released while an operator vouched for this node: whatever it has of them is parked
     once it is back. They are last: who has a VF by now keeps it."""
     return [
-        Stay(gang.berth, _PARKED, gang.generation)
+        Stay(gang.berth, _PARKED, gang.generation, None, linkless)
         for gang in gangs
         if gang.progress.state is GangState.RELEASED and node.name in gang.vouched
     ]

@@ -89,12 +89,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """What a gang has on this node, and how far the gang is. `policy` None: the host's."""
+    """What a gang has on this node, and how far the gang is. `policy` None: the host's. `linkless`: PFs whose
+    driver lowers no link: a VF there is parked without, since it was never raised either.
+    """
 
     berth: Berth
     progress: Progress
     generation: int = 0
     policy: Policy | None = None
+    linkless: frozenset[PciAddress] = frozenset()
 
 
 _HELD: Final = frozenset({GangState.RESERVED, GangState.PROGRAMMED, GangState.VERIFIED, GangState.ACTIVE})
@@ -114,8 +117,7 @@ def desired(sku: Sku, stays: Iterable[Stay], policy: Policy = _DEFAULT) -> tuple
     for stay in stays:
         for interface in stay.berth.interfaces:
             slot = slots.get(interface.pf)
-            rules = stay.policy or policy
-            one = _vf(interface, slot, stay.progress, rules) if slot is not None else None
+            one = _vf(interface, slot, stay, policy) if slot is not None else None
             if one is not None:
                 found.setdefault(interface.pf, {}).setdefault(interface.vf, one)
     pfs = [
@@ -147,7 +149,8 @@ def raised(progress: Progress) -> bool:
     return progress.begun is GangState.ACTIVE and progress.state in {GangState.VERIFIED, GangState.ACTIVE}
 
 
-def _vf(interface: Interface, slot: PfSlot, progress: Progress, policy: Policy) -> DesiredVf | None:
+def _vf(interface: Interface, slot: PfSlot, stay: Stay, usual: Policy) -> DesiredVf | None:
+    progress, policy = stay.progress, stay.policy or usual
     if not begun(progress):
         return None
     if held(progress):
@@ -155,7 +158,7 @@ def _vf(interface: Interface, slot: PfSlot, progress: Progress, policy: Policy) 
         link = LINK_AUTO if raised(progress) else LINK_DISABLE
         return DesiredVf(interface.vf, policy.driver, _settings(interface, slot, policy, link))
     if going(progress):
-        return DesiredVf(interface.vf, VfDriver.NONE, _parked(slot))
+        return DesiredVf(interface.vf, VfDriver.NONE, _parked(slot, stay.linkless))
     return None
 
 
@@ -173,9 +176,9 @@ def _settings(interface: Interface, slot: PfSlot, policy: Policy, link: int) -> 
     return MappingProxyType(found)
 
 
-def _parked(slot: PfSlot) -> Mapping[Setting, Value]:
+def _parked(slot: PfSlot, linkless: frozenset[PciAddress]) -> Mapping[Setting, Value]:
     """GUIDs stay: they are the VF's, whoever has it. A MAC goes back to the pool, and so leaves the VF."""
-    found: dict[Setting, Value] = {Setting.LINK: LINK_DISABLE}
+    found: dict[Setting, Value] = {} if slot.pci in linkless else {Setting.LINK: LINK_DISABLE}
     if slot.kind is not FabricKind.INFINIBAND:
         found |= {Setting.MAC: 0, Setting.RATES: (0, 0)}
         if slot.eswitch is not Eswitch.SWITCHDEV:

@@ -11,20 +11,26 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from controller.agent.credence import Credence
+from controller.agent.settling import Settler
 from controller.cni.main import respond
 from ipam.devices import carrying, look, reading
 from ipam.devices.desired import DesiredPf, DesiredVf, Setting, Value, VfDriver
 from ipam.devices.found import FoundPf
 from ipam.devices.kernel import Host
 from ipam.devices.operations import plan
+from model.bearing import HostPart, Reached
+from model.gang import GangState
 from model.hardware import Eswitch, PciAddress, format_pci
 from tests.fakes.berths import gang, interface, page
+from tests.fakes.host import HOST, layout, mooring, moorings
 
 KERNEL = Host()
 MAC = 0x020A00000001
@@ -160,6 +166,28 @@ def test_a_driver_that_is_not_there_is_named(pci: PciAddress) -> None:
     """The guest has no vfio-pci."""
     (fault,) = carrying.settle(KERNEL, wish(pci, vf(0, VfDriver.VFIO))).faults
     assert fault.rule == "driver-refused"
+
+
+def test_a_gang_finds_no_place_on_an_igb_and_is_let_go(pci: PciAddress, tmp_path: Path) -> None:
+    """What an agent does and says: igb lowers no link, so nothing else is done to the VF either."""
+    settler = Settler(KERNEL, Credence(HOST, tmp_path / "devices.json"), time.monotonic)
+    kind = layout()
+    kind = replace(kind, pfs=(replace(kind.pfs[0], pci=pci),))
+
+    def said(state: GangState) -> HostPart:
+        asked = mooring(7, state, GangState.PROGRAMMED)
+        berth = replace(asked.berth, interfaces=asked.berth.interfaces[:1])
+        store = replace(moorings(replace(asked, berth=berth)), skus={"h": kind})
+        (part,) = settler.round(store).parts
+        return part
+
+    part = said(GangState.PROGRAMMED)
+    assert (part.reached, [f.rule for f in part.faults]) == (Reached.NOTHING, ["link-unsupported"])
+    pf = found(pci)
+    assert (pf.made, [vf.settings[Setting.DRIVER] for vf in pf.vfs]) == (4, [""] * 4)
+    assert pf.vfs[1].settings[Setting.MAC] == 0
+    assert said(GangState.FAILED).reached is Reached.PARKED
+    assert found(pci) == pf
 
 
 def test_containers_get_real_vfs_and_give_them_back(pci: PciAddress, tmp_path: Path) -> None:

@@ -39,4 +39,4 @@ def test_vfs_are_set_as_desired_by_a_real_kernel(tmp_path: Path) -> None:
     )
     assert run(job) == 0
     seen = ElementTree.parse(tmp_path / "results" / "junit.xml").getroot().iter("testcase")
-    assert len(list(seen)) == 8
+    assert len(list(seen)) == 9

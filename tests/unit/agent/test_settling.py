@@ -237,6 +237,19 @@ def test_a_device_that_refuses_is_asked_with_growing_pauses_and_alone(
     assert (part.reached, part.faults) == (R.PARKED, ()), "what is asked now is another thing: at once"
 
 
+def test_a_nic_that_lowers_no_link_bears_nothing_and_lets_the_gang_go(
+    settler: Settler, kernel: Reacting
+) -> None:
+    kernel.broken["netlink"] = errno.EOPNOTSUPP
+    part = only(settler, moorings(mooring(7, S.PROGRAMMED)))
+    assert (part.reached, rules(part)) == (R.NOTHING, {"link-unsupported"})
+    going = moorings(mooring(7, S.FAILED, S.PROGRAMMED))
+    assert only(settler, going) == HostPart(7, S.FAILED, S.PROGRAMMED, R.PARKED)
+    anew = Settler(kernel, Credence(HOST, kernel.root.parent / "devices.json"), Clock())
+    assert only(anew, going).reached is R.NOTHING, "it does not know that yet"
+    assert only(anew, going) == HostPart(7, S.FAILED, S.PROGRAMMED, R.PARKED)
+
+
 def test_one_that_refuses_does_not_stop_others(settler: Settler, kernel: Reacting) -> None:
     kernel.tree.remove(NICS[1])
     one, other = mooring(7, S.PROGRAMMED), mooring(8, S.PROGRAMMED, vf=2)
