@@ -13,13 +13,13 @@ import math
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from controller.fabric.bell import Bell
 from controller.fabric.conductor import PATIENCE, Conductor, Duty
 from controller.fabric.drivers import DRIVERS, Ready, guid
 from controller.fabric.office import Office
@@ -53,11 +53,11 @@ def _conduct(store: Store, given: argparse.Namespace, ready: Ready, owner: str) 
         LOG.warning("fabric=%s %s: %s: %s", given.fabric, fault.rule, fault.path, fault.message)
     LOG.info("fabric=%s driver=%s store=%s", given.fabric, given.driver, given.store)
     conductor = Conductor(store, office, ready.driver, duty, clock, time.monotonic)
-    stopping = threading.Event()
+    bell = Bell()
     # A round is finished first: in the middle of one, ports may be out of their partitions for a moment.
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGTERM, lambda *_: bell.ring())
     try:
-        conduct(conductor, office, stopping)
+        conduct(conductor, office, bell)
     finally:
         LOG.info("fabric=%s stopped", given.fabric)
 

@@ -10,6 +10,7 @@ import logging
 import threading
 from typing import Final
 
+from controller.fabric.bell import Bell
 from controller.fabric.conductor import Conductor
 from controller.fabric.office import BEAT, Office
 from model.errors import RingfenceError
@@ -19,13 +20,13 @@ _AWAY: Final = 1.0
 """Seconds until the next round, if the store does not answer."""
 
 
-def conduct(conductor: Conductor, office: Office, stopping: threading.Event) -> None:
-    """Until `stopping`; a failure of another kind than the store's ends the process."""
-    beating = threading.Thread(target=_beat, args=(office, stopping), name="fabric-beat", daemon=True)
+def conduct(conductor: Conductor, office: Office, bell: Bell) -> None:
+    """Until the bell rings; a failure of another kind than the store's ends the process."""
+    beating = threading.Thread(target=_beat, args=(office, bell), name="fabric-beat", daemon=True)
     beating.start()
     away = False
     try:
-        while not stopping.is_set():
+        while not bell.wait(0):
             try:
                 pause = conductor.turn()
             except RingfenceError as error:
@@ -36,16 +37,16 @@ def conduct(conductor: Conductor, office: Office, stopping: threading.Event) -> 
                 if away:
                     log.info("fabric=%s goes on", office.fabric)
                 away = False
-            stopping.wait(pause)
+            bell.wait(pause)
     finally:
-        stopping.set()
+        bell.ring()
         beating.join()
         with contextlib.suppress(RingfenceError):
             conductor.end()
 
 
-def _beat(office: Office, stopping: threading.Event) -> None:
-    while not stopping.wait(BEAT / 2):
+def _beat(office: Office, bell: Bell) -> None:
+    while not bell.wait(BEAT / 2):
         try:
             office.repeat()
         except RingfenceError:
