@@ -27,7 +27,9 @@ _OWN = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Claim(NamedTuple):
-    """`link`: the netdev's name on the host, "" if another plugin has moved it; `mtu`: what it was there."""
+    """`link`: the netdev's name on the host, "" if another plugin has moved it; `mtu`: what it was there;
+    `parent`: the PCI address that the kernel told of it.
+    """
 
     network: str
     container: str
@@ -39,6 +41,7 @@ class Claim(NamedTuple):
     generation: int
     link: str = ""
     mtu: int = 0
+    parent: str = ""
 
     @property
     def attachment(self) -> Attachment:
@@ -145,7 +148,7 @@ class Claims:
             claim = Claim(**found)
         except (OSError, ValueError, TypeError, RecursionError):
             return None
-        texts = (*claim[:7], claim.link)
+        texts = (*claim[:7], claim.link, claim.parent)
         numbers = (claim.generation, claim.mtu)
         fits = all(isinstance(text, str) and "\0" not in text for text in texts)
         fits = fits and all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)

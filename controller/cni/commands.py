@@ -150,10 +150,10 @@ def _claim(request: Request, found: list[Berth], host: Kernel | None = None) -> 
 
 
 def _take(claims: Claims, request: Request, berth: Berth, host: Kernel | None) -> Claim:
-    link, mtu = "", 0
+    link, mtu, parent = "", 0, ""
     if host is not None:
         device = moving.netdev(host, request.sysfs, berth)
-        link, mtu = device.name, device.mtu
+        link, mtu, parent = device.name, device.mtu, device.parent
     claim = Claim(
         request.network,
         request.attachment.container,
@@ -165,6 +165,7 @@ def _take(claims: Claims, request: Request, berth: Berth, host: Kernel | None) -
         berth.generation,
         link,
         mtu,
+        parent,
     )
     claims.put(claim)
     return claim

@@ -1,8 +1,8 @@
 """Moving: a VF's netdev into a container and back.
 
 Place: called by `commands` once the VF is claimed. Of a container's interfaces it touches the one that is on
-the claimed VF, whatever its name is by now: by the PCI address that the kernel tells, or by our mark in its
-alias. What fails half way is taken back. Must not choose.
+the claimed VF, whatever its name is by now: by the PCI address that the kernel tells, or (of what has none)
+by our mark in its alias. What fails half way is taken back. Must not choose.
 """
 
 from __future__ import annotations
@@ -169,13 +169,15 @@ def _present(there: Kernel, claim: Claim) -> Device:
 
 
 def find(there: Kernel, claim: Claim) -> Device | None:
-    """The interface of a claim, as the container has it now."""
-    ours = mark(claim.pci)
-    found = [link for link in there.links() if claim.pci == link.parent or link.alias == ours]
-    # What is made on top of an interface may say the same parent.
-    return min(
-        found, key=lambda link: (link.alias != ours, link.name != claim.ifname, link.number), default=None
-    )
+    """The interface of a claim, as the container has it now.
+
+    By PCI address where the kernel tells it: names and aliases may be the container's own work, made to have
+    something else brought to the host. What is made on top of the VF says the same address.
+    """
+    links = sorted(there.links(), key=lambda link: link.number)
+    if claim.parent:
+        return next((link for link in links if link.parent == claim.parent and not link.below), None)
+    return next((link for link in links if link.alias == mark(claim.pci)), None)
 
 
 def move_out(claim: Claim, netns: str) -> None:
@@ -217,7 +219,7 @@ def settle(claim: Claim, sysfs: str) -> None:
     try:
         present = [link for name in names(sysfs, claim.pci) if (link := host.link(name)) is not None]
         for link in present:
-            if link.alias == mark(claim.pci) or link.name == claim.ifname:
+            if claim.parent == claim.pci or link.alias == mark(claim.pci):
                 host.change(link, Change(up=False))
                 host.change(link, Change(alias=""))
                 if link.name != claim.link and host.link(claim.link) is None:

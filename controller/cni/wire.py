@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -27,14 +28,16 @@ UP = 0x1
 INFINIBAND = 32
 """ARPHRD_INFINIBAND: the type of IPoIB's links."""
 _IFLA_ADDRESS, _IFLA_BROADCAST, _IFLA_NAME, _IFLA_MTU = 1, 2, 3, 4
-_IFLA_ALIAS, _IFLA_NETNS, _IFLA_PARENT = 20, 28, 56
+_IFLA_BELOW, _IFLA_ALIAS, _IFLA_NETNS, _IFLA_PARENT = 5, 20, 28, 56
 _NO_DETECTION = 0x02  # IFA_F_NODAD: nobody else has it, and nothing waits for it
 _MAIN, _BOOT, _UNICAST, _ON_LINK, _GLOBAL = 254, 3, 1, 253, 0
 _METRICS = {"mtu": 2, "advmss": 8}
 
 
 class Device(NamedTuple):
-    """A netdev. `parent`: the PCI address of what it is on, "" if the kernel does not say."""
+    """A netdev. `parent`: the PCI address of what it is on, "" if the kernel does not say. `below`: index of
+    the link that it is made on top of, 0 = none.
+    """
 
     number: int
     name: str
@@ -45,6 +48,7 @@ class Device(NamedTuple):
     broadcast: bytes
     alias: str
     parent: str
+    below: int = 0
 
     @property
     def mac(self) -> str:
@@ -147,11 +151,12 @@ def device(body: bytes) -> Device:
         name=_read(found, _IFLA_NAME),
         kind=kind,
         up=bool(flags & UP),
-        mtu=int.from_bytes(found.get(_IFLA_MTU, b""), "little" if _LITTLE else "big"),
+        mtu=_number(found, _IFLA_MTU),
         address=found.get(_IFLA_ADDRESS, b""),
         broadcast=found.get(_IFLA_BROADCAST, b""),
         alias=_read(found, _IFLA_ALIAS),
         parent=_read(found, _IFLA_PARENT),
+        below=_number(found, _IFLA_BELOW),
     )
 
 
@@ -167,11 +172,7 @@ def way(body: bytes) -> tuple[int, Network, bytes]:
     family, length = _ROUTE.unpack_from(body)[:2]
     found = _attributes(body[_ROUTE.size :])
     whole = found.get(1, bytes(4 if family == socket.AF_INET else 16))
-    index = int.from_bytes(found.get(4, b""), "little" if _LITTLE else "big")
-    return index, Network(family, whole, length), found.get(5, b"")
-
-
-_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
+    return _number(found, 4), Network(family, whole, length), found.get(5, b"")
 
 
 def _message(kind: int, flags: int, body: bytes) -> bytes:
@@ -189,6 +190,10 @@ def _text(kind: int, text: str) -> bytes:
 
 def _read(found: Mapping[int, bytes], kind: int) -> str:
     return found.get(kind, b"").rstrip(b"\0").decode(errors="replace")
+
+
+def _number(found: Mapping[int, bytes], kind: int) -> int:
+    return int.from_bytes(found.get(kind, b""), sys.byteorder)
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:

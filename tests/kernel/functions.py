@@ -216,9 +216,10 @@ def test_containers_get_real_vfs_and_give_them_back(pci: PciAddress, tmp_path: P
     (link,) = json.loads(ip("-netns", "pod0", "-j", "-d", "link", "show", "net1"))
     assert (link["parentdev"], link["mtu"]) == (places[0], 1400)
     until(lambda: subprocess.run(PING, timeout=20).returncode == 0)
-    # Renamed, and without our mark, it is known by its PCI address.
-    ip("-netns", "pod0", "link", "set", "net1", "down")
-    ip("-netns", "pod0", "link", "set", "net1", "name", "mine", "alias", "")
+    # Renamed, and beside one that bears name and mark, it is known by its PCI address.
+    ip("-netns", "pod0", "link", "set", "net1", "down", "alias", "")
+    ip("-netns", "pod0", "link", "set", "net1", "name", "mine")
+    ip("-netns", "pod0", "link", "add", "net1", "alias", f"ringfence {places[0]}", "type", "bridge")
     ask("DEL", 0)
     assert netdev(pci, 0)["ifname"] == names[0]
     ip("netns", "delete", "pod1")
