@@ -18,7 +18,7 @@ from types import FrameType
 # After `su` without a dash, PATH lacks the folders of ovs-vswitchd and nft; the Makefile does the same.
 os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-from tests.bench import allocations, evpn, flows, gangs, metrics, ovn, packets, ports, routes, start
+from tests.bench import allocations, evpn, flows, gangs, metrics, ovn, packets, pkeys, ports, routes, start
 from tests.bench.aims import summary
 from tests.bench.figures import Table
 
@@ -31,6 +31,7 @@ BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
     ("allocations", allocations.run, "addresses planned, and written durably"),
     ("gangs", gangs.run, "gangs of 1,024 and 5,000 interfaces, durable, beside a linear scan"),
     ("metrics", metrics.run, "an answer to Prometheus with 40,960 interfaces, in processor time"),
+    ("pkeys", pkeys.run, "a gang's partition on 5,120 simulated InfiniBand ports, until all have it (root)"),
     ("routes", routes.run, "EVPN routes received: decoded, dropped early, learned"),
     (
         "evpn",

@@ -30,6 +30,11 @@ class _Aim:
     over: tuple[str, str] | None = None
 
 
+_LARGE, _LARGER = (
+    "gang of 1,024: 128 nodes x 8 rails, reserved",
+    "gang of 5,000: 625 nodes x 8 rails, reserved",
+)
+_WIDE = "128 nodes x 16 rails (whereabouts #313), reserved"
 _RATIO = "ratio of p50 at 10,000 ports to 1,000: "
 _AIMS = (
     _Aim("100,000 flows, patch to ack, of ovs-ofctl", 0.5, "flows", "patch to last", "of ovs-ofctl"),
@@ -49,6 +54,12 @@ _AIMS = (
          ("ovn", "ovn-controller killed and started")),
     _Aim("  packets lost", 0.0, "ports", "until it has programmed", "packets lost"),
     _Aim("  RSS of the agent of hv1, MB", 200.0, "ports", "agent of hv1", "RSS MB"),
+    _Aim("gang of 1,024 reserved, ms", 100.0, "gangs", _LARGE, "p50 ms"),
+    _Aim("gang of 5,000 reserved, ms", 500.0, "gangs", _LARGER, "p50 ms"),
+    _Aim("128 nodes x 16 rails reserved, ms", 200.0, "gangs", _WIDE, "p50 ms"),
+    _Aim("500,000 addresses of a /12, MB", 60.0, "gangs", "  the same scattered", "MB"),
+    _Aim("  next free, us", 5.0, "gangs", "  the same scattered", "median us"),
+    _Aim("5,120 ports have a gang's key, ms", 3000.0, "pkeys", "5,120 ports join: effective", "p50 ms"),
     _Aim("50,000 RT-2 packed, wire to flows, s", 10.0, "evpn", "50,000 received, packed", "s"),
     _Aim("50,000 RT-2, one in an UPDATE, s", 20.0, "evpn", "50,000 received, one in", "s"),
     _Aim("150,000 RT-2, 2 % for this host, s", 20.0, "evpn", "150,000 received, packed", "s"),
