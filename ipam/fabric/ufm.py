@@ -30,8 +30,12 @@ _PAUSE: Final = 0.2
 """Seconds between looks."""
 _GRACE: Final = 5.0
 """Seconds until a change that does not show is asked for again."""
+_SHOWING: Final = 10.0
+"""Seconds that a change of UFM's may take to show at ports."""
 _REWRITTEN: Final = 64
 """Ports at a time."""
+_AGAIN: Final = 300.0
+"""Seconds until a port that was taken out and put back in vain may be so again, and is waited for again."""
 _REFUSALS: Final = 64
 """Requests of a round that UFM may refuse before the rest is left for the next one."""
 
@@ -54,12 +58,14 @@ class Memory:
     `settled`: what was wanted when everything last was so, by the ports `seen`: what differs later was
     somebody else.
     `spared`: members that nobody knew when it began: the store may be the wrong one. None = not begun.
+    `rewritten`: ports that were taken out and put back, until when that is not done again.
     """
 
     doubts: dict[tuple[PKey, Guid], float] = field(default_factory=dict)
     settled: Partitions | None = None
     seen: frozenset[Guid] = frozenset()
     spared: frozenset[tuple[PKey, Guid]] | None = None
+    rewritten: dict[Guid, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class Ufm:
         if self.ports is None:
             found = self._tables(members, asked)
         elif members is not None:
-            found = self._await(wanted, found, end)
+            found = self._await(wanted, found)
             members, found = self._rewrite(talk, members, wanted, found)
         return self._verdict(talk, members, wanted, found, tuple(alarms), altered)
 
@@ -203,20 +209,28 @@ class Ufm:
                 return members
             self.clock.sleep(_PAUSE)
 
-    def _await(self, wanted: Partitions, found: Tables, end: float) -> Tables:
-        """Ports asked until they are as wanted, and then once at everything: UFM knows before they do."""
+    def _await(self, wanted: Partitions, found: Tables) -> Tables:
+        """Ports asked until they are as wanted, and then once at everything: UFM knows before they do. A port
+        that nothing mended lately is not waited for: it shall not cost all gangs their time.
+        """
         if self.ports is None or not _heard(compare(wanted, found, _NOBODY)):
             return found
+        end = self.clock.now() + _SHOWING
         while True:
             wrong = {drift.guid for drift in compare(wanted, found, _NOBODY)}
             found = {**found, **self.ports.tables(wrong)}
-            left = _heard(compare(wanted, found, _NOBODY))
-            if not left:
+            hoped = self._hoped(compare(wanted, found, _NOBODY))
+            if not hoped:
                 found = self.ports.tables(found)
-                left = _heard(compare(wanted, found, _NOBODY))
-            if not left or self.clock.now() >= end:
+                hoped = self._hoped(compare(wanted, found, _NOBODY))
+            if not hoped or self.clock.now() >= end:
                 return found
             self.clock.sleep(_PAUSE)
+
+    def _hoped(self, drifts: tuple[Drift, ...]) -> tuple[Drift, ...]:
+        """Those that may yet go away."""
+        now = self.clock.now()
+        return tuple(d for d in _heard(drifts) if self.memory.rewritten.get(d.guid, now) <= now)
 
     def _rewrite(
         self, talk: Talk, members: Members, wanted: Partitions, found: Tables
@@ -224,9 +238,11 @@ class Ufm:
         """Have the manager write tables that it believes to be right: see `opensm`. Only when UFM itself is
         as wanted, so that it is the port that differs.
         """
-        drifts = _heard(compare(wanted, found, _NOBODY))
+        drifts = self._hoped(compare(wanted, found, _NOBODY))
         ordered = sorted(drifts, key=lambda drift: (drift.what not in LEAKS, drift.guid))
         # What is wrong with the default partition is no tenant's membership, and not ours to set.
+        other = {d.guid for d in drifts if d.what in (Difference.OPEN, Difference.DEFAULT)}
+        self.memory.rewritten |= dict.fromkeys(other, self.clock.now() + _AGAIN)
         mended = (d.guid for d in ordered if d.what not in (Difference.OPEN, Difference.DEFAULT))
         guids = tuple(dict.fromkeys(mended))[:_REWRITTEN]
         if not guids or talk.barred or changes(members, wanted, self.fabric):
@@ -237,9 +253,10 @@ class Ufm:
         foreign = tuple(sorted({*PKEYS} - free))
         now: Members | None = members
         for step in (set_aside(wanted, guids, {**found, _NOBODY: foreign}), wanted):
-            end = self.clock.now() + self.patience
-            now = self._converge(talk, now, step, end)
-            found = self._await(step, found, end)
+            now = self._converge(talk, now, step, self.clock.now() + _SHOWING)
+            found = self._await(step, found)
+        vain = {drift.guid for drift in _heard(compare(wanted, found, _NOBODY))}.intersection(guids)
+        self.memory.rewritten |= dict.fromkeys(vain, self.clock.now() + _AGAIN)
         return now, found
 
     def _verdict(
@@ -284,6 +301,9 @@ class Ufm:
         for (pkey, guid), until in tuple(self.memory.doubts.items()):
             if now >= until or (members is not None and guid in members.of(pkey)):
                 del self.memory.doubts[pkey, guid]
+        for guid, until in tuple(self.memory.rewritten.items()):
+            if now >= until:
+                del self.memory.rewritten[guid]
 
     def _standing(self, members: Members | None, wanted: Partitions, found: Tables) -> tuple[Fault, ...]:
         """What is wrong with how UFM is set up."""

@@ -369,6 +369,7 @@ class Fabric:
     lag: int = 0
     written: dict[Guid, tuple[int, ...]] = field(default_factory=dict)
     wrong: dict[Guid, tuple[int, ...]] = field(default_factory=dict)
+    stuck: dict[Guid, tuple[int, ...]] = field(default_factory=dict)
     seen: tuple[Seen, ...] | None = (Seen(SM, Standing.MASTER),)
     asked: int = 0
 
@@ -386,7 +387,8 @@ class Fabric:
                 # A manager sends a table when what it wants of the port changes, and only then.
                 self.written[guid] = table
                 self.wrong.pop(guid, None)
-            found[guid] = self.wrong.get(guid, self.written.get(guid, (0x7FFF,)))
+            shown = self.wrong.get(guid, self.written.get(guid, (0x7FFF,)))
+            found[guid] = self.stuck.get(guid, shown)
         return found
 
     def managers(self) -> tuple[Seen, ...] | None:
@@ -427,6 +429,22 @@ def test_a_table_that_only_a_change_mends(wired: Site) -> None:
     assert all(not was.get(key) for key, _, was in wired.fake.puts)
 
 
+def test_a_port_that_nothing_mends_costs_the_others_no_time(wired: Site) -> None:
+    """It is told in each round, and left alone for a while: its job would stand still each time."""
+    wired.ports.stuck = {A: (0x7FFF,)}
+    wired.hold(WANTED)
+    at, changed = wired.ticks.at, len(wired.fake.changes())
+    for _ in range(5):
+        verdict = wired.hold(WANTED)
+        assert verdict.alarms == (Alarm.LEFT,)
+        assert (A, Difference.LACKING) in {(d.guid, d.what) for d in verdict.left}
+    assert (wired.ticks.at, len(wired.fake.changes())) == (at, changed)
+    assert wired.hold(wants(k10=(A,), k11=(B, C))).tables[C] == (0x8011, 0x7FFF)
+    wired.ticks.sleep(1000.0)
+    wired.hold(WANTED)
+    assert len(wired.fake.changes()) > changed + 2, "it is tried again"
+
+
 def test_out_is_who_is_out_at_ufm_and_at_the_port(wired: Site) -> None:
     wired.hold(WANTED)
     wired.fake.reading = True
@@ -434,6 +452,17 @@ def test_out_is_who_is_out_at_ufm_and_at_the_port(wired: Site) -> None:
     assert wired.hold(wants(k11=(B,)), A).tables[A] is None, "UFM has it in"
     wired.fake.reading = False
     assert wired.hold(wants(k11=(B,)), A).tables[A] == (0x7FFF,)
+
+
+def test_ports_that_are_open_are_told_each_time_and_waited_for_once(wired: Site) -> None:
+    wired.ports.stuck = {A: (0x8010, 0xFFFF)}
+    wired.hold(WANTED)
+    at = wired.ticks.at
+    verdict = wired.hold(WANTED)
+    assert (A, Difference.OPEN) in {(d.guid, d.what) for d in verdict.left}
+    assert wired.ticks.at == at
+    wired.ports.stuck = {}
+    assert wired.hold(WANTED).left == ()
 
 
 @pytest.mark.parametrize(
