@@ -32,14 +32,14 @@ class Hold(Protocol):
 
 
 class Idle:
-    """For RoCE, whose rails its leaf switches keep apart. Of an InfiniBand port it says that nobody read it,
-    so that no gang there ever gets on by it.
-    """
+    """For RoCE, whose rails its leaf switches keep apart. No gang with InfiniBand ports gets on by it."""
 
     def of(self, _: Fabric) -> Idle:
         """Itself."""
         return self
 
     def hold(self, before: Partitions | None, wanted: Partitions, ports: Iterable[Guid]) -> Verdict:
-        """Nothing is done and nothing is known."""
-        return Verdict((), (), (), dict.fromkeys(sorted(set(ports))), ())
+        """Nothing is done; ValueError if there is something to do."""
+        if wanted.tenants or set(ports):
+            raise ValueError("it holds no partitions, and gangs have InfiniBand ports: run opensm or ufm")
+        return Verdict((), (), (), {}, ())

@@ -14,6 +14,7 @@ from controller.store.server import Server
 from controller.store.words import Word
 from controller.store.writer import Store
 from ipam.fabric import opensm as module
+from ipam.fabric.hold import Idle
 from ipam.fabric.partitions import Partition, Partitions
 from ipam.fabric.publish import observe, publish
 from ipam.gangs.booking import leave
@@ -357,3 +358,15 @@ def test_the_guard_knows_what_became_of_the_cluster() -> None:
         return fault.rule
 
     assert (rule(7), rule(6), rule(9, "b")) == ("fabric-unknown", "store-older", "store-other")
+
+
+def test_without_a_driver_no_port_is_promised(made: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made.subnet, "driver", Idle)
+    made.begin()
+    gang = request(made)
+    turns(made)
+    made.until(lambda: rules(made) == {"fabric-driver"})
+    turns(made)
+    assert progress(made, GangState.RESERVED)
+    assert "run opensm or ufm" in word(made).alarms[0].message
+    assert "nobody has read" in made.waits()[gang.generation]
