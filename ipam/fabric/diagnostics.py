@@ -23,6 +23,26 @@ _AT_ONCE: Final = 4
 _LIMIT: Final = 10.0
 """Seconds for a program; they try a port three times for a second each."""
 _MOST: Final = 1 << 20
+_OFFERS: Final = 8
+"""Ports of a round that are asked for a manager and did not name one yet: any host may say that it has one,
+and who says nothing more costs seconds."""
+
+
+@dataclass(slots=True)
+class Offers:
+    """Which of the ports that claim a manager are asked next. `heard`: those where one answered last time."""
+
+    heard: set[int] = field(default_factory=set)
+    last: int = 0
+
+    def next(self, lids: tuple[int, ...]) -> tuple[int, ...]:
+        """All that answered, and the next few of the others, by LID, from where the last turn ended."""
+        others = sorted(
+            (lid for lid in lids if lid not in self.heard), key=lambda lid: (lid <= self.last, lid)
+        )
+        turn = others[:_OFFERS]
+        self.last = turn[-1] if turn else 0
+        return (*(lid for lid in lids if lid in self.heard), *turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,7 @@ class Diagnostics:
     directory: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     lids: dict[Guid, int] = field(default_factory=dict, compare=False, repr=False)
+    offers: Offers = field(default_factory=Offers, compare=False, repr=False)
 
     def table(self, guid: Guid) -> tuple[int, ...] | None:
         """A port's table of partition keys, from the port, by smpquery; None = no answer."""
@@ -53,17 +74,28 @@ class Diagnostics:
 
     def managers(self) -> tuple[Seen, ...] | None:
         """The master that this port obeys, all that it knows, and those who answer at ports that say they
-        have one, each once: a master may take long to know another. None = no answer from the master.
+        have one, each once: a master may take long to know another. None = no answer from the master. Of many
+        ports that offer one and do not answer, some are asked at a time, in turn.
         """
         master = _parsed(parse_master, self._ask("sminfo", *self.device))
         known = _parsed(parse_known, self._ask("saquery", *self.device, "SMIR"))
         lids = _parsed(parse_offering, self._ask("saquery", *self.device, "-s"))
         if master is None or known is None or lids is None:
             return None
-        asked = (_parsed(parse_master, self._ask("sminfo", *self.device, str(lid))) for lid in lids)
+        asked = self._offered(lids)
         # What one says of itself is newer than what the master has heard.
         heard = {each.guid: each for each in (*known, *(each for each in asked if each is not None), master)}
         return tuple(heard[guid] for guid in sorted(heard))
+
+    def _offered(self, lids: tuple[int, ...]) -> list[Seen | None]:
+        turn = self.offers.next(lids)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(self._offer, turn))
+        self.offers.heard = {lid for lid, seen in zip(turn, found, strict=True) if seen is not None}
+        return found
+
+    def _offer(self, lid: int) -> Seen | None:
+        return _parsed(parse_master, self._ask("sminfo", *self.device, str(lid)))
 
     def _ask(self, *command: str) -> str | None:
         """What it prints; None if it fails, hangs, says too much or is missing."""

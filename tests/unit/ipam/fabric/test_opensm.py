@@ -12,7 +12,7 @@ import pytest
 
 from ipam.fabric import diagnostics as programs
 from ipam.fabric import opensm as module
-from ipam.fabric.diagnostics import Diagnostics
+from ipam.fabric.diagnostics import Diagnostics, Offers
 from ipam.fabric.managers import Seen, Standing
 from ipam.fabric.opensm import Alarm, Clock, OpenSm, alive, reload
 from ipam.fabric.partitions import Partition, Partitions
@@ -249,3 +249,18 @@ def _runs(pid: int) -> bool:
 def test_programs_that_are_missing_give_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert Diagnostics().table(A) is None
+
+
+def test_ports_that_claim_a_manager_and_are_silent_cost_little_and_hide_none() -> None:
+    """Any host of a tenant may claim it; one that answers is asked each time from then on."""
+    offers, lids = Offers(), tuple(range(1, 101))
+    seen: set[int] = set()
+    for _ in range(13):
+        turn = offers.next(lids)
+        assert len(turn) <= 9
+        assert 42 in turn or not offers.heard
+        seen |= set(turn)
+        offers.heard = {lid for lid in turn if lid == 42}
+    assert seen == set(lids)
+    assert offers.next(()) == ()
+    assert Offers().next((5, 3)) == (3, 5)
