@@ -140,9 +140,9 @@ def test_a_manager_that_restarts_while_ports_join(made: Stage) -> None:
     gang = request(made)
     made.subnet.deaf = True
     turns(made, 10)
+    made.until(lambda: bool(made.waits().get(gang.generation)))
     assert progress(made, GangState.RESERVED)
     assert {"fabric-silent", "fabric-mute"} <= rules(made)
-    assert made.waits()[gang.generation]
     made.subnet.deaf = False
     made.until(made.is_(GangState.ACTIVE))
     made.until(lambda: not rules(made))
@@ -227,8 +227,8 @@ def test_a_driver_that_fails_promises_nothing(made: Stage, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(module, "publish", full)
         turns(made, 6)
+        made.until(lambda: rules(made) == {"fabric-driver"})
         assert progress(made, GangState.RESERVED)
-        assert rules(made) == {"fabric-driver"}
         assert "nobody has read" in made.waits()[gang.generation]
     made.until(made.is_(GangState.ACTIVE))
 
@@ -239,8 +239,8 @@ def test_a_garbled_word_of_a_host_is_no_answer(made: Stage) -> None:
     for number, text in enumerate(("{", "[]", '{"parts":[{"generation":true}]}', "")):
         made.store.say_of_host(Word("hv2", text, made.now + number))
         made.turn()
+    made.until(lambda: "hv2 has not answered" in made.waits().get(gang.generation, ""))
     assert progress(made, GangState.RESERVED)
-    assert "hv2 has not answered" in made.waits()[gang.generation]
 
 
 class Twins:
