@@ -8,19 +8,20 @@ when it is applied (`ipam.laws_hardware`); this does not believe them. Must not 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 from ipam.audit.findings import Agreement, Finding, Rule
 from ipam.claims import peer_claim
 from ipam.contents import Contents
-from model.addresses import format_mac
+from model.addresses import Address, format_mac
 from model.fabric import format_guid, format_pkey
 from model.gang import Gang
 
-Mark = tuple[Rule, str, str]
-"""Kind of number, fabric (and rail) that it counts on, value as people read it."""
+Mark = tuple[Rule, str, int | Address]
+"""Kind of number, fabric (and rail) that it counts on, value: of these there are many, and text only of those
+that are shared."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +49,11 @@ _KINDS: tuple[tuple[Rule, str], ...] = (
     (Rule.ADDRESS_SHARED, "addresses"),
     (Rule.VLAN_SHARED, "VLANs"),
 )
+_WRITERS: Mapping[Rule, Callable[[int], str]] = {
+    Rule.PKEY_SHARED: format_pkey,
+    Rule.GUID_SHARED: format_guid,
+    Rule.MAC_SHARED: format_mac,
+}
 _WORDS: Mapping[Rule, str] = {
     Rule.PKEY_SHARED: "partition key",
     Rule.GUID_SHARED: "GUID",
@@ -67,16 +73,16 @@ def agree(contents: Contents, gangs: Iterable[tuple[Gang, int]], tags: Iterable[
     if any(rule is Rule.MAC_SHARED for rule, _, _ in marks):
         # Ordinary ports have theirs from the same pool.
         for (tenant, name), record in contents.ports.items():
-            mark = (Rule.MAC_SHARED, "", format_mac(record.value.mac))
+            mark = (Rule.MAC_SHARED, "", record.value.mac)
             if mark in marks:
                 marks[mark].add(Bearer(tenant, f"Port {tenant}/{name}"))
     for tag in tags:
-        marks[Rule.VLAN_SHARED, tag.fabric, str(tag.vlan)].add(Bearer(tag.tenant, tag.where))
+        marks[Rule.VLAN_SHARED, tag.fabric, tag.vlan].add(Bearer(tag.tenant, tag.where))
     clashes = [*_shared(contents, marks), *_split(held)]
     tenants = sorted({gang.request.tenant for gang, until in held if not until})
     apart = sum(not _peered(contents, *pair) for pair in combinations(tenants, 2))
     counts = {words: sum(mark[0] is rule for mark in marks) for rule, words in _KINDS}
-    ordered = sorted(clashes, key=lambda each: (each.rule.value, each.object))
+    ordered = sorted(clashes, key=lambda each: (each.rule.value, each.object, each.message))
     return Agreement(len(tenants), apart, counts, tuple(ordered))
 
 
@@ -84,24 +90,24 @@ def _marks(gang: Gang) -> Iterator[tuple[Mark, str]]:
     """Every number that a gang has. Keys, GUIDs and MACs count everywhere, addresses on their rail."""
     mine = f"Gang {gang.request.tenant}/{gang.request.name}"
     if gang.pkey:
-        yield (Rule.PKEY_SHARED, "", format_pkey(gang.pkey)), mine
+        yield (Rule.PKEY_SHARED, "", gang.pkey), mine
     for berth in gang.berths:
         for i in berth.interfaces:
             where = f"{mine} at {berth.node}/{i.pf}/{i.vf}"
             for guid in (i.node_guid, i.port_guid):
                 if guid:
-                    yield (Rule.GUID_SHARED, "", format_guid(guid)), where
+                    yield (Rule.GUID_SHARED, "", guid), where
             if i.mac:
-                yield (Rule.MAC_SHARED, "", format_mac(i.mac)), where
+                yield (Rule.MAC_SHARED, "", i.mac), where
             for address in i.addresses:
-                yield (Rule.ADDRESS_SHARED, f"{gang.request.fabric}, rail {i.rail}", str(address)), where
+                yield (Rule.ADDRESS_SHARED, f"{gang.request.fabric}, rail {i.rail}", address), where
 
 
 def _shared(contents: Contents, marks: Mapping[Mark, set[Bearer]]) -> Iterator[Finding]:
     """One for each pair of tenants and number, with the first place of each."""
-    for (rule, scope, value), bearers in sorted(
-        marks.items(), key=lambda each: (each[0][0].value, each[0][1:])
-    ):
+    for (rule, scope, value), bearers in marks.items():
+        if len(bearers) == 1:
+            continue
         first: dict[str, Bearer] = {}
         for bearer in sorted(bearers):
             first.setdefault(bearer.tenant, bearer)
@@ -109,15 +115,23 @@ def _shared(contents: Contents, marks: Mapping[Mark, set[Bearer]]) -> Iterator[F
             yield _clash(contents, rule, scope, value, (one, other))
 
 
-def _clash(contents: Contents, rule: Rule, scope: str, value: str, pair: tuple[Bearer, Bearer]) -> Finding:
+def _clash(
+    contents: Contents, rule: Rule, scope: str, value: int | Address, pair: tuple[Bearer, Bearer]
+) -> Finding:
     one, other = pair
     are = "peers" if _peered(contents, one.tenant, other.tenant) else "apart"
     on = f" on {scope}" if scope else ""
-    message = f"both have {_WORDS[rule]} {value}{on}: {one.where}; {other.where}. On VXLAN they are {are}"
+    what = f"{_WORDS[rule]} {_text(rule, value)}{on}"
+    message = f"both have {what}: {one.where}; {other.where}. On VXLAN they are {are}"
     remedy = "Release the later one; somebody wrote into the store by hand, or this is a defect: report it."
     if rule is Rule.VLAN_SHARED:
         remedy = "Take the VLAN off the VFs (ip link set PF vf N vlan 0), or give each tenant its own."
     return Finding(rule, f"Tenants {one.tenant} and {other.tenant}", message, remedy)
+
+
+def _text(rule: Rule, value: int | Address) -> str:
+    writer = _WRITERS.get(rule)
+    return writer(value) if writer is not None and isinstance(value, int) else str(value)
 
 
 def _split(held: Iterable[tuple[Gang, int]]) -> Iterator[Finding]:

@@ -26,7 +26,6 @@ from model.fabric import (
     format_pkey,
 )
 from model.gang import Membership
-from model.hardware import PciAddress
 
 _EVERYBODY = DEFAULT_PKEY | FULL_MEMBER
 
@@ -104,7 +103,7 @@ def _own(claim: Claim, table: tuple[int, ...], name: str) -> Iterator[Finding]:
 
 def judge_others(
     fabric: Fabric, word: FabricWord, known: Mapping[int, object], keepers: Mapping[int, str]
-) -> Iterator[tuple[Berthing, tuple[int, ...] | None, tuple[Finding, ...]]]:
+) -> Iterator[tuple[Guid, tuple[int, ...] | None, tuple[Finding, ...]]]:
     """Ports that were asked and are no VF's of today: of nodes or PFs that were taken away."""
     for guid, table in sorted(word.tables.items()):
         if guid in known:
@@ -122,11 +121,7 @@ def judge_others(
         if _EVERYBODY in (table or ()):
             message = f"it is a full member of the default partition {format_pkey(DEFAULT_PKEY)}"
             found.append(Finding(Rule.OPEN, name, message, "See the alarms of the fabric."))
-        yield _nowhere(guid), table, tuple(found)
-
-
-def _nowhere(guid: Guid) -> Berthing:
-    return Berthing("", "", "", "", PciAddress(0), -1, Guid(0), guid, None, declared=False)
+        yield guid, table, tuple(found)
 
 
 def silent(fabric: Fabric, borne: int, heard: Heard, now: int) -> Finding | None:

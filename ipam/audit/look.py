@@ -74,28 +74,36 @@ def _rows(scene: _Scene, fabric: Fabric) -> Iterator[Row]:
     known: dict[int, object] = {}
     for one in berthings(scene.contents, fabric):
         known[one.port_guid] = one
-        row = _row(scene, fabric, one)
+        sight, seen = hosts.sight(one, scene.heard, scene.now)
+        asked, table = fabrics.ask(one.port_guid, scene.heard, fabric.name, scene.now)
         found = list(_undeclared(one))
-        if row.sight is Side.TOLD:
-            found += hosts.judge_vf(one, row.seen, fabric, scene.ours, scene.now)
+        if sight is Side.TOLD:
+            found += hosts.judge_vf(one, seen, fabric, scene.ours, scene.now)
         if infiniband and word is not None:
-            found += fabrics.judge_port(one, row.table, fabric, owners, read(word))
-        yield replace(row, findings=tuple(found))
+            found += fabrics.judge_port(one, table, fabric, owners, read(word))
+        claim = one.claim
+        yield Row(
+            fabric.name,
+            one.node,
+            one.host,
+            one.rail,
+            one.pf,
+            one.vf,
+            one.port_guid,
+            Hold.FREE if claim is None else claim.hold,
+            None if claim is None else claim.gang,
+            None if claim is None else claim.interface,
+            0 if claim is None else claim.until,
+            sight,
+            seen,
+            asked,
+            table,
+            tuple(found),
+        )
     if infiniband and word is not None:
-        for one, table, others in fabrics.judge_others(fabric, word.value, known, owners):
-            yield replace(_row(scene, fabric, one), asked=Side.TOLD, table=table, findings=others)
-
-
-def _row(scene: _Scene, fabric: Fabric, one: Berthing) -> Row:
-    """What each of the three says."""
-    sight, seen = hosts.sight(one, scene.heard, scene.now)
-    asked, table = fabrics.ask(one.port_guid, scene.heard, fabric.name, scene.now)
-    row = Row(fabric.name, one.node, one.host, one.rail, one.pf, one.vf, one.port_guid, Hold.FREE)
-    row = replace(row, sight=sight, seen=seen, asked=asked, table=table)
-    claim = one.claim
-    if claim is None:
-        return row
-    return replace(row, hold=claim.hold, gang=claim.gang, interface=claim.interface, until=claim.until)
+        for guid, table, others in fabrics.judge_others(fabric, word.value, known, owners):
+            row = Row(fabric.name, "", "", "", "", -1, guid, Hold.FREE)
+            yield replace(row, asked=Side.TOLD, table=table, findings=others)
 
 
 def _undeclared(one: Berthing) -> Iterator[Finding]:
