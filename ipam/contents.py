@@ -18,7 +18,7 @@ from ipam.gangs.ledger import Ledger
 from ipam.pools import Pool
 from model.addresses import Prefix
 from model.fabric import Fabric
-from model.gang import Quota
+from model.gang import Gang, Quota
 from model.hardware import Node, Sku
 from model.ids import HostName, PortKey, TenantKey, Uid, Vni
 from model.intent import (
@@ -217,7 +217,8 @@ class Contents:
     names of its ports with allowed pairs. `bound`: host name -> how many ports live there; `dwellers`:
     (tenant, network) -> the same for its own ports. `needed`: what others rest on -> who they are (see
     ipam.needs). `gateways`: hosts that may translate. `ledger`: who holds what of the fabrics; read-only too.
-    `gang_mark`: the generation of the last write that gave MACs to a gang; 0 = none did.
+    `gang_mark`: the generation of the last write that gave MACs to a gang; 0 = none did. `unheld`: gangs that
+    claim what is another's, so that the ledger does not have them: somebody wrote them by hand.
     """
 
     cluster: Cluster | None = None
@@ -249,6 +250,7 @@ class Contents:
     skus: Map[str, SkuRecord] = Map()
     fabrics: Map[str, FabricRecord] = Map()
     nodes: Map[str, NodeRecord] = Map()
+    unheld: tuple[Gang, ...] = ()
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""

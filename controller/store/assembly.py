@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from controller.store import gangs, hardware, rows, ways
@@ -66,6 +67,7 @@ class Assembly:
         self._tombstones: dict[Uid, Claim] = {}
         self._berths: dict[Uid, Berth] = {}
         self._gangs: dict[Uid, Gang] = {}
+        self._unheld: dict[Uid, Gang] = {}
 
     def feed(self, updates: Updates) -> Contents:
         """The contents after these updates: rows that go first (children before parents), then those that
@@ -76,12 +78,14 @@ class Assembly:
             for uuid, change in updates.get(table, {}).items():
                 if "new" not in change:
                     self._remove(draft, table, Uid(uuid))
+                    self._unheld.pop(Uid(uuid), None)
         for table in TABLES:
             found = [
                 (Uid(u), change["new"]) for u, change in updates.get(table, {}).items() if "new" in change
             ]
             self._put_all(draft, table, found)
-        self.contents = draft.contents()
+        unheld = sorted(self._unheld.values(), key=lambda gang: gang.generation)
+        self.contents = replace(draft.contents(), unheld=tuple(unheld))
         return self.contents
 
     def _put_all(self, draft: Draft, table: str, found: list[tuple[Uid, rows.Row]]) -> None:
@@ -92,6 +96,8 @@ class Assembly:
         # Those that live first: what they share with one that is gone does not cool down. What one of them
         # can't have yet may be what another one lets go of by the same update.
         late = []
+        # Of two that claim the same the older one has it.
+        found = sorted(found, key=lambda each: each[1]["generation"])
         for uid, row in found:
             if not row["until"]:
                 try:
@@ -122,7 +128,12 @@ class Assembly:
                 self._berths[uid] = gangs.berth(row)
             case "Gang":
                 gang = gangs.gang(row, self._berths)
-                draft.put_gang(gang, int(row["until"]))
+                try:
+                    draft.put_gang(gang, int(row["until"]))
+                except Invalid:
+                    self._unheld[uid] = gang
+                    raise
+                self._unheld.pop(uid, None)
                 self._gangs[uid] = gang
             case "Gang_Mark":
                 draft.gang_mark = int(row["generation"])

@@ -19,6 +19,7 @@ class Rule(Enum):
 
     SLOT_UNDECLARED = "slot-undeclared"
     STUCK = "gang-stuck"
+    LEFT_OUT = "gang-left-out"
     HOST_SILENT = "host-silent"
     BEARING_SILENT = "bearing-silent"
     HOST_FAULT = "host-fault"

@@ -51,9 +51,11 @@ def audit(contents: Contents, heard: Heard, now: int) -> Audit:
         for row in rows
         if row.gang is not None and row.seen is not None and row.seen.vlan and row.hold is Hold.HELD
     )
-    agreed = agreement.agree(contents, held, tags)
+    left_out = [(gang, 0) for gang in contents.unheld]
+    agreed = agreement.agree(contents, [*held, *left_out], tags)
     found = [finding for row in rows for finding in row.findings]
     found += [*_of_gangs(scene, held), *_of_hosts(scene, held), *_of_fabrics(scene, shapes, held)]
+    found += [_left_out(gang) for gang in contents.unheld]
     found += agreed.clashes
     ordered = sorted(found, key=lambda each: (each.rule.value, each.object, each.message))
     return Audit(tuple(rows), tuple(ordered), agreed, _looked(heard, now))
@@ -135,6 +137,12 @@ def _stuck(scene: _Scene, gang: Gang, age: int) -> Finding:
     remedy = f"ringfence gang get {gang.request.name} --tenant {gang.request.tenant}; a node that is dead for"
     remedy += " good: ringfence gang release ... --without NODE"
     return Finding(Rule.STUCK, title(gang), message, remedy)
+
+
+def _left_out(gang: Gang) -> Finding:
+    message = f"its row (generation {gang.generation}) claims what another gang has, and nobody serves it"
+    remedy = "Somebody wrote into the store by hand: delete that row of table Gang."
+    return Finding(Rule.LEFT_OUT, title(gang), message, remedy)
 
 
 def _of_hosts(scene: _Scene, held: Iterable[tuple[Gang, int]]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -358,6 +359,18 @@ def test_a_row_that_is_no_gang_is_left_out(store: Store, server: Server) -> None
         for bad in (twice, broken):
             operation = {"op": "insert", "table": "Gang", "row": bad}
             connection.commit("Ringfence", [operation])
+        found = store.read_all()
+        assert list(found.ledger.gangs) == [("acme", "job")]
+        # The audit says which one, until it is gone; of the other nobody knows what it claims.
+        assert [gang.generation for gang in found.unheld] == [99]
+        assert store.contents().unheld == found.unheld
+        gone = {"op": "delete", "table": "Gang", "where": [["generation", "==", 99]]}
+        connection.commit("Ringfence", [gone])
     finally:
         connection.close()
-    assert list(store.read_all().ledger.gangs) == [("acme", "job")]
+    assert store.read_all().unheld == ()
+    deadline = time.monotonic() + 10
+    while store.contents().unheld:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert list(store.contents().ledger.gangs) == [("acme", "job")]

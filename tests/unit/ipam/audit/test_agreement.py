@@ -10,6 +10,7 @@ import pytest
 
 from ipam.audit.agreement import Tag, agree
 from ipam.audit.findings import Agreement, Rule
+from ipam.audit.look import audit
 from ipam.claims import peer_claim
 from ipam.contents import Contents
 from model.errors import Invalid
@@ -149,3 +150,16 @@ def test_the_ledger_holds_it_before_anything_is_written(change: Callable[[Gang, 
     with pytest.raises(Invalid):
         ledger.hold(broken)
     ledger.hold(replace(umbra, generation=99))
+
+
+def test_a_gang_that_somebody_wrote_by_hand_is_named_with_what_it_shares() -> None:
+    made = two()
+    acme, umbra = made.gangs
+    forged = replace(umbra, generation=77, pkey=acme.pkey, request=replace(umbra.request, name="forged"))
+    contents = replace(made.contents(), unheld=(forged,))
+    found = audit(contents, made.heard(), made.now).findings
+    assert [(each.rule, each.object) for each in found] == [
+        (Rule.LEFT_OUT, "Gang umbra/forged"),
+        (Rule.PKEY_SHARED, "Tenants acme and umbra"),
+        (Rule.PKEY_SPLIT, "Tenant umbra"),
+    ]
