@@ -214,6 +214,8 @@ def test_the_answer_over_the_socket(rails) -> None:
     rails.store.say_of_host(Word("rails-hv1", format_host(said("vf-missing")[0]), now))
     rails.store.say_of_host(Word("rails-hv2", "{", now))
     tell(rails, "rails-hv1", 1, devices=Sighting((SeenPf(PciAddress(0x1800)),)))
+    # Another file may have told of its devices, in the same house.
+    tell(rails, "rails-hv2", 1)
     media, text = fetch(rails)
     assert media == MEDIA_TYPE
     found = values(text)
