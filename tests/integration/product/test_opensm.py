@@ -24,6 +24,7 @@ from model.fabric import Guid, PKey, RailIndex
 from model.gang import Berth, Event, Gang, GangRequest, Interface, Progress, begin, finish
 from model.ids import HostName, Mac
 from tests.fakes.estate import infiniband
+from tests.singular import RUN
 from topologies.deadline import until
 from topologies.subnet import MANAGERS, Subnet, adapter, open_subnet, port
 
@@ -52,7 +53,7 @@ def driver(subnet: Subnet) -> OpenSm:
 
 @pytest.fixture(scope="module")
 def subnet() -> Iterator[Subnet]:
-    with open_subnet("opensm", NODES, RAILS) as made:
+    with open_subnet(f"opensm-{RUN}", NODES, RAILS) as made:
         publish(made.partitions, NOBODY)
         made.start()
         yield made
