@@ -9,7 +9,6 @@ after the last storm as after the third.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from bgp.codec import communities, nlri, update
 from model.ids import Mac, Vni
 from model.route import Attributes, Distinguisher, MacRoute, Route
 from tests.integration.evpn.rogue import UPDATE, message
+from tests.integration.product.priority import prefer_switches
 from tests.integration.product.test_bad_input import children, converse, crashes, processes
 from tests.integration.product.test_reflectors import await_sessions, learned, undisturbed
 from tests.integration.product.test_restarts import Monitor
@@ -51,8 +51,6 @@ _PROCESSED = 120.0
 _IN_FLIGHT = 16 << 10
 """Octets on their way at a time: the switch's queue from the underlay has the streams' datagrams in it, too,
 and a megabyte at once would push them out."""
-_URGENT = -15
-"""A nice value: see setpriority(2)."""
 _ON_RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: closing resets the connection."""
 MARGIN = 8 << 20
@@ -134,10 +132,7 @@ def scenario(_labs: Any) -> TwoTenants:
         return made.lab, made
 
     made: TwoTenants = _labs.once(("storms",), build)
-    for node in made.lab.hypervisors:
-        # All daemons of all hosts share two processors here: a switch that waits for one loses datagrams
-        # though nothing of it was touched.
-        os.setpriority(os.PRIO_PROCESS, node.daemons["ovs-vswitchd"].pid, _URGENT)
+    prefer_switches(made.lab)
     made.await_reachability()
     await_sessions(made, 2)
     return made
