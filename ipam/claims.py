@@ -33,6 +33,7 @@ from ipam.pools import (
     NODE_HOST,
     NODE_KEY,
     PORT_KEY,
+    PORT_VF,
     ROUTER_ID,
     TENANT_KEY,
     VNI,
@@ -41,8 +42,9 @@ from ipam.pools import (
     outside_scope,
 )
 from model.addresses import Address, Prefix
-from model.ids import PortKey
+from model.ids import HostName, PortKey
 from model.intent import External, Network
+from model.outlet import Outlet
 
 
 def address_claim(network: Network, address: Address) -> Claim:
@@ -71,6 +73,11 @@ def translated_claim(port: PortKey, version: int) -> Claim:
     return f"translated:{version}", int(port)
 
 
+def vf_claims(hosts: tuple[HostName, ...], vf: Outlet | None) -> tuple[Claim, ...]:
+    """A VF serves one port; one of a port without a single host is nobody's (and refused)."""
+    return ((PORT_VF, f"{hosts[0]}/{vf.pf}/{vf.index}"),) if vf is not None and len(hosts) == 1 else ()
+
+
 class Networks(Protocol):
     """Networks by name, as Contents and Draft have them."""
 
@@ -97,7 +104,7 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
         case PortRecord(value, tenant, network):
             parent = networks[tenant, network].value
             addresses = (address_claim(parent, address) for address in value.addresses)
-            return ((PORT_KEY, value.key), (MAC, value.mac), *addresses)
+            return ((PORT_KEY, value.key), (MAC, value.mac), *vf_claims(value.hosts, value.vf), *addresses)
         case TenantRecord(value, external=external):
             routing = ((VNI, value.l3vni),) if value.l3vni else ()
             outside = (outside_claim(externals[external].value, a) for a in value.egress_addresses)

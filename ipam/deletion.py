@@ -90,7 +90,7 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
         case Kind.FABRIC:
             return _resting(contents, of_fabric(name))
         case Kind.NODE:
-            return _resting(contents, of_node(name))
+            return (*_served(contents, name), *_resting(contents, of_node(name)))
         case Kind.PORT:
             addresses = contents.ports[tenant, name].value.addresses
             hops = (r for address in addresses for r in _resting(contents, of_address(tenant, address)))
@@ -99,6 +99,14 @@ def _dependants(contents: Contents, reference: Reference) -> Iterable[Reference]
             return _resting(contents, of_external(name))
         case _:
             return ()
+
+
+def _served(contents: Contents, node: str) -> list[Reference]:
+    """Ports that VFs of a node serve."""
+    ports = sorted(contents.uses.get(contents.nodes[node].value.host, ()))
+    return [
+        Reference(Kind.PORT, name, t) for t, name in ports if contents.ports[t, name].value.vf is not None
+    ]
 
 
 def _sharing(contents: Contents, tenant: str, prefixes: Iterable[Prefix]) -> list[Reference]:

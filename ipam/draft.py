@@ -312,6 +312,10 @@ class Draft:
         """Names of the network's ports that have allowed pairs."""
         return sorted(self._paired.get((tenant, network), Map()))
 
+    def uses(self, host: HostName) -> Iterable[tuple[str, str]]:
+        """(tenant, name) of the ports whose hosts name it."""
+        return sorted(self._uses.get(host, Map()))
+
     def networks_of(self, tenant: str) -> Iterable[str]:
         """Names of the tenant's networks."""
         return sorted(self._networks_of.get(tenant, Map()))

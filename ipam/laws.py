@@ -20,6 +20,7 @@ from ipam.contents import (
     TenantRecord,
 )
 from ipam.laws_hardware import check_hardware
+from ipam.laws_outlets import check_outlets
 from ipam.laws_outside import check_outside, check_targets
 from ipam.laws_peerings import check_peerings
 from ipam.laws_public import check_public, check_told, check_told_of_ports
@@ -46,6 +47,7 @@ def check_laws(trial: Trial) -> None:
     check_told_of_ports(trial, ports, tenants)
     check_public(trial, steps)
     check_hardware(trial, steps)
+    check_outlets(trial, (*steps, *ports))
     check_route_targets(trial, steps)
     for tenant in sorted(tenants):
         _check_routes(trial, tenant)

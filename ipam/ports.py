@@ -12,7 +12,7 @@ from enum import Enum
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
-from ipam.claims import address_claim
+from ipam.claims import address_claim, vf_claims
 from ipam.contents import NetworkRecord, PortRecord
 from ipam.pairs import Spans, check_pairs, check_written, spans
 from ipam.pools import MAC, PORT_KEY
@@ -23,6 +23,7 @@ from model.errors import Conflict, Invalid
 from model.ids import HostName, Mac, PortKey
 from model.intent import Network, Pair, Port
 from model.order import address_rank, pair_rank
+from model.outlet import Outlet
 from model.wanted import Kind, Reference, WantedPort, refer
 
 
@@ -36,6 +37,7 @@ class _Admitted:
     mac: Mac | None
     addresses: tuple[Address, ...] | None
     hosts: tuple[HostName, ...]
+    vf: Outlet | None = None
 
 
 def plan_ports(trial: Trial, wanted: Sequence[WantedPort]) -> None:
@@ -46,6 +48,9 @@ def plan_ports(trial: Trial, wanted: Sequence[WantedPort]) -> None:
             kept = set(port.addresses)
             gone = (a for a in port.before.value.addresses if a not in kept)
             trial.release(refer(port.want), (address_claim(port.network, a) for a in gone))
+        if port.before is not None:
+            had = vf_claims(port.before.value.hosts, port.before.value.vf)
+            trial.release(refer(port.want), set(had) - set(vf_claims(port.hosts, port.vf)))
     claimed = [port for port in admitted if _claim(trial, port)]
     covered = _Covered(trial, claimed)
     apart = [port for port in claimed if _check_apart(trial, port, covered)]
@@ -88,7 +93,9 @@ def _admit(trial: Trial, want: WantedPort) -> _Admitted | None:
     if hosts is None or isinstance(addresses, _Answer) or not sound:
         return None
     mac = before.value.mac if before is not None else want.mac
-    return _Admitted(want, before, record.value, mac, addresses, hosts)
+    vf = before.value.vf if before is not None else None
+    vf = vf if want.vf is None else next(iter(want.vf), None)
+    return _Admitted(want, before, record.value, mac, addresses, hosts, vf)
 
 
 def _claim(trial: Trial, port: _Admitted) -> bool:
@@ -96,6 +103,8 @@ def _claim(trial: Trial, port: _Admitted) -> bool:
     held = True
     if port.before is None and port.mac is not None:
         held = trial.hold(want, (MAC, port.mac), f"MAC {format_mac(port.mac)}", "spec.mac")
+    for claim in vf_claims(port.hosts, port.vf):
+        held = trial.hold(want, claim, f"VF {claim[1]}", "spec.vf") and held
     written = want.addresses or ()
     for index, address in enumerate(written):
         what = f"address {address} of network {want.tenant}/{want.network}"
@@ -107,7 +116,7 @@ def _claim(trial: Trial, port: _Admitted) -> bool:
 def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
     want, before = port.want, port.before
     if before is not None:
-        value = replace(before.value, hosts=port.hosts, addresses=port.addresses or ())
+        value = replace(before.value, hosts=port.hosts, addresses=port.addresses or (), vf=port.vf)
         value = _limited(value, want)
         if value.migration and value.migration not in value.hosts:
             value = replace(value, migration=HostName(""), activate=False)
@@ -124,7 +133,7 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
     if key is None or mac is None or addresses is None:
         return
     value = Port(trial.new_uid(), port.network.key, want.name, PortKey(key), mac, addresses, port.hosts)
-    value = _limited(value, want)
+    value = replace(_limited(value, want), vf=port.vf)
     trial.settle(want, None, PortRecord(value, want.tenant, want.network, want.labels or ()))
 
 

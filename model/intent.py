@@ -11,6 +11,7 @@ from typing import Final
 
 from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.outlet import Outlet
 from model.targets import PLAIN, Rules
 
 _NO_VNI: Final = Vni(0)
@@ -127,7 +128,7 @@ class Port:
     the port passes nothing. `migration`: the host that it is moving to; there it may be plugged in beside
     the host that it is bound to, and takes over when its workload announces itself there, or, with
     `activate`, at once. `sticky`: it moves when the store says so, whatever hosts announce (RFC 7432 section
-    15.2).
+    15.2). `vf`: a VF of its only host that serves it, None = whoever plugs it in.
     """
 
     uid: Uid
@@ -144,6 +145,7 @@ class Port:
     migration: HostName = _NOWHERE
     activate: bool = False
     sticky: bool = False
+    vf: Outlet | None = None
 
 
 @dataclass(frozen=True, slots=True)

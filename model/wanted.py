@@ -20,6 +20,7 @@ from model.gang import Quota
 from model.hardware import Gpu, PfSlot
 from model.ids import HostName, Mac, Vni
 from model.intent import Egress, Pair
+from model.outlet import Outlet
 from model.targets import Community
 
 UNMARKED: Final = -1
@@ -119,7 +120,7 @@ class WantedPort:
     """A port of `tenant` on its `network` (both by name). `addresses` in the order written.
 
     `addresses` None = allocate one of each family that the network has; () = none at all. `rate_out`,
-    `rate_in`: kbit/s, 0 = no limit. `allowed` in the order written.
+    `rate_in`: kbit/s, 0 = no limit. `allowed` in the order written. `vf`: at most one, () = none any more.
     """
 
     tenant: str
@@ -135,6 +136,7 @@ class WantedPort:
     rate_in: int | None = None
     enabled: bool | None = None
     sticky: bool | None = None
+    vf: tuple[Outlet, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,15 @@ class Control:
         self.agents[host.name] = self._agent(host, *flags)
         self.agents[host.name].start()
 
+    def outfit(self, host: Hypervisor, kernel: Path) -> None:
+        """Restart the agent of a host as one whose VFs are those of a simulated kernel (`firmware`)."""
+        self.agents[host.name].stop()
+        daemon = self._agent(host)
+        words = daemon.command[daemon.command.index(AGENT) + 1 :]
+        daemon.command = [sys.executable, "-m", "topologies.fitted", str(kernel), *words]
+        self.agents[host.name] = daemon
+        daemon.start()
+
     def run(self, *arguments: str, stdin: str = "", timeout: float = _CLI_TIMEOUT) -> Outcome:
         """Run `ringfence ARGUMENTS` and return how it ended."""
         command = ["env", *(f"{k}={v}" for k, v in self.environment.items()), *ringfence(*arguments)]

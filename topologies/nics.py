@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from topologies.sysfs import Sysfs
 
 NEW = VfLink(0, vlan=(0, 0), rates=(0, 0), spoof=1, trust=0, link=0)
 _VFIO = "vfio-pci"
+_SWITCHDEV = "switchdev"
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Nics:
 
     def _make(self, address: str, count: int) -> None:
         home = self.tree.homes[address]
-        (netdev,) = (name for name in os.listdir(home / "net"))
+        netdev = self._uplink(home)
         had = int((home / "sriov_numvfs").read_text())
         if had and count:
             raise _refused(errno.EBUSY)
@@ -118,6 +120,7 @@ class Nics:
             vf = os.readlink(home / f"virtfn{index}").rpartition("/")[2]
             (home / f"virtfn{index}").unlink()
             self.tree.remove(vf)
+            shutil.rmtree(home / "net" / f"{netdev}r{index}", ignore_errors=True)
         probing = (home / "sriov_drivers_autoprobe").read_text().strip() == "1"
         self.tree.vfs(address, count, self.native if probing else "")
         for index in range(count):
@@ -125,6 +128,22 @@ class Nics:
             (self.tree.homes[vf] / "driver_override").write_text("(null)\n")
         told = {name: getattr(NEW, name) for name in VfLink.__slots__ if name != "index"}
         self.told[netdev] = {index: VfLink(index, **told) for index in range(count)}
+        if self.modes.get(address) == _SWITCHDEV:
+            self._represent(address, home, netdev, count)
+
+    def _uplink(self, home: Path) -> str:
+        (netdev,) = (name for name in os.listdir(home / "net") if name in self.told)
+        return netdev
+
+    def _represent(self, address: str, home: Path, netdev: str, count: int) -> None:
+        """As mlx5 has them: beside the PF's own link, told apart by phys_port_name; `NETDEVrN` by udev."""
+        ports = [(netdev, f"p{address[-1]}")]
+        ports += [(f"{netdev}r{index}", f"pf{address[-1]}vf{index}") for index in range(count)]
+        for name, port in ports:
+            place = home / "net" / name
+            place.mkdir(exist_ok=True)
+            (place / "phys_port_name").write_text(f"{port}\n")
+            (place / "phys_switch_id").write_text(f"{parse_pci(address):016x}\n")
 
     def _bind(self, path: str, name: str, text: str) -> None:
         address = format_pci(parse_pci(text))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from controller.agent.credence import Credence
+from controller.agent.outlets import Bridge, Outlets
 from controller.agent.settling import Settled, Settler
 from controller.store.moorings import Moorings
 from ipam.devices.kernel import Kernel
@@ -36,7 +37,7 @@ Publish = Callable[[Moorings, Settled], None]
 
 
 class Bearing:
-    """`moor` is what a Lookout calls."""
+    """`moor` is what a Lookout calls. `bridge` None: VFs serve gangs alone."""
 
     def __init__(
         self,
@@ -46,9 +47,11 @@ class Bearing:
         say: Say,
         publish: Publish,
         clock: Callable[[], float] = time.monotonic,
+        bridge: Bridge | None = None,
     ) -> None:
         self._host, self._say, self._publish, self._clock = host, say, publish, clock
-        self._settler = Settler(kernel, credence, clock)
+        outlets = None if bridge is None else Outlets(kernel, bridge, clock)
+        self._settler = Settler(kernel, credence, clock, outlets)
         self._changed = threading.Condition()
         self._moorings: Moorings | None = None
         self._turn = 0
@@ -116,7 +119,7 @@ class Bearing:
             return EVERY
         if not moorings.nodes:
             self._set(() if self._parts else None)
-            return None
+            return settled.retry
         self._set(settled.parts)
         try:
             self._publish(moorings, settled)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from controller.agent.credence import Credence
+from controller.agent.outlets import Outlets, Turn
 from controller.store.moorings import Mooring, Moorings
-from ipam.devices import carrying, reading
+from ipam.devices import carrying, reading, serving
 from ipam.devices.desired import DesiredPf, DesiredVf, Policy, Stay, VfDriver, desired, held
 from ipam.devices.found import FoundPf
 from ipam.devices.kernel import Kernel
@@ -34,6 +35,8 @@ TOLD: Final = 3600.0
 LINKLESS: Final = "link-unsupported"
 """What `carrying` calls it when a PF's driver has no link state of VFs."""
 _PARKED: Final = Progress(GangState.RELEASING, GangState.ACTIVE)
+
+_NO_SKU: Final = Sku("", (), ())
 
 _Device = tuple[PciAddress, int | None]
 
@@ -67,13 +70,20 @@ class _Round:
     wanted: tuple[DesiredPf, ...]
     blocked: Mapping[int, tuple[Fault, ...]]
     stop: Fault | None
+    outlets: Turn
 
 
 class Settler:
-    """`clock`: seconds that only rise."""
+    """`clock`: seconds that only rise. `outlets` None: no VF here serves a port."""
 
-    def __init__(self, kernel: Kernel, credence: Credence, clock: Callable[[], float]) -> None:
-        self._kernel, self._credence, self._clock = kernel, credence, clock
+    def __init__(
+        self,
+        kernel: Kernel,
+        credence: Credence,
+        clock: Callable[[], float],
+        outlets: Outlets | None = None,
+    ) -> None:
+        self._kernel, self._credence, self._clock, self._outlets = kernel, credence, clock, outlets
         self._refusals: dict[_Device, _Refusal] = {}
         self._reached: dict[int, Reached] = {}
         self._astray: dict[int, tuple[tuple[Fault, ...], float]] = {}
@@ -99,22 +109,32 @@ class Settler:
         self._reached = {each.generation: each.reached for each in parts}
         self._forget(parts)
         waits = [each.until - self._clock() for each in self._refusals.values()]
+        if self._outlets is not None and now.stop is None:
+            again = self._outlets.finish(now.outlets, found, self._credence.keep)
+            waits += [] if again is None else [again]
         return Settled(parts, found, max(min(waits), _BREATH) if waits else None)
 
     def _round(self, moorings: Moorings) -> _Round | None:
-        """None for a host that is no node: nothing of it is looked at."""
-        if not moorings.nodes:
+        """None for a host that is no node, and has no VF in its bridge: nothing of it is looked at."""
+        node = moorings.nodes[0] if moorings.nodes else None
+        outlets = self._turn(moorings, None if node is None else moorings.skus[node.sku])
+        if node is None and not outlets.wanted:
             return None
         stop = self._credence.judge(moorings)
         if stop is None:
             self._credence.obey(moorings)
-        node = moorings.nodes[0]
+        if node is None:
+            return _Round(_NO_SKU, (), outlets.wanted, {}, stop, outlets)
         sku = moorings.skus[node.sku]
         stays = tuple(_stay(gang, self._linkless) for gang in moorings.gangs)
         blocked = dict(obstacles(sku, stays)) | _strangers(moorings.nodes, stays)
-        serving = [stay for stay in stays if stay.generation not in blocked]
-        serving += _left_behind(moorings.gangs, node, self._linkless)
-        return _Round(sku, stays, desired(sku, serving), blocked, stop)
+        alive = [stay for stay in stays if stay.generation not in blocked]
+        alive += _left_behind(moorings.gangs, node, self._linkless)
+        wanted = serving.merge(desired(sku, alive), outlets.wanted)
+        return _Round(sku, stays, wanted, blocked, stop, outlets)
+
+    def _turn(self, moorings: Moorings, sku: Sku | None) -> Turn:
+        return Turn() if self._outlets is None else self._outlets.begin(sku, moorings.served)
 
     def _look(self, wanted: Iterable[DesiredPf]) -> tuple[tuple[FoundPf, ...], tuple[Fault, ...]]:
         """The PFs, and why some can't be read."""

@@ -44,6 +44,7 @@ def plan_migration(contents: Contents, port: Reference, target: HostName, moment
         raise Conflict(
             Fault(title(port), "already-there", f"it is bound on {target}", "Nothing is left to do.")
         )
+    _check_free(port, record)
     hosts = tuple(sorted({*record.value.hosts, target}))
     value = replace(record.value, hosts=hosts, migration=target, activate=moment is Moment.NOW)
     return _change(port, record, replace(record, value=value), now)
@@ -70,10 +71,17 @@ def plan_forgetting(contents: Contents, port: Reference, host: HostName, now: in
     if binding is not None and binding.active and binding.host == host:
         advice = "Move it first: ringfence migrate PORT --to HOST; or unplug it there."
         raise Conflict(Fault(title(port), "still-bound", f"it is bound on {host}", advice))
+    _check_free(port, record)
     value = replace(value, hosts=tuple(one for one in value.hosts if one != host))
     if value.migration == host:
         value = replace(value, migration=_NOWHERE, activate=False)
     return _change(port, record, replace(record, value=value), now)
+
+
+def _check_free(port: Reference, record: PortRecord) -> None:
+    if record.value.vf is not None:
+        message = f"VF {record.value.vf.index} of {record.value.vf.pf} serves it, which stays where it is"
+        raise Conflict(Fault(title(port), "vf-stays", message, "Write vf: {} in the port first."))
 
 
 def _port(contents: Contents, port: Reference) -> PortRecord:

@@ -214,6 +214,8 @@ def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str
         spec["enabled"] = False
     if value.sticky:
         spec["sticky"] = True
+    if value.vf is not None:
+        spec["vf"] = {"pf": value.vf.pf, "index": value.vf.index, "for": value.vf.use.value}
     status: Document = {"key": value.key} | _location(record, contents, states)
     if value.migration:
         status["movingTo"] = value.migration

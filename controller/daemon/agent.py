@@ -55,6 +55,7 @@ from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.gate import Gate
 from controller.southbound.openflow.session import TARGETS, Callbacks, SessionRunner
 from controller.southbound.ovsdb.database import SwitchDatabase
+from controller.southbound.ovsdb.plugging import Plugging
 from controller.southbound.ovsdb.reading import Local
 from controller.southbound.probe import Prober
 from controller.store import framing
@@ -62,6 +63,7 @@ from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
 from ipam.devices import look
+from ipam.devices.kernel import Kernel
 from model.ids import HostName
 from pipelines import cookies
 
@@ -90,8 +92,8 @@ class Settings:
     timing: Timing
 
 
-def run(argv: Sequence[str]) -> int:
-    """Until terminated."""
+def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
+    """Until terminated. `kernel`: in the place of this host's, for its VFs; labs have another."""
     settings = parse(argv)
     gc.set_threshold(*_COLLECT)
     allocator.give_back()
@@ -108,7 +110,7 @@ def run(argv: Sequence[str]) -> int:
     database.start()
     host = named.wait()
     LOG.info("agent begins host=%s rundir=%s datapath=%s", host, settings.rundir, settings.datapath)
-    with _Hands(settings, host, database, events) as hands:
+    with _Hands(settings, host, database, events, kernel) as hands:
         with Calm():
             saved = disk.load(settings.state / "snapshot.json")
             if saved is not None and saved.host != host:
@@ -222,6 +224,7 @@ class _Hands:
         host: HostName,
         database: SwitchDatabase,
         events: queue.SimpleQueue[Event],
+        kernel: Kernel | None,
     ) -> None:
         put = events.put
         vantage = Vantage()
@@ -265,7 +268,8 @@ class _Hands:
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
         self._fitting = Fitting(ways.observe, ways.glance)
         self._looking = Looking(look.observe)
-        self._moored = Moored(settings.store, host, settings.state, settings.berths)
+        plugging = Plugging(settings.rundir / "db.sock", settings.bridge)
+        self._moored = Moored(settings.store, host, settings.state, settings.berths, kernel, plugging)
         self.effects = Effects(
             self._switching,
             self._metering,

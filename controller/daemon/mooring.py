@@ -13,6 +13,7 @@ from typing import Final
 from controller.agent.bearing import Bearing
 from controller.agent.berthing import Berthing
 from controller.agent.credence import Credence
+from controller.agent.outlets import Bridge
 from controller.store.moorings import Lookout
 from controller.store.words import Word
 from controller.store.writer import Store
@@ -25,10 +26,16 @@ REMEMBERED: Final = "devices.json"
 
 class Moored:
     """`remote`: of the store. `state`: directory in which it is remembered which cluster was obeyed.
-    `berths`: the file that the CNI plugin reads."""
+    `berths`: the file that the CNI plugin reads. `bridge`: where representors of ports' VFs go."""
 
     def __init__(
-        self, remote: str, host: HostName, state: Path, berths: Path, kernel: Kernel | None = None
+        self,
+        remote: str,
+        host: HostName,
+        state: Path,
+        berths: Path,
+        kernel: Kernel | None = None,
+        bridge: Bridge | None = None,
     ) -> None:
         self._host = host
         self._store = Store(remote)
@@ -38,6 +45,7 @@ class Moored:
             Credence(host, state / REMEMBERED),
             self._say,
             Berthing(berths, host, _now),
+            bridge=bridge,
         )
         self._lookout = Lookout(remote, host, self._bearing.moor)
 

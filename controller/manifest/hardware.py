@@ -182,6 +182,22 @@ QUOTA: Final = FieldRule(
     shape=Shape.RECORD,
     parts=(_part("gangs", hard.read_most, "8"), _part("interfaces", hard.read_most, "4096")),
 )
+PORT_VF: Final = FieldRule(
+    "spec",
+    "vf",
+    readers.read_name,
+    "A VF that serves it: the agent sets it (MAC, driver, link) and puts its representor into the bridge."
+    " `pf`: an Ethernet PF of the Sku on no rail, with `eswitch: switchdev`; `index`: the VF's number there;"
+    " `for`: container (the kernel's own driver) or vm (vfio-pci; default container). Needs exactly one"
+    " host, which is a Node's; `{}` takes it off (default none).",
+    "{pf: fe0, index: 3}",
+    shape=Shape.RECORD,
+    parts=(
+        _part("pf", readers.read_name, "fe0"),
+        _part("index", hard.read_vf, "3"),
+        _part("for", hard.read_use, "vm"),
+    ),
+)
 NODE: Final = KindRule(
     Kind.NODE,
     "nodes",

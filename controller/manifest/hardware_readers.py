@@ -23,6 +23,7 @@ from model.fabric import (
     parse_guid,
     parse_pkey,
 )
+from model.gang import Use
 from model.hardware import GPUS, NUMA_NODES, PKEY_CAPACITIES, VFS, Eswitch, PciAddress, parse_pci
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -82,6 +83,16 @@ def read_most(node: Scalar) -> int:
 def read_vfs(node: Scalar) -> int:
     """0 to 255."""
     return within(node, VFS, "a number of VFs", "No PF has more than its sriov_totalvfs.")
+
+
+def read_vf(node: Scalar) -> int:
+    """0 to 255."""
+    return within(node, VFS, "the number of a VF", "Count the VFs of the PF from 0, as virtfn0 in sysfs.")
+
+
+def read_use(node: Scalar) -> Use:
+    """container or vm."""
+    return _choose(node, Use)
 
 
 def read_capacity(node: Scalar) -> int:

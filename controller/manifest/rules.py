@@ -98,10 +98,22 @@ def check_family(draft: Draft) -> Iterator[Fault]:
     )
 
 
+def check_vf(draft: Draft) -> Iterator[Fault]:
+    """A VF is named by its PF and its number, and a port that has one by its only host."""
+    pf, index, use = draft.get("spec.vf") or (None, None, None)
+    if draft.kind is not Kind.PORT or (pf, index, use) == (None, None, None):
+        return
+    for name, value, example in (("pf", pf, "fe0"), ("index", index, "3")):
+        if value is None:
+            advice = f"Add {name}: {example} to it, or write vf: {{}} to take it off."
+            yield _fault(draft, "spec.vf", "missing-field", f"it has no {name}", advice)
+
+
 RULES: Final[tuple[Callable[[Draft], Iterator[Fault]], ...]] = (
     check_families,
     check_mtu,
     check_hops,
     check_egress,
     check_family,
+    check_vf,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.manifest.draft import Draft
-from controller.manifest.salvage_hardware import salvage_hardware
+from controller.manifest.salvage_hardware import salvage_hardware, salvage_vf
 from model.gang import Quota
 from model.intent import Pair
 from model.wanted import (
@@ -118,6 +118,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 rate_in=get("spec.rateIn"),
                 enabled=get("spec.enabled"),
                 sticky=get("spec.sticky"),
+                vf=salvage_vf(draft),
             )
         case Kind.FLOATING_IP if get("spec.external"):
             return WantedFloatingIp(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from controller.manifest.draft import Draft
 from model.fabric import Rail, RailIndex
+from model.gang import Use
 from model.hardware import Gpu, PfSlot
+from model.outlet import Outlet
 from model.wanted import Kind, Wanted, WantedFabric, WantedNode, WantedSku
 
 
@@ -21,6 +23,15 @@ def salvage_hardware(draft: Draft, name: str) -> Wanted | None:
             return _fabric(draft, name)
         case _:
             return _node(draft, name)
+
+
+def salvage_vf(draft: Draft) -> tuple[Outlet, ...] | None:
+    """A port's VF; () for `{}`, None if nothing is written of it, or half of it."""
+    found = draft.get("spec.vf")
+    if found is None or found == (None, None, None):
+        return found and ()
+    pf, index, use = found
+    return None if pf is None or index is None else (Outlet(pf, index, use or Use.CONTAINER),)
 
 
 def _sku(draft: Draft, name: str) -> WantedSku | None:

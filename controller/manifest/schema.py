@@ -19,7 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
-from controller.manifest.hardware import FABRIC, NODE, QUOTA, SKU
+from controller.manifest.hardware import FABRIC, NODE, PORT_VF, QUOTA, SKU
 from controller.manifest.routing import routing_rules
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
@@ -292,6 +292,7 @@ PORT: Final = KindRule(
             " (default false).",
             "false",
         ),
+        PORT_VF,
     ),
 )
 

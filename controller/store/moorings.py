@@ -2,8 +2,8 @@
 
 Place: the device half of an agent starts a Lookout, whose thread and connection are its own; what it gives
 out is immutable. The server sends this host's rows only: its Hypervisor, the Nodes on it, their SKUs and
-fabrics, its Gang_Node rows, and the gangs of these generations. Must not write, and must not judge whether
-the store is to be trusted.
+fabrics, its Gang_Node rows, the gangs of these generations, and the ports that may be here. Must not write,
+and must not judge whether the store is to be trusted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import Any, Final
 from controller.store import gangs, hardware, merging
 from controller.store.merging import Row
 from controller.store.records import DATABASE
-from controller.store.rows import reference, texts
+from controller.store.rows import outlet, reference, texts
 from controller.store.schema import VERSION, parse_version
 from controller.store.wire import Connection, Seat, check_version
+from model.addresses import parse_mac
 from model.errors import RingfenceError
 from model.fabric import Fabric, PKey
 from model.gang import Berth, GangRequest, GangState, Progress
 from model.hardware import Node, Sku
 from model.ids import HostName, Uid
+from model.outlet import Served
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ _UNREAD: Final[Mapping[str, frozenset[str]]] = {
     "Fabric": frozenset({"labels"}),
     "Gang_Node": frozenset(),
     "Gang": frozenset({"nodes", "block", "why", "since"}),
+    "Port": frozenset({"tenant", "network", "name", "key", "addresses", "allowed", "rate_out", "rate_in"})
+    | {"enabled", "migration", "activate", "sticky", "labels"},
 }
 _FIRST_PAUSE: Final = (0.1, 1.0)
 _LONGEST_PAUSE: Final = (2.0, 6.0)
@@ -68,7 +72,7 @@ class Mooring:
 class Moorings:
     """All that concerns a host, of one moment of the store. `cluster` None: the store is empty. `confirm`,
     `frozen`: the operator's word for this host. `nodes` by name; `skus`, `fabrics` by name: theirs.
-    `gangs` by generation.
+    `gangs` by generation. `served`: ports of this host alone that a VF serves, by uid.
     """
 
     cluster: Uid | None = None
@@ -79,6 +83,7 @@ class Moorings:
     skus: Mapping[str, Sku] = field(default_factory=dict)
     fabrics: Mapping[str, Fabric] = field(default_factory=dict)
     gangs: tuple[Mooring, ...] = ()
+    served: tuple[Served, ...] = ()
 
 
 class Lookout:
@@ -173,6 +178,7 @@ class Lookout:
             "Cluster": [True],
             "Hypervisor": [["name", "==", self._host]],
             "Gang_Node": [["host", "==", self._host]],
+            "Port": [["hosts", "includes", ["set", [self._host]]]],
             "Node": [["host", "==", ["uuid", uid]] for uid in sorted(rows.get("Hypervisor", {}))],
             "Sku": [["_uuid", "==", row["sku"]] for _, row in nodes],
             "Fabric": [["_uuid", "==", row["fabric"]] for _, row in nodes],
@@ -213,6 +219,7 @@ class Lookout:
             skus={str(row["name"]): hardware.sku(row) for row in rows["Sku"].values()},
             fabrics={str(row["name"]): hardware.fabric(row) for row in rows["Fabric"].values()},
             gangs=tuple(sorted(self._gangs(), key=lambda gang: gang.generation)),
+            served=tuple(sorted(self._served(), key=lambda port: port.uid)),
         )
 
     def _nodes(self) -> list[Node]:
@@ -223,6 +230,17 @@ class Lookout:
                 for table, column in (("Sku", "sku"), ("Fabric", "fabric"))
             )
             found.append(hardware.node(row, str(sku), str(fabric), self._host))
+        return found
+
+    def _served(self) -> list[Served]:
+        found = []
+        for uid, row in sorted(self._rows["Port"].items()):
+            try:
+                vf = outlet(row["vf"])
+                if vf is not None and texts(row["hosts"]) == (self._host,):
+                    found.append(Served(Uid(uid), parse_mac(str(row["mac"])), vf))
+            except ValueError as error:
+                log.warning("row skipped table=Port uuid=%s: %s", uid, error)
         return found
 
     def _gangs(self) -> list[Mooring]:

@@ -234,13 +234,14 @@ def _needs_calm(step: Step) -> bool:
         case Verb.UNCHANGED:
             return False
         case Verb.CREATE if isinstance(step.after, PortRecord):
-            return bool(step.after.value.allowed)
+            return bool(step.after.value.allowed) or step.after.value.vf is not None
         case Verb.CREATE:
             return isinstance(step.after, _RARE) or _leads_out(step)
         case Verb.CHANGE if isinstance(step.before, TenantRecord):
             return _leads_out(step)
         case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
-            return step.before.value.allowed != step.after.value.allowed
+            old, new = step.before.value, step.after.value
+            return old.allowed != new.allowed or (new.vf is not None and new != old)
         case Verb.DELETE if isinstance(step.before, TenantRecord):
             return True  # its gangs bear its name, and no reference
         case Verb.CHANGE | Verb.DELETE:
@@ -259,7 +260,9 @@ def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operat
     old, new = _columns(before, parents), _columns(after, parents)
     changed = sorted(column for column in new if new[column] != old[column])
     table, uid = _table(before), _uid(before)
-    yield wait(table, by_uid(uid), changed, [{column: old[column] for column in changed}])
+    # whoever moves a port has seen that no VF serves it
+    held = [*changed, "vf"] if table == "Port" and "hosts" in changed and "vf" not in changed else changed
+    yield wait(table, by_uid(uid), held, [{column: old[column] for column in held}])
     yield update(table, uid, {column: new[column] for column in changed})
     if _vni(before) != _vni(after):
         yield from _release_vni(_vni(before))

@@ -30,6 +30,7 @@ from model.intent import (
     Tenant,
 )
 from model.order import address_rank, pair_rank, prefix_rank
+from model.outlet import Outlet, format_outlet, parse_outlet
 from model.segments import parse_segment, segment_text
 from model.targets import Rules, any_text, member_text, parse_any, parse_member, rules
 from model.wanted import Labels
@@ -208,7 +209,14 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         migration=HostName(str(optional(row["migration"]) or "")),
         activate=bool(optional(row["activate"])),
         sticky=bool(optional(row["sticky"])),
+        vf=outlet(row["vf"]),
     )
+
+
+def outlet(cell: object) -> Outlet | None:
+    """Column vf of table Port."""
+    text = optional(cell)
+    return None if text is None else parse_outlet(str(text))
 
 
 def egress_class(uid: Uid, row: Row) -> EgressClass:
@@ -332,6 +340,7 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
         "migration": value.migration or ABSENT,
         "activate": True if value.activate else ABSENT,
         "sticky": True if value.sticky else ABSENT,
+        "vf": ABSENT if value.vf is None else format_outlet(value.vf),
         "labels": label_map(tags),
     }
 

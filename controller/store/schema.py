@@ -32,7 +32,7 @@ is derived, and none).
 1.5.0: Hypervisor.segments, .partner; Tenant.distinguisher, Network.distinguisher; Port.sticky;
 Tenant.quota_gangs, .quota_interfaces (all optional: absent = none, and the key);
 Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease.
-1.6.0: Gang.why, .vouched, .since (all optional: absent = no reason, nobody, not known)."""
+1.6.0: Gang.why, .vouched, .since; Port.vf (all optional: absent = no reason, nobody, not known, and none)."""
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
@@ -203,6 +203,7 @@ _TABLES: Final[dict[str, Any]] = {
             "migration": _MAYBE_TEXT,
             "activate": _MAYBE,
             "sticky": _MAYBE,
+            "vf": _MAYBE_TEXT,
             "labels": _LABELS,
         },
         ["tenant", "name"],

@@ -16,6 +16,7 @@ PLANNER = (
     "hardware",
     "laws_hardware",
     "laws_gangs",
+    "laws_outlets",
     "peerings",
     "laws_peerings",
     "outside",

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from controller.store import gangs
 from controller.store.moorings import Lookout, Moorings
 from controller.store.server import Server
 from controller.store.writer import Store
-from model.gang import Event, GangState, Progress, begin, finish
+from model.fabric import FabricKind
+from model.gang import Event, GangState, Progress, Use, begin, finish
+from model.hardware import Eswitch, PciAddress, PfSlot
 from model.ids import HostName
-from model.wanted import WantedNode
-from tests.unit.store.house import DEADLINE, apply, poll
+from model.outlet import Outlet, Served
+from model.wanted import WantedNetwork, WantedNode, WantedSku
+from tests.unit.store.house import DEADLINE, SUBNETS, apply, poll, port
 from tests.unit.store.test_gangs import COOL_DOWN, hardware, release, reserve
 
 S = GangState
@@ -103,3 +107,23 @@ def test_a_node_that_comes_late_brings_its_sku(server: Server, store: Store) -> 
         assert (first.nodes, first.skus) == ((), {})
         apply(store, node)
         assert set(heard.wait(lambda found: bool(found.nodes)).skus) == {"h"}
+
+
+def test_ports_that_vfs_serve_come_and_go(server: Server, store: Store) -> None:
+    """Of this host alone; others' and those without a VF are none."""
+    slot = PfSlot("fe0", PciAddress(0x900), FabricKind.ETHERNET, vfs=4, eswitch=Eswitch.SWITCHDEV)
+    wanted = [
+        replace(each, pfs=(*each.pfs, slot)) if isinstance(each, WantedSku) else each
+        for each in hardware(nodes=2)
+    ]
+    made = port("a", "hv1", vf=(Outlet("fe0", 3, Use.VM),))
+    apply(store, *wanted, WantedNetwork("acme", "prod", SUBNETS), made, port("b", "hv1"))
+    apply(store, port("c", "hv2", vf=(Outlet("fe0", 1),)))
+    record = store.contents().ports["acme", "a"].value
+    with looking(server.remote, "hv1") as heard:
+        found = heard.wait(lambda found: bool(found.served))
+        assert found.served == (Served(record.uid, record.mac, Outlet("fe0", 3, Use.VM)),)
+        apply(store, replace(made, vf=(Outlet("fe0", 2),)))
+        heard.wait(lambda found: [each.outlet for each in found.served] == [Outlet("fe0", 2)])
+        apply(store, replace(made, vf=()))
+        heard.wait(lambda found: found.served == ())
