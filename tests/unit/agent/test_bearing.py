@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,10 @@ def said(store: Store) -> list[tuple[GangState, GangState, Reached]]:
     return [(part.state, part.begun, part.reached) for part in word(store).parts]
 
 
+def page(berths: Path) -> list[dict[str, Any]]:
+    return json.loads(berths.read_text())["gangs"]
+
+
 def test_from_reserved_to_up_to_parked_over_a_store(
     server: Server, store: Store, kernel: Reacting, tmp_path: Path
 ) -> None:
@@ -89,9 +94,9 @@ def test_from_reserved_to_up_to_parked_over_a_store(
                 store.move(gangs.advance(gang, progress, 5))
                 reached = R.UP if progress.begun is S.ACTIVE else R.SET
                 poll(lambda: said(store) == [(progress.state, progress.begun, reached)])  # noqa: B023
-        poll(lambda: bool(json.loads(berths.read_text())["gangs"]))
-        (gang_there,) = json.loads(berths.read_text())["gangs"]
-        assert (gang_there["state"], gang_there["reached"]) == ("active", "up")
+        # The word and the page are written by threads of their own.
+        poll(lambda: [(each["state"], each["reached"]) for each in page(berths)] == [("active", "up")])
+        (gang_there,) = page(berths)
         assert [each["pci"] for each in gang_there["interfaces"]] == ["0000:18:00.2", "0000:40:00.2"]
         assert stat.S_IMODE(berths.stat().st_mode) == 0o600
         assert told(kernel, 0, 0).mac == gang.berths[0].interfaces[0].mac
