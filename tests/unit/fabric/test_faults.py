@@ -228,8 +228,8 @@ def test_a_driver_that_fails_promises_nothing(made: Stage, monkeypatch: pytest.M
         patch.setattr(module, "publish", full)
         turns(made, 6)
         made.until(lambda: rules(made) == {"fabric-driver"})
+        made.until(lambda: "nobody has read" in made.waits().get(gang.generation, ""))
         assert progress(made, GangState.RESERVED)
-        assert "nobody has read" in made.waits()[gang.generation]
     made.until(made.is_(GangState.ACTIVE))
 
 
