@@ -105,7 +105,8 @@ class Settler:
             self._carry(now.wanted, operations)
             found, unread = self._look(now.wanted)
         self._log_stop(now.stop)
-        parts = tuple(p for stay in now.stays if (p := self._part(now, stay, found, unread)) is not None)
+        faults = self._faults(now, found, unread)
+        parts = tuple(p for stay in now.stays if (p := self._part(now, stay, found, faults)) is not None)
         self._reached = {each.generation: each.reached for each in parts}
         self._forget(parts)
         waits = [each.until - self._clock() for each in self._refusals.values()]
@@ -216,11 +217,16 @@ class Settler:
         pause = min(former.pause * 2, LONGEST_PAUSE) if again and former is not None else FIRST_PAUSE
         self._refusals[key] = _Refusal(faults, wanted, pause, self._clock() + pause)
 
+    def _faults(
+        self, now: _Round, found: tuple[FoundPf, ...], unread: tuple[Fault, ...]
+    ) -> tuple[Fault, ...]:
+        """What keeps devices from being as wanted, of all gangs: once for each round."""
+        refused = (fault for each in self._refusals.values() for fault in each.faults)
+        return (*plan(_read(now.wanted, unread), found).faults, *unread, *refused)
+
     def _part(
-        self, now: _Round, stay: Stay, found: tuple[FoundPf, ...], unread: tuple[Fault, ...]
+        self, now: _Round, stay: Stay, found: tuple[FoundPf, ...], faults: tuple[Fault, ...]
     ) -> HostPart | None:
-        faults = [*plan(_read(now.wanted, unread), found).faults, *unread]
-        faults += [fault for each in self._refusals.values() for fault in each.faults]
         made = part(now.sku, stay, found, faults)
         if made is None:
             return None

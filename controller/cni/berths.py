@@ -187,7 +187,7 @@ def _berth(gang: Mapping[str, Any], each: object) -> Berth:
         gang=_text(gang, "name"),
         generation=_number(gang, "generation"),
         state=_text(gang, "state").lower(),
-        reached=str(gang.get("reached") or UP),
+        reached=_text(gang, "reached"),
         pkey=_hexadecimal(gang, "pkey") & 0x7FFF,
         kind=str(gang.get("kind") or ""),
         pf=_text(one, "pf"),

@@ -34,6 +34,7 @@ def gang(interfaces: Sequence[dict[str, Any]], **changes: Any) -> dict[str, Any]
         "name": "train",
         "generation": 7,
         "state": "active",
+        "reached": "up",
         "pkey": 0,
         "membership": "full",
         "fabric": "east",

@@ -131,6 +131,15 @@ def test_only_active_gangs(desk: Desk, state: str) -> None:
     assert (code, state in message) == (11, True)
 
 
+def test_a_page_that_does_not_say_how_far_devices_are(desk: Desk) -> None:
+    """Silence is not taken for up."""
+    said = gang([interface(0)])
+    del said["reached"]
+    desk.write(said)
+    code, message = desk.refused("ADD")
+    assert (code, "reached is no text" in message) == (6, True)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
