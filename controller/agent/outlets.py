@@ -18,7 +18,7 @@ from ipam.devices.desired import DesiredPf
 from ipam.devices.found import FoundPf
 from ipam.devices.kernel import Kernel
 from ipam.devices.netdevs import representors
-from ipam.devices.operations import plan
+from ipam.devices.operations import place, plan
 from ipam.devices.plugs import Changes, changes
 from ipam.devices.serving import QUIET, Fitted, Place, Service
 from ipam.devices.tree import Tree
@@ -76,12 +76,19 @@ class Outlets:
         self._idle = not found and all(one.at is None for one in fitted)
         return Turn(found, fitted, faults)
 
-    def finish(self, turn: Turn, found: tuple[FoundPf, ...], keep: Callable[[], None]) -> float | None:
-        """After the VFs were set and looked at. `keep`: called before anything is changed. Seconds until
-        there is more to do, None = nothing waits."""
+    def finish(
+        self,
+        turn: Turn,
+        found: tuple[FoundPf, ...],
+        keep: Callable[[], None],
+        unread: frozenset[str] = frozenset(),
+    ) -> float | None:
+        """After the VFs were set and looked at. `keep`: called before anything is changed. `unread`: PFs of
+        which nobody knows how they are. Seconds until there is more to do, None = nothing waits."""
         gone = serving.leaving(turn.services, turn.fitted)
         made = self._made(turn, found)
-        rested = self._rested(turn, gone, found)
+        known = tuple(one for one in gone if one.at is not None and place(one.at[0], None) not in unread)
+        rested = self._rested(turn, known, found)
         now = serving.due(made, gone, turn.fitted, rested)
         faults = [*turn.faults, *plan(turn.wanted, found).faults, *made.faults]
         if now.detach or now.attach:

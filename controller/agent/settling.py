@@ -111,7 +111,8 @@ class Settler:
         self._forget(parts)
         waits = [each.until - self._clock() for each in self._refusals.values()]
         if self._outlets is not None and now.stop is None:
-            again = self._outlets.finish(now.outlets, found, self._credence.keep)
+            dumb = frozenset(fault.object for fault in unread)
+            again = self._outlets.finish(now.outlets, found, self._credence.keep, dumb)
             waits += [] if again is None else [again]
         return Settled(parts, found, max(min(waits), _BREATH) if waits else None)
 

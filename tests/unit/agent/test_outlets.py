@@ -13,6 +13,7 @@ from controller.agent.credence import Credence
 from controller.agent.outlets import Outlets
 from controller.agent.settling import Settler
 from controller.store.moorings import Moorings
+from ipam.devices import reading
 from ipam.devices.desired import LINK_AUTO, LINK_DISABLE
 from ipam.devices.plugs import Changes
 from ipam.devices.serving import QUIET, Fitted, Place
@@ -171,6 +172,27 @@ def test_nothing_is_touched_while_the_store_is_not_believed(house: House) -> Non
     house.now += QUIET
     house.rounds(replace(said(), frozen=True))
     assert house.bridge.there == there, "also if its VF is gone"
+
+
+def test_an_interface_stays_while_nobody_knows_how_its_vf_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PF that can't be read is not one that is not there: its VF may still be sent through."""
+    house.rounds(said(served()))
+
+    def mute(*_: object) -> None:
+        raise OSError(errno.EIO, "the firmware does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "observe", mute)
+        house.rounds(said())
+        house.now += QUIET
+        house.rounds(said())
+        assert "rail1r2" in house.bridge.there
+    house.rounds(said())
+    house.now += QUIET
+    house.rounds(said())
+    assert "rail1r2" not in house.bridge.there and house.link(2) == LINK_DISABLE
 
 
 def test_an_interface_stays_while_its_vfs_link_can_not_be_lowered(house: House) -> None:
