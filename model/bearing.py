@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from model.errors import Fault
 from model.fabric import Guid, format_guid, parse_guid
+from model.foreign import items, mapping, number, text
 from model.gang import GangState
 
 MOST_PARTS: Final = 1024
@@ -98,7 +99,7 @@ def format_host(word: HostWord) -> str:
 
 def parse_host(text: str) -> HostWord:
     """Inverse of `format_host`; ValueError for what does not fit. Unknown keys are ignored."""
-    parts = (_parse_part(each) for each in _items(_load(text), "parts", MOST_PARTS))
+    parts = (_parse_part(each) for each in items(_load(text), "parts", MOST_PARTS))
     return HostWord(tuple(sorted(parts, key=lambda part: part.generation)))
 
 
@@ -145,8 +146,8 @@ def _summary(found: Mapping[str, Any]) -> FabricWord:
         fabric=_text(found, "fabric"),
         driver=_text(found, "driver"),
         owner=_text(found, "owner"),
-        alarms=tuple(_parse_fault(each) for each in _items(found, "alarms", MOST_FAULTS)),
-        waits=tuple(_parse_wait(each) for each in _items(found, "waits", MOST_PARTS)),
+        alarms=tuple(_parse_fault(each) for each in items(found, "alarms", MOST_FAULTS)),
+        waits=tuple(_parse_wait(each) for each in items(found, "waits", MOST_PARTS)),
         read=_number(found, "read") if "read" in found else 0,
     )
 
@@ -167,7 +168,7 @@ def _parse_part(each: Mapping[str, Any]) -> HostPart:
         state=GangState(_text(each, "state")),
         begun=GangState(_text(each, "begun")),
         reached=Reached(_text(each, "reached")),
-        faults=tuple(_parse_fault(fault) for fault in _items(each, "faults", MOST_FAULTS)),
+        faults=tuple(_parse_fault(fault) for fault in items(each, "faults", MOST_FAULTS)),
     )
 
 
@@ -220,22 +221,9 @@ def _dump(value: dict[str, Any]) -> str:
 
 def _load(text: str) -> Mapping[str, Any]:
     try:
-        return _mapping(json.loads(text))
+        return mapping(json.loads(text))
     except RecursionError as error:
         raise ValueError("a report is nested too deeply") from error
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("a report is no JSON object")
-    return value
-
-
-def _items(found: Mapping[str, Any], key: str, most: int) -> list[Mapping[str, Any]]:
-    value = found.get(key, [])
-    if not isinstance(value, list):
-        raise ValueError(f"{key} is no list")
-    return [_mapping(item) for item in value[:most]]
 
 
 def _texts(found: Mapping[str, Any], key: str) -> list[str]:
@@ -246,14 +234,8 @@ def _texts(found: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:
-    value = found.get(key, "")
-    if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")
-    return value[:MOST_TEXT]
+    return text(found, key, MOST_TEXT)
 
 
 def _number(found: Mapping[str, Any], key: str) -> int:
-    value = found.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53:
-        raise ValueError(f"{key} is no whole number")
-    return value
+    return number(found.get(key), key, 53)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from model.foreign import items, mapping, number, text
 from model.hardware import PciAddress, format_pci, parse_pci
 
 MOST_PFS: Final = 64
@@ -124,16 +125,16 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
 
 def parse(document: object) -> Sighting:
     """Inverse of `plain`; ValueError for what does not fit. Unknown keys are ignored."""
-    found = _mapping(document)
+    found = mapping(document)
     return Sighting(
-        pfs=tuple(_seen_pf(each) for each in _items(found, "pfs", MOST_PFS)),
+        pfs=tuple(_seen_pf(each) for each in items(found, "pfs", MOST_PFS)),
         gpus=tuple(
             SeenGpu(_pci(each, "pci"), _text(each, "id"), _maybe(each, "numa"))
-            for each in _items(found, "gpus", MOST_GPUS)
+            for each in items(found, "gpus", MOST_GPUS)
         ),
         oddities=tuple(
             Oddity(_text(each, "rule"), _text(each, "where"), _text(each, "message"))
-            for each in _items(found, "oddities", MOST_FINDINGS)
+            for each in items(found, "oddities", MOST_FINDINGS)
         ),
     )
 
@@ -158,7 +159,7 @@ def _seen_pf(each: Mapping[str, Any]) -> SeenPf:
         total=_number(each, "total", 16),
         made=_number(each, "made", 16),
         eswitch=_text(each, "eswitch"),
-        vfs=tuple(_seen_vf(vf) for vf in _items(each, "vfs", MOST_VFS)),
+        vfs=tuple(_seen_vf(vf) for vf in items(each, "vfs", MOST_VFS)),
     )
 
 
@@ -174,31 +175,12 @@ def _seen_vf(each: Mapping[str, Any]) -> SeenVf:
     )
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("a sighting is no JSON object")
-    return value
-
-
-def _items(found: Mapping[str, Any], key: str, most: int) -> list[Mapping[str, Any]]:
-    value = found.get(key, [])
-    if not isinstance(value, list):
-        raise ValueError(f"{key} is no list")
-    return [_mapping(item) for item in value[:most]]
-
-
 def _text(found: Mapping[str, Any], key: str) -> str:
-    value = found.get(key, "")
-    if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")
-    return value[:MOST_TEXT]
+    return text(found, key, MOST_TEXT)
 
 
 def _number(found: Mapping[str, Any], key: str, bits: int) -> int:
-    value = found.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << bits:
-        raise ValueError(f"{key} is no whole number of {bits} bits")
-    return value
+    return number(found.get(key, 0), key, bits)
 
 
 def _maybe(found: Mapping[str, Any], key: str) -> int | None:
