@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from accounting.ledger import GAPS, INTERVALS, Ledger
+from accounting.ledger import GAPS, INTERVALS, TENANTS, Ledger
 from model.errors import Conflict, Fault
 
 UNATTRIBUTED: Final = "(unattributed)"
@@ -106,10 +106,8 @@ def report(ledger: Ledger, query: Query) -> Report:
 def _tenant_uids(connection: sa.Connection, tenant: str) -> tuple[str, ...]:
     if tenant == UNATTRIBUTED:
         return ("",)
-    found: set[str] = set()
-    for table in (INTERVALS, GAPS):
-        named = sa.or_(table.c.tenant_name == tenant, table.c.tenant_uid == tenant)
-        found |= set(connection.execute(sa.select(table.c.tenant_uid).where(named).distinct()).scalars())
+    named = sa.or_(TENANTS.c.tenant_name == tenant, TENANTS.c.tenant_uid == tenant)
+    found = set(connection.execute(sa.select(TENANTS.c.tenant_uid).where(named)).scalars())
     if tenant in found:
         return (tenant,)
     if len(found) > 1:

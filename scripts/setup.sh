@@ -91,7 +91,7 @@ missing_packages() {
 }
 
 # Of the services that the packages bring, those that would do something to this host's network at its next boot.
-SERVICES='openvswitch-switch ovs-record-hostname frr gobgpd nftables opensm ovn-central ovn-host'
+SERVICES='openvswitch-switch ovs-record-hostname frr gobgpd nftables opensm ovn-central ovn-host postgresql'
 
 # Links that make one of them start at boot: systemd's and the old rc directories'.
 boot_links() {

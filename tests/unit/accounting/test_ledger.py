@@ -1,4 +1,4 @@
-"""The ledger on real SQLite: idempotent, refuses contradictions, survives kill -9."""
+"""The ledger on real SQLite and PostgreSQL: idempotent, refuses contradictions, survives kill -9."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from accounting.ledger import GAPS, INTERVALS, META, Ledger, sqlite_url
+from accounting.ledger import GAPS, INTERVALS, Ledger, sqlite_url
 from model.errors import Unavailable
+from tests.postgresql import Postgresql
 from tests.unit.accounting.examples import RUN, SECOND_RUN, gap, interval, owner_of
 
 
@@ -21,13 +22,6 @@ def _sum(ledger: Ledger) -> tuple[int, int]:
     with ledger.reading() as connection:
         row = connection.execute(sa.select(sa.func.count(), sa.func.sum(INTERVALS.c.bytes))).one()
     return int(row[0]), int(row[1] or 0)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path):
-    made = Ledger(sqlite_url(tmp_path / "ledger.db"))
-    yield made
-    made.close()
 
 
 def test_a_repeated_upload_changes_nothing(ledger: Ledger):
@@ -75,20 +69,40 @@ def test_a_contradiction_within_a_batch_keeps_the_first(ledger: Ledger):
     assert _sum(ledger) == (1, 1_000)
 
 
-def test_commits_are_synced_and_the_log_is_ahead(ledger: Ledger):
+def test_commits_are_synced(ledger: Ledger):
     with ledger.reading() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        if connection.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        else:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+            assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "repeatable read"
 
 
-def test_a_ledger_of_another_version_is_not_touched(tmp_path: Path):
-    url = sqlite_url(tmp_path / "ledger.db")
+def test_synced_also_where_the_role_says_otherwise(postgresql: Postgresql):
+    url = postgresql.database()
+    Ledger(url).close()
+    name = sa.make_url(url).database
+    with sa.create_engine(url).begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit TO off")
+    with sa.create_engine(url).connect() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off"
+    made = Ledger(url)
+    with made.writing() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE ledger_meta SET value = '99'", "UPDATE ledger_version SET version_num = '0099'"]
+)
+def test_a_ledger_of_another_version_is_not_touched(url: str, change: str):
     first = Ledger(url)
     first.post([interval(1)])
     first.close()
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.update(META).values(value="99"))
+        connection.exec_driver_sql(change)
     engine.dispose()
     with pytest.raises(Unavailable) as caught:
         Ledger(url)

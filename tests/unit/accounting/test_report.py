@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-from accounting.ledger import Ledger, sqlite_url
+from accounting.ledger import Ledger
 from accounting.records import UNKNOWN, Run
 from accounting.report import UNATTRIBUTED, Grouping, Query, Report, report
 from model.errors import Conflict
 from model.ids import HostName
 from tests.unit.accounting.examples import RUN, gap, interval, owner_of
-
-
-@pytest.fixture
-def ledger(tmp_path: Path):
-    made = Ledger(sqlite_url(tmp_path / "ledger.db"))
-    yield made
-    made.close()
 
 
 def _ask(ledger: Ledger, by: Grouping, tenant="blue", from_ms=0, to_ms=10**15) -> Report:
