@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from accounting.ledger import GAPS, INTERVALS, TENANTS, Ledger
+from accounting.ledger import GAPS, TENANTS, Ledger
+from accounting.ledger.sources import Window, usage
 from model.errors import Conflict, Fault
 
 UNATTRIBUTED: Final = "(unattributed)"
@@ -124,22 +125,20 @@ def _tenant_uids(connection: sa.Connection, tenant: str) -> tuple[str, ...]:
 
 def _sums(connection: sa.Connection, query: Query, uids: tuple[str, ...]) -> tuple[tuple[Row, ...], int]:
     """Rows in order of their names, and the straddling bytes."""
-    table = INTERVALS.c
-    key, name = _columns(query.by)
-    before = sa.case((table.from_ms < query.from_ms, table.bytes), else_=0)
+    table = usage(connection, Window(query.from_ms, query.to_ms, uids)).c
+    key, name = _columns(query.by, table)
     statement = (
         sa.select(
             key,
             name,
-            sa.func.max(table.to_ms),
+            sa.func.max(table.last_ms),
             sa.func.sum(table.packets),
             sa.func.sum(table.bytes),
-            sa.func.count(),
-            sa.func.sum(before),
+            sa.func.sum(table.intervals),
+            sa.func.sum(table.carried_bytes),
         )
-        .where(table.tenant_uid.in_(uids), table.to_ms >= query.from_ms, table.to_ms < query.to_ms)
         .group_by(key, name)
-        .order_by(sa.func.max(table.to_ms), name)
+        .order_by(sa.func.max(table.last_ms), name)
     )
     merged: dict[tuple[str, str], Row] = {}
     straddling = 0
@@ -148,14 +147,17 @@ def _sums(connection: sa.Connection, query: Query, uids: tuple[str, ...]) -> tup
         place = (str(raw_key), raw_name if query.by is Grouping.CLASS else "")
         old = merged.get(place, Row(str(raw_key), raw_name, 0, 0, 0))
         merged[place] = Row(
-            str(raw_key), raw_name, old.packets + int(packets), old.bytes + int(size), old.intervals + count
+            str(raw_key),
+            raw_name,
+            old.packets + int(packets),
+            old.bytes + int(size),
+            old.intervals + int(count),
         )
         straddling += int(carried)
     return tuple(sorted(merged.values(), key=lambda r: (r.name, r.key))), straddling
 
 
-def _columns(by: Grouping) -> tuple[sa.Column[Any], sa.Column[Any]]:
-    table = INTERVALS.c
+def _columns(by: Grouping, table: Any) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
     match by:
         case Grouping.PORT:
             return table.port_uid, table.port_name

@@ -1,0 +1,121 @@
+"""Sources: where a report reads: sums of days and hours where these are current, intervals elsewhere.
+
+Place: gives `accounting.report` one relation with the same columns whatever it is made of. Adjacent times
+never share an interval or lack one. Must not round: what can't be told exactly is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from accounting.ledger.spans import Grain, Span, Spans, spans
+from accounting.ledger.tables import DAYS, HOUR, HOURS, INTERVALS, UNITS, UnitState, hour_of
+from model.errors import Fault, Invalid
+
+OWNERS: Final = ("tenant_uid", "tenant_name", "network_uid", "network_name", "port_uid", "port_name")
+NAMES: Final = ("host", *OWNERS, "class", "class_name", "datapath")
+"""Columns of the relation, besides:
+
+`at_ms`: the hour or day that it sums up, or an interval's end; `last_ms`: the latest end in it;
+`packets`, `bytes`, `intervals`; `carried_bytes`: at most so many of `bytes` passed before the asked time.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """[from_ms, to_ms), for these tenants (None: all). `largest`: what one row may sum up at most."""
+
+    from_ms: int
+    to_ms: int
+    tenants: Sequence[str] | None
+    largest: Grain = Grain.DAY
+
+
+def usage(connection: sa.Connection, window: Window) -> sa.Subquery:
+    """The relation. Invalid: it begins or ends within an hour whose intervals are no longer kept."""
+    found = observe(connection, window)
+    _refuse_sealed(connection, window, found.edges)
+    kept = [
+        _intervals(window, (*found.edges, *found.stale)),
+        _sums(window, HOURS, "hour_ms", found.stale, HOURS.c.sealed == 1),
+        _sums(window, HOURS, "hour_ms", found.hours),
+        _sums(window, DAYS, "day_ms", found.days),
+    ]
+    return sa.union_all(*(part for part in kept if part is not None)).subquery("usage")
+
+
+def observe(connection: sa.Connection, window: Window) -> Spans:
+    """What of the window can be read from what, as the ledger is now."""
+    statement = (
+        sa.select(UNITS.c.hour_ms)
+        .where(
+            UNITS.c.state == UnitState.STALE,
+            UNITS.c.hour_ms > window.from_ms - HOUR,
+            UNITS.c.hour_ms < window.to_ms,
+        )
+        .distinct()
+    )
+    stale = connection.execute(statement).scalars()
+    return spans(window.from_ms, window.to_ms, stale, window.largest)
+
+
+def _intervals(window: Window, parts: Sequence[Span]) -> sa.Select[Any]:
+    table = INTERVALS.c
+    carried = sa.case((table.from_ms < window.from_ms, table.bytes), else_=0)
+    return sa.select(
+        *(table[name] for name in NAMES),
+        table.to_ms.label("at_ms"),
+        table.to_ms.label("last_ms"),
+        table.packets,
+        table.bytes,
+        sa.literal(1, sa.BigInteger()).label("intervals"),
+        carried.label("carried_bytes"),
+    ).where(_of(window, INTERVALS), _within(table.to_ms, parts))
+
+
+def _sums(
+    window: Window, table: sa.Table, time: str, parts: Sequence[Span], *more: sa.ColumnElement[bool]
+) -> sa.Select[Any] | None:
+    if not parts:
+        return None
+    columns = table.c
+    carried = sa.case((columns.first_ms < window.from_ms, columns.carried_bytes), else_=0)
+    return sa.select(
+        *(columns[name] for name in NAMES),
+        columns[time].label("at_ms"),
+        columns.last_ms,
+        columns.packets,
+        columns.bytes,
+        columns.intervals,
+        carried.label("carried_bytes"),
+    ).where(_of(window, table), _within(columns[time], parts), *more)
+
+
+def _of(window: Window, table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.true() if window.tenants is None else table.c.tenant_uid.in_(window.tenants)
+
+
+def _within(column: sa.ColumnElement[int], parts: Sequence[Span]) -> sa.ColumnElement[bool]:
+    return sa.or_(sa.false(), *(sa.and_(column >= begin, column < end) for begin, end in parts))
+
+
+def _refuse_sealed(connection: sa.Connection, window: Window, edges: Sequence[Span]) -> None:
+    for begin, _ in edges:
+        hour = hour_of(begin)
+        sealed = sa.select(HOURS.c.hour_ms).where(
+            _of(window, HOURS), HOURS.c.hour_ms == hour, HOURS.c.sealed == 1
+        )
+        if connection.execute(sealed.limit(1)).first() is not None:
+            raise Invalid(
+                Fault(
+                    "report",
+                    "intervals-not-kept",
+                    f"of the hour that begins at {hour} (Unix milliseconds) only sums are kept",
+                    "let the report begin and end on a whole hour, UTC",
+                    "from" if begin == window.from_ms else "to",
+                )
+            )
