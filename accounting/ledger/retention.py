@@ -7,7 +7,7 @@ gaps and conflicts are kept for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -42,8 +42,11 @@ class Released:
     refused: tuple[tuple[Unit, Reason], ...]
 
 
-def release(ledger: Ledger, before_ms: int) -> Released:
-    """Drop the intervals of units whose hour ended at or before `before_ms`; a few in each transaction."""
+def release(ledger: Ledger, before_ms: int, go_on: Callable[[], bool] = lambda: True) -> Released:
+    """Drop the intervals of units whose hour ended at or before `before_ms`; a few in each transaction.
+
+    `go_on`: as of `rollup.roll`.
+    """
     units, intervals = 0, 0
     refused: list[tuple[Unit, Reason]] = []
     after: Unit | None = None
@@ -61,6 +64,8 @@ def release(ledger: Ledger, before_ms: int) -> Released:
                     else:
                         units, intervals = units + 1, intervals + result
             after = found[-1]
+            if not go_on():
+                return Released(units, intervals, tuple(refused))
     except SQLAlchemyError as error:
         raise Unavailable(
             Fault(

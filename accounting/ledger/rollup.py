@@ -8,7 +8,7 @@ does in a report. Must not add to a sum: it makes it anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,9 +43,10 @@ class Rolled:
     failed: tuple[tuple[Unit, str], ...] = ()
 
 
-def roll(ledger: Ledger, before_ms: int) -> Rolled:
+def roll(ledger: Ledger, before_ms: int, go_on: Callable[[], bool] = lambda: True) -> Rolled:
     """Sum up every stale unit whose hour ended at or before `before_ms`; a few in each transaction.
 
+    `go_on` is asked after each transaction; it may wait, to let others write, or end it.
     Unavailable: the database failed; what was summed up before stays.
     """
     done = 0
@@ -62,6 +63,8 @@ def roll(ledger: Ledger, before_ms: int) -> Rolled:
             done += len(units) - len(refused)
             failed += refused
             after = units[-1]
+            if not go_on():
+                return Rolled(done, tuple(failed))
     except SQLAlchemyError as error:
         raise Unavailable(
             Fault(

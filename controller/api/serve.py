@@ -21,6 +21,7 @@ from controller.api.app import create
 from controller.api.listener import listen, server
 from controller.api.service import Build, Service
 from controller.api.settings import Settings
+from controller.api.upkeep import Upkeep
 from controller.api.usage import usage
 from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, Outcome, PortRow
@@ -121,9 +122,15 @@ def run(settings: Settings) -> None:
     store = Store(settings.store, now_ms, new_uid)
     try:
         ledger = Ledger(settings.ledger)
+        upkeep = Upkeep(ledger, now_ms, settings.keep_days)
         app = assemble(settings, store, ledger)
         _LOG.info("api serves path=%s store=%s", settings.socket, settings.store)
-        server(app, settings.concurrency).run(sockets=[listening])
+        upkeep.start()
+        try:
+            server(app, settings.concurrency).run(sockets=[listening])
+        finally:
+            upkeep.stop()
+            ledger.close()
     finally:
         listening.close()
         store.close()

@@ -17,7 +17,8 @@ _USUAL: Final = Policy()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL.
+    """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL;
+    `keep_days`: so long it keeps single intervals (None: for ever).
 
     `asn`, `reflectors`, `policy`, `site`: settings of the cluster, written into the store (`site` only into a
     new one).
@@ -27,6 +28,7 @@ class Settings:
     socket: Path = Path("/run/ringfence/api.sock")
     group: str = "ringfence"
     ledger: str = "sqlite:////var/lib/ringfence/ledger.db"
+    keep_days: int | None = None
     concurrency: int = 128
     asn: int = 65000
     reflectors: tuple[Address, ...] = ()

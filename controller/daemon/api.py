@@ -23,6 +23,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--listen", default=f"unix:{usual.socket}", help="unix:PATH")
     parser.add_argument("--group", default=usual.group, help="group that may use the socket, if it exists")
     parser.add_argument("--ledger", default=usual.ledger, help="SQLAlchemy URL of the ledger")
+    flags.add_ledger(parser)
     parser.add_argument("--asn", type=int, default=usual.asn, help="AS number of the cluster (new clusters)")
     parser.add_argument("--reflector", action="append", type=ip_address, default=[], help="repeat for more")
     parser.add_argument("--site", type=int, default=usual.site, help="part of every allocated MAC, 0..65535")
@@ -34,6 +35,7 @@ def run(argv: Sequence[str]) -> int:
             socket=Path(given.listen.removeprefix("unix:")),
             group=given.group,
             ledger=given.ledger,
+            keep_days=given.keep_intervals,
             asn=given.asn,
             reflectors=tuple(given.reflector),
             site=given.site,

@@ -1,4 +1,4 @@
-"""Flags that more than one command has: the policy of the cluster, and how much a host holds.
+"""Flags that more than one command has: the cluster's policy, the ledger's memory, how much a host holds.
 
 Place: `ringfenced api` and `ringfenced agent` read them; `ringfenced all` takes the same and hands them on.
 Must not hold a flag of one command alone.
@@ -43,6 +43,19 @@ def add_policy(parser: ArgumentParser) -> tuple[Action, ...]:
 def policy(given: Namespace) -> Policy:
     """What the flags of `add_policy` say."""
     return Policy(given.guard, given.peer_routes, given.tenant_routes, given.mac_moves, given.mac_window)
+
+
+def add_ledger(parser: ArgumentParser) -> tuple[Action, ...]:
+    """For how long the ledger keeps what its sums are made of."""
+    return (
+        parser.add_argument(
+            "--keep-intervals",
+            type=_days,
+            metavar="DAYS",
+            help="days that the ledger keeps single intervals, 2 or more; hourly and daily sums, gaps and"
+            " conflicts stay for ever, and so do intervals by default",
+        ),
+    )
 
 
 def add_holdings(parser: ArgumentParser) -> tuple[Action, ...]:
@@ -103,6 +116,13 @@ def words(actions: Iterable[Action], given: Namespace) -> list[str]:
         if value != action.default:
             found += [action.option_strings[0], str(value.value if isinstance(value, Enum) else value)]
     return found
+
+
+def _days(text: str) -> int:
+    number = int(text)
+    if not 2 <= number < 1 << 16:
+        raise ValueError(text)
+    return number
 
 
 def _count(text: str) -> int:

@@ -133,7 +133,8 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument(
         "--reflector", action="append", type=ip_address, default=[], help="none: no EVPN, one host"
     )
-    policy, holdings = flags.add_policy(parser), flags.add_holdings(parser)
+    policy = (*flags.add_policy(parser), *flags.add_ledger(parser))
+    holdings = flags.add_holdings(parser)
     given = parser.parse_args(argv)
     flags.holds(parser, given)
     flags.shares(parser, given)

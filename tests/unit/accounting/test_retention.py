@@ -187,3 +187,11 @@ def test_a_bytes_way_from_post_to_seal_under_repeated_uploads(ledger: Ledger):
 def test_islands():
     assert islands([5, 1, 2, 2, 3, 9]) == [(1, 3), (5, 5), (9, 9)]
     assert islands([]) == []
+
+
+def test_both_may_be_ended_between_two_transactions(ledger: Ledger):
+    ledger.post([of(n, at(n, 1)) for n in range(1, 40)])
+    assert roll(ledger, 50 * DAY, lambda: False).units == 32
+    assert roll(ledger, 50 * DAY).units == 7
+    assert release(ledger, 50 * DAY, lambda: False).units == 32
+    assert release(ledger, 50 * DAY).units == 7

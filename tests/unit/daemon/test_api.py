@@ -27,3 +27,11 @@ def test_flags_become_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_policy_is_refused(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
         settings(monkeypatch, *words)
+
+
+def test_intervals_are_kept_for_ever_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch).keep_days is None
+    assert settings(monkeypatch, "--keep-intervals", "90").keep_days == 90
+    for wrong in ("1", "-3", "x"):
+        with pytest.raises(SystemExit):
+            settings(monkeypatch, "--keep-intervals", wrong)
