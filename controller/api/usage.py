@@ -26,8 +26,10 @@ MAX_RECORDS: Final = 5_000
 """Records in one batch."""
 _LAST_MS: Final = 1 << 53
 
-Text = Annotated[str, Field(max_length=255)]
-Name = Annotated[str, Field(min_length=1, max_length=255)]
+# No character 0: PostgreSQL has no place for it, and a batch that it refuses would come again for ever.
+_PRINTED: Final = r"^[^\x00]*$"
+Text = Annotated[str, Field(max_length=255, pattern=_PRINTED)]
+Name = Annotated[str, Field(min_length=1, max_length=255, pattern=_PRINTED)]
 Whole = Annotated[int, Field(ge=0, lt=1 << 63)]
 Time = Annotated[int, Field(ge=0, lt=_LAST_MS)]
 PortNumber = Annotated[int, Field(ge=1, lt=1 << 24)]
@@ -69,7 +71,7 @@ class IntervalBody(_RecordBody):
     class_name: Name
     packets: Whole
     bytes: Whole
-    datapath: Annotated[str, Field(min_length=1, max_length=32)]
+    datapath: Annotated[str, Field(min_length=1, max_length=32, pattern=_PRINTED)]
     header_bytes: Annotated[int, Field(ge=0, le=64)]
     counter_packets: Whole
     counter_bytes: Whole

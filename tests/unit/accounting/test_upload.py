@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from accounting.count import State, Step
 from accounting.encode import plain, state_bytes, step_bytes
 from accounting.journal import Journal, Written
-from accounting.ledger import Ledger, sqlite_url
+from accounting.ledger import Ledger
 from accounting.report import Grouping, Query, report
 from controller.agent import upload
 from controller.agent.upload import UnixPost, Uploader
@@ -52,9 +52,9 @@ class Service:
 
 
 class Site:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str) -> None:
         self.socket = directory / "api.sock"
-        self.ledger = Ledger(sqlite_url(directory / "ledger.db"))
+        self.ledger = Ledger(url)
         self.journal = Journal(directory / "journal")
         self.refused = directory / "refused.jsonl"
         self.service: Service | None = None
@@ -93,10 +93,10 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def site(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(upload, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(upload, "_LONGEST_PAUSE", 0.05)
-    made = Site(tmp_path)
+    made = Site(tmp_path, url)
     yield made
     made.down()
     made.journal.close()
@@ -226,6 +226,11 @@ BAD = [
     {"kind": "bribe"},
     {"kind": "gap"},
     {"boot_id": ""},
+    {"boot_id": "x\0"},
+    {"class_name": "\0"},
+    {"datapath": "a\0b"},
+    {"owner": plain(interval(1))["owner"] | {"port_name": "vm\0"}},
+    {"owner": plain(interval(1))["owner"] | {"port_name": "\ud800"}},
     {"class_name": "x" * 256},
     {"header_bytes": 1_000},
     {"owner": {}},
