@@ -109,7 +109,9 @@ def usage(ledger: Ledger) -> APIRouter:
     @routes.post("", response_model=ReceiptBody)
     def post(batch: Batch) -> JSONResponse:
         """Keep intervals and gaps of one host. Safe to repeat; on disk when the answer comes."""
-        receipt = ledger.post([_record(batch.host, body, place) for place, body in enumerate(batch.records)])
+        receipt = ledger.post(
+            [record_of(batch.host, body, place) for place, body in enumerate(batch.records)]
+        )
         return JSONResponse(asdict(receipt))
 
     @routes.get("/report", response_model=None)
@@ -128,7 +130,8 @@ def usage(ledger: Ledger) -> APIRouter:
     return routes
 
 
-def _record(host: str, body: IntervalBody | GapBody, place: int) -> Any:
+def record_of(host: str, body: IntervalBody | GapBody, place: int) -> Any:
+    """What the ledger keeps of one body. `place`: which of its batch it is, for the error. Invalid."""
     if body.from_ms > body.to_ms:
         raise _refused(place, "time-order", "it ends before it begins", "from_ms")
     if isinstance(body, GapBody) and body.cause not in {cause.value for cause in Cause}:

@@ -18,7 +18,20 @@ from types import FrameType
 # After `su` without a dash, PATH lacks the folders of ovs-vswitchd and nft; the Makefile does the same.
 os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
-from tests.bench import allocations, evpn, flows, gangs, metrics, ovn, packets, pkeys, ports, routes, start
+from tests.bench import (
+    allocations,
+    evpn,
+    flows,
+    gangs,
+    ledger,
+    metrics,
+    ovn,
+    packets,
+    pkeys,
+    ports,
+    routes,
+    start,
+)
 from tests.bench.aims import summary
 from tests.bench.figures import Table
 
@@ -32,6 +45,7 @@ BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
     ("gangs", gangs.run, "gangs of 1,024 and 5,000 interfaces, durable, beside a linear scan"),
     ("metrics", metrics.run, "an answer to Prometheus with 40,960 interfaces, in processor time"),
     ("pkeys", pkeys.run, "a gang's partition on 5,120 simulated InfiniBand ports, until all have it (root)"),
+    ("ledger", ledger.brief, "uploads of 1,000 hosts, sums, a month's report; all of it by --only (root)"),
     ("routes", routes.run, "EVPN routes received: decoded, dropped early, learned"),
     (
         "evpn",
@@ -39,7 +53,7 @@ BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
         "10,000 RT-2 from the wire to flows, beside FRR and GoBGP; all of it by --only (root)",
     ),
 )
-WHOLE: dict[str, Callable[[], tuple[Table, ...]]] = {"evpn": evpn.run}
+WHOLE: dict[str, Callable[[], tuple[Table, ...]]] = {"evpn": evpn.run, "ledger": ledger.run}
 """What takes long: run in full only when it is named."""
 UNPRIVILEGED = ("start", "allocations", "gangs", "metrics", "routes")
 INTERRUPTED = 130
