@@ -87,9 +87,8 @@ def batches(draw: st.DrawFn) -> list[Interval]:
     host = draw(st.sampled_from(["hv1", "hv2"]))
     found = []
     for sequence in draw(st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True)):
-        # From the number itself, as a host's number always stands for the same.
-        spread = (sequence * 2_654_435_761 + len(host)) % (END - 1)
-        ended = [spread, hour_of(spread), hour_of(spread) + HOUR - 1][sequence % 3]
+        # From the number itself: it always stands for the same. In few hours, so that they meet.
+        ended = sequence % 5 * 14 * HOUR + [0, HOUR // 2, HOUR - 1][sequence % 3]
         port = sequence % 4
         found.append(
             interval(
@@ -98,7 +97,7 @@ def batches(draw: st.DrawFn) -> list[Interval]:
                 series=(port, sequence % 2, 1),
                 class_name=f"class-{sequence % 2}",
                 owner=owner_of(port, TENANTS[port % 2]),
-                from_ms=max(ended - [1_000, HOUR, 30 * HOUR][sequence % 5 % 3], 0),
+                from_ms=max(ended - [1_000, HOUR, 30 * HOUR][sequence % 7 % 3], 0),
                 to_ms=ended,
                 packets=sequence + 1,
                 bytes=1 << (sequence % 50),
@@ -110,8 +109,9 @@ def batches(draw: st.DrawFn) -> list[Interval]:
 ACTIONS = st.one_of(
     st.tuples(st.just("post"), batches()),
     st.tuples(st.just("post"), batches()),
-    st.tuples(st.just("roll"), TIMES),
-    st.tuples(st.just("release"), TIMES),
+    st.tuples(st.just("roll"), st.just(END) | TIMES),
+    st.tuples(st.just("release"), st.just(END) | TIMES),
+    st.tuples(st.just("both"), st.just(END)),
     st.tuples(st.just("rebuild"), st.just(0)),
     st.tuples(
         st.just("compare"),
@@ -132,6 +132,9 @@ def test_reports_are_those_of_the_model(actions):
                 case "roll":
                     roll(house.ledger, value + HOUR)
                 case "release":
+                    house.release(value + HOUR)
+                case "both":
+                    roll(house.ledger, value + HOUR)
                     house.release(value + HOUR)
                 case "rebuild":
                     rebuild(house.ledger)
