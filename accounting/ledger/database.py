@@ -70,14 +70,8 @@ class Ledger:
                     _post(connection, GAPS, [r for r in records if isinstance(r, Gap)]),
                 ]
         except SQLAlchemyError as error:
-            raise Unavailable(
-                Fault(
-                    "egress ledger",
-                    "ledger-unwritable",
-                    f"the ledger could not keep {len(records)} records: {error}",
-                    "nothing is lost: agents post them again; see the database's disk and load",
-                )
-            ) from error
+            what = f"the ledger could not keep {len(records)} records"
+            raise unwritable(what, "nothing is lost: agents post them again", error) from error
         return Receipt(
             sum(r.accepted for r in receipts),
             sum(r.repeated for r in receipts),
@@ -92,9 +86,22 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection in one read transaction, so that all its queries see one state."""
-        with reading(self._engine) as connection:
-            yield connection
+        """A connection in one read transaction, so that all its queries see one state.
+
+        Unavailable: the database did not answer a query.
+        """
+        try:
+            with reading(self._engine) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise Unavailable(
+                Fault(
+                    "egress ledger",
+                    "ledger-unreadable",
+                    f"the ledger could not be read: {error}",
+                    "see that the database's file or server can be reached; nothing is lost meanwhile",
+                )
+            ) from error
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -105,6 +112,12 @@ class Ledger:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+
+def unwritable(what: str, meanwhile: str, error: SQLAlchemyError) -> Unavailable:
+    """The database refused a transaction, or did not answer; nothing of it was kept."""
+    remedy = f"{meanwhile}; see the database's disk and load"
+    return Unavailable(Fault("egress ledger", "ledger-unwritable", f"{what}: {error}", remedy))
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:

@@ -14,11 +14,10 @@ from enum import Enum
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from accounting.ledger.database import Ledger
+from accounting.ledger.database import Ledger, unwritable
 from accounting.ledger.engine import lock
 from accounting.ledger.rollup import AT_ONCE, ROLLING, Unit, expected, written
 from accounting.ledger.tables import DROPPED, HOUR, HOURS, INTERVALS, UNITS, UnitState
-from model.errors import Fault, Unavailable
 
 Life = tuple[str, str, str]
 """(host, boot id, vswitchd start)."""
@@ -67,13 +66,8 @@ def release(ledger: Ledger, before_ms: int, go_on: Callable[[], bool] = lambda: 
             if not go_on():
                 return Released(units, intervals, tuple(refused))
     except SQLAlchemyError as error:
-        raise Unavailable(
-            Fault(
-                "egress ledger",
-                "ledger-unwritable",
-                f"old intervals could not be dropped: {error}",
-                "they are kept and tried again; see the database's disk and load",
-            )
+        raise unwritable(
+            "old intervals could not be dropped", "they are kept and tried again", error
         ) from error
 
 

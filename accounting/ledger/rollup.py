@@ -15,10 +15,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from accounting.ledger.database import Ledger, upsert
+from accounting.ledger.database import Ledger, unwritable, upsert
 from accounting.ledger.engine import lock
 from accounting.ledger.tables import DAY, DAYS, HOUR, HOURS, INTERVALS, UNITS, UnitState, day_of
-from model.errors import Fault, Unavailable
 
 AT_ONCE: Final = 32
 """Units in one transaction: uploads of these hours wait for it, and SQLite's other writers."""
@@ -30,6 +29,8 @@ GROUP: Final = (
 )  # fmt: skip
 """What a row of sums is of. With names: who renames something in an hour gets two rows of that hour."""
 SUMS: Final = ("first_ms", "last_ms", "packets", "bytes", "carried_bytes", "intervals")
+
+MEANWHILE: Final = "nothing is lost: reports read single intervals meanwhile"
 
 Unit = tuple[str, int]
 """(host, hour): all intervals of this host that ended in this hour."""
@@ -66,14 +67,7 @@ def roll(ledger: Ledger, before_ms: int, go_on: Callable[[], bool] = lambda: Tru
             if not go_on():
                 return Rolled(done, tuple(failed))
     except SQLAlchemyError as error:
-        raise Unavailable(
-            Fault(
-                "egress ledger",
-                "ledger-unwritable",
-                f"hours could not be summed up: {error}",
-                "nothing is lost: reports read single intervals meanwhile; see the database's disk and load",
-            )
-        ) from error
+        raise unwritable("hours could not be summed up", MEANWHILE, error) from error
 
 
 def rebuild(ledger: Ledger) -> int:
@@ -82,21 +76,28 @@ def rebuild(ledger: Ledger) -> int:
     Reports stay right meanwhile. Sums of intervals that are no longer kept are not touched: nothing could
     give them back.
     """
-    with ledger.writing() as connection:
-        lock(connection, ROLLING)
-        hour = INTERVALS.c.to_ms - INTERVALS.c.to_ms % HOUR
-        for units in (
-            sa.select(INTERVALS.c.host, hour.label("hour_ms")).distinct(),
-            sa.select(HOURS.c.host, HOURS.c.hour_ms).distinct(),
-        ):
-            found = units.subquery()
-            rows = sa.select(
-                found.c.host, found.c.hour_ms, sa.literal(int(UnitState.STALE)), sa.literal(0)
-            ).where(sa.true())  # SQLite can't tell ON CONFLICT from a join's ON without a WHERE
-            insert = upsert(connection, UNITS).from_select(["host", "hour_ms", "state", "changes"], rows)
-            connection.execute(insert.on_conflict_do_nothing())
-        connection.execute(sa.delete(DAYS))
-        return connection.execute(sa.update(UNITS).values(state=UnitState.STALE)).rowcount
+    try:
+        with ledger.writing() as connection:
+            lock(connection, ROLLING)
+            return _rebuild(connection)
+    except SQLAlchemyError as error:
+        raise unwritable("sums could not be called stale", MEANWHILE, error) from error
+
+
+def _rebuild(connection: sa.Connection) -> int:
+    hour = INTERVALS.c.to_ms - INTERVALS.c.to_ms % HOUR
+    for units in (
+        sa.select(INTERVALS.c.host, hour.label("hour_ms")).distinct(),
+        sa.select(HOURS.c.host, HOURS.c.hour_ms).distinct(),
+    ):
+        found = units.subquery()
+        rows = sa.select(
+            found.c.host, found.c.hour_ms, sa.literal(int(UnitState.STALE)), sa.literal(0)
+        ).where(sa.true())  # SQLite can't tell ON CONFLICT from a join's ON without a WHERE
+        insert = upsert(connection, UNITS).from_select(["host", "hour_ms", "state", "changes"], rows)
+        connection.execute(insert.on_conflict_do_nothing())
+    connection.execute(sa.delete(DAYS))
+    return connection.execute(sa.update(UNITS).values(state=UnitState.STALE)).rowcount
 
 
 def expected(connection: sa.Connection, unit: Unit) -> list[tuple[Any, ...]]:

@@ -21,6 +21,7 @@ from controller.api.app import create
 from controller.api.listener import listen, server
 from controller.api.service import Build, Service
 from controller.api.settings import Settings
+from controller.api.sums import sums
 from controller.api.upkeep import Upkeep
 from controller.api.usage import usage
 from controller.store.leases import Lease
@@ -110,7 +111,7 @@ class Cluster:
 def assemble(settings: Settings, store: Store, ledger: Ledger) -> FastAPI:
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
-    return create(service, (usage(ledger),))
+    return create(service, (usage(ledger), sums(ledger)))
 
 
 def run(settings: Settings) -> None:

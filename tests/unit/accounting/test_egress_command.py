@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from accounting.ledger import sqlite_url
 from controller.cli import main
 from controller.cli.client import Wrong
 from controller.cli.commands import OK, REFUSED, UNREACHABLE, USAGE
@@ -25,7 +26,8 @@ MONTH = ["--from", "2026-11-01", "--to", "2026-12-01"]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory):
-    made = Site(tmp_path_factory.mktemp("site"))
+    folder = tmp_path_factory.mktemp("site")
+    made = Site(folder, sqlite_url(folder / "ledger.db"))
     made.up()
     made.ledger.post(
         [

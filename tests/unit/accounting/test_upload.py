@@ -22,6 +22,7 @@ from accounting.report import Grouping, Query, report
 from controller.agent import upload
 from controller.agent.upload import UnixPost, Uploader
 from controller.api import replies
+from controller.api.sums import sums
 from controller.api.usage import MAX_RECORDS, usage
 from model.ids import HostName
 from tests.unit.accounting.examples import RUN, gap, interval
@@ -34,6 +35,7 @@ class Service:
         app = FastAPI()
         replies.install(app)
         app.include_router(usage(ledger))
+        app.include_router(sums(ledger))
         self._socket = socket.socket(socket.AF_UNIX)
         path.unlink(missing_ok=True)
         self._socket.bind(str(path))
