@@ -73,7 +73,11 @@ def check(ledger: Ledger, from_ms: int, to_ms: int) -> Checked:
 def _units(connection: sa.Connection, from_ms: int, to_ms: int, after: Unit | None) -> list[Unit]:
     statement = (
         sa.select(UNITS.c.host, UNITS.c.hour_ms)
-        .where(UNITS.c.state != UnitState.STALE, UNITS.c.hour_ms >= from_ms, UNITS.c.hour_ms < to_ms)
+        .where(
+            UNITS.c.state.in_((UnitState.ROLLED, UnitState.SEALED)),
+            UNITS.c.hour_ms >= from_ms,
+            UNITS.c.hour_ms < to_ms,
+        )
         .order_by(UNITS.c.host, UNITS.c.hour_ms)
         .limit(AT_ONCE)
     )

@@ -85,7 +85,7 @@ def islands(numbers: Iterable[int]) -> list[tuple[int, int]]:
 def _old(connection: sa.Connection, before_ms: int, after: Unit | None) -> list[Unit]:
     statement = (
         sa.select(UNITS.c.host, UNITS.c.hour_ms)
-        .where(UNITS.c.state != UnitState.SEALED, UNITS.c.hour_ms <= before_ms - HOUR)
+        .where(UNITS.c.state.in_((UnitState.STALE, UnitState.ROLLED)), UNITS.c.hour_ms <= before_ms - HOUR)
         .order_by(UNITS.c.host, UNITS.c.hour_ms)
         .limit(AT_ONCE)
     )

@@ -134,17 +134,32 @@ def _stale(connection: sa.Connection, before_ms: int, after: Unit | None) -> lis
 def _roll(connection: sa.Connection, units: Sequence[Unit]) -> list[tuple[Unit, str]]:
     """Sum up these units and their days; those that could not be."""
     failed: list[tuple[Unit, str]] = []
+    days: dict[Unit, list[Unit]] = {}
     for unit in units:
-        try:
-            with connection.begin_nested():
-                _roll_unit(connection, unit)
-                _roll_day(connection, unit[0], day_of(unit[1]))
-        except SQLAlchemyError as error:
-            # Its numbers may not fit, whatever a host has said; the other hosts' hours must not wait for it.
-            if connection.invalidated or not connection.in_transaction():
-                raise
-            failed.append((unit, str(error)))
+        days.setdefault((unit[0], day_of(unit[1])), []).append(unit)
+    for day, hours in days.items():
+        reason = _tried(connection, day, hours)
+        if reason is not None and len(hours) > 1:
+            # The numbers of one may not fit, whatever a host has said; the others must not wait for it.
+            each = ((unit, _tried(connection, day, [unit])) for unit in hours)
+            failed += [(unit, reason) for unit, reason in each if reason is not None]
+        elif reason is not None:
+            failed.append((hours[0], reason))
     return failed
+
+
+def _tried(connection: sa.Connection, day: Unit, hours: Sequence[Unit]) -> str | None:
+    """Sum up hours of one day, and the day; what the database had against it. Then nothing of it was done."""
+    try:
+        with connection.begin_nested():
+            for unit in hours:
+                _roll_unit(connection, unit)
+            _roll_day(connection, *day)
+    except SQLAlchemyError as error:
+        if connection.invalidated or not connection.in_transaction():
+            raise
+        return str(error)
+    return None
 
 
 def _roll_unit(connection: sa.Connection, unit: Unit) -> None:

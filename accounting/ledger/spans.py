@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
+from typing import Final
 
 from accounting.ledger.tables import DAY, HOUR, day_of, hour_of
+
+MOST: Final = 100
+"""Stale spans of one query."""
 
 Span = tuple[int, int]
 """[begin, end) in Unix milliseconds."""
@@ -42,14 +47,27 @@ def spans(from_ms: int, to_ms: int, stale: Iterable[int], largest: Grain) -> Spa
     if first >= last:
         return Spans(edges=_real([(from_ms, min(first, to_ms)), (first, to_ms)]))
     hours = sorted({hour for hour in stale if first <= hour < last})
-    rough = joined((hour, hour + HOUR) for hour in hours)
+    rough = _few(joined((hour, hour + HOUR) for hour in hours))
     days: tuple[Span, ...] = ()
     if largest is Grain.DAY:
         whole = _real([(_up(first, DAY), day_of(last))])
-        days = without(whole, joined((day_of(hour), day_of(hour) + DAY) for hour in hours))
+        days = without(whole, joined((day_of(begin), _up(end, DAY)) for begin, end in rough))
     taken = sorted((*rough, *days))
     edges = _real([(from_ms, first), (last, to_ms)])
     return Spans(edges, rough, without([(first, last)], taken), days)
+
+
+def _few(parts: tuple[Span, ...]) -> tuple[Span, ...]:
+    """At most MOST: those with the smallest holes between them as one. Any hour may be read like a stale one.
+
+    A query has a condition for each; SQLite takes no thousand of them.
+    """
+    if len(parts) <= MOST:
+        return parts
+    holes = sorted((later[0] - earlier[1], place) for place, (earlier, later) in enumerate(pairwise(parts)))
+    cuts = sorted(place for _, place in holes[len(parts) - MOST :])
+    firsts, lasts = [0, *(cut + 1 for cut in cuts)], [*cuts, len(parts) - 1]
+    return tuple((parts[a][0], parts[b][1]) for a, b in zip(firsts, lasts, strict=True))
 
 
 def joined(parts: Iterable[Span]) -> tuple[Span, ...]:

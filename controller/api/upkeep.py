@@ -34,6 +34,7 @@ class Upkeep:
         self._ledger, self._now_ms, self._keep_days = ledger, now_ms, keep_days
         self._stopping = threading.Event()
         self._failing = False
+        self._unsummed: frozenset[tuple[str, int]] = frozenset()
         self._thread = threading.Thread(target=self._run, name="ledger-upkeep", daemon=True)
 
     def start(self) -> None:
@@ -68,7 +69,9 @@ class Upkeep:
     def _roll(self) -> None:
         found = roll(self._ledger, self._now_ms() - GRACE_MS, self._go_on)
         for (host, hour), reason in found.failed:
-            LOG.error("egress hour can't be summed up host=%s hour_ms=%d: %s", host, hour, reason)
+            if (host, hour) not in self._unsummed:
+                LOG.error("egress hour can't be summed up host=%s hour_ms=%d: %s", host, hour, reason)
+        self._unsummed = frozenset(unit for unit, _ in found.failed)
 
     def _release(self, before_ms: int) -> None:
         found = release(self._ledger, before_ms, self._go_on)

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from accounting.ledger import DAYS, HOURS, INTERVALS, UNITS, Ledger
+from accounting.ledger.database import mark
 from accounting.ledger.rollup import rebuild, roll
 from accounting.ledger.tables import DAY, HOUR, UnitState
 from accounting.records import Run
@@ -132,6 +133,15 @@ def test_while_sums_are_stale_reports_read_intervals(ledger: Ledger):
     assert report(ledger, Query("blue", DAY, 2 * DAY, Grouping.HOST)).bytes == 7
 
 
+def test_months_of_which_every_other_hour_is_stale(ledger: Ledger):
+    """Late uploads of another host; a database that takes few conditions must do."""
+    ledger.post([of(n, at(0, n * 37), bytes=1 << n) for n in range(40)])
+    roll(ledger, 400 * DAY)
+    with ledger.writing() as connection:
+        mark(connection, {("hv9", n * 2 * HOUR) for n in range(1_300)})
+    assert report(ledger, Query("blue", 5, 400 * DAY - 5, Grouping.HOST)).bytes == (1 << 40) - 1
+
+
 def test_reports_really_read_sums_where_these_are_current(ledger: Ledger):
     """A positive control for all the tests that compare the two: with other sums, another report."""
     ledger.post([of(1, at(1, 3), bytes=1)])
@@ -145,10 +155,11 @@ def test_reports_really_read_sums_where_these_are_current(ledger: Ledger):
 
 def test_a_host_whose_numbers_fit_no_sum_stops_no_other(ledger: Ledger):
     ledger.post([of(n, at(1, 3), bytes=2**62) for n in (1, 2)])
-    ledger.post([of(1, at(1, 3), bytes=5, run=OTHER)])
+    ledger.post([of(1, at(1, 3), bytes=5, run=OTHER), of(3, at(1, 5), bytes=9)])
     found = roll(ledger, NOW)
-    assert (found.units, [unit for unit, _ in found.failed]) == (1, [("hv1", at(1, 3, 0))])
-    assert [r["bytes"] for r in rows(ledger, HOURS)] == [5]
+    assert (found.units, [unit for unit, _ in found.failed]) == (2, [("hv1", at(1, 3, 0))])
+    for table in (HOURS, DAYS):
+        assert sorted(r["bytes"] for r in rows(ledger, table)) == [5, 9]
     assert states(ledger)["hv1", 27] == UnitState.STALE
 
 

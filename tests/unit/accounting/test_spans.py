@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounting.ledger.spans import Grain, Spans, joined, spans, without
+from accounting.ledger.spans import MOST, Grain, Spans, joined, spans, without
 from accounting.ledger.tables import DAY, HOUR
 
 DAYS = 4 * DAY
@@ -58,6 +58,23 @@ def test_nothing_is_lost_or_twice(from_ms, length, stale, grain):
     assert not [h for h in stale for a, b in (*found.hours, *found.days) if a <= h < b]
     assert grain is Grain.DAY or not found.days
     assert len(found.edges) <= 2
+
+
+@pytest.mark.parametrize("every", [2, 3, 24, 50])
+def test_many_stale_hours_are_few_spans(every):
+    stale = [n * HOUR for n in range(0, 9_000, every)]
+    found = spans(0, 9_000 * HOUR, stale, Grain.DAY)
+    assert len(found.stale) == min(MOST, len(stale))
+    assert not [h for h in stale if not any(a <= h < b for a, b in found.stale)]
+    assert joined(sorted((*found.stale, *found.hours, *found.days))) == ((0, 9_000 * HOUR),)
+
+
+def test_the_smallest_holes_are_filled():
+    near, far = [n * 2 * HOUR for n in range(MOST)], [10_000 * HOUR]
+    found = spans(0, 20_000 * HOUR, near + far, Grain.HOUR)
+    assert found.stale[0] == (0, 3 * HOUR)
+    assert found.stale[-1] == (10_000 * HOUR, 10_001 * HOUR)
+    assert len(found.stale) == MOST
 
 
 def test_without():

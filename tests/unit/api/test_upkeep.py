@@ -66,3 +66,13 @@ def test_the_thread_begins_at_once_and_ends(ledger: Ledger) -> None:
     upkeep.start()
     upkeep.stop()
     assert standing(ledger).stale == 0
+
+
+def test_an_hour_that_fits_no_sum_is_said_once(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    fill(ledger)
+    ledger.post([interval(n, to_ms=2_000, bytes=2**62) for n in (90, 91)])
+    upkeep = Upkeep(ledger, lambda: 9 * DAY, None)
+    upkeep.once()
+    upkeep.once()
+    assert [r.levelname for r in caplog.records] == ["ERROR"]
+    assert standing(ledger) == Standing(1, 5, 0, 0)
