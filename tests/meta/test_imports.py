@@ -24,6 +24,7 @@ TRESPASSES = {
     "pyroute2": ("ipam/trespass_pyroute2.py", "pyroute2"),
     "exabgp": ("bgp/trespass_exabgp.py", "exabgp"),
     "sqlalchemy": ("accounting/trespass_sqlalchemy.py", "sqlalchemy"),
+    "alembic": ("accounting/trespass_alembic.py", "alembic"),
     "web": ("accounting/trespass_web.py", "pydantic"),
     "mininet": ("bgp/trespass_mininet.py", "mininet"),
     "pure": ("model/trespass_pure.py", "socket"),
