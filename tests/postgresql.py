@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import sqlalchemy as sa
@@ -75,12 +76,26 @@ class Postgresql:
         """The URL of a new, empty database."""
         self._made += 1
         name = f"ledger{self._made}"
+        self._execute(f"CREATE DATABASE {name}")
+        return self._url(name)
+
+    def schema(self) -> str:
+        """The URL of an empty schema: to who uses it a database of its own, and a hundredth of the files."""
+        self._made += 1
+        name = f"ledger{self._made}"
+        self._execute(f"CREATE SCHEMA {name}")
+        return self._url("postgres", options=f"-csearch_path={name}")
+
+    def _execute(self, statement: LiteralString) -> None:
         with psycopg.connect(
             host=str(self.folder), user=USER, dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(statement)
+
+    def _url(self, database: str, **more: str) -> str:
+        query = {"host": str(self.folder), **more}
         return sa.URL.create(
-            "postgresql+psycopg", username=USER, database=name, query={"host": str(self.folder)}
+            "postgresql+psycopg", username=USER, database=database, query=query
         ).render_as_string()
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -110,11 +111,12 @@ def _refuse_sealed(connection: sa.Connection, window: Window, edges: Sequence[Sp
             _of(window, HOURS), HOURS.c.hour_ms == hour, HOURS.c.sealed == 1
         )
         if connection.execute(sealed.limit(1)).first() is not None:
+            at = datetime.fromtimestamp(hour / 1000, UTC)
             raise Invalid(
                 Fault(
                     "report",
                     "intervals-not-kept",
-                    f"of the hour that begins at {hour} (Unix milliseconds) only sums are kept",
+                    f"of the hour from {at:%Y-%m-%dT%H:%MZ} on, which the report cuts, only sums are kept",
                     "let the report begin and end on a whole hour, UTC",
                     "from" if begin == window.from_ms else "to",
                 )

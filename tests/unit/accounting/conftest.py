@@ -27,7 +27,7 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """Makes URLs of empty databases."""
     if request.param == "postgresql":
         server: Postgresql = request.getfixturevalue("postgresql")
-        return server.database
+        return server.schema
     names = iter(range(1_000))
     return lambda: sqlite_url(tmp_path / f"ledger{next(names)}.db")
 

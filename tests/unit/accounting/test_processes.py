@@ -50,7 +50,7 @@ def _ask(socket: Path, wanted: Any, target: str) -> Any:
 
 
 def test_two_processes_take_the_same_and_count_it_once(postgresql: Postgresql, tmp_path: Path):
-    url = postgresql.database()
+    url = postgresql.schema()
     ledger = Ledger(url)
     batch = [of(n, at(1, n % 24, n % 60), bytes=1 << (n % 40)) for n in range(200)]
     ledger.post(batch[:150])

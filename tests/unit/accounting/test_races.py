@@ -22,7 +22,7 @@ UNIT = ("hv1", at(1, 3, 0))
 
 @pytest.fixture
 def ledger(postgresql: Postgresql) -> Iterator[Ledger]:
-    made = Ledger(postgresql.database())
+    made = Ledger(postgresql.schema())
     yield made
     made.close()
 
@@ -37,10 +37,7 @@ class Aside:
 
     def waits(self) -> None:
         deadline = time.monotonic() + 30
-        question = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         while True:
             with self._ledger.reading() as connection:
                 if connection.exec_driver_sql(question).scalar_one():

@@ -139,6 +139,7 @@ def test_a_report_that_cuts_an_hour_that_went_is_refused(ledger: Ledger):
             _ask(ledger, *window)
         fault = caught.value.faults[0]
         assert (fault.rule, fault.path) == ("intervals-not-kept", field)
+        assert "from 1970-01-02T0" in fault.message
     assert _ask(ledger, at(1, 2), NOW).known, "of this hour the intervals are kept"
     assert _ask(ledger, at(1, 0), at(1, 0, 59), tenant="red").bytes == 0, "red sent nothing in that hour"
 
