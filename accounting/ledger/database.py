@@ -49,7 +49,7 @@ class Ledger:
         """`url` as SQLAlchemy writes it. Makes or upgrades tables; Unavailable if out of reach or newer."""
         try:
             self._engine = open_engine(url)
-            with self.writing() as connection:
+            with writing(self._engine) as connection:
                 schema.prepare(connection)
         except (SQLAlchemyError, OSError, ValueError, ImportError) as error:
             raise Unavailable(
@@ -105,8 +105,9 @@ class Ledger:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A connection in one transaction that writes; for this room."""
+        """A connection in one transaction that writes; for this room. Unavailable: it was upgraded."""
         with writing(self._engine) as connection:
+            schema.hold(connection)
             yield connection
 
     def close(self) -> None:

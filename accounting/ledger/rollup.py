@@ -17,7 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from accounting.ledger.database import Ledger, unwritable, upsert
 from accounting.ledger.engine import lock
-from accounting.ledger.tables import DAY, DAYS, HOUR, HOURS, INTERVALS, UNITS, UnitState, day_of
+from accounting.ledger.tables import (
+    DAY,
+    DAYS,
+    GAPS,
+    HOUR,
+    HOURS,
+    INTERVALS,
+    TENANTS,
+    UNITS,
+    UnitState,
+    day_of,
+)
 
 AT_ONCE: Final = 32
 """Units in one transaction: uploads of these hours wait for it, and SQLite's other writers."""
@@ -96,6 +107,12 @@ def _rebuild(connection: sa.Connection) -> int:
         ).where(sa.true())  # SQLite can't tell ON CONFLICT from a join's ON without a WHERE
         insert = upsert(connection, UNITS).from_select(["host", "hour_ms", "state", "changes"], rows)
         connection.execute(insert.on_conflict_do_nothing())
+    named = sa.union(
+        *(sa.select(t.c.tenant_uid, t.c.tenant_name) for t in (INTERVALS, HOURS, GAPS))
+    ).subquery()
+    names = sa.select(named.c.tenant_uid, named.c.tenant_name).where(sa.true())
+    known = upsert(connection, TENANTS).from_select(["tenant_uid", "tenant_name"], names)
+    connection.execute(known.on_conflict_do_nothing())
     connection.execute(sa.delete(DAYS))
     return connection.execute(sa.update(UNITS).values(state=UnitState.STALE)).rowcount
 

@@ -44,6 +44,17 @@ def prepare(connection: sa.Connection) -> None:
     command.upgrade(settings, HEAD)
 
 
+def hold(connection: sa.Connection) -> None:
+    """Hold the tables as they are till the transaction ends. Unavailable: another process has upgraded them.
+
+    A process that went on as before could leave out what a newer one relies on.
+    """
+    version = sa.table(VERSION_TABLE, sa.column("version_num", sa.String()))
+    found = connection.execute(sa.select(version.c.version_num).with_for_update(read=True)).scalar()
+    if found != HEAD:
+        raise _newer(f"revision {found}", f"revision {HEAD}")
+
+
 def _revision(connection: sa.Connection, tables: set[str]) -> str | None:
     """None: nothing of ours is there, or a ledger of before the migrations."""
     if META.name in tables:

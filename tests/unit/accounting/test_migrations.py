@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from accounting.ledger import METADATA, Ledger
+from accounting.ledger.rollup import rebuild, roll
 from accounting.ledger.schema import HEAD, MIGRATIONS, REVISIONS, VERSION_TABLE
 from accounting.ledger.tables import hour_of
 from model.errors import Unavailable
@@ -115,6 +116,18 @@ def test_two_processes_may_open_the_same_at_once(fresh: Callable[[], str]):
     running = [subprocess.Popen([sys.executable, "-c", words, url]) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
     assert len(_tables(url)["egress_interval"]) == 50
+
+
+def test_a_process_that_was_there_before_an_upgrade_writes_no_more(ledger: Ledger):
+    ledger.post([interval(1)])
+    with ledger.writing() as connection:
+        connection.exec_driver_sql("UPDATE ledger_version SET version_num = '0099'")
+    for act in (lambda: ledger.post([interval(2)]), lambda: roll(ledger, 10**12), lambda: rebuild(ledger)):
+        with pytest.raises(Unavailable) as caught:
+            act()
+        assert caught.value.faults[0].rule == "ledger-version"
+    with ledger.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM egress_interval").scalar_one() == 1
 
 
 def test_other_databases_are_refused():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from accounting.ledger import DAYS, HOURS, INTERVALS, UNITS, Ledger
+from accounting.ledger import DAYS, HOURS, INTERVALS, TENANTS, UNITS, Ledger
 from accounting.ledger.database import mark
 from accounting.ledger.rollup import rebuild, roll
 from accounting.ledger.tables import DAY, HOUR, UnitState
@@ -117,11 +117,13 @@ def test_a_rebuild_gives_the_same_numbers(ledger: Ledger):
     with ledger.writing() as connection:
         connection.execute(sa.update(HOURS).values(bytes=1))
         connection.execute(sa.delete(UNITS).where(UNITS.c.hour_ms % 2 == 0))
+        connection.execute(sa.delete(TENANTS))
         connection.execute(sa.update(DAYS).values(bytes=2, host="nobody"))
     assert contents(ledger) != before
     assert rebuild(ledger) == len({(n % 3, n % 24) for n in range(200)})
     roll(ledger, NOW)
     assert contents(ledger) == before
+    assert report(ledger, Query("blue", 0, NOW, Grouping.HOST)).bytes == sum(n * n for n in range(200))
 
 
 def test_while_sums_are_stale_reports_read_intervals(ledger: Ledger):
