@@ -117,13 +117,13 @@ def _uploads(name: str, url: str, minutes: int, hosts: int) -> Table:
         again = timed(lambda: ledger.post(_batch(0, 0)))
         lines = (
             Row(
-                f"{rows:,} rows by {WRITERS} writers",
+                f"uploads by {WRITERS} writers",
                 (rows / whole.wall, rows / whole.wall / wanted, *spread(seconds)[:2]),
             ),
             Row(f"{ROWS} rows once more", (ROWS / again.wall, None, again.wall * 1e3, None)),
         )
         notes = (
-            f"one batch of {ROWS} rows a transaction, on disk when it is acknowledged;"
+            f"{rows:,} rows, a batch of {ROWS} in each transaction, on disk when it is acknowledged;"
             f" {wanted:,.0f} rows/s are {HOSTS:,} hosts that upload {ROWS} a minute",
             f"before that the API takes {taking.processor / min(hosts, 50) * 1e3:.1f} ms of processor time"
             " for a batch: checks and records",
