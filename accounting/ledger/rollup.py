@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 from accounting.ledger.database import Ledger, unwritable, upsert
 from accounting.ledger.engine import lock
@@ -41,6 +41,8 @@ GROUP: Final = (
 """What a row of sums is of. With names: who renames something in an hour gets two rows of that hour."""
 SUMS: Final = ("first_ms", "last_ms", "packets", "bytes", "carried_bytes", "intervals")
 
+_OVERFLOW: Final = "integer overflow"
+"""What SQLite says of a sum above 63 bits, as an error of operation."""
 MEANWHILE: Final = "nothing is lost: reports read single intervals meanwhile"
 
 Unit = tuple[str, int]
@@ -172,10 +174,11 @@ def _tried(connection: sa.Connection, day: Unit, hours: Sequence[Unit]) -> str |
             for unit in hours:
                 _roll_unit(connection, unit)
             _roll_day(connection, *day)
-    except SQLAlchemyError as error:
-        if connection.invalidated or not connection.in_transaction():
-            raise
-        return str(error)
+    except DBAPIError as error:
+        # Anything else, a full disk or a lost server, is no fault of these hours: it ends the transaction.
+        if isinstance(error, DataError) or _OVERFLOW in str(error.orig):
+            return str(error)
+        raise
     return None
 
 

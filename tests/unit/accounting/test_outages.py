@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from accounting.ledger import INTERVALS, Ledger
+from accounting.ledger import INTERVALS, Ledger, sqlite_url
+from accounting.ledger.check import check, standing
 from accounting.ledger.database import _row
 from accounting.ledger.rollup import roll
+from accounting.report import Grouping, Query, report
 from model.errors import Unavailable
 from tests.postgresql import Postgresql
+from tests.unit.accounting.examples import owner_of
 from tests.unit.accounting.test_rollup import NOW, at, of
 
 
@@ -58,4 +62,39 @@ def test_a_transaction_that_the_server_takes_down_leaves_nothing(server: Postgre
             connection.exec_driver_sql("SELECT 1")
     server.start()
     assert ledger.post([of(1, at(1, 3))]).accepted == 1
+    ledger.close()
+
+
+def test_a_full_disk_leaves_sums_as_they_were(tmp_path: Path):
+    """SQLite ends the whole transaction when it has no room: no hour may be half summed up then."""
+    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"))
+    first = [
+        of(n, at(1 + n % 5, n % 24), bytes=1 << (n % 50), series=(n, 1, 1), owner=owner_of(n))
+        for n in range(400)
+    ]
+    ledger.post(first)
+    roll(ledger, NOW)
+    ledger.post(
+        [of(1_000 + n, at(1 + n % 5, n % 24), series=(n, 1, 1), owner=owner_of(n + 400)) for n in range(400)]
+    )
+    question = Query("blue", 0, NOW, Grouping.PORT)
+    before, failures = report(ledger, question), 0
+    for room in range(0, 60, 3):
+        with ledger.writing() as connection:
+            pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + room}")
+        try:
+            roll(ledger, NOW)
+        except Unavailable as error:
+            assert "full" in error.faults[0].message
+            failures += 1
+        assert report(ledger, question) == before
+        found = check(ledger, 0, NOW)
+        assert found.hours == found.days == ()
+    assert failures
+    with ledger.writing() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    roll(ledger, NOW)
+    assert report(ledger, question) == before
+    assert standing(ledger).stale == 0
     ledger.close()
