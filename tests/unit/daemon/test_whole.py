@@ -16,6 +16,7 @@ def commands(*words: str) -> dict[str, list[str]]:
 
 def test_policy_and_holdings_are_handed_on() -> None:
     policy = ["--guard", "count", "--tenant-routes", "8", "--mac-moves", "0", "--mac-window", "60"]
+    policy += ["--keep-intervals", "90"]
     holdings = [
         "--hold",
         "33.5",
@@ -42,7 +43,13 @@ def test_what_is_not_given_is_left_to_each() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--guard", "off"), ("--mac-moves", "-1"), ("--port-connections", "0"), ("--peer-hold", "-1")],
+    [
+        ("--guard", "off"),
+        ("--mac-moves", "-1"),
+        ("--port-connections", "0"),
+        ("--peer-hold", "-1"),
+        ("--keep-intervals", "1"),
+    ],
 )
 def test_what_none_of_them_would_take_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit):
