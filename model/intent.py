@@ -205,14 +205,30 @@ class FloatingIp:
     target: Address | None
 
 
+class Relation(Enum):
+    """What a destination is to the sender, where no prefix can tell. SAME_TENANT: in another routed network
+    of its tenant. PEERED_TENANT: across a peering. INTERNET: a public address that nothing else takes."""
+
+    SAME_TENANT = "same-tenant"
+    PEERED_TENANT = "peered-tenant"
+    INTERNET = "internet"
+
+
 @dataclass(frozen=True, slots=True)
 class EgressClass:
-    """A named destination class of the bill: versioned prefixes, longest prefix first."""
+    """A named destination class of the bill: prefixes, longest first, and relations, sorted by name.
+
+    They hold from `since` on (Unix ms, 0 = always); until then `former` and `former_relations` do.
+    """
 
     uid: Uid
     name: str
     id: ClassId
     prefixes: tuple[Prefix, ...]
+    relations: tuple[Relation, ...] = ()
+    since: int = 0
+    former: tuple[Prefix, ...] = ()
+    former_relations: tuple[Relation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Snapshot:
     """VTEPs that this host's path probes do not reach."""
     zones: Map[ZoneKey, int] = Map()
     """Conntrack zones that this host gave out, 1..65535."""
+    moment: int = 0
+    """Unix ms: which versions of the classes are in force. Moves with a Change of each that it turns."""
     epochs: Map[PortKey, int] = Map()
     """Accounting epoch of each port bound here: rises with each new binding (12 bits, see cookies)."""
     term: int = 0

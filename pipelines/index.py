@@ -14,8 +14,9 @@ from immutables import Map, MapMutation
 
 from model.addresses import Address
 from model.change import Change, Part
-from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
-from model.intent import Port
+from model.classes import holders
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
+from model.intent import Port, Relation
 from model.snapshot import Snapshot
 from pipelines import exports, outward, statics
 from pipelines.exports import Exports
@@ -53,6 +54,8 @@ class Index:
     outward: Outward = NOWHERE
     exports: Exports = Map()
     """By peering: see `pipelines.exports`."""
+    relations: Map[Relation, ClassId] = Map()
+    """The class that has each relation in force."""
 
 
 def ready(snapshot: Snapshot) -> bool:
@@ -101,7 +104,8 @@ def build(snapshot: Snapshot) -> Index:
     for network in sorted(snapshot.networks):
         made = _join(made, snapshot, network)
     shared = exports.count(snapshot, snapshot.peerings)
-    return replace(made, outward=outward.build(snapshot, compilable), exports=shared)
+    held = holders(snapshot.classes.values(), snapshot.moment)
+    return replace(made, outward=outward.build(snapshot, compilable), exports=shared, relations=held)
 
 
 def routes_here(index: Index, vrf: TenantKey) -> bool:
@@ -117,6 +121,8 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
     for port in ports:
         index = _admit(_dismiss(index, old, port), new, port)
     index = _learn(index, new, changed)
+    if any(change.part is Part.CLASS for change in changed):
+        index = replace(index, relations=holders(new.classes.values(), new.moment))
     index = replace(index, statics=statics.advance(index.statics, old, new, changed))
     moved = {
         NetworkKey(change.key)

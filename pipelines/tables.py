@@ -264,9 +264,10 @@ RATE: Final = Table(
 CLASSES: Final = Table(
     number=56,
     name="class",
-    purpose="Finds the egress class of the destination: the network's own subnets, then the declared"
-    " prefixes, longest first: priority 500 or 100 and the length of the prefix.",
-    matches=(_NET, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    purpose="Finds the egress class of the destination: a peered tenant, the network's own subnets, the"
+    " tenant's others, the declared prefixes, longest first (priority 500, 300 or 100 and the length of the"
+    " prefix), then public addresses.",
+    matches=(_NET, _VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_CLS,),
     next=("account",),
     miss="continue as everything else",

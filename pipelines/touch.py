@@ -13,10 +13,10 @@ from immutables import Map
 
 from model.addresses import Address
 from model.change import Change, Part
-from model.ids import ClassId, HostName, NetworkKey, TenantKey, Uid
+from model.ids import HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import PrefixKey, Snapshot
-from pipelines import beyond, touch_narrow
+from pipelines import beyond, touch_classes, touch_narrow
 from pipelines import objects as o
 from pipelines.index import Index, ports_of, routes_here, vrf_of, waits
 from pipelines.touch_outward import outward_objects, touched_outward
@@ -52,6 +52,7 @@ def touched(
         found |= _by_part(old, new, before, after, change)
         found |= beyond.touched((old, before), (new, after), change)
         found |= touch_narrow.touched((old, before), (new, after), change)
+    found |= touch_classes.related(old, new, before, after)
     ports = ports_of(old, new, changed)
     found |= beyond.touched_by_ports((old, before), (new, after), ports)
     found |= touched_outward(old, new, before, after, changed, ports)
@@ -167,7 +168,7 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
             ports = {o.port(port) for network in after.live.get(key, Map()) for port in after.locals[network]}
             return _of_vrf(key, before, old) | _of_vrf(key, after, new) | ports
         case Part.CLASS:
-            return _by_class(old, new, before, after, key)
+            return touch_classes.touched(old, new, before, after, key)
         case Part.HYPERVISOR:
             return _by_host(key, before) | _by_host(key, after) | {o.path(key)}
         case Part.REMOTE:
@@ -225,15 +226,6 @@ def _by_network(
         for index in (before, after):
             found |= _prefixes(vrf, index)  # a next hop in it, if it is routed
             found.update(o.sender(vrf, host) for host in index.permits.get(network, Map()))
-    return found
-
-
-def _by_class(old: Snapshot, new: Snapshot, before: Index, after: Index, key: ClassId) -> set[o.Object]:
-    """A class that comes or goes gives or takes a counter of every local port; new prefixes do not."""
-    found = {o.egress_class(key)}
-    if (key in old.classes) != (key in new.classes):
-        for index in (before, after):
-            found.update(o.port(port) for group in index.locals.values() for port in group)
     return found
 
 

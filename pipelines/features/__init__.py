@@ -91,6 +91,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("egress class", Kind.HOST, egress_class.host),
     Feature("egress class", Kind.CLASS, egress_class.egress_class),
     Feature("egress class", Kind.NETWORK, egress_class.network),
+    Feature("egress class", Kind.SUBNETS, egress_class.subnets),
+    Feature("egress class", Kind.PEERING, egress_class.peering),
     Feature("accounting", Kind.HOST, accounting.host),
     Feature("accounting", Kind.PORT, accounting.port),
     Feature("output", Kind.HOST, output.host),

@@ -18,6 +18,7 @@ from pipelines.shapes.terms import (
     AT_LAST,
     AT_LOCAL,
     AT_OWN,
+    AT_PEERED,
     AT_REMOTE,
     CLS,
     IP4,
@@ -32,6 +33,7 @@ from pipelines.shapes.terms import (
     IS_SINGLE,
     IS_SOLICIT,
     IS_SRC,
+    IS_VRF,
     MAC,
     MASK4,
     MASK6,
@@ -40,6 +42,7 @@ from pipelines.shapes.terms import (
     PRIORITY,
     SRC,
     VNI,
+    VRF,
     VTEP4,
     VTEP6,
     shape,
@@ -135,7 +138,11 @@ def _prefixes(name: str, scope: tuple[Match, ...], slots: tuple[Slot, ...]) -> t
 
 
 CLASS_SUBNET: Final = _prefixes("subnet", (IS_NET,), (NET,))
+CLASS_TENANT: Final = _prefixes("tenant", (IS_VRF,), (VRF,))
 CLASS_DECLARED: Final = _prefixes("declared", (), ())
+CLASS_PEERED: Final = shape(
+    "peered", t.CLASSES, AT_PEERED, (IS_VRF,), (VRF, CLS), (SetField(f.CLASS.field, CLS),), t.ACCOUNT
+)
 
 # account
 COUNTER: Final = shape(

@@ -50,10 +50,18 @@ AT_GATEWAY: Final = 150
 """Below all ports: should the store give a port the gateway's address, the port has it."""
 AT_GENERAL: Final = 100
 AT_LAST: Final = 50
+AT_PEERED: Final = 900
+"""What is in a peering's VRF goes to the other tenant, whatever its address is on this side."""
 NETWORK_PREFIXES: Final = 500
 """Added to the length of a prefix: the subnets of a network stand above all declared prefixes,"""
+TENANT_PREFIXES: Final = 300
+"""and so do the tenant's other subnets, if a class has that relation,"""
 DECLARED_PREFIXES: Final = 100
 """since what stays inside the network is never anything else."""
+AT_NOT_PUBLIC: Final = 30
+"""Below all declared prefixes: what is nobody's is the internet's where it is public,"""
+AT_PUBLIC: Final = 20
+"""and in no class of its own where it is not."""
 
 
 def shape(

@@ -17,6 +17,7 @@ from pipelines.views.bridged import (
     NetworkView,
     RemoteView,
     VtepView,
+    class_view,
     network_view,
     remote_view,
     vtep_view,
@@ -107,8 +108,7 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
         case Kind.HOST:
             return HostView(switch.tunnel)
         case Kind.CLASS:
-            egress = snapshot.classes.get(ClassId(subject.major))
-            return None if egress is None else ClassView(egress)
+            return class_view(snapshot, index, ClassId(subject.major))
         case Kind.NETWORK:
             return network_view(snapshot, index, switch, NetworkKey(subject.major))
         case Kind.VTEP:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from immutables import Map
 
-from model.addresses import Address
-from model.ids import HostName, Mac, NetworkKey, PortKey, Vni
-from model.intent import EgressClass, Network
+from model.addresses import Address, Prefix
+from model.classes import in_force
+from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, Vni
+from model.intent import Network, Relation
 from model.inventory import Switch
 from model.snapshot import Snapshot
 from pipelines.index import Index
@@ -28,7 +29,11 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class ClassView:
-    egress: EgressClass
+    """A class as it is in force. `internet`: public addresses that nothing else takes are its own."""
+
+    id: ClassId
+    prefixes: tuple[Prefix, ...]
+    internet: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,14 @@ class RemoteView:
     addresses: tuple[Address, ...]
     vtep: Address
     tunnel: int
+
+
+def class_view(snapshot: Snapshot, index: Index, key: ClassId) -> ClassView | None:
+    declared = snapshot.classes.get(key)
+    if declared is None:
+        return None
+    now = in_force(declared, snapshot.moment)
+    return ClassView(key, now.prefixes, index.relations.get(Relation.INTERNET) == key)
 
 
 def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkKey) -> NetworkView | None:

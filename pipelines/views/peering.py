@@ -13,8 +13,8 @@ from ipaddress import ip_network
 from immutables import Map
 
 from model.addresses import Address, Prefix, router_mac
-from model.ids import Mac, PortKey, TenantKey, Vni
-from model.intent import Peering
+from model.ids import ClassId, Mac, PortKey, TenantKey, Vni
+from model.intent import Peering, Relation
 from model.inventory import Switch
 from model.snapshot import Snapshot
 from model.vrfs import exported, peerings_of
@@ -47,12 +47,14 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class PeeringView:
-    """`ways`: of the sides with a port here. `router`: this host's MAC, None = nothing comes from afar."""
+    """`ways`: of the sides with a port here. `router`: this host's MAC, None = nothing comes from afar.
+    `cls`: the class of what crosses it, None = as of any destination."""
 
     vrf: TenantKey
     ways: tuple[Way, ...]
     ports: tuple[Exported, ...]
     router: Mac | None
+    cls: ClassId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def peering_view(snapshot: Snapshot, index: Index, key: TenantKey) -> PeeringVie
         return None
     ways = tuple(way for way in _ways(peering) if way.tenant in index.live and not _taken(snapshot, key, way))
     router = router_mac(this.router_id) if peering.l3vni else None
-    return PeeringView(key, ways, tuple(_exported(snapshot, index, peering)), router)
+    cls = index.relations.get(Relation.PEERED_TENANT)
+    return PeeringView(key, ways, tuple(_exported(snapshot, index, peering)), router, cls)
 
 
 def peered_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> PeeredView | None:

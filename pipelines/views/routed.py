@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from model import vrfs
 from model.addresses import GATEWAY_MAC, Address, is_unicast, link_local, router_mac
-from model.ids import HostName, Mac, NetworkKey, TenantKey, Vni
-from model.intent import Network
+from model.ids import ClassId, HostName, Mac, NetworkKey, TenantKey, Vni
+from model.intent import Network, Relation
 from model.inventory import Switch
 from model.snapshot import Snapshot
 from pipelines.beyond import peers_here
@@ -32,11 +32,15 @@ class VrfView:
 
 @dataclass(frozen=True, slots=True)
 class SubnetsView:
-    """A routed network of such a tenant, wherever its ports are. `gateways`: routable addresses only."""
+    """A routed network of such a tenant, wherever its ports are. `gateways`: routable addresses only.
+
+    `cls`: the class of what the tenant sends there from its other networks, None = as of any destination.
+    """
 
     vrf: TenantKey
     network: Network
     gateways: tuple[Address, ...]
+    cls: ClassId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def subnets_view(snapshot: Snapshot, index: Index, key: NetworkKey) -> SubnetsVi
     network, vrf = snapshot.networks.get(key), vrf_of(snapshot, key)
     if network is None or vrf is None or not routes_here(index, vrf):
         return None
-    return SubnetsView(vrf, network, routable(gateways_of(network)))
+    cls = index.relations.get(Relation.SAME_TENANT)
+    return SubnetsView(vrf, network, routable(gateways_of(network)), cls)
 
 
 def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> SenderView | None:

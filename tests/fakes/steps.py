@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model.addresses import router_mac
 from model.change import Part
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
-from model.intent import Binding, Egress, FloatingIp, Hypervisor, StaticRoute, Tenant
+from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, StaticRoute, Tenant
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteAddress, Sighting
 from tests.fakes import outward as out
@@ -79,7 +79,10 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         for end in map(ip_address, _ends()):
             made.append((Part.FLOOD, (NetworkKey(net), end), [FloodVtep(NetworkKey(net), end)]))
     for key, prefixes in ((2, ["10.9.0.0/16"]), (3, ["10.9.0.0/16", "0.0.0.0/0", "2001:db8::1/128"])):
-        made.append((Part.CLASS, key, [world.egress_class(key, prefixes[:n]) for n in (1, 2, 3)]))
+        forms = [world.egress_class(key, prefixes[:n]) for n in (1, 2, 3)]
+        forms += [world.egress_class(key, prefixes[:1], relation) for relation in Relation]
+        forms.append(replace(forms[0], since=1, former_relations=(*Relation,)))  # not in force yet
+        made.append((Part.CLASS, key, forms))
     for uid, prefix in (("a", "10.50.0.0/16"), ("b", "10.50.0.0/16"), ("c", "0.0.0.0/0"), ("d", "fd50::/48")):
         mine = [world.static_route(uid, prefix, hops, owner=o) for hops in _addresses()[:3] for o in (1, 2)]
         mine.append(world.static_route(uid, prefix, ["10.0.0.1", "10.0.0.2", "10.0.0.100"]))

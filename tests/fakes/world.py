@@ -23,6 +23,7 @@ from model.intent import (
     Pair,
     Peering,
     Port,
+    Relation,
     StaticRoute,
     Tenant,
 )
@@ -100,8 +101,22 @@ def remote_prefix(prefix: str, vteps: Iterable[str], *, vrf: int = 1) -> RemoteP
     return RemotePrefix(TenantKey(vrf), ip_network(prefix), hops)
 
 
-def egress_class(key: int, prefixes: Iterable[str]) -> EgressClass:
-    return EgressClass(Uid(f"class-{key}"), f"c{key}", ClassId(key), tuple(ip_network(p) for p in prefixes))
+def egress_class(key: int, prefixes: Iterable[str], *relations: Relation) -> EgressClass:
+    nets = tuple(ip_network(p) for p in prefixes)
+    return EgressClass(Uid(f"class-{key}"), f"c{key}", ClassId(key), nets, relations)
+
+
+def related(snapshot: Snapshot) -> Snapshot:
+    """With a class for each relation: 5 is the same tenant, 6 a peered one, 7 the internet, of which
+    198.51.100.0/24 and 2001:db8:7::/48 are class 8's; 9 claims all private addresses."""
+    return added(
+        snapshot,
+        egress_class(5, (), Relation.SAME_TENANT),
+        egress_class(6, (), Relation.PEERED_TENANT),
+        egress_class(7, ("192.0.2.0/24",), Relation.INTERNET),
+        egress_class(8, ("198.51.100.0/24", "2001:db8:7::/48")),
+        egress_class(9, ("10.0.0.0/8", "fd00::/8")),
+    )
 
 
 def empty(vtep: str = "192.0.2.1") -> Snapshot:

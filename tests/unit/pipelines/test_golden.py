@@ -26,7 +26,7 @@ from tests.fakes import outward, peering, world
 GOLDEN = Path(__file__).parent / "golden"
 SUBJECTS = {
     o.Kind.HOST: [o.HOST],
-    o.Kind.CLASS: [o.egress_class(world.ClassId(2)), o.egress_class(world.ClassId(3))],
+    o.Kind.CLASS: [o.egress_class(world.ClassId(n)) for n in (2, 3, 7)],
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
@@ -99,6 +99,8 @@ def made(feature: Feature) -> str:
         worlds = (world.allowing(worlds[0], 11), world.allowing(worlds[1], 11))
     if feature.name in ("quality", "size"):
         worlds = (world.qualified(), over_ipv6())
+    if feature.name == "egress class":
+        worlds = (world.related(worlds[0]), world.related(worlds[1]))
     if feature.kind is o.Kind.NARROW:
         worlds = (world.narrowed(), world.narrowed())
     if feature.kind is o.Kind.ADDRESS:
