@@ -1,8 +1,9 @@
 """Accounts: the counters among the flows, for those that read them and those that must not lose them.
 
 Place: read by the agent's meter. An unbound port's counters may only be deleted after the last reading, so
-its patch is cut in two; what moves the pass of the data path in which a port is counted is cut out, so that
-nothing need wait to be counted meanwhile (docs/decisions/0026). Must not read counters.
+its patch is cut in two; what moves the pass of the data path in which a port is counted, or the class as
+which, is cut out, so that nothing need wait to be counted meanwhile (docs/decisions/0026, 0043). Must not
+read counters.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from typing import Final
 
 from model.change import Patch
 from model.flow import Flow, Recirculate
+from model.ids import SAME_NETWORK
+from pipelines import cookies
 from pipelines.shapes.paths import COUNTER
-from pipelines.tables import ACCOUNT, RATE, SIZE
+from pipelines.tables import ACCOUNT, CLASSES, RATE, SIZE
 
 ACCOUNT_TABLE: Final = ACCOUNT.number
 """The table of the counters."""
+CLASS_TABLE: Final = CLASSES.number
+"""The table that says which counter counts."""
 PASS_TABLES: Final = frozenset({SIZE.number, RATE.number})
 """Tables ahead of it with flows that end a pass: one that comes or goes moves the pass that is counted."""
 
@@ -26,6 +31,19 @@ PASS_TABLES: Final = frozenset({SIZE.number, RATE.number})
 def is_counter(flow: Flow) -> bool:
     """Whether a flow counts for the bill."""
     return flow.shape.name == COUNTER.name
+
+
+def classifies(flow: Flow) -> bool:
+    """Whether a flow says which class what is sent somewhere has, because of a declared class."""
+    return in_class(flow.shape.table, flow.cookie)
+
+
+def in_class(table: int, cookie: int) -> bool:
+    """The same of a flow by its table and cookie: those of networks and misses never change."""
+    said = cookies.parse(cookie)
+    if table != CLASS_TABLE or said is None:
+        return False
+    return said.kind is cookies.Kind.VRF or (said.kind is cookies.Kind.HOST and said.cls != SAME_NETWORK)
 
 
 def split(patch: Patch) -> tuple[Patch, Patch]:

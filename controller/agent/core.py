@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Final
 
 from immutables import Map
@@ -26,6 +25,7 @@ from bgp.trail import Past, Spot
 from controller.agent import binder, brake, commands, heralds, living, mobility, sightings, state, zones
 from controller.agent.announcements import Announced
 from controller.agent.shares import Shares
+from controller.agent.state import Synced as Synced
 from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, PortKey
@@ -39,13 +39,6 @@ _UNKNOWN: Final = Past()
 
 Learning = Callable[[Table], tuple[Table, Outcome]]
 """A step of the learner (see `bgp.learn`)."""
-
-
-class Synced(Enum):
-    """Whether the speaker has heard every peer out (End-of-RIB)."""
-
-    YES = "yes"
-    NO = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +128,7 @@ def on_session(core: Core, epochs: Map[PortKey, int]) -> Result:
     """
     step = state.upsert(core.effective, [(Part.EPOCH, key, epochs[key]) for key in sorted(epochs)])
     waiting = frozenset(key for key in epochs if not binder.lives_here(core.effective, key))
-    core = replace(core, session=False, adopted=waiting)
-    result = _commit(core, step.snapshot, step.changes)
+    result = _commit(replace(core, session=False, adopted=waiting), step.snapshot, step.changes)
     core = replace(result.core, session=True, swept=False)
     if core.effective.cluster is None:
         return Result(core, result.commands)
@@ -225,6 +217,15 @@ def on_paths(core: Core, down: frozenset[Address]) -> Result:
     return _commit(core, step.snapshot, step.changes)
 
 
+def on_moment(core: Core, moment: int) -> Result:
+    """The wall clock says `moment` (Unix ms): other versions of egress classes may be in force."""
+    if core.stop is not None:
+        return Result(core)
+    step = state.turn(core.effective, moment)
+    result = _commit(core, step.snapshot, step.changes)
+    return result if step.changes else Result(replace(core, effective=step.snapshot))
+
+
 def on_announced(core: Core, heard: Announced, now: float) -> Result:
     """A workload said that it is here: a port that was moving here is claimed now, or an address of an
     allowed pair has moved to the port that speaks for it."""
@@ -289,11 +290,8 @@ def on_tick(core: Core, synced: Synced, now: float) -> Result:
     for heard in sightings.due(core.moved, now):
         moved = on_announced(core, heard, now)
         core, late = moved.core, [*late, *moved.commands]
-    retry = (
-        binder.claims(core.effective, sorted(core.refusals), core.announced)
-        if core.stop is None
-        else binder.Claims((), ())
-    )
+    refused = sorted(core.refusals) if core.stop is None else ()
+    retry = binder.claims(core.effective, refused, core.announced)
     core, asked = _claim(core, retry)
     orders = (*learned.commands, *late, *asked)
     own = core.effective.this()
@@ -318,7 +316,9 @@ def _release_hold(core: Core) -> Result:
         stop = None
     if stop is not None:
         return Result(replace(core, stop=stop))
-    result = _commit(replace(core, stop=None, pending=frozenset()), candidate, core.pending)
+    first = _commit(replace(core, stop=None, pending=frozenset()), *state.vacate(core.effective, candidate))
+    second = _commit(first.core, state.adopt_stored(first.core.effective, core.offered), core.pending)
+    result = Result(second.core, (*first.commands, *second.commands))
     dropped = sum(
         len(g[1]) for c in result.commands if isinstance(c, commands.Program) for g in c.patch.groups
     )

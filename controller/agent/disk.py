@@ -43,6 +43,7 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
     snapshot = Snapshot(
         host=raw["host"],
         cluster=None if raw["cluster"] is None else decoder(Cluster)(raw["cluster"]),
+        moment=int(raw.get("moment", 0)),
         epochs=Map(dict(raw["epochs"])),
         tenants=Map({v.key: v for v in raw.get("tenants", ())}),
         networks=Map({v.key: v for v in raw.get("networks", ())}),

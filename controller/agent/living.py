@@ -5,17 +5,25 @@ Place: pure; used by `controller.agent.core` with each commit. Must not decide w
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import chain, compress
 from typing import Final
+
+from immutables import Map
 
 from controller.agent import binder, commands, state
 from controller.agent.binder import lives_here
+from model import classes
 from model.change import Change, Part, Patch
 from model.flow import Flow
-from model.ids import PortKey
+from model.ids import ClassId, PortKey, TenantKey
+from model.intent import Relation
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
 from pipelines import compile as pipeline
 
+Group = tuple[tuple[Flow, ...], tuple[Flow, ...]]
 EPOCHS: Final = 1 << 12
 """Accounting epochs wrap here (12 bits of the cookie); 0 is never used."""
 AT_ONCE: Final = 300
@@ -45,7 +53,7 @@ def programming(
     program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapshot, leaving: tuple[PortKey, ...]
 ) -> list[commands.Command]:
     """The patch of `program` as it is; in parts if counters of ports that stay go (a class was deleted), or
-    if it moves the pass of the data path in which such ports are counted."""
+    if it moves the pass of the data path in which such ports are counted, or the class as which."""
     if not patch:
         return []
     now, later = accounts.split(patch)
@@ -58,34 +66,91 @@ def programming(
 
 
 def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapshot) -> list[commands.Command]:
-    """What moves the pass in which ports are counted that live here before and after goes by itself."""
+    """What moves the pass in which ports are counted that live here before and after goes by itself, and so
+    does what moves the class as which: as one bundle, however large.
+    """
     dropped = {pipeline.key(flow) for _, drop in patch.groups for flow in drop if accounts.ends_pass(flow)}
+    turned = relations(old) != relations(new)
+
+    @cache
+    def staying(cookie: int) -> tuple[PortKey, ...]:
+        return tuple(port for port in counted(new, cookie) if lives_here(old, port))
 
     def moves(flow: Flow) -> tuple[PortKey, ...]:
+        if accounts.classifies(flow):  # a network that comes or goes changes routes, not classes
+            return staying(flow.cookie) if turned or not of_tenant(flow.cookie) else ()
         if not accounts.ends_pass(flow):
             return ()
         key = pipeline.key(flow)
         if key in program.claims and key not in dropped:
             return ()  # takes the place of one that ends the pass as well
-        return tuple(port for port in counted(new, flow.cookie) if lives_here(old, port))
+        return staying(flow.cookie)
 
     first, moving, last = accounts.cut(patch, lambda flow: bool(moves(flow)))
     orders: list[commands.Command] = [commands.Program(first)] if first else []
-    for start in range(0, len(moving.groups), AT_ONCE):
-        some = moving.groups[start : start + AT_ONCE]
+    for some in _bundles(moving.groups):
         ports = {port for put, drop in some for flow in (*put, *drop) for port in moves(flow)}
         orders.append(commands.Shift(tuple(sorted(ports)), Patch(some)))
     return [*orders, *([commands.Program(last)] if last else [])]
 
 
+def _bundles(groups: tuple[Group, ...]) -> Iterator[tuple[Group, ...]]:
+    """As many groups as fit into one bundle; all that have to do with classes as one group, which is never
+    divided: a class that gives a prefix to another must not be without it in between.
+    """
+    classed = [any(map(accounts.classifies, chain(put, drop))) for put, drop in groups]
+    others = tuple(compress(groups, (not c for c in classed)))
+    for start in range(0, len(others), AT_ONCE):
+        yield others[start : start + AT_ONCE]
+    together = tuple(compress(groups, classed))
+    if together:
+        puts, drops = (tuple(flow for group in together for flow in group[side]) for side in (0, 1))
+        yield ((puts, drops),)
+
+
+def relations(snapshot: Snapshot) -> Map[Relation, ClassId]:
+    """Which class has each relation now."""
+    return classes.holders(snapshot.classes.values(), snapshot.moment)
+
+
+def of_tenant(cookie: int) -> bool:
+    """Whether a flow belongs to a tenant's or a peering's VRF."""
+    said = cookies.parse(cookie)
+    return said is not None and said.kind is cookies.Kind.VRF
+
+
 def counted(snapshot: Snapshot, cookie: int) -> tuple[PortKey, ...]:
-    """The ports that live here and whose way a flow of a port or of a network may be part of."""
+    """The ports that live here and whose way a flow of a port, a network, a VRF or of all may be part of."""
     parsed = cookies.parse(cookie)
-    if parsed is None or parsed.kind not in (cookies.Kind.PORT, cookies.Kind.NETWORK):
+    if parsed is None:
         return ()
-    of_network = parsed.kind is cookies.Kind.NETWORK
-    ports = snapshot.by_network.get(parsed.network, ()) if of_network else (parsed.port,)
+    match parsed.kind:
+        case cookies.Kind.PORT:
+            ports: Iterable[PortKey] = (parsed.port,)
+        case cookies.Kind.NETWORK:
+            ports = snapshot.by_network.get(parsed.network, ())
+        case cookies.Kind.VRF:
+            ports = _plugged(snapshot, _tenants(snapshot, parsed.tenant))
+        case cookies.Kind.HOST:
+            ports = _plugged(snapshot, frozenset(snapshot.tenants))
+        case _:
+            return ()
     return tuple(sorted(port for port in ports if lives_here(snapshot, port)))
+
+
+def _tenants(snapshot: Snapshot, vrf: TenantKey) -> frozenset[TenantKey]:
+    """Whose VRF it is: of a peering, both."""
+    peering = snapshot.peerings.get(vrf)
+    return frozenset({vrf} if peering is None else (side.tenant for side in peering.sides))
+
+
+def _plugged(snapshot: Snapshot, tenants: frozenset[TenantKey]) -> Iterator[PortKey]:
+    """Ports of tenants with an interface here."""
+    for uid in snapshot.interfaces:
+        key = snapshot.by_uid.get(uid)
+        network = None if key is None else snapshot.networks.get(snapshot.ports[key].network)
+        if key is not None and network is not None and network.tenant in tenants:
+            yield key
 
 
 def shut(snapshot: Snapshot, changes: frozenset[Change]) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class Loop:
             self._effects.speaker.announce(self.core.routes.ordered())
         meter = self._effects.meter
         meter.notice(self.core.effective, self._unmetered.take())  # where the ports sat in the last life
+        self._become(core.on_moment(self.core, self._wall()))
         while not self._stopping:
             self._take(max(0.0, self._next() - self._clock()))
             self._periodic()
@@ -309,6 +310,7 @@ class Loop:
             self._due.tick = now + self._pace.tick
             if self._adoption_due:
                 self._session_up()
+            self._become(core.on_moment(self.core, self._wall()))
             self._become(core.on_tick(self.core, self._synced(), now))
             known = self.core.effective, self.core.program.index
             self._effects.want(reach.wish(*known, session=self.core.session), reach.load(*known))

@@ -111,6 +111,7 @@ class Shelf:
         facts = {
             "host": snapshot.host,
             "cluster": None if snapshot.cluster is None else encode(snapshot.cluster),
+            "moment": snapshot.moment,
             "epochs": sorted(snapshot.epochs.items()),
             "zones": sorted((*key, zone) for key, zone in snapshot.zones.items()),
         }

@@ -15,10 +15,13 @@ from typing import Any
 from immutables import Map
 
 from model.change import Change, Part
+from model.classes import reborn, turned
 from model.ids import Uid
 from model.inventory import Interface, Switch
 from model.snapshot import Snapshot, with_port, without_port
 
+_FRESH = 60_000
+"""Milliseconds for which a snapshot keeps its moment: a new one each second would be looked at all over."""
 Item = tuple[Part, Hashable, Any]
 """(part, key, value) of something that is now so."""
 
@@ -33,6 +36,13 @@ class Step:
 
 class Whole(Enum):
     """Whether a batch of the store is everything that it holds, or what changed."""
+
+    YES = "yes"
+    NO = "no"
+
+
+class Synced(Enum):
+    """Whether the speaker has heard every peer out (End-of-RIB)."""
 
     YES = "yes"
     NO = "no"
@@ -148,6 +158,24 @@ def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
         by_uid=source.by_uid,
         by_network=source.by_network,
     )
+
+
+def vacate(snapshot: Snapshot, source: Snapshot) -> tuple[Snapshot, frozenset[Change]]:
+    """`snapshot` without the egress classes whose ids are other classes' in `source`, and that change.
+
+    They go first, so that their counters are read for the last time before somebody else's bytes are in them.
+    """
+    step = remove(snapshot, [(Part.CLASS, key) for key in reborn(snapshot.classes, source.classes)])
+    return step.snapshot, step.changes
+
+
+def turn(snapshot: Snapshot, moment: int) -> Step:
+    """The versions of egress classes that hold at `moment` (Unix ms). The same snapshot if none differs and
+    its own moment is not old: classes may come that turned meanwhile."""
+    due = turned(snapshot.classes.values(), snapshot.moment, moment)
+    if not due and 0 <= moment - snapshot.moment < _FRESH:
+        return _unchanged(snapshot)
+    return Step(replace(snapshot, moment=moment), frozenset(Change(Part.CLASS, key) for key in due))
 
 
 def observe_interfaces(snapshot: Snapshot, seen: Mapping[Uid, Interface]) -> Step:

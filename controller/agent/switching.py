@@ -137,15 +137,23 @@ class Switching:
         )
 
     def _put(self, flows: tuple[Flow, ...], care: Care) -> tuple[Flow, ...]:
-        """Put flows, and last those that move the pass in which is counted; the refused ones.
+        """Put flows: counters, then what says which of them counts, and last those that move the pass in
+        which is counted; the refused ones.
 
         A group each: a flow that the switch refuses must not keep the others out.
         """
         patch = Patch(tuple(((flow,), ()) for flow in flows))
-        first, moving, _ = accounts.cut(patch, accounts.ends_pass)
-        refused = list(self.program(first)) if first else []
+        counters, rest, _ = accounts.cut(patch, lambda flow: not accounts.is_counter(flow))
+        classed, rest, _ = accounts.cut(rest, lambda flow: not accounts.classifies(flow))
+        first, moving, _ = accounts.cut(rest, accounts.ends_pass)
+        refused = list(self.program(counters)) if counters else []
+        absent = frozenset(flow.cookie for flow in flows if flow.shape.table == CLASSIFY.number)
+        if classed:  # before any port's own flows: one that has no traffic yet finds its classes
+            together = Patch(((tuple(flow for put, _ in classed.groups for flow in put), ()),))
+            named = frozenset(flow.cookie for flow in together.groups[0][0])
+            care.shifting(named, absent, lambda: refused.extend(self.program(together)))
+        refused += self.program(first) if first else ()
         if moving:
-            absent = frozenset(flow.cookie for flow in flows if flow.shape.table == CLASSIFY.number)
             cookies_of = frozenset(flow.cookie for put, _ in moving.groups for flow in put)
             care.shifting(cookies_of, absent, lambda: refused.extend(self.program(moving)))
         self._refused = len(refused)
@@ -154,8 +162,8 @@ class Switching:
     def _sweep(self, orphans: tuple[Observed, ...], care: Care) -> int:
         """Delete what nobody wants, counters last; how many that were."""
         counters = [o for o in orphans if o.table == ACCOUNT_TABLE]
-        moving = [o for o in orphans if o.table in PASS_TABLES]
-        others = [o for o in orphans if o.table not in {ACCOUNT_TABLE, *PASS_TABLES}]
+        moving = [o for o in orphans if _moves(o)]
+        others = [o for o in orphans if o.table != ACCOUNT_TABLE and not _moves(o)]
         if others:
             self._channel.delete_observed(others)
         if moving:
@@ -215,6 +223,11 @@ class Switching:
         for error in failed.values():
             LOG.warning("link not set %s: %s", link.value, error)
         return tuple(failed)
+
+
+def _moves(orphan: Observed) -> bool:
+    """Whether it moves the pass in which is counted, or the class as which."""
+    return orphan.table in PASS_TABLES or accounts.in_class(orphan.table, orphan.cookie)
 
 
 def _unfenced(findings: Findings) -> Findings:

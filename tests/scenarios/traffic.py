@@ -7,7 +7,9 @@ bottom. Must not ask the code under test what to expect.
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_network
 
+from model.ids import Uid
 from tests.scenarios.facts import (
     bound,
     no_row,
@@ -36,13 +38,38 @@ CLASS = TWO_PORTS.then(
             "account reg1=12,reg3=2 | >output",
         )
     ),
-    said="Program Save",
+    said="Program Shift Save",
 )
 CLASS_GONE = CLASS.then(
     "class-removed",
     *no_row(STORAGE),
     expected=TWO_PORTS.expected,
-    said="Program CloseCounters Program Save",
+    said="Shift CloseCounters Program Save",
+)
+CLASS_CHANGED = CLASS.then(
+    "class-changed",
+    *row(replace(STORAGE, prefixes=(ip_network("10.8.0.0/16"), *STORAGE.prefixes[1:]))),
+    expected=TWO_PORTS.expected.plus(
+        flows=(
+            "class to 10.8.0.0/255.255.0.0 | reg3:=2 >account",
+            STORAGE_FLOWS[1],
+            "account reg1=11,reg3=2 | >output",
+            "account reg1=12,reg3=2 | >output",
+        )
+    ),
+    said="Shift Save",
+)
+CLASS_OF_ANOTHER = CLASS.then(
+    "class-of-another",
+    *row(replace(STORAGE, uid=Uid("class-other"), name="other")),
+    expected=CLASS.expected,
+    said="Shift CloseCounters Program Save Program Shift Save",
+)
+CLASS_TO_COME = CLASS.then(
+    "class-to-come",
+    *row(replace(STORAGE, prefixes=(), since=1 << 50, former=STORAGE.prefixes)),
+    expected=CLASS.expected,
+    said="Save",
 )
 COPY = "tun_id:=1001 tun_dst:=192.0.2.2 output:100"
 REPLICATING = TWO_PORTS.then(
@@ -90,7 +117,10 @@ LIMITED_NO_MORE = LIMITED.then(
 
 STATES: tuple[State, ...] = (
     CLASS,
+    CLASS_CHANGED,
     CLASS_GONE,
+    CLASS_OF_ANOTHER,
+    CLASS_TO_COME,
     LIMITED,
     LIMITED_OTHERWISE,
     LIMITED_NO_MORE,
