@@ -28,6 +28,7 @@ from ipam.contents import (
 from ipam.pools import (
     CLASS_ID,
     CLASS_PREFIX,
+    CLASS_RELATION,
     MAC,
     NETWORK_KEY,
     NODE_HOST,
@@ -123,7 +124,9 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
             named = ((NETWORK_KEY, value.distinguisher),) if value.distinguisher else ()
             return ((NETWORK_KEY, value.key), *named, (VNI, value.vni))
         case ClassRecord(value):
-            return ((CLASS_ID, value.id), *((CLASS_PREFIX, str(p)) for p in value.prefixes))
+            destinations = [(CLASS_PREFIX, str(p)) for p in value.prefixes]
+            destinations += [(CLASS_RELATION, r.value) for r in value.relations]
+            return ((CLASS_ID, value.id), *destinations)
         case HypervisorRecord(value):
             return ((VTEP, str(value.vtep)), (ROUTER_ID, value.router_id))
         case RouteRecord(value, tenant):

@@ -77,8 +77,8 @@ class PortRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClassRecord:
-    """`version` rises by one with each change of the prefixes; `effective` is aware and UTC, None = at
-    once.
+    """`version` rises by one with each change of prefixes or relations; `effective` is aware and UTC, None =
+    at once.
     """
 
     value: EgressClass

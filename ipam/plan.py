@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ipam.classes import plan_classes
 from ipam.contents import Contents
 from ipam.distinguishers import reserve_numbers
 from ipam.hardware import plan_fabrics, plan_nodes, plan_skus
@@ -17,7 +18,7 @@ from ipam.networks import plan_networks, reserve_vnis
 from ipam.outside import plan_externals, plan_floating, reserve_floating
 from ipam.peerings import plan_peerings
 from ipam.ports import plan_ports
-from ipam.roots import plan_classes, plan_hypervisors, plan_tenants
+from ipam.roots import plan_hypervisors, plan_tenants
 from ipam.routes import plan_routes
 from ipam.steps import Plan
 from ipam.trial import Trial

@@ -55,6 +55,8 @@ ROUTER_ID: Final = "router-id"
 """Scope without a pool: the router ids of hypervisors."""
 CLASS_PREFIX: Final = "class-prefix"
 """Scope without a pool: the prefixes of egress classes, as text."""
+CLASS_RELATION: Final = "class-relation"
+"""The same of their relations, by name."""
 
 SITES: Final = range(1 << 16)
 _LOCAL: Final = 0x02 << 40

@@ -1,4 +1,4 @@
-"""Roots: planning of what has no parent: tenants, hypervisors and egress classes.
+"""Roots: planning of what has no parent: tenants and hypervisors.
 
 Place: one part of `ipam.plan`. Must not write anything but the trial.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ipam.contents import ClassRecord, HypervisorRecord, TenantRecord
+from ipam.contents import HypervisorRecord, TenantRecord
 from ipam.distinguishers import number
 from ipam.laws_targets import ruled
 from ipam.pairs_of_hosts import check_partner, partners_of
-from ipam.pools import CLASS_ID, CLASS_PREFIX, ROUTER_ID, TENANT_KEY, VNI, VTEP
+from ipam.pools import ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
 from ipam.ways_out import lead_out
 from model.addresses import Prefix
 from model.errors import Conflict, Invalid
 from model.gang import Quota
-from model.ids import ClassId, HostName, TenantKey, Vni
-from model.intent import EgressClass, Hypervisor, Tenant
+from model.ids import HostName, TenantKey, Vni
+from model.intent import Hypervisor, Tenant
 from model.order import prefix_rank
-from model.wanted import WantedEgressClass, WantedHypervisor, WantedTenant, refer
+from model.wanted import WantedHypervisor, WantedTenant, refer
 
 
 def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
@@ -97,41 +97,6 @@ def _l3vni(trial: Trial, want: WantedTenant, before: TenantRecord | None) -> Vni
         return want.l3vni
     number = trial.allocate(want, trial.draft.pools[VNI], "pool vni", "spec.l3vni")
     return None if number is None else Vni(number)
-
-
-def plan_classes(trial: Trial, wanted: Sequence[WantedEgressClass]) -> None:
-    """Id from the pool; a prefix belongs to one class alone, or longest-prefix match would not decide."""
-    for want in wanted:
-        before = trial.draft.classes.get(want.name)
-        if before is not None:
-            gone = set(before.value.prefixes) - set(want.prefixes)
-            trial.release(refer(want), ((CLASS_PREFIX, str(p)) for p in before.value.prefixes if p in gone))
-    for want in wanted:
-        before = trial.draft.classes.get(want.name)
-        held = [
-            trial.hold(want, (CLASS_PREFIX, str(p)), f"prefix {p}", f"spec.prefixes[{i}]")
-            for i, p in enumerate(want.prefixes)
-        ]
-        if not all(held):
-            continue
-        # Longest first, as the pipeline wants them (model.intent.EgressClass).
-        prefixes = tuple(
-            sorted(set(want.prefixes), key=lambda p: (-p.prefixlen, p.version, int(p.network_address)))
-        )
-        if before is None:
-            number = trial.allocate(want, trial.draft.pools[CLASS_ID], "pool class-id", "")
-            if number is not None:
-                value = EgressClass(trial.new_uid(), want.name, ClassId(number), prefixes)
-                trial.settle(want, None, ClassRecord(value, 1, want.effective, want.labels or ()))
-            continue
-        same = prefixes == before.value.prefixes
-        after = ClassRecord(
-            value=replace(before.value, prefixes=prefixes),
-            version=before.version if same else before.version + 1,
-            effective=before.effective if want.effective is None else want.effective,
-            labels=before.labels if want.labels is None else want.labels,
-        )
-        trial.settle(want, before, after)
 
 
 def plan_hypervisors(trial: Trial, wanted: Sequence[WantedHypervisor]) -> None:

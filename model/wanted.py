@@ -19,7 +19,7 @@ from model.fabric import Addressing, FabricKind, Rail
 from model.gang import Quota
 from model.hardware import Gpu, PfSlot
 from model.ids import HostName, Mac, Vni
-from model.intent import Egress, Pair
+from model.intent import Egress, Pair, Relation
 from model.outlet import Outlet
 from model.targets import Community
 
@@ -141,13 +141,14 @@ class WantedPort:
 
 @dataclass(frozen=True, slots=True)
 class WantedEgressClass:
-    """A destination class of the bill. `effective`: aware, UTC."""
+    """A destination class of the bill. `effective`: aware, UTC. `prefixes`, `relations` None: as they are."""
 
     name: str
-    prefixes: tuple[Prefix, ...]
+    prefixes: tuple[Prefix, ...] | None
     effective: datetime | None = None
     labels: Labels | None = None
     where: Where = Where()
+    relations: tuple[Relation, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

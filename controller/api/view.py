@@ -99,9 +99,14 @@ def document(record: Record, contents: Contents, states: Mapping[tuple[str, str]
             return _port(record, contents, states)
         case ClassRecord(value, version, effective, labels):
             spec: Document = {"prefixes": [str(p) for p in value.prefixes]}
+            if value.relations:
+                spec["relations"] = [r.value for r in value.relations]
             if effective is not None:
                 spec["effective"] = effective.isoformat().replace("+00:00", "Z")
-            status = {"id": value.id, "version": version}
+            status: Document = {"id": value.id, "version": version}
+            if value.since:
+                former = {"prefixes": [str(p) for p in value.former]}
+                status["until"] = former | {"relations": [r.value for r in value.former_relations]}
             return _document(Kind.EGRESS_CLASS, value.name, None, value.uid, labels, spec, status)
         case SkuRecord(value, labels):
             return _document(Kind.SKU, value.name, None, "", labels, *hardware.sku(record, contents))

@@ -121,7 +121,7 @@ def _class(item: Value) -> list[str]:
         item["metadata"]["name"],
         str(status["id"]),
         str(status["version"]),
-        _words(item["spec"]["prefixes"]),
+        _words([*item["spec"].get("relations", ()), *item["spec"]["prefixes"]]),
         item["spec"].get("effective", "at once"),
     ]
 
@@ -203,7 +203,7 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "Tenant": (("name", "l3vni", "networks", "egress", "gangs", "interfaces", "labels"), _tenant),
     "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),
     "Port": (("tenant", "name", "network", "mac", "addresses", "host", "state", "uid"), _port),
-    "EgressClass": (("name", "id", "version", "prefixes", "effective"), _class),
+    "EgressClass": (("name", "id", "version", "destinations", "effective"), _class),
     "Hypervisor": (("name", "vtep", "router id", "kind", "ports allowed"), _hypervisor),
     "Sku": (("name", "gpus", "pfs", "rails", "vfs", "nodes"), _sku),
     "Fabric": (("name", "kind", "rails", "pkeys", "guids", "addressing", "nodes"), _fabric),

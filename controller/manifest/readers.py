@@ -16,7 +16,7 @@ from typing import Final
 from controller.manifest.tree import Scalar, Sort, show
 from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_mac, is_unicast, parse_mac
 from model.ids import NETWORK_KEYS, PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
-from model.intent import Egress
+from model.intent import Egress, Relation
 from model.segments import parse_segment
 from model.targets import DERIVED_TEXT, Community, parse_any, parse_member
 from model.wanted import UNMARKED
@@ -261,6 +261,16 @@ def read_egress(node: Scalar) -> Egress:
         return Egress(text_of(node))
     except ValueError as error:
         raise Misfit("choice", f"{show(node.text)} is no way out", "Write none, fabric or snat.") from error
+
+
+def read_relation(node: Scalar) -> Relation:
+    """same-tenant, peered-tenant or internet."""
+    try:
+        return Relation(text_of(node))
+    except ValueError as error:
+        raise Misfit(
+            "choice", f"{show(node.text)} is no relation", "Write same-tenant, peered-tenant or internet."
+        ) from error
 
 
 def read_family(node: Scalar) -> int:

@@ -63,7 +63,8 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)
         case Kind.EGRESS_CLASS:
-            return WantedEgressClass(name, get("spec.prefixes") or (), get("spec.effective"), labels, where)
+            prefixes, relations = get("spec.prefixes"), get("spec.relations")
+            return WantedEgressClass(name, prefixes, get("spec.effective"), labels, where, relations)
         case Kind.HYPERVISOR if get("spec.vtep"):
             return WantedHypervisor(
                 name,

@@ -151,14 +151,23 @@ EGRESS_CLASS: Final = KindRule(
             readers.read_prefix,
             "The destinations. A prefix may stand in one class only.",
             "[203.0.113.0/24]",
-            Presence.REQUIRED,
-            Shape.MANY,
+            shape=Shape.MANY,
+        ),
+        FieldRule(
+            "spec",
+            "relations",
+            readers.read_relation,
+            "Destinations that no prefix tells: in another network of the sender's tenant, across a peering,"
+            " or any public address that no prefix takes. A relation may stand in one class only.",
+            "[same-tenant]",
+            shape=Shape.MANY,
         ),
         FieldRule(
             "spec",
             "effective",
             readers.read_moment,
-            "From when these prefixes hold (default: at once).",
+            "From when they hold, by the clock of each host (default: at once). What held before, does until"
+            " then.",
             '"2026-02-01T00:00:00Z"',
         ),
     ),

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
 from ipam.pools import Pool, PoolKind, parse_range, render_range
-from model.addresses import Address, format_mac, parse_mac
+from model.addresses import Address, Prefix, format_mac, parse_mac
 from model.gang import Quota
 from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import (
@@ -27,6 +27,7 @@ from model.intent import (
     Pair,
     Policy,
     Port,
+    Relation,
     Tenant,
 )
 from model.order import address_rank, pair_rank, prefix_rank
@@ -220,11 +221,25 @@ def outlet(cell: object) -> Outlet | None:
 
 
 def egress_class(uid: Uid, row: Row) -> EgressClass:
-    """Table Egress_Class; prefixes longest first."""
-    prefixes = sorted(
-        (ip_network(p) for p in texts(row["prefixes"])), key=lambda p: (-p.prefixlen, *prefix_rank(p))
+    """Table Egress_Class; prefixes longest first, relations by name."""
+    return EgressClass(
+        uid,
+        str(row["name"]),
+        ClassId(int(row["id"])),
+        _longest_first(row["prefixes"]),
+        _relations(row["relations"]),
+        int(optional(row["since"]) or 0),
+        _longest_first(row["former"]),
+        _relations(row["former_relations"]),
     )
-    return EgressClass(uid, str(row["name"]), ClassId(int(row["id"])), tuple(prefixes))
+
+
+def _longest_first(value: Any) -> tuple[Prefix, ...]:
+    return tuple(sorted(map(ip_network, texts(value)), key=lambda p: (-p.prefixlen, *prefix_rank(p))))
+
+
+def _relations(value: Any) -> tuple[Relation, ...]:
+    return tuple(Relation(text) for text in sorted(texts(value)))
 
 
 def effective(row: Row) -> datetime | None:
@@ -358,6 +373,10 @@ def class_columns(value: EgressClass, version: int, since: datetime | None, tags
         "prefixes": text_set(str(p) for p in value.prefixes),
         "version": version,
         "effective": _NO_TIME if since is None else since.astimezone(UTC).isoformat(),
+        "relations": text_set(r.value for r in value.relations),
+        "since": value.since or ABSENT,
+        "former": text_set(str(p) for p in value.former),
+        "former_relations": text_set(r.value for r in value.former_relations),
         "labels": label_map(tags),
     }
 

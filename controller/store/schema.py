@@ -18,7 +18,7 @@ from model.fabric import PKEYS
 from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 
-VERSION: Final = "1.6.0"
+VERSION: Final = "1.7.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
@@ -32,7 +32,8 @@ is derived, and none).
 1.5.0: Hypervisor.segments, .partner; Tenant.distinguisher, Network.distinguisher; Port.sticky;
 Tenant.quota_gangs, .quota_interfaces (all optional: absent = none, and the key);
 Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease.
-1.6.0: Gang.why, .vouched, .since; Port.vf (all optional: absent = no reason, nobody, not known, and none)."""
+1.6.0: Gang.why, .vouched, .since; Port.vf (all optional: absent = no reason, nobody, not known, and none).
+1.7.0: Egress_Class.relations, .since, .former, .former_relations (all optional: absent = none, always)."""
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
@@ -182,6 +183,10 @@ _TABLES: Final[dict[str, Any]] = {
             "prefixes": _TEXTS,
             "version": _WHOLE,
             "effective": _TEXT,
+            "relations": _TEXTS,
+            "since": _COUNT,
+            "former": _TEXTS,
+            "former_relations": _TEXTS,
             "labels": _LABELS,
         },
         ["name"],

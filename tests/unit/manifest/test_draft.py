@@ -13,6 +13,7 @@ from controller.manifest.manifest import Source, merge, parse
 from controller.manifest.schema import KINDS, find_kind
 from ipam.contents import Contents
 from model.gang import Quota
+from model.intent import Relation
 from model.wanted import (
     Kind,
     Reference,
@@ -72,11 +73,14 @@ def test_every_field_arrives_typed() -> None:
     group = wanted(
         "EgressClass",
         "{name: c}",
-        "{prefixes: [0.0.0.0/0, 192.0.2.1], effective: '2026-01-01T01:00:00+01:00'}",
+        "{prefixes: [0.0.0.0/0, 192.0.2.1], effective: '2026-01-01T01:00:00+01:00',"
+        " relations: [same-tenant, internet]}",
     )
     assert isinstance(group, WantedEgressClass)
     assert group.prefixes == (ip_network("0.0.0.0/0"), ip_network("192.0.2.1/32"))
     assert group.effective == datetime(2026, 1, 1, tzinfo=UTC)
+    assert group.relations == (Relation.SAME_TENANT, Relation.INTERNET)
+    assert wanted("EgressClass", "{name: c}", "{prefixes: []}").relations is None
 
 
 def test_what_is_left_out_is_none_and_what_is_empty_is_empty() -> None:
