@@ -13,7 +13,7 @@ from controller.agent import commands, core, living, state
 from controller.agent.carrying import Care
 from model.change import Patch
 from model.flow import Flow, Meter
-from model.ids import PortKey
+from model.ids import ClassId, PortKey, TenantKey
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
 from pipelines import compile as pipeline
@@ -110,6 +110,9 @@ class Notes:
         ({NARROW.cookie}, {cookies.port(ONE)}, [(TWO,)]),
         ({NARROW.cookie}, {cookies.port(ONE), cookies.port(TWO)}, []),
         ({cookies.port(PortKey(9))}, set(), []),
+        ({cookies.host(cls=ClassId(2))}, set(), [(ONE, TWO)]),
+        ({cookies.vrf(TenantKey(1))}, {cookies.port(ONE)}, [(TWO,)]),
+        ({cookies.vrf(TenantKey(2))}, set(), []),
     ],
 )
 def test_an_audit_cares_for_ports_that_have_traffic(moving: Any, absent: Any, shifted: Any) -> None:

@@ -4,79 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model import classes
-from model.addresses import GATEWAY_MAC
 from model.change import Change, Part
 from model.ids import ClassId
 from model.intent import EgressClass, Relation
 from model.snapshot import Snapshot
-from pipelines import cookies
 from pipelines.accounts import classifies, is_counter
 from pipelines.check import check_flows
 from pipelines.compile import Program, compile, recompile
 from pipelines.tables import CLASSES
-from tests.fakes import packets as p
 from tests.fakes import peering, world
-from tests.fakes.packets import Packet
+from tests.fakes.classes import DESTINATIONS, MANY, billed, crowd, open_to_all, packet
 from tests.fakes.switch import Switch
 
 DAY = 86_400_000
 
 
-def open_to_all() -> Snapshot:
-    """Tenants 1 and 2 peered, a default route of tenant 1 in both families, and a class for each relation."""
-    over = [str(a) for a in world.routed_port(21, world.HERE).addresses]
-    ways = (world.static_route(t, t, over[i : i + 1]) for i, t in enumerate(("0.0.0.0/0", "::/0")))
-    return world.related(world.added(peering.peered(), *ways))
-
-
 def sent(snapshot: Snapshot, to: str, sender: int = 11) -> int | None:
-    """The class as which a packet of a port's counts, sent to a neighbour or else to the gateway."""
-    one, target = snapshot.ports[world.PortKey(sender)], ip_address(to)
-    make = p.ipv4 if target.version == 4 else p.ipv6
-    source = next(a for a in one.addresses if a.version == target.version)
-    near = next((n.mac for n in snapshot.ports.values() if target in n.addresses), None)
-    local = any(target in subnet for subnet in snapshot.networks[one.network].subnets)
-    mac = int(near if local and near is not None else GATEWAY_MAC)
-    return billed(snapshot, make(int(one.mac), mac, int(source), int(target)) | {"in_port": sender})
+    """The class as which a packet of a port's counts."""
+    return billed(Switch.of(compile(snapshot).flows()).receive(packet(snapshot, to, sender)))
 
 
-def billed(snapshot: Snapshot, packet: Packet) -> int | None:
-    for _, flow in Switch.of(compile(snapshot).flows()).receive(packet).path:
-        cookie = None if flow is None else cookies.parse(flow.cookie)
-        if cookie is not None and cookie.kind is cookies.Kind.ACCOUNT:
-            return cookie.cls
-    return None
-
-
-@pytest.mark.parametrize(
-    ("to", "cls"),
-    [
-        ("10.0.1.12", 0),  # its own network
-        ("fd00:0:0:1::c", 0),
-        ("10.0.2.11", 5),  # another network of its tenant, though class 9 has 10.0.0.0/8
-        ("fd00:0:0:2::b", 5),
-        ("10.0.6.11", 6),  # across the peering
-        ("fd00:0:0:6::b", 6),
-        ("10.99.0.1", 9),  # by prefix
-        ("fd99::1", 9),
-        ("198.51.100.9", 8),  # a prefix of the internet
-        ("2001:db8:7::9", 8),
-        ("192.0.2.77", 7),
-        ("8.8.8.8", 7),
-        ("2001:4860::8", 7),
-        ("100.64.0.1", 1),  # neither public nor anybody's
-        ("172.31.255.1", 1),
-        ("172.32.0.1", 7),
-        ("4001::1", 1),  # not given out yet
-    ],
-)
+@pytest.mark.parametrize(("to", "cls"), DESTINATIONS)
 def test_what_a_destination_is(to: str, cls: int) -> None:
     assert sent(open_to_all(), to) == cls
 
@@ -165,21 +120,6 @@ def test_a_prefix_that_passes_from_class_to_class_is_put_and_never_dropped() -> 
     assert [[len(part) for part in group] for group in patch.groups] == [[1, 0]]
 
 
-MANY = tuple(f"{20 + n // 65536}.{n // 256 % 256}.{n % 256}.0/24" for n in range(8_000)) + tuple(
-    f"2001:db8:{n:x}::/48" for n in range(2_000)
-)
-
-
-def crowd(ports: int, prefixes: tuple[str, ...]) -> Snapshot:
-    """A host with so many ports, and three classes that share the prefixes."""
-    made = [world.egress_class(2 + n, prefixes[n::3]) for n in range(3)]
-    snapshot = world.added(world.empty(), world.tenant(1), world.network(1, subnets=["10.0.0.0/16"]), *made)
-    for n in range(1, ports + 1):
-        one = world.port(n, 1, 0x020000000000 | n, [f"10.0.{n // 200}.{n % 200 + 1}"])
-        snapshot = world.plugged(snapshot, one, n)
-    return snapshot
-
-
 def test_flows_grow_with_prefixes_and_ports_not_with_their_product() -> None:
     def flows(ports: int, prefixes: int) -> Counter[int]:
         return Counter(flow.shape.table for flow in compile(crowd(ports, MANY[:prefixes])).flows())
@@ -198,3 +138,11 @@ def test_one_prefix_more_is_one_flow_more() -> None:
     _, patch = recompile(compile(before), before, after, [Change(Part.CLASS, ClassId(2))])
     ((put, drop),) = patch.groups
     assert (len(put), len(drop), classifies(put[0])) == (1, 0, True)
+
+
+def test_a_version_to_come_costs_the_switch_nothing() -> None:
+    known = crowd(2, MANY[:100])
+    value = known.classes[ClassId(2)]
+    later = world.added(known, replace(value, prefixes=(), since=1 << 50, former=value.prefixes))
+    _, patch = recompile(compile(known), known, later, [Change(Part.CLASS, ClassId(2))])
+    assert not patch
