@@ -83,8 +83,9 @@ class Cause(Enum):
     PORT_REMOVED = "port-removed"
     """The interface was taken out of the switch with its traffic running: what was pending is lost."""
     PASS_MOVED = "pass-moved"
-    """A change moved the pass of the data path in which the port is counted, and it could not be proven that
-    nothing was pending: up to the bound may be missing, or be billed twice."""
+    """A change moved the pass of the data path in which the port is counted, or the class as which, and it
+    could not be proven that nothing was pending: up to the bound may be missing, be billed twice, or as
+    another class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class CloseCounters:
 @dataclass(frozen=True, slots=True)
 class Shift:
     """Send the patch, one bundle, while nothing waits to be counted: it moves the pass of the data path in
-    which these ports are counted."""
+    which these ports are counted, or the class as which."""
 
     ports: tuple[PortKey, ...]
     patch: Patch

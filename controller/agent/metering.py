@@ -147,7 +147,8 @@ class Metering:
             )
 
     def shift(self, snapshot: Snapshot, ports: tuple[PortKey, ...], work: Callable[[], None]) -> None:
-        """Do `work`, which moves the pass of the data path in which `ports` are counted: one bundle.
+        """Do `work`, which moves the pass of the data path in which `ports` are counted, or the class as
+        which: one bundle.
 
         If it can't be proven that nothing was pending then, they get a gap.
         """

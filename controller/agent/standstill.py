@@ -1,8 +1,9 @@
 """Standstill: a moment in which the data path holds no flow, so that nothing waits to be counted.
 
 Place: effects, called by `controller.agent.metering` around the bundle that moves the pass of the data path
-in which a port is counted (docs/decisions/0026). Must not change configuration, nor leave behind what would
-not mend itself if the agent died within: Open vSwitch undoes all of it within half a second.
+in which a port is counted, or the class as which (docs/decisions/0026, 0043). Must not change configuration,
+nor leave behind what would not mend itself if the agent died within: Open vSwitch undoes all of it within
+half a second.
 
 Open vSwitch pushes what its data path has counted to the OpenFlow flows now and then, along the path that a
 packet would take *now*. So what is pending when a path changes is credited to the new one. Here nothing is:
