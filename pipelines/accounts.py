@@ -40,8 +40,8 @@ def classifies(flow: Flow) -> bool:
 
 def in_class(table: int, cookie: int) -> bool:
     """The same of a flow by its table and cookie: those of networks and misses never change."""
-    said = cookies.parse(cookie)
-    if table != CLASS_TABLE or said is None:
+    said = cookies.parse(cookie) if table == CLASS_TABLE else None
+    if said is None:
         return False
     return said.kind is cookies.Kind.VRF or (said.kind is cookies.Kind.HOST and said.cls != SAME_NETWORK)
 

@@ -70,7 +70,10 @@ def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapsh
     does what moves the class as which: as one bundle, however large.
     """
     dropped = {pipeline.key(flow) for _, drop in patch.groups for flow in drop if accounts.ends_pass(flow)}
-    turned = relations(old) != relations(new)
+
+    @cache
+    def turned() -> bool:
+        return relations(old) != relations(new)
 
     @cache
     def staying(cookie: int) -> tuple[PortKey, ...]:
@@ -78,7 +81,7 @@ def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapsh
 
     def moves(flow: Flow) -> tuple[PortKey, ...]:
         if accounts.classifies(flow):  # a network that comes or goes changes routes, not classes
-            return staying(flow.cookie) if turned or not of_tenant(flow.cookie) else ()
+            return staying(flow.cookie) if not of_tenant(flow.cookie) or turned() else ()
         if not accounts.ends_pass(flow):
             return ()
         key = pipeline.key(flow)

@@ -142,15 +142,14 @@ class Switching:
 
         A group each: a flow that the switch refuses must not keep the others out.
         """
-        patch = Patch(tuple(((flow,), ()) for flow in flows))
-        counters, rest, _ = accounts.cut(patch, lambda flow: not accounts.is_counter(flow))
-        classed, rest, _ = accounts.cut(rest, lambda flow: not accounts.classifies(flow))
-        first, moving, _ = accounts.cut(rest, accounts.ends_pass)
-        refused = list(self.program(counters)) if counters else []
+        counters = tuple(((flow,), ()) for flow in flows if accounts.is_counter(flow))
+        classed = tuple(flow for flow in flows if accounts.classifies(flow))
+        others = (f for f in flows if not accounts.is_counter(f) and not accounts.classifies(f))
+        first, moving, _ = accounts.cut(Patch(tuple(((flow,), ()) for flow in others)), accounts.ends_pass)
+        refused = list(self.program(Patch(counters))) if counters else []
         absent = frozenset(flow.cookie for flow in flows if flow.shape.table == CLASSIFY.number)
         if classed:  # before any port's own flows: one that has no traffic yet finds its classes
-            together = Patch(((tuple(flow for put, _ in classed.groups for flow in put), ()),))
-            named = frozenset(flow.cookie for flow in together.groups[0][0])
+            named, together = frozenset(flow.cookie for flow in classed), Patch(((classed, ()),))
             care.shifting(named, absent, lambda: refused.extend(self.program(together)))
         refused += self.program(first) if first else ()
         if moving:
