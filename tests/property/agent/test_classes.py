@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controller.agent import commands, core, state
 from model.change import Part, Patch
-from model.ids import ClassId, Uid
-from model.intent import EgressClass, Relation
+from model.ids import ClassId, NetworkKey, TenantKey, Uid, Vni
+from model.intent import EgressClass, Network, Relation
 from model.snapshot import Snapshot
 from pipelines import cookies
 from pipelines.accounts import is_counter
@@ -27,8 +28,15 @@ from tests.fakes.switch import Switch
 from tests.unit.agent.test_core import port, running
 
 PREFIXES = tuple(ip_network(text) for text in ("198.51.100.0/24", "198.51.100.128/25", "203.0.113.0/24"))
-TARGETS = ("198.51.100.7", "198.51.100.200", "203.0.113.7", "8.8.8.8", "10.200.0.1")
+TARGETS = ("198.51.100.7", "198.51.100.200", "203.0.113.7", "8.8.8.8", "10.7.0.5")
+"""The last is in another network of the tenant."""
 MOMENTS = range(1, 6)
+
+
+def start() -> core.Core:
+    more = Network(Uid("n2"), TenantKey(1), "more", NetworkKey(2), Vni(5002), (ip_network("10.7.0.0/24"),))
+    grown = core.on_store(running(1, 2), ((Part.NETWORK, more.key, more),), (), state.Whole.NO)
+    return core.on_moment(grown.core, 1).core
 
 
 @dataclass
@@ -36,7 +44,7 @@ class World:
     """`pending`: packets that the flows have not been told of. `counters`: packets by cookie. `read`: what
     was read of them last. `truth` and `bill`: packets by the class's name."""
 
-    now: core.Core = field(default_factory=lambda: core.on_moment(running(1, 2), 1).core)
+    now: core.Core = field(default_factory=start)
     switch: Switch = field(init=False)
     pending: list[Packet] = field(default_factory=list)
     counters: Counter[int] = field(default_factory=Counter)
@@ -103,11 +111,11 @@ def name(snapshot: Snapshot, cls: int) -> str:
     return f"class-{cls}" if declared is None else declared.name
 
 
-def egress(key: int, uid: str, prefixes: tuple[int, ...], more: tuple[object, ...]) -> EgressClass:
+def egress(key: int, uid: str, prefixes: tuple[int, ...], more: tuple[Any, ...]) -> EgressClass:
     since, relations, former = more
     chosen = tuple(PREFIXES[n] for n in prefixes)
-    had = tuple(PREFIXES[n] for n in former)  # type: ignore[attr-defined]
-    return EgressClass(Uid(uid), uid, ClassId(key), chosen, relations, since, had)  # type: ignore[arg-type]
+    had = tuple(PREFIXES[n] for n in former)
+    return EgressClass(Uid(uid), uid, ClassId(key), chosen, relations, since, had)
 
 
 _SETS = st.sets(st.sampled_from(range(len(PREFIXES)))).map(lambda some: tuple(sorted(some)))
@@ -127,9 +135,21 @@ _EVENTS = st.one_of(
 )
 
 
+def _put(uid: str, prefixes: tuple[int, ...], since: int = 0, *relations: Relation) -> tuple[Any, ...]:
+    return "put", [egress(2, uid, prefixes, (since, relations, (0,) if since else ()))], None
+
+
+_SENT = ("send", 1, TARGETS[0])
+_NEAR = ("send", 1, TARGETS[4])
+
+
 @given(st.lists(_EVENTS, min_size=4, max_size=25))
+@example([_put("c2", (0,)), _SENT, ("drop", 2, None)])
+@example([_put("c2", (0,)), _SENT, _put("d2", (0, 1)), _SENT])
+@example([_put("c2", (), 0, Relation.SAME_TENANT), _NEAR, _put("c2", ()), _NEAR])
+@example([_put("c2", (1,), 3), _SENT, ("turn", 4, None), _SENT])
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
-def test_a_packet_is_billed_as_what_it_was_sent_as(events: list[tuple[str, object, object]]) -> None:
+def test_a_packet_is_billed_as_what_it_was_sent_as(events: list[tuple[Any, ...]]) -> None:
     world = World()
     for kind, one, other in events:
         match kind, one, other:
