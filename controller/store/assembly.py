@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from controller.store import gangs, hardware, rows, ways
+from controller.store import destinations, gangs, hardware, rows, ways
 from controller.store.records import (
     ClassRecord,
     Contents,
@@ -191,8 +191,8 @@ class Assembly:
                 parent = self._tenants[rows.reference(row["tenant"])]
                 return RouteRecord(ways.route(uid, row, parent.key), parent.name, tags)
             case _:
-                value = rows.egress_class(uid, row)
-                return ClassRecord(value, int(row["version"]), rows.effective(row), tags)
+                value = destinations.egress_class(uid, row)
+                return ClassRecord(value, int(row["version"]), destinations.effective(row), tags)
 
     def _name(self, value: Any) -> str:
         """Of the object that an optional reference names; empty if it is absent."""

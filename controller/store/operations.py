@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controller.store import hardware, rows, ways
+from controller.store import destinations, hardware, rows, ways
 from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
@@ -358,7 +358,7 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             home = parents.network(tenant, network).uid
             return rows.port_columns(value, parents.tenant(tenant), home, labels)
         case ClassRecord(value, version, effective, labels):
-            return rows.class_columns(value, version, effective, labels)
+            return destinations.class_columns(value, version, effective, labels)
         case HypervisorRecord(value, labels):
             return rows.hypervisor_columns(value, labels)
         case SkuRecord(value, labels):

@@ -8,26 +8,23 @@ row only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
 from ipam.pools import Pool, PoolKind, parse_range, render_range
-from model.addresses import Address, Prefix, format_mac, parse_mac
+from model.addresses import Address, format_mac, parse_mac
 from model.gang import Quota
-from model.ids import ClassId, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import (
     Binding,
     Cluster,
     Egress,
-    EgressClass,
     Guard,
     Hypervisor,
     Network,
     Pair,
     Policy,
     Port,
-    Relation,
     Tenant,
 )
 from model.order import address_rank, pair_rank, prefix_rank
@@ -40,7 +37,6 @@ Row = Mapping[str, Any]
 """Column -> JSON value as OVSDB writes it."""
 Columns = dict[str, Any]
 
-_NO_TIME: Final = ""
 ABSENT: Final = ["set", []]
 
 
@@ -220,34 +216,6 @@ def outlet(cell: object) -> Outlet | None:
     return None if text is None else parse_outlet(str(text))
 
 
-def egress_class(uid: Uid, row: Row) -> EgressClass:
-    """Table Egress_Class; prefixes longest first, relations by name."""
-    return EgressClass(
-        uid,
-        str(row["name"]),
-        ClassId(int(row["id"])),
-        _longest_first(row["prefixes"]),
-        _relations(row["relations"]),
-        int(optional(row["since"]) or 0),
-        _longest_first(row["former"]),
-        _relations(row["former_relations"]),
-    )
-
-
-def _longest_first(value: Any) -> tuple[Prefix, ...]:
-    return tuple(sorted(map(ip_network, texts(value)), key=lambda p: (-p.prefixlen, *prefix_rank(p))))
-
-
-def _relations(value: Any) -> tuple[Relation, ...]:
-    return tuple(Relation(text) for text in sorted(texts(value)))
-
-
-def effective(row: Row) -> datetime | None:
-    """When a class takes effect (RFC 3339, UTC); None = at once."""
-    text = str(row["effective"])
-    return None if text == _NO_TIME else datetime.fromisoformat(text)
-
-
 def binding(row: Row, key: PortKey) -> Binding:
     """Table Binding; `key`: of the port that the row refers to."""
     return Binding(key, HostName(str(row["host"])), int(row["sequence"]), bool(row["active"]))
@@ -363,22 +331,6 @@ def port_columns(value: Port, tenant_uid: Uid, network_uid: Uid, tags: Labels) -
 def settled_columns() -> Columns:
     """Of a port that has arrived where it was moving to."""
     return {"migration": ABSENT, "activate": ABSENT}
-
-
-def class_columns(value: EgressClass, version: int, since: datetime | None, tags: Labels) -> Columns:
-    """Inverse of egress_class and effective."""
-    return {
-        "name": value.name,
-        "id": value.id,
-        "prefixes": text_set(str(p) for p in value.prefixes),
-        "version": version,
-        "effective": _NO_TIME if since is None else since.astimezone(UTC).isoformat(),
-        "relations": text_set(r.value for r in value.relations),
-        "since": value.since or ABSENT,
-        "former": text_set(str(p) for p in value.former),
-        "former_relations": text_set(r.value for r in value.former_relations),
-        "labels": label_map(tags),
-    }
 
 
 def addresses(value: Any) -> tuple[Address, ...]:

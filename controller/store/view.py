@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import rows, ways
+from controller.store import destinations, rows, ways
 from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
@@ -169,7 +169,7 @@ class View:
                 hypervisor = rows.hypervisor(row)
                 return hypervisor.name, hypervisor
             case "Egress_Class":
-                egress_class = rows.egress_class(uid, row)
+                egress_class = destinations.egress_class(uid, row)
                 return egress_class.id, egress_class
             case "Tenant":
                 tenant = rows.tenant(uid, row)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.store import rows
+from controller.store import destinations
 from controller.store.server import Server
 from controller.store.writer import Store
 from ipam.pools import CLASS_ID
@@ -30,7 +30,7 @@ def test_a_row_says_what_it_was_made_of(since: int, relations: tuple[Relation, .
     value = EgressClass(
         Uid("u"), "storage", ClassId(2), (LONG, WIDE), relations, since, (WIDE,), relations[:1]
     )
-    assert rows.egress_class(Uid("u"), rows.class_columns(value, 3, None, ())) == value
+    assert destinations.egress_class(Uid("u"), destinations.class_columns(value, 3, None, ())) == value
 
 
 def test_a_database_of_version_1_6_0_is_upgraded_and_takes_relations_and_versions(directory: Path) -> None:
