@@ -137,6 +137,8 @@ NETWORK: Final = KindRule(
         *routing_rules("it", "VNI"),
     ),
 )
+MOST_PREFIXES: Final = 20_000
+"""Of an egress class: more than all prefixes of a large peer, and a bundle that a standstill has room for."""
 EGRESS_CLASS: Final = KindRule(
     Kind.EGRESS_CLASS,
     "egressclasses",
@@ -149,9 +151,10 @@ EGRESS_CLASS: Final = KindRule(
             "spec",
             "prefixes",
             readers.read_prefix,
-            "The destinations. A prefix may stand in one class only.",
+            "The destinations, up to 20,000. A prefix may stand in one class only.",
             "[203.0.113.0/24]",
             shape=Shape.MANY,
+            most=MOST_PREFIXES,
         ),
         FieldRule(
             "spec",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from controller.manifest.schema import MOST_PREFIXES
+from tests.fakes.classes import MANY
 from tests.unit.api.test_objects import apply, document, refused
 
 
@@ -30,3 +32,13 @@ def test_what_makes_no_class_is_refused(house) -> None:
     ):
         found = refused(lambda spec=spec: apply(house, document("EgressClass", "other", **spec)))
         assert [fault["rule"] for fault in found.faults] == [rule]
+
+
+def test_ten_thousand_prefixes_are_one_class_and_too_many_are_none(house) -> None:
+    apply(house, document("EgressClass", "wide", prefixes=list(MANY)))
+    assert len(house.api.get("/v1/egressclasses/wide", {})["spec"]["prefixes"]) == 10_000
+    apply(house, document("EgressClass", "wide", prefixes=list(MANY[1:])))
+    assert house.api.get("/v1/egressclasses/wide", {})["status"]["version"] == 2
+    more = [f"{11 + n // 65_536}.{n // 256 % 256}.{n % 256}.0/24" for n in range(MOST_PREFIXES + 1)]
+    found = refused(lambda: apply(house, document("EgressClass", "more", prefixes=more)))
+    assert [fault["rule"] for fault in found.faults] == ["too-large"]
