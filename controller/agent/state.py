@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from immutables import Map
 
@@ -20,7 +20,7 @@ from model.ids import Uid
 from model.inventory import Interface, Switch
 from model.snapshot import Snapshot, with_port, without_port
 
-_FRESH = 60_000
+_FRESH: Final = 60_000
 """Milliseconds for which a snapshot keeps its moment: a new one each second would be looked at all over."""
 Item = tuple[Part, Hashable, Any]
 """(part, key, value) of something that is now so."""
