@@ -19,7 +19,7 @@ from topologies.deadline import until
 from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.udp import UdpResult, UdpStream
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 BEYOND = {4: "198.51.100.7", 6: "2001:db8:7::7"}
 PREFIXES = ["198.51.100.0/24", "2001:db8:7::/48"]
