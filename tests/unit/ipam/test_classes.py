@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from ipam.trial import CLASS_COOL_DOWN_MS
 from model.classes import in_force
 from model.errors import Conflict
 from model.intent import Relation
@@ -97,3 +98,15 @@ def test_a_prefix_may_pass_to_another_class_at_a_moment(bench) -> None:
     bench.apply(wanted("a", TWO, effective=due), wanted("b", ONE, THREE, effective=due))
     for moment, sets in ((bench.now, ({ONE, TWO}, {THREE})), (bench.now + 86_400_000, ({TWO}, {ONE, THREE}))):
         assert tuple({*holds(bench, name, moment)} for name in "ab") == sets
+
+
+def test_the_id_of_a_class_rests_for_a_week(bench) -> None:
+    bench.apply(wanted("old", ONE))
+    first = bench.contents.classes["old"].value.id
+    bench.delete(Reference(Kind.EGRESS_CLASS, "old"))
+    bench.now += CLASS_COOL_DOWN_MS - 1
+    bench.apply(wanted("soon", ONE))
+    bench.now += 1
+    bench.apply(wanted("later", TWO))
+    ids = [bench.contents.classes[name].value.id for name in ("soon", "later")]
+    assert ids[0] != first and ids[1] == first
