@@ -21,8 +21,8 @@ COOL_DOWN_MS = 60_000
 """How long a number that was given up is not handed out by itself: longer than neighbours remember it (ARP
 and ND caches, held EVPN withdraws)."""
 CLASS_COOL_DOWN_MS = 7 * 86_400_000
-"""Of the id of an egress class: what a host counted under it while its agent was down must not get the name of
-another one."""
+"""Of the id of an egress class: what a host counted under it while its agent was down must not get the name
+of another one."""
 
 _ORDER: tuple[type[RingfenceError], ...] = (Invalid, NotFound, Conflict, Exhausted)
 """The error that is raised is the first of these that occurred; it carries the faults of all."""
