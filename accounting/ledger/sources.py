@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from accounting.classes import INBOUND, Direction
 from accounting.ledger.spans import Grain, Span, Spans, spans
 from accounting.ledger.tables import DAYS, HOUR, HOURS, INTERVALS, UNITS, UnitState, hour_of
 from model.errors import Fault, Invalid
@@ -28,12 +29,16 @@ NAMES: Final = ("host", *OWNERS, "class", "class_name", "datapath")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """[from_ms, to_ms), for these tenants (None: all). `largest`: what one row may sum up at most."""
+    """[from_ms, to_ms), for these tenants (None: all), of one direction.
+
+    `largest`: what one row may sum up at most.
+    """
 
     from_ms: int
     to_ms: int
     tenants: Sequence[str] | None
     largest: Grain = Grain.DAY
+    direction: Direction = Direction.OUT
 
 
 def usage(connection: sa.Connection, window: Window) -> sa.Subquery:
@@ -75,7 +80,7 @@ def _intervals(window: Window, parts: Sequence[Span]) -> sa.Select[Any]:
         table.bytes,
         sa.literal(1, sa.BigInteger()).label("intervals"),
         carried.label("carried_bytes"),
-    ).where(_of(window, INTERVALS), _within(table.to_ms, parts))
+    ).where(*_of(window, INTERVALS), _within(table.to_ms, parts))
 
 
 def _sums(
@@ -93,11 +98,16 @@ def _sums(
         columns.bytes,
         columns.intervals,
         carried.label("carried_bytes"),
-    ).where(_of(window, table), _within(columns[time], parts), *more)
+    ).where(*_of(window, table), _within(columns[time], parts), *more)
 
 
-def _of(window: Window, table: sa.Table) -> sa.ColumnElement[bool]:
-    return sa.true() if window.tenants is None else table.c.tenant_uid.in_(window.tenants)
+def _of(window: Window, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    way = INBOUND if window.direction is Direction.IN else 0
+    return (*_whose(window, table), table.c["class"].bitwise_and(INBOUND) == way)
+
+
+def _whose(window: Window, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    return () if window.tenants is None else (table.c.tenant_uid.in_(window.tenants),)
 
 
 def _within(column: sa.ColumnElement[int], parts: Sequence[Span]) -> sa.ColumnElement[bool]:
@@ -108,7 +118,7 @@ def _refuse_sealed(connection: sa.Connection, window: Window, edges: Sequence[Sp
     for begin, _ in edges:
         hour = hour_of(begin)
         sealed = sa.select(HOURS.c.hour_ms).where(
-            _of(window, HOURS), HOURS.c.hour_ms == hour, HOURS.c.sealed == 1
+            *_whose(window, HOURS), HOURS.c.hour_ms == hour, HOURS.c.sealed == 1
         )
         if connection.execute(sealed.limit(1)).first() is not None:
             at = datetime.fromtimestamp(hour / 1000, UTC)

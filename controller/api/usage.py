@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from accounting.classes import CLASSES
 from accounting.encode import billable
 from accounting.ledger import Ledger
 from accounting.records import Cause
@@ -66,7 +67,7 @@ class IntervalBody(_RecordBody):
     """Layer-3 bytes of one (port, class, epoch); `counter_*` are the flow's own, with layer 2."""
 
     kind: Literal["interval"]
-    class_id: Annotated[int, Field(ge=0, lt=1 << 8, alias="class")]
+    class_id: Annotated[int, Field(ge=0, lt=len(CLASSES), alias="class")]
     epoch: Annotated[int, Field(ge=0, lt=1 << 12)]
     class_name: Name
     packets: Whole

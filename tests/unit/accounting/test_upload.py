@@ -223,7 +223,7 @@ BAD = [
     {"to_ms": 1 << 60},
     {"port": 0},
     {"port": 1 << 24},
-    {"class": 256},
+    {"class": 1_024},
     {"epoch": 4096},
     {"kind": "bribe"},
     {"kind": "gap"},
