@@ -1,6 +1,6 @@
-"""Usage: agents post what they counted; people ask for reports.
+"""Usage: agents post what they counted.
 
-Place: the only door to the egress ledger. A host may post for itself alone: every record is keyed by the
+Place: the only door into the egress ledger. A host may post for itself alone: every record is keyed by the
 batch's host. Who posts is not checked here: the socket's mode is the trust (0660, no TCP); with TLS the
 host's certificate will have to say so. Must not change or drop a record: all of a batch is kept, or none.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
@@ -18,8 +18,6 @@ from accounting.classes import CLASSES
 from accounting.encode import billable
 from accounting.ledger import Ledger
 from accounting.records import Cause
-from accounting.report import Grouping, Report, report
-from accounting.report import Query as Question
 from model.errors import Fault, Invalid
 from model.ids import HostName
 
@@ -115,19 +113,6 @@ def usage(ledger: Ledger) -> APIRouter:
         )
         return JSONResponse(asdict(receipt))
 
-    @routes.get("/report", response_model=None)
-    def ask(
-        tenant: Annotated[str, Query(min_length=1, max_length=255)],
-        from_ms: Annotated[int, Query(alias="from", ge=0, lt=_LAST_MS)],
-        to_ms: Annotated[int, Query(alias="to", ge=0, lt=_LAST_MS)],
-        by: Grouping = Grouping.PORT,
-    ) -> JSONResponse:
-        """Egress of a tenant (name or uid), `from` <= time < `to` in Unix milliseconds."""
-        if from_ms >= to_ms:
-            fault = Fault("report", "time-order", "`from` is not before `to`", "Exchange them.", "from")
-            raise Invalid(fault)
-        return JSONResponse(_plain(report(ledger, Question(tenant, from_ms, to_ms, by))))
-
     return routes
 
 
@@ -143,18 +128,3 @@ def record_of(host: str, body: IntervalBody | GapBody, place: int) -> Any:
 def _refused(place: int, rule: str, message: str, field: str) -> Invalid:
     remedy = "nothing of this batch was kept: post the others without it"
     return Invalid(Fault(f"usage record {place}", rule, message, remedy, f"records[{place}].{field}"))
-
-
-def _plain(found: Report) -> dict[str, Any]:
-    """The report as JSON: integers stay exact, times are Unix milliseconds."""
-    value = asdict(found)
-    query = value.pop("query") | {"by": found.query.by.value}
-    rows = [_camel(row) for row in value.pop("rows")]
-    gaps = [_camel(gap) for gap in value.pop("gaps")]
-    return {**_camel(query), "rows": rows, **_camel(value), "gaps": gaps}
-
-
-def _camel(raw: dict[str, Any]) -> dict[str, Any]:
-    """Keys as elsewhere in this API: `from_ms` -> `fromMs`."""
-    words = ((key.split("_"), value) for key, value in raw.items())
-    return {first + "".join(w.title() for w in rest): value for (first, *rest), value in words}

@@ -14,7 +14,8 @@ from accounting.ledger import sqlite_url
 from controller.cli import main
 from controller.cli.client import Wrong
 from controller.cli.commands import OK, REFUSED, UNREACHABLE, USAGE
-from controller.cli.egress import HEADER, human, parse_time
+from controller.cli.egress_report import HEADER
+from controller.cli.egress_times import human, parse_time
 from tests.unit.accounting.examples import gap, interval, owner_of
 from tests.unit.accounting.test_upload import Site
 
@@ -83,6 +84,8 @@ def test_csv_has_a_fixed_header_and_exact_integers(site: Site, capsys):
         "intervals": "1",
         "gaps": "1",
         "gap_bound_bytes": "999",
+        "direction": "out",
+        "residual_bytes": "",
     }
 
 
@@ -120,7 +123,11 @@ def test_a_name_that_two_tenants_bore_is_refused(site: Site, capsys):
 @pytest.mark.parametrize(
     "words",
     [
-        ["report"],
+        ["report", "--by", "port,port"],
+        ["report", "--by", ""],
+        ["report", "--direction", "up"],
+        ["report", "-o", "xml"],
+        ["report", "--tenant"],
         ["report", "--tenant", "blue", "--from", "yesterday-ish"],
         ["report", "--tenant", "blue", "--from", "2026-11-02", "--to", "2026-11-01"],
         ["report", "--tenant", "blue", "--from", "1969-01-01"],
@@ -138,7 +145,7 @@ def test_wrong_use_says_so(site: Site, capsys, words: list[str]):
 
 
 def test_help_explains_times(site: Site, capsys):
-    code, out, _ = _run(site, capsys, "--help")
+    code, out, _ = _run(site, capsys, "report", "--help")
     assert code == OK
     assert "-1h" in out
     assert "csv" in out

@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_sums_as_they_were(tmp_path: Path):
     ledger.post(
         [of(1_000 + n, at(1 + n % 5, n % 24), series=(n, 1, 1), owner=owner_of(n + 400)) for n in range(400)]
     )
-    question = Query("blue", 0, NOW, Grouping.PORT)
+    question = Query("blue", 0, NOW, (Grouping.PORT,))
     before, failures = report(ledger, question), 0
     for room in range(0, 60, 3):
         with ledger.writing() as connection:

@@ -8,14 +8,14 @@ import pytest
 
 from accounting.ledger import Ledger
 from accounting.records import UNKNOWN, Run
-from accounting.report import UNATTRIBUTED, Grouping, Query, Report, report
+from accounting.report import UNATTRIBUTED, Direction, Grouping, Query, Report, report
 from model.errors import Conflict
 from model.ids import HostName
 from tests.unit.accounting.examples import RUN, gap, interval, owner_of
 
 
 def _ask(ledger: Ledger, by: Grouping, tenant="blue", from_ms=0, to_ms=10**15) -> Report:
-    return report(ledger, Query(tenant, from_ms, to_ms, by))
+    return report(ledger, Query(tenant, from_ms, to_ms, (by,)))
 
 
 def _fill(ledger: Ledger) -> None:
@@ -121,3 +121,54 @@ def test_bytes_without_an_owner_can_be_asked_for(ledger: Ledger):
 def test_a_tenant_that_the_ledger_never_met(ledger: Ledger):
     found = _ask(ledger, Grouping.PORT, tenant="nobody")
     assert (found.known, found.rows, found.bytes) == (False, (), 0)
+
+
+def test_all_tenants_by_tenant_and_class(ledger: Ledger):
+    _fill(ledger)
+    found = report(ledger, Query(None, 0, 10**15, (Grouping.TENANT, Grouping.CLASS)))
+    assert [(r.keys, r.names, r.bytes) for r in found.rows] == [
+        (("uid-blue", "1"), ("blue", "everything-else"), 2**61 + 5),
+        (("uid-blue", "0"), ("blue", "same-network"), 2**61 + 1),
+        (("uid-red", "1"), ("red", "everything-else"), 999),
+    ]
+    assert (found.known, found.bytes) == (True, 2**62 + 6 + 999)
+
+
+def test_hours_and_days(ledger: Ledger):
+    hour, day = 3_600_000, 86_400_000
+    ledger.post([interval(1, to_ms=day - 1, bytes=1), interval(2, to_ms=day, bytes=2),
+                 interval(3, to_ms=day + hour, bytes=4)])  # fmt: skip
+    by_day, by_hour = (
+        report(ledger, Query("blue", 0, 2 * day, (by,))) for by in (Grouping.DAY, Grouping.HOUR)
+    )
+    assert [(r.key, r.name, r.bytes) for r in by_day.rows] == [
+        ("1970-01-01", "1970-01-01", 1), ("1970-01-02", "1970-01-02", 6)
+    ]  # fmt: skip
+    assert [(r.key, r.bytes) for r in by_hour.rows] == [
+        ("1970-01-01T23:00:00Z", 1), ("1970-01-02T00:00:00Z", 2), ("1970-01-02T01:00:00Z", 4)
+    ]  # fmt: skip
+
+
+def test_a_report_is_of_one_direction(ledger: Ledger):
+    ledger.post([interval(1, bytes=1), interval(2, bytes=2, series=(7, 1 + 256, 3)),
+                 interval(3, bytes=4, series=(7, 512, 0), class_name="unclassified")])  # fmt: skip
+    out, back = (
+        report(ledger, Query("blue", 0, 9_000, (Grouping.CLASS,), direction)) for direction in Direction
+    )
+    assert [(r.key, r.name, r.bytes) for r in out.rows] == [
+        ("1", "everything-else", 1), ("512", "unclassified", 4)
+    ]  # fmt: skip
+    assert [(r.key, r.name, r.bytes) for r in back.rows] == [("1", "everything-else", 2)]
+
+
+def test_a_gap_stands_at_every_row_that_it_touches(ledger: Ledger):
+    hour = 3_600_000
+    ledger.post([interval(1, to_ms=hour + 5), gap(2, from_ms=5, to_ms=2 * hour, bound=500)])
+    by = (Grouping.HOUR, Grouping.CLASS)
+    found = report(ledger, Query("blue", 0, 9 * hour, by))
+    assert [(r.keys, r.bytes, r.gaps, r.gap_bound) for r in found.rows] == [
+        (("1970-01-01T00:00:00Z", ""), 0, 1, 500),
+        (("1970-01-01T01:00:00Z", "1"), 1_000, 1, 500),
+        (("1970-01-01T02:00:00Z", ""), 0, 1, 500),
+    ]
+    assert (found.gap_count, found.gap_bound) == (1, 500)

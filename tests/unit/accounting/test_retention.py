@@ -18,7 +18,7 @@ from tests.unit.accounting.test_rollup import NOW, OTHER, at, contents, of, rows
 
 
 def _ask(ledger: Ledger, from_ms=0, to_ms=NOW, by=Grouping.PORT, tenant="blue"):
-    return report(ledger, Query(tenant, from_ms, to_ms, by))
+    return report(ledger, Query(tenant, from_ms, to_ms, (by,)))
 
 
 def _ranges(ledger: Ledger) -> list[tuple[str, str, int, int]]:

@@ -24,6 +24,7 @@ from controller.agent.upload import UnixPost, Uploader
 from controller.api import replies
 from controller.api.sums import sums
 from controller.api.usage import MAX_RECORDS, usage
+from controller.api.usage_report import usage_report
 from model.ids import HostName
 from tests.unit.accounting.examples import RUN, gap, interval
 
@@ -35,6 +36,7 @@ class Service:
         app = FastAPI()
         replies.install(app)
         app.include_router(usage(ledger))
+        app.include_router(usage_report(ledger))
         app.include_router(sums(ledger))
         self._socket = socket.socket(socket.AF_UNIX)
         path.unlink(missing_ok=True)
@@ -80,7 +82,7 @@ class Site:
         return Uploader(self.journal, HostName("hv1"), UnixPost(self.socket), self.refused, random.Random(1))
 
     def bytes(self) -> int:
-        return report(self.ledger, Query("blue", 0, 10**12, Grouping.PORT)).bytes
+        return report(self.ledger, Query("blue", 0, 10**12, (Grouping.PORT,))).bytes
 
     def ask(self, method: str, target: str, body: object = None) -> tuple[int, object]:
         connection = http.client.HTTPConnection("localhost", timeout=30)
@@ -280,8 +282,8 @@ def test_the_report_route(site: Site):
     status, found = site.ask("GET", "/v1/usage/report?tenant=blue&from=1500&to=2001&by=class")
     assert status == 200
     assert found["rows"] == [
-        {"key": "1", "name": "everything-else", "packets": 10, "bytes": (1 << 62) + 1, "intervals": 1,
-         "gaps": 1, "gapBound": None}
+        {"key": "1", "name": "everything-else", "keys": ["1"], "names": ["everything-else"], "packets": 10,
+         "bytes": (1 << 62) + 1, "intervals": 1, "gaps": 1, "gapBound": None, "residual": None}
     ]  # fmt: skip
     assert (found["fromMs"], found["toMs"], found["by"]) == (1_500, 2_001, "class")
     assert (found["straddlingBytes"], found["gapCount"], found["gapBound"]) == ((1 << 62) + 1, 1, None)
@@ -293,7 +295,11 @@ def test_questions_that_make_no_sense(site: Site):
     for query in (
         "tenant=blue&from=5&to=5",
         "tenant=&from=0&to=5",
-        "from=0&to=5",
+        "from=0&to=5&by=",
+        "from=0&to=5&by=port,port",
+        "from=0&to=5&by=port,colour",
+        "from=0&to=5&direction=up",
+        "from=0&to=253402300800000",
         "tenant=b&from=-1&to=5",
         "tenant=b&from=0&to=5&by=colour",
         "tenant=b&from=x&to=5",

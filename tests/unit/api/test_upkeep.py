@@ -32,7 +32,7 @@ def test_sums_are_made_and_intervals_kept_as_long_as_told(ledger: Ledger, keep, 
     now = 5 * DAY + HOUR + GRACE_MS
     Upkeep(ledger, lambda: now, keep).once()
     assert standing(ledger) == Standing(0, rolled, sealed, None)
-    assert report(ledger, Query("blue", 0, now, Grouping.PORT)).bytes == 5_000
+    assert report(ledger, Query("blue", 0, now, (Grouping.PORT,))).bytes == 5_000
 
 
 def test_an_hour_is_left_till_its_uploads_are_here(ledger: Ledger) -> None:

@@ -1,0 +1,63 @@
+"""Times and sizes of `ringfence egress`: from and to the texts that people write and read.
+
+Place: shared by its actions. Must not ask the API.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from controller.cli.client import Wrong
+
+RELATIVE: Final = re.compile(r"-?(\d{1,6})([smhdw])")
+_SPANS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """ISO 8601 (UTC unless it says otherwise), `now`, `today`, or `-1h` and the like; Wrong for others."""
+    if text == "now":
+        return now
+    if text == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    relative = RELATIVE.fullmatch(text)
+    try:
+        if relative:
+            return now - timedelta(**{_SPANS[relative[2]]: int(relative[1])})
+        parsed = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise Wrong(f"{text!a} is no time: write 2026-11-01, 2026-11-01T12:30:00Z, -1h, -7d or now") from None
+    whole = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    if whole.year < 1970:
+        raise Wrong(f"{text!a} is before 1970: nothing was counted then")
+    return whole
+
+
+def human(size: int) -> str:
+    """Decimal units with three digits: 999 B, 1.23 kB, 45.6 GB. For eyes only."""
+    value, unit = float(size), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    if unit == 0:
+        return f"{size} B"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {_UNITS[unit]}"
+
+
+def milliseconds_of(moment: datetime) -> int:
+    """Unix milliseconds, rounded down."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def iso_ms(milliseconds: int) -> str:
+    """2026-11-01T12:30:00Z, of Unix milliseconds."""
+    return iso(_EPOCH + timedelta(milliseconds=milliseconds))
+
+
+def iso(moment: datetime) -> str:
+    """2026-11-01T12:30:00Z, with milliseconds where there are some."""
+    text = moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
