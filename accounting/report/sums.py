@@ -1,6 +1,6 @@
 """Sums: adds up what `accounting.ledger.sources` gives, a row for each combination of groupings.
 
-Place: behind `accounting.report.answer`. Must not round, and never adds up both directions.
+Place: behind `accounting.report.answer`. Must not round.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from accounting.classes import INBOUND, Direction, class_of
+from accounting.classes import class_of
 from accounting.ledger.sources import Window, usage
 from accounting.ledger.spans import Grain
 from accounting.ledger.tables import DAY, HOUR
@@ -75,8 +75,7 @@ def _row(
 
 def _statement(connection: sa.Connection, query: Query, uids: Sequence[str] | None) -> sa.Select[Any]:
     largest = Grain.HOUR if Grouping.HOUR in query.by else Grain.DAY
-    table = usage(connection, Window(query.from_ms, query.to_ms, uids, largest)).c
-    inbound = table["class"].bitwise_and(INBOUND) != 0
+    table = usage(connection, Window(query.from_ms, query.to_ms, uids, largest, query.direction)).c
     # Times as columns of an inner relation: PostgreSQL groups by no expression with parameters.
     source = (
         sa.select(
@@ -84,8 +83,7 @@ def _statement(connection: sa.Connection, query: Query, uids: Sequence[str] | No
             (table.at_ms - table.at_ms % HOUR).label("hour_ms"),
             (table.at_ms - table.at_ms % DAY).label("day_ms"),
         )
-        .where(inbound if query.direction is Direction.IN else ~inbound)
-        .subquery("directed")
+        .subquery("timed")
         .c
     )
     group = [source[name] for by in query.by for name in _NAMED[by]]

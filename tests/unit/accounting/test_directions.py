@@ -49,7 +49,7 @@ def _rest(direction: tuple[Direction, ...]):
 
 def test_a_report_is_of_what_was_sent(ledger: Ledger):
     _post(ledger)
-    found = report(ledger, Query("blue", 0, 10 * HOUR, Grouping.PORT))
+    found = report(ledger, Query("blue", 0, 10 * HOUR, (Grouping.PORT,)))
     assert (found.bytes, found.packets) == (1_010, 4)
 
 
