@@ -20,10 +20,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Protocol
 
+from accounting.balance import Look, Tally, carried, endings, is_sent, sent
 from accounting.bounds import Departure, Sighting, Wire, at_departure, sight, since_reading, within
 from accounting.records import (
     ETHERNET_HEADER,
     UNKNOWN,
+    Balance,
     Cause,
     Closed,
     Counter,
@@ -92,6 +94,8 @@ class State:
     read_ms: int = 0
     baselines: Mapping[Series, Baseline] = field(default_factory=dict)
     sightings: Mapping[PortKey, Sighting] = field(default_factory=dict)
+    tallies: Mapping[PortKey, Tally] = field(default_factory=dict)
+    """Of every port with an open series of what it sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ class Step:
     """Those that differ from what was sighted last."""
     blind: frozenset[PortKey] = frozenset()
     """See `Reading`; of the ports that have a sighting."""
+    begun: Mapping[PortKey, Tally] = field(default_factory=dict)
+    """Comparisons of ports with their interfaces that begin with this reading."""
 
 
 _CLOSES_NOTHING: Final[frozenset[Series]] = frozenset()
@@ -130,14 +136,17 @@ def advance(
         draft.end_run(state.run, state.baselines)
     draft.depart(before)
     draft.add_gaps()
+    begun = draft.balance(closing)
     blind = reading.blind & state.sightings.keys()
-    return Step(reading.run, reading.at_ms, tuple(draft.records), _changed_wires(state, reading), blind)
+    wires = _changed_wires(state, reading)
+    return Step(reading.run, reading.at_ms, tuple(draft.records), wires, blind, begun)
 
 
 def fold(state: State, step: Step) -> State:
     """The state after a step: used at each tick and, over the journal, at start."""
     baselines = dict(state.baselines) if state.run == step.run else {}
     ended: set[PortKey] = set()
+    closed: set[PortKey] = set()
     counted: dict[PortKey, int] = {}
     sequence = state.next_sequence
     for record in step.records:
@@ -147,26 +156,36 @@ def fold(state: State, step: Step) -> State:
                 standing = Standing.OPEN if old is None else old.standing
                 baselines[record.series] = Baseline(record.counter, record.owner, standing)
                 sequence = max(sequence, record.sequence + 1)
-                layer2 = record.bytes + record.header_bytes * record.packets
-                counted[record.series[0]] = counted.get(record.series[0], 0) + layer2
-            case Gap():
+                raw = record.bytes + record.header_bytes * record.packets
+                counted[record.series[0]] = counted.get(record.series[0], 0) + raw
+            case Gap() | Balance():
                 sequence = max(sequence, record.sequence + 1)
             case Closed():
                 baselines[record.series] = replace(baselines[record.series], standing=Standing.CLOSED)
+                closed.add(record.series[0])
             case Ended():
                 baselines.pop(record.series, None)
                 ended.add(record.series[0])
     gone = ended - {series[0] for series in baselines} if ended else ended
     sightings = sight(state.sightings, step.wires, counted, step.at_ms, step.blind)
     kept = {port: sightings[port] for port in sightings if port not in gone}
-    return State(sequence, step.run, step.at_ms, baselines, kept)
+    tallies = carried(state.tallies if state.run == step.run else {}, step.records, step.begun)
+    if ended or closed:
+        sending = {s[0] for s, b in baselines.items() if b.standing is Standing.OPEN and is_sent(s)}
+        tallies = {port: tally for port, tally in tallies.items() if port in sending}
+    return State(sequence, step.run, step.at_ms, baselines, kept, tallies)
 
 
 def recover(state: State, steps: Iterable[Step]) -> State:
-    """The state after all `steps`."""
+    """The state after all `steps`. Those of before there were tallies began none."""
     for step in steps:
         state = fold(state, step)
-    return state
+    tallies = {
+        series[0]: Tally(baseline.owner, state.read_ms, None)
+        for series, baseline in sorted(state.baselines.items(), key=lambda item: item[0])
+        if baseline.standing is Standing.OPEN and is_sent(series)
+    }
+    return replace(state, tallies=tallies | dict(state.tallies))
 
 
 def resembles_restart(state: State, reading: Reading) -> bool:
@@ -193,10 +212,12 @@ class _Draft:
         self.from_ms = reading.at_ms if state.run is None else min(state.read_ms, reading.at_ms)
         self.counted: dict[PortKey, int] = {}
         self.gaps: dict[PortKey, tuple[Cause, Owner, int | None]] = {}
+        self.fresh: set[Series] = set()
 
     def begin(self, series: Series, counter: Counter, old: Baseline | None) -> None:
         """A series that is new or began anew counts from zero, unless the journal began just now."""
         owner = self.catalogue.owner(series[0]) or UNKNOWN
+        self.fresh.add(series)
         if old is not None:
             self.end(series, old, Cause.COUNTER_FELL)
         if self.state.run is None and counter != (0, 0):
@@ -208,9 +229,7 @@ class _Draft:
             self._interval(series, owner, counter, counter)
 
     def go_on(self, series: Series, counter: Counter, old: Baseline) -> None:
-        known = self.catalogue.owner(series[0])
-        same = known is not None and (old.owner == UNKNOWN or known.port_uid == old.owner.port_uid)
-        owner = known if known is not None and same else old.owner
+        owner = self._owner(series[0], old.owner)
         self._interval(series, owner, (counter[0] - old.counter[0], counter[1] - old.counter[1]), counter)
 
     def end(self, series: Series, old: Baseline, cause: Cause = Cause.FLOW_VANISHED) -> None:
@@ -247,6 +266,56 @@ class _Draft:
                 continue  # the wire had stood still: nothing can have been pending
             start, end = self.from_ms, self.reading.at_ms
             self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
+
+    def balance(self, closing: frozenset[Series]) -> dict[PortKey, Tally]:
+        """Compare what interfaces took in with what was counted, where it is time; what begins with that."""
+        reading, run, tallies = self.reading, self.state.run, self.state.tallies
+        goes_on, gone = run == reading.run, self._lapsed(closing)
+        look = self._look(gone) if goes_on else Look(reading.at_ms, lapsed=frozenset(tallies))
+        again = {series[0] for series in self.fresh if is_sent(series)}
+        if goes_on:
+            again -= tallies.keys()
+        for ending in endings(tallies, look, self.state.sightings):
+            port, tally = ending.port, tallies[ending.port]
+            if goes_on:
+                again.add(port)
+            if run is not None and ending.told:
+                owner, start = self._owner(port, tally.owner), min(tally.from_ms, reading.at_ms)
+                number, wire = self._next(), ending.wire
+                self.records.append(
+                    Balance(run, port, owner, number, start, reading.at_ms, wire, ending.counted)
+                )
+        return {
+            port: Tally(self.catalogue.owner(port) or UNKNOWN, reading.at_ms, reading.wires.get(port))
+            for port in sorted(again - gone)
+        }
+
+    def _look(self, gone: frozenset[PortKey]) -> Look:
+        reading, tallies = self.reading, self.state.tallies
+        left = {port: departure.last for port, departure in reading.pulled.items()}
+        named = {series[0] for series in self.fresh} & tallies.keys()
+        owners = {port: self.catalogue.owner(port) for port in named}
+        others = {p for p, owner in owners.items() if owner and _differ(tallies[p].owner, owner)}
+        return Look(reading.at_ms, reading.wires, sent(self.records), left, gone, frozenset(others))
+
+    def _lapsed(self, closing: frozenset[Series]) -> frozenset[PortKey]:
+        """Ports that no longer count what they send once this step is journalled."""
+        touched = {r.series[0] for r in self.records if isinstance(r, (Closed, Ended))}
+        if not touched:
+            return frozenset()
+        before = self.state.baselines
+        for series in self.reading.counters:
+            open_now = series in self.fresh or before[series].standing is Standing.OPEN
+            if open_now and is_sent(series) and series not in closing:
+                touched.discard(series[0])
+        return frozenset(touched)
+
+    def _owner(self, port: PortKey, before: Owner) -> Owner:
+        """As it is called now, if it is the one that it was."""
+        known = self.catalogue.owner(port)
+        if known is not None and (before == UNKNOWN or known.port_uid == before.port_uid):
+            return known
+        return before
 
     def _bound(self, port: PortKey, cause: Cause) -> int | None:
         """What the interface saw and no interval holds, at most; None = unknown."""
@@ -292,3 +361,8 @@ def _changed_wires(state: State, reading: Reading) -> dict[PortKey, Wire]:
         for port in sorted(reading.wires)
         if port not in seen or (seen[port].newer != reading.wires[port] and port not in reading.blind)
     }
+
+
+def _differ(before: Owner, now: Owner) -> bool:
+    """Whether a port's key is another port's now."""
+    return before != UNKNOWN and before.port_uid != now.port_uid

@@ -7,23 +7,37 @@ are checked to fit 63 bits, so that no ledger can be made to fail by one. Must n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from accounting.balance import Tally
 from accounting.bounds import Sighting, Wire
 from accounting.count import Baseline, Standing, State, Step
-from accounting.records import Billable, Cause, Closed, Ended, Gap, Interval, Owner, Record, Run, Series
+from accounting.records import (
+    Balance,
+    Billable,
+    Cause,
+    Closed,
+    Ended,
+    Gap,
+    Interval,
+    Owner,
+    Record,
+    Run,
+    Series,
+)
 from model.ids import ClassId, HostName, PortKey
 
 Plain = dict[str, Any]
 
-FORMAT: Final = 1
-"""Version of the journal's bodies; another one is refused at start."""
+FORMAT: Final = 2
+"""Version of the journal's bodies; a newer one is refused at start. 2 knows of balances and tallies."""
+_READABLE: Final = (1, FORMAT)
 _LIMIT: Final = 1 << 63
 
 
 def plain(record: Billable) -> Plain:
-    """The upload form, without the host (a batch says it once). `kind` is `interval` or `gap`."""
+    """The upload form, without the host (a batch says it once). `kind`: `interval`, `gap` or `balance`."""
     out: Plain = {
         "boot_id": record.run.boot_id,
         "vswitchd_start": record.run.vswitchd_start,
@@ -38,6 +52,13 @@ def plain(record: Billable) -> Plain:
             "port": record.port,
             "cause": record.cause.value,
             "bound": record.bound,
+        }
+    if isinstance(record, Balance):
+        return out | {
+            "kind": "balance",
+            "port": record.port,
+            "wire_bytes": record.wire_bytes,
+            "counted_bytes": record.counted_bytes,
         }
     return out | {
         "kind": "interval",
@@ -57,9 +78,9 @@ def plain(record: Billable) -> Plain:
 def billable(host: HostName, raw: Mapping[str, Any]) -> Billable:
     """The inverse of `plain`; ValueError for anything that does not fit."""
     record = _record(host, raw)
-    if isinstance(record, (Interval, Gap)):
+    if isinstance(record, (Interval, Gap, Balance)):
         return record
-    raise ValueError(f"a record of kind {raw['kind']!r} is not billed")
+    raise ValueError(f"a record of kind {raw['kind']!r} is not uploaded")
 
 
 def step_bytes(step: Step) -> bytes:
@@ -72,6 +93,7 @@ def step_bytes(step: Step) -> bytes:
             "records": [_plain_record(r) for r in step.records],
             "wires": [[port, wire.identity, wire.bytes] for port, wire in sorted(step.wires.items())],
             "blind": sorted(step.blind),
+            "begun": _plain_tallies(step.begun),
         }
     )
 
@@ -87,6 +109,7 @@ def parse_step(body: bytes) -> Step:
             tuple(_record(run.host, r) for r in raw["records"]),
             {PortKey(port): Wire(identity, count) for port, identity, count in raw["wires"]},
             frozenset(PortKey(port) for port in raw.get("blind", ())),
+            _tallies(raw.get("begun", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a step of the journal: {error!r}") from error
@@ -116,6 +139,7 @@ def state_bytes(state: State) -> bytes:
                 ]
                 for port, s in sorted(state.sightings.items(), key=lambda item: item[0])
             ],
+            "tallies": _plain_tallies(state.tallies),
         }
     )
 
@@ -138,6 +162,7 @@ def parse_state(body: bytes) -> State:
                 PortKey(port): Sighting(Wire(older, a), Wire(newer, b), at, *counted)
                 for port, older, a, newer, b, at, *counted in raw["sightings"]
             },
+            tallies=_tallies(raw.get("tallies", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a checkpoint of the journal: {error!r}") from error
@@ -149,9 +174,29 @@ def _dump(raw: Plain) -> bytes:
 
 def _load(body: bytes) -> Plain:
     raw = json.loads(body)
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise ValueError(f"not of journal format {FORMAT}")
+    if not isinstance(raw, dict) or raw.get("format") not in _READABLE:
+        raise ValueError(f"not of journal format {FORMAT} or before")
     return raw
+
+
+def _plain_tallies(tallies: Mapping[PortKey, Tally]) -> list[list[Any]]:
+    return [
+        [
+            port,
+            t.from_ms,
+            t.counted,
+            _plain_owner(t.owner),
+            *([t.wire.identity, t.wire.bytes] if t.wire else []),
+        ]
+        for port, t in sorted(tallies.items(), key=lambda item: item[0])
+    ]
+
+
+def _tallies(raw: Iterable[list[Any]]) -> dict[PortKey, Tally]:
+    return {
+        PortKey(port): Tally(_owner(owner), from_ms, Wire(*wire) if wire else None, counted)
+        for port, from_ms, counted, owner, *wire in raw
+    }
 
 
 def _plain_run(run: Run) -> list[str]:
@@ -191,7 +236,7 @@ def _plain_record(record: Record) -> Plain:
             return {"kind": "closed", "port": series[0], "class": series[1], "epoch": series[2]}
         case Ended(series):
             return {"kind": "ended", "port": series[0], "class": series[1], "epoch": series[2]}
-        case Interval() | Gap():
+        case Interval() | Gap() | Balance():
             return plain(record)
 
 
@@ -202,6 +247,8 @@ def _record(host: HostName, raw: Mapping[str, Any]) -> Record:
                 return _interval(host, raw)
             case "gap":
                 return _gap(host, raw)
+            case "balance":
+                return _balance(host, raw)
             case "closed":
                 return Closed(_series(raw))
             case "ended":
@@ -238,6 +285,19 @@ def _gap(host: HostName, raw: Mapping[str, Any]) -> Gap:
         from_ms=_number(raw, "from_ms"),
         to_ms=_number(raw, "to_ms"),
         bound=None if raw["bound"] is None else _number(raw, "bound"),
+    )
+
+
+def _balance(host: HostName, raw: Mapping[str, Any]) -> Balance:
+    return Balance(
+        run=Run(host, _text(raw, "boot_id"), _text(raw, "vswitchd_start")),
+        port=PortKey(_number(raw, "port")),
+        owner=_owner(raw["owner"]),
+        sequence=_number(raw, "sequence"),
+        from_ms=_number(raw, "from_ms"),
+        to_ms=_number(raw, "to_ms"),
+        wire_bytes=None if raw["wire_bytes"] is None else _number(raw, "wire_bytes"),
+        counted_bytes=_number(raw, "counted_bytes"),
     )
 
 

@@ -19,6 +19,8 @@ Counter = tuple[int, int]
 
 ETHERNET_HEADER: Final = 14
 """Bytes of an untagged Ethernet header, which OVS counts and the bill does not (IEEE 802.3 clause 3.1.1)."""
+HOUR: Final = 3_600_000
+"""Milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,32 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """A port's interface took in `wire_bytes` and its intervals of what it sent hold `counted_bytes`, in the
+    same time: those that end after `from_ms` and not after `to_ms`. Both with layer-2 headers.
+
+    The residual, `wire_bytes - counted_bytes`, is what the port sent and nobody bills: what its host refused,
+    what gaps stand for, and at either end up to half a second that the flows had not been told of yet.
+    `wire_bytes` None = not known, so neither is the residual. One for each port and hour in UTC, that is of
+    the hour in which it begins: it ends with the first reading after that hour, or when the port is unbound.
+    """
+
+    run: Run
+    port: PortKey
+    owner: Owner
+    sequence: int
+    from_ms: int
+    to_ms: int
+    wire_bytes: int | None
+    counted_bytes: int
+
+    @property
+    def residual(self) -> int | None:
+        """Bytes; below zero only by what was late at the begin."""
+        return None if self.wire_bytes is None else self.wire_bytes - self.counted_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The last reading before the flow's deletion was made: its going is no gap. Stays on the host."""
 
@@ -120,6 +148,6 @@ class Ended:
     series: Series
 
 
-Record = Interval | Gap | Closed | Ended
-Billable = Interval | Gap
+Record = Interval | Gap | Balance | Closed | Ended
+Billable = Interval | Gap | Balance
 """What is uploaded."""

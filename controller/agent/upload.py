@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from accounting.encode import Plain, parse_step, plain
 from accounting.frames import Frame
 from accounting.journal import Journal, Refused
-from accounting.records import Gap, Interval
+from accounting.records import Closed, Ended
 from model.ids import HostName
 
 LOG: Final = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Uploader:
             LOG.exception("egress journal holds a step that can't be read host=%s", self._host)
             return
         for record in step.records:
-            if isinstance(record, (Interval, Gap)):
+            if not isinstance(record, (Closed, Ended)):
                 yield plain(record)
 
     def _carry(self, records: Sequence[Plain]) -> None:
