@@ -1,7 +1,7 @@
-"""Balance: what a port's interface took in, beside what was counted of it: the books are compared hourly. Pure.
+"""Balance: what a port's interface took in, beside what was counted of it, hour by hour. Pure.
 
-Place: under `accounting.count`, which makes `Balance` records of it. Must not guess: a comparison in which the
-interface was made anew, ovs-vswitchd ended, or no interface's counter was seen, says that it is not known.
+Place: under `accounting.count`, which makes `Balance` records of it. Must not guess: a comparison in which an
+interface was made anew, ovs-vswitchd ended, or no interface was seen, says that it is not known.
 
 Flow statistics lag behind the interface's by up to half a second, so that what passed just before an hour's
 comparison may be counted in the next one: each hour's difference is right but for that, their sum is exact.
@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from accounting.bounds import Sighting, Wire, within
-from accounting.records import ETHERNET_HEADER, HOUR, Balance, Interval, Owner, Record, Series
+from accounting.classes import Direction, direction_of
+from accounting.records import ETHERNET_HEADER, HOUR, Interval, Owner, Record, Series
 from model.ids import PortKey
 
 
@@ -62,7 +63,7 @@ class Ending:
 
 def is_sent(series: Series) -> bool:
     """Whether it counts what its port sent; not what was sent to it."""
-    return not series[1] & 256
+    return direction_of(series[1]) is Direction.OUT
 
 
 def layer2(interval: Interval) -> int:
@@ -89,9 +90,6 @@ def carried(
         old = out.get(port)
         if old is not None:
             out[port] = Tally(old.owner, old.from_ms, old.wire, old.counted + count)
-    for record in records:
-        if isinstance(record, Balance):
-            out.pop(record.port, None)
     return out | dict(begun)
 
 

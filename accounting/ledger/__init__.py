@@ -7,9 +7,21 @@ intervals, `sources` tells a report where to read. Must not correct or estimate.
 
 from accounting.ledger.database import Ledger, Receipt
 from accounting.ledger.engine import sqlite_url
-from accounting.ledger.tables import CONFLICTS, DAYS, GAPS, HOURS, INTERVALS, META, METADATA, TENANTS, UNITS
+from accounting.ledger.tables import (
+    BALANCES,
+    CONFLICTS,
+    DAYS,
+    GAPS,
+    HOURS,
+    INTERVALS,
+    META,
+    METADATA,
+    TENANTS,
+    UNITS,
+)
 
 __all__ = [
+    "BALANCES",
     "CONFLICTS",
     "DAYS",
     "GAPS",

@@ -1,9 +1,10 @@
 """Database: posts what agents upload, idempotently, through SQLAlchemy Core; SQLite or PostgreSQL.
 
 Place: opened by the API alone, by several processes of it if need be; read by `accounting.report`. The key of
-an interval is (host, boot id, vswitchd start, epoch, port, class, sequence), that of a gap leaves epoch and
-class out. The same key with other content is refused, kept aside and counted. Each post marks the hours that
-it adds to, in the same transaction, so that sums never lack what was posted. Must not correct or estimate.
+an interval is (host, boot id, vswitchd start, epoch, port, class, sequence), those of gaps and balances leave
+epoch and class out. The same key with other content is refused, kept aside and counted. Each post marks the
+hours that it adds to, in the same transaction, so that sums never lack what was posted. Must not correct or
+estimate.
 """
 
 from __future__ import annotations
@@ -22,8 +23,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from accounting.encode import plain
 from accounting.ledger import schema
 from accounting.ledger.engine import open_engine, reading, writing
-from accounting.ledger.tables import CONFLICTS, DROPPED, GAPS, INTERVALS, TENANTS, UNITS, UnitState, hour_of
-from accounting.records import Billable, Gap, Interval
+from accounting.ledger.tables import (
+    BALANCES,
+    CONFLICTS,
+    DROPPED,
+    GAPS,
+    INTERVALS,
+    TENANTS,
+    UNITS,
+    UnitState,
+    hour_of,
+)
+from accounting.records import Balance, Billable, Gap, Interval
 from model.errors import Fault, Unavailable
 
 _ASKED: Final = 500
@@ -68,6 +79,7 @@ class Ledger:
                 receipts = [
                     _post(connection, INTERVALS, [r for r in records if isinstance(r, Interval)]),
                     _post(connection, GAPS, [r for r in records if isinstance(r, Gap)]),
+                    _post(connection, BALANCES, [r for r in records if isinstance(r, Balance)]),
                 ]
         except SQLAlchemyError as error:
             what = f"the ledger could not keep {len(records)} records"

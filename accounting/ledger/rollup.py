@@ -18,6 +18,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 from accounting.ledger.database import Ledger, unwritable, upsert
 from accounting.ledger.engine import lock
 from accounting.ledger.tables import (
+    BALANCES,
     DAY,
     DAYS,
     GAPS,
@@ -110,7 +111,7 @@ def _rebuild(connection: sa.Connection) -> int:
         insert = upsert(connection, UNITS).from_select(["host", "hour_ms", "state", "changes"], rows)
         connection.execute(insert.on_conflict_do_nothing())
     named = sa.union(
-        *(sa.select(t.c.tenant_uid, t.c.tenant_name) for t in (INTERVALS, HOURS, GAPS))
+        *(sa.select(t.c.tenant_uid, t.c.tenant_name) for t in (INTERVALS, HOURS, GAPS, BALANCES))
     ).subquery()
     names = sa.select(named.c.tenant_uid, named.c.tenant_name).where(sa.true())
     known = upsert(connection, TENANTS).from_select(["tenant_uid", "tenant_name"], names)

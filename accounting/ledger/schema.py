@@ -20,14 +20,14 @@ from model.errors import Fault, Unavailable
 
 BASE: Final = "0001"
 """What a ledger of before the migrations is."""
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision of `tables`."""
-REVISIONS: Final = (BASE, HEAD)
+REVISIONS: Final = (BASE, "0002", HEAD)
 VERSION_TABLE: Final = "ledger_version"
 """Alembic's; a name of our own, since the database may be another program's too."""
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x52_46_4C_01
-_KNOWN: Final = ("1", "2")
+_KNOWN: Final = ("1", "2", "3")
 """`schema_version` in `ledger_meta`: what programs look at that know no migrations."""
 
 
@@ -60,7 +60,7 @@ def _revision(connection: sa.Connection, tables: set[str]) -> str | None:
     if META.name in tables:
         said = connection.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
         if said not in _KNOWN:
-            raise _newer(f"schema version {said}", f"versions {' and '.join(_KNOWN)}")
+            raise _newer(f"schema version {said}", f"versions {', '.join(_KNOWN)}")
     if VERSION_TABLE not in tables:
         return None
     version = sa.table(VERSION_TABLE, sa.column("version_num"))

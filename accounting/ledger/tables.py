@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-HOUR: Final = 3_600_000
+from accounting.records import HOUR as HOUR
+
 DAY: Final = 24 * HOUR
 """Milliseconds. UTC knows neither daylight saving nor, in Unix time, leap seconds: all are equally long."""
 
@@ -115,6 +116,17 @@ GAPS: Final = sa.Table(
     sa.Column("bound", _WHOLE, nullable=True),
     sa.Index("egress_gap_by_tenant", "tenant_uid", "to_ms"),
 )
+BALANCES: Final = sa.Table(
+    "egress_balance",
+    METADATA,
+    *_run_columns(),
+    *_reading_columns(),
+    sa.Column("wire_bytes", _WHOLE, nullable=True),
+    sa.Column("counted_bytes", _WHOLE, nullable=False),
+    sa.Index("egress_balance_by_tenant", "tenant_uid", "from_ms"),
+    sa.Index("egress_balance_by_time", "from_ms"),
+)
+"""What interfaces took in beside what was counted, with layer-2 headers: of the hour in which it begins."""
 CONFLICTS: Final = sa.Table(
     "egress_conflict",
     METADATA,

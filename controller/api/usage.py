@@ -84,13 +84,22 @@ class GapBody(_RecordBody):
     bound: Whole | None
 
 
+class BalanceBody(_RecordBody):
+    """What the port's interface took in, null = not known, and what was counted of it, with layer 2."""
+
+    kind: Literal["balance"]
+    wire_bytes: Whole | None
+    counted_bytes: Whole
+
+
+Body = IntervalBody | GapBody | BalanceBody
+
+
 class Batch(_Strict):
     """What one host uploads."""
 
     host: Name
-    records: Annotated[
-        list[Annotated[IntervalBody | GapBody, Field(discriminator="kind")]], Field(max_length=MAX_RECORDS)
-    ]
+    records: Annotated[list[Annotated[Body, Field(discriminator="kind")]], Field(max_length=MAX_RECORDS)]
 
 
 class ReceiptBody(_Strict):
@@ -107,7 +116,7 @@ def usage(ledger: Ledger) -> APIRouter:
 
     @routes.post("", response_model=ReceiptBody)
     def post(batch: Batch) -> JSONResponse:
-        """Keep intervals and gaps of one host. Safe to repeat; on disk when the answer comes."""
+        """Keep intervals, gaps and balances of one host. Safe to repeat; on disk when the answer comes."""
         receipt = ledger.post(
             [record_of(batch.host, body, place) for place, body in enumerate(batch.records)]
         )
@@ -116,7 +125,7 @@ def usage(ledger: Ledger) -> APIRouter:
     return routes
 
 
-def record_of(host: str, body: IntervalBody | GapBody, place: int) -> Any:
+def record_of(host: str, body: Body, place: int) -> Any:
     """What the ledger keeps of one body. `place`: which of its batch it is, for the error. Invalid."""
     if body.from_ms > body.to_ms:
         raise _refused(place, "time-order", "it ends before it begins", "from_ms")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounting.records import Cause, Gap, Interval, Owner, Run
+from accounting.records import Balance, Cause, Gap, Interval, Owner, Run
 from model.ids import ClassId, HostName, PortKey
 
 RUN = Run(HostName("hv1"), "boot-a", "start-1")
@@ -60,3 +60,17 @@ def gap(sequence: int = 1, **changes: Any) -> Gap:
         "bound": 500,
     }
     return Gap(**(values | changes))
+
+
+def balance(sequence: int = 1, **changes: Any) -> Balance:
+    values: dict[str, Any] = {
+        "run": RUN,
+        "port": PortKey(7),
+        "owner": owner_of(7),
+        "sequence": sequence,
+        "from_ms": 1_000,
+        "to_ms": 2_000,
+        "wire_bytes": 1_200,
+        "counted_bytes": 1_140,
+    }
+    return Balance(**(values | changes))

@@ -14,9 +14,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from accounting.ledger import METADATA, Ledger
+from accounting.ledger.retention import release
 from accounting.ledger.rollup import rebuild, roll
 from accounting.ledger.schema import HEAD, MIGRATIONS, REVISIONS, VERSION_TABLE
-from accounting.ledger.tables import hour_of
+from accounting.ledger.tables import HOUR, hour_of
 from model.errors import Unavailable
 from tests.unit.accounting.examples import gap, interval, owner_of
 from tests.unit.accounting.old_ledger import make_old
@@ -78,7 +79,31 @@ def test_an_old_ledger_is_adopted_with_all_that_it_holds(url: str):
     assert after["egress_interval"] == before
     assert after["egress_unit"] == [("hv1", hour_of(at), 0, 1) for at in hours]
     assert after["egress_tenant"] == [("uid-blue", "blue"), ("uid-red", "red")]
-    assert after["ledger_meta"] == [("schema_version", "2")]
+    assert after["ledger_meta"] == [("schema_version", "3")]
+
+
+def test_sums_and_what_was_dropped_survive_the_table_of_balances(url: str):
+    """From 0002, as an operator's ledger is: nothing but the new table and the version differ."""
+    made = Ledger(url)
+    made.post([interval(1), interval(2, from_ms=HOUR, to_ms=HOUR + 5), gap(3)])
+    roll(made, 10 * HOUR)
+    release(made, HOUR)
+    made.close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE egress_balance")
+        connection.exec_driver_sql("UPDATE ledger_version SET version_num = '0002'")
+        connection.exec_driver_sql("UPDATE ledger_meta SET value = '2' WHERE name = 'schema_version'")
+    engine.dispose()
+    before = _tables(url)
+    upgraded = Ledger(url)
+    assert upgraded.post([interval(1), gap(3)]).repeated == 2
+    upgraded.close()
+    after = _tables(url)
+    assert after.pop("egress_balance") == []
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"ledger_meta", VERSION_TABLE}
+    assert after[VERSION_TABLE] == [("0003",)]
 
 
 def test_what_is_upgraded_already_is_left_alone(url: str):

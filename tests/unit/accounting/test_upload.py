@@ -18,6 +18,7 @@ from accounting.count import State, Step
 from accounting.encode import plain, state_bytes, step_bytes
 from accounting.journal import Journal, Written
 from accounting.ledger import Ledger
+from accounting.records import Closed
 from accounting.report import Grouping, Query, report
 from controller.agent import upload
 from controller.agent.upload import UnixPost, Uploader
@@ -26,7 +27,7 @@ from controller.api.sums import sums
 from controller.api.usage import MAX_RECORDS, usage
 from controller.api.usage_report import usage_report
 from model.ids import HostName
-from tests.unit.accounting.examples import RUN, gap, interval
+from tests.unit.accounting.examples import RUN, balance, gap, interval
 
 
 class Service:
@@ -109,14 +110,15 @@ def site(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch):
 
 def test_what_is_journalled_reaches_the_ledger_once(site: Site):
     site.up()
-    site.write(interval(1), gap(2))
+    site.write(interval(1), gap(2), balance(3), Closed(interval(1).series))
     site.write()
     uploader = site.uploader()
     uploader.start()
     try:
         assert uploader.wait_idle(30)
         assert site.bytes() == 1_000
-        site.write(*(interval(n) for n in range(3, 3 + 1_201)))
+        assert site.ledger.post([interval(1), gap(2), balance(3)]).repeated == 3
+        site.write(*(interval(n) for n in range(4, 4 + 1_201)))
         assert uploader.wait_idle(30)
         assert site.bytes() == 1_202_000
     finally:
@@ -255,6 +257,15 @@ def test_a_record_that_does_not_fit_is_refused_and_nothing_of_its_batch_is_kept(
         assert site.bytes() == 0, change
     assert site.ask("POST", "/v1/usage", _batch(interval(1), interval(2)))[0] == 200
     assert site.bytes() == 2_000
+
+
+def test_a_balance_with_a_figure_below_zero_is_refused(site: Site):
+    site.up()
+    for change in ({"wire_bytes": -1}, {"counted_bytes": None}, {"counted_bytes": 1 << 63}, {"bytes": 5}):
+        batch = _batch(balance(1))
+        batch["records"][0].update(change)
+        assert site.ask("POST", "/v1/usage", batch)[0] == 422, change
+    assert site.ask("POST", "/v1/usage", _batch(balance(1), balance(2, wire_bytes=None)))[1]["accepted"] == 2
 
 
 def test_a_gap_of_no_known_cause_and_too_many_records_are_refused(site: Site):
