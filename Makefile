@@ -19,11 +19,13 @@ BENCH ?=
 # Seconds, and what makes the schedule.
 SOAK ?= 1800
 SEED ?= 1
+# How many faults.
+FAULTS ?= 1000
 # A PID namespace of its own: whatever a test leaves behind, also after a crash, dies with it. The shell is its
 # first process and reaps orphans, which pytest would not.
 CAGE := unshare --pid --fork --kill-child --mount-proc
 
-.PHONY: help setup setup-all demo demo-down test test-all test-long test-guest soak lint format bench docs clean
+.PHONY: help setup setup-all demo demo-down test test-all test-long test-guest soak torture lint format bench docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -65,6 +67,12 @@ soak: setup ## half an hour of random restarts and migrations, then everything c
 	@mkdir -p .cache
 	@RINGFENCE_SOAK_SECONDS=$(SOAK) RINGFENCE_SOAK_SEED=$(SEED) $(CAGE) /bin/sh -c '"$$@"; exit $$?' - \
 		$(PYTHON) -m pytest -q -s --junitxml=.cache/junit-soak.xml tests/integration/product/test_soak.py
+
+torture: setup ## a thousand random faults under traffic, then the bill to the byte: make torture FAULTS=1000 SEED=1
+	@mkdir -p .cache
+	@RINGFENCE_TORTURE_FAULTS=$(FAULTS) RINGFENCE_TORTURE_SEED=$(SEED) RINGFENCE_TORTURE_LOG=.cache/torture.log \
+		$(CAGE) /bin/sh -c '"$$@"; exit $$?' - \
+		$(PYTHON) -m pytest -q -s --junitxml=.cache/junit-torture.xml tests/integration/product/test_torture.py
 
 lint: setup ## ruff, mypy --strict on the pure rooms, direction of imports
 	@echo "lint: ruff"; $(PYTHON) -m ruff check --quiet . && \

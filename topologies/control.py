@@ -107,6 +107,14 @@ class Control:
         self.agents[host.name] = daemon
         daemon.start()
 
+    def skew(self, host: Hypervisor, clock: Path) -> None:
+        """Restart the agent of a host as one whose wall clock is off by what a file says (`wallclock`)."""
+        self.agents[host.name].stop()
+        daemon = self.agents[host.name]
+        words = daemon.command[daemon.command.index(AGENT) + 1 :]
+        daemon.command = [sys.executable, "-m", "topologies.skewed", str(clock), *words]
+        daemon.start()
+
     def run(self, *arguments: str, stdin: str = "", timeout: float = _CLI_TIMEOUT) -> Outcome:
         """Run `ringfence ARGUMENTS` and return how it ended."""
         command = ["env", *(f"{k}={v}" for k, v in self.environment.items()), *ringfence(*arguments)]

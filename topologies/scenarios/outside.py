@@ -32,6 +32,8 @@ BORDER_MAC = "06:00:00:00:00:90"
 BORDER = ("198.51.100.1", "2001:db8:5::1")
 SERVER = ("198.51.100.9", "2001:db8:5::9")
 NARROW = 1300
+GATEWAYS = ("hv1", "hv2")
+_PLAN = Plan(3, 0)
 _FLOATING = {("red", "vm1"): 11, ("blue", "vm1"): 21, ("blue", "vm2"): 22}
 
 
@@ -78,9 +80,9 @@ class Outside:
                 )
 
 
-def build(name: str, say: Say = say_nothing) -> Outside:
+def build(name: str, say: Say = say_nothing, plan: Plan = _PLAN) -> Outside:
     """On one segment. On failure everything is removed."""
-    base = two_tenants.build(name, Plan(3, 0), two_hypervisors, say)
+    base = two_tenants.build(name, plan, two_hypervisors, say)
     try:
         scenario = _open(base)
         base.lab.tick("a border, a server, floating IPs and a gateway")
@@ -97,7 +99,7 @@ def build(name: str, say: Say = say_nothing) -> Outside:
 def _open(base: TwoTenants) -> Outside:
     lab, control = base.lab, base.control
     hosts = [
-        _document("Hypervisor", {"name": h.name}, {"vtep": h.vtep_address, "gateway": h.name != "hv3"})
+        _document("Hypervisor", {"name": h.name}, {"vtep": h.vtep_address, "gateway": h.name in GATEWAYS})
         for h in lab.hypervisors
     ]
     hosts.append(
