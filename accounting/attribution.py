@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from accounting.classes import class_of
 from accounting.records import Owner
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, PortKey
 from model.snapshot import Snapshot
@@ -40,6 +41,7 @@ class SnapshotCatalogue:
         )
 
     def class_name(self, class_id: ClassId) -> str:
-        """A declared class's name, a built-in one's, or `class-N`."""
-        declared = self.snapshot.classes.get(class_id)
-        return declared.name if declared is not None else BUILT_IN.get(class_id, f"class-{class_id}")
+        """A declared class's name, a built-in one's, or `class-N`; the same for both directions."""
+        plain = class_of(class_id)
+        declared = self.snapshot.classes.get(plain)
+        return declared.name if declared is not None else BUILT_IN.get(plain, f"class-{plain}")

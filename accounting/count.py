@@ -156,8 +156,9 @@ def fold(state: State, step: Step) -> State:
                 standing = Standing.OPEN if old is None else old.standing
                 baselines[record.series] = Baseline(record.counter, record.owner, standing)
                 sequence = max(sequence, record.sequence + 1)
-                raw = record.bytes + record.header_bytes * record.packets
-                counted[record.series[0]] = counted.get(record.series[0], 0) + raw
+                if is_sent(record.series):  # what came in from the port, as its wire says
+                    raw = record.bytes + record.header_bytes * record.packets
+                    counted[record.series[0]] = counted.get(record.series[0], 0) + raw
             case Gap() | Balance():
                 sequence = max(sequence, record.sequence + 1)
             case Closed():
@@ -222,7 +223,8 @@ class _Draft:
             self.end(series, old, Cause.COUNTER_FELL)
         if self.state.run is None and counter != (0, 0):
             port = series[0]
-            bound = counter[1] + (self.gaps[port][2] or 0 if port in self.gaps else 0)
+            sent = counter[1] if is_sent(series) else 0
+            bound = sent + (self.gaps[port][2] or 0 if port in self.gaps else 0)
             self.gaps[port] = (Cause.JOURNAL_MISSING, owner, bound)
             self._interval(series, owner, (0, 0), counter)
         else:
@@ -343,7 +345,8 @@ class _Draft:
                 packets, layer2 - header * packets, reading.datapath, header, counter,
             )
         )  # fmt: skip
-        self.counted[series[0]] = self.counted.get(series[0], 0) + layer2
+        if is_sent(series):
+            self.counted[series[0]] = self.counted.get(series[0], 0) + layer2
 
     def _next(self) -> int:
         self.sequence += 1

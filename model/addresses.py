@@ -20,6 +20,9 @@ BROADCAST: Final = Mac((1 << 48) - 1)
 GATEWAY_MAC: Final = Mac(0x0A0052F10001)
 """Of every network's anycast gateway, the same on all hosts. Locally administered, and outside `02:`, from
 which ports get theirs."""
+OUTSIDE_MAC: Final = Mac(0x0A0052F10002)
+"""Source of routed frames between hosts whose packet a gateway has let in from outside the cluster: so the
+host of the receiving port knows."""
 PROBE_REQUEST_MAC: Final = Mac(0x0A0052F10010)
 PROBE_REPLY_MAC: Final = Mac(0x0A0052F10011)
 """Of path probes between VTEPs, under a VNI that no network has (model.ids)."""

@@ -17,30 +17,39 @@ from model.change import Patch
 from model.flow import Flow, Recirculate
 from model.ids import SAME_NETWORK
 from pipelines import cookies
+from pipelines.shapes.inward import RECEIVED_COUNTER
 from pipelines.shapes.paths import COUNTER
-from pipelines.tables import ACCOUNT, CLASSES, RATE, SIZE
+from pipelines.tables import ACCOUNT, CLASSES, ORIGIN, RATE, RECEIVED, SIZE
 
 ACCOUNT_TABLE: Final = ACCOUNT.number
-"""The table of the counters."""
-CLASS_TABLE: Final = CLASSES.number
-"""The table that says which counter counts."""
+"""The table of the counters of what is sent."""
+COUNTER_TABLES: Final = (ACCOUNT_TABLE, RECEIVED.number)
+"""The tables of all counters."""
+CLASS_TABLES: Final = frozenset({CLASSES.number, ORIGIN.number})
+"""The tables that say which counter counts."""
+_COUNTERS: Final = frozenset({COUNTER.name, RECEIVED_COUNTER.name})
 PASS_TABLES: Final = frozenset({SIZE.number, RATE.number})
 """Tables ahead of it with flows that end a pass: one that comes or goes moves the pass that is counted."""
 
 
 def is_counter(flow: Flow) -> bool:
     """Whether a flow counts for the bill."""
-    return flow.shape.name == COUNTER.name
+    return flow.shape.name in _COUNTERS
 
 
 def classifies(flow: Flow) -> bool:
-    """Whether a flow says which class what is sent somewhere has, because of a declared class."""
+    """Whether a flow says which class a destination or source has, because of a declared class."""
     return in_class(flow.shape.table, flow.cookie)
+
+
+def of_source(flow: Flow) -> bool:
+    """Whether a flow says the class of a source, for what comes from outside."""
+    return flow.shape.table == ORIGIN.number
 
 
 def in_class(table: int, cookie: int) -> bool:
     """The same of a flow by its table and cookie: those of networks and misses never change."""
-    said = cookies.parse(cookie) if table == CLASS_TABLE else None
+    said = cookies.parse(cookie) if table in CLASS_TABLES else None
     if said is None:
         return False
     return said.kind is cookies.Kind.VRF or (said.kind is cookies.Kind.HOST and said.cls != SAME_NETWORK)

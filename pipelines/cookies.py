@@ -15,6 +15,7 @@ anything.
       probe    low 44 bits of a VTEP's address, answers to probes that the agent gets
       prefix   key of the VRF 16 [43:28] | 28 bits of a digest of the prefix [27:0]
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
+      account in: the same, of what the port got from outside
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Kind(IntEnum):
     PROBE = 8
     ANNOUNCE = 10
     PREFIX = 11
+    ACCOUNT_IN = 12
 
 
 class Reason(IntEnum):
@@ -140,9 +142,18 @@ def probe(vtep: Address) -> int:
 
 def account(key: PortKey, cls: ClassId, epoch: int) -> int:
     """The counter of a port and class. ValueError if `epoch` does not fit into 12 bits."""
+    return _account(Kind.ACCOUNT, key, cls, epoch)
+
+
+def account_in(key: PortKey, cls: ClassId, epoch: int) -> int:
+    """The same for what the port got from outside, by the class of the source."""
+    return _account(Kind.ACCOUNT_IN, key, cls, epoch)
+
+
+def _account(kind: Kind, key: PortKey, cls: ClassId, epoch: int) -> int:
     if epoch not in EPOCHS:
         raise ValueError(f"epoch {epoch} of port {key} is outside 0..{EPOCHS[-1]}")
-    return MARK | Kind.ACCOUNT << 44 | key << 20 | cls << 12 | epoch
+    return MARK | kind << 44 | key << 20 | cls << 12 | epoch
 
 
 def parse(cookie: int) -> Cookie | None:
@@ -166,7 +177,7 @@ def parse(cookie: int) -> Cookie | None:
         return _told(body)
     if kind == Kind.PREFIX:
         return Cookie(Kind.PREFIX, tenant=TenantKey(body >> 28), digest=body & 0xFFFFFFF)
-    return Cookie(Kind.ACCOUNT, port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)
+    return Cookie(Kind(kind), port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)
 
 
 def _told(body: int) -> Cookie | None:

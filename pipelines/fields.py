@@ -117,7 +117,13 @@ SOURCE: Final = Register(
 EXIT: Final = Register(
     Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "limit"
 )
-CLASS: Final = Register(Field("reg3", 32), "class", "egress class of the destination", "class", "account")
+CLASS: Final = Register(
+    Field("reg3", 32),
+    "class",
+    "egress class of the destination; of what came from outside then that of the source",
+    "class",
+    "received",
+)
 
 VRF: Final = Register(
     Field("reg4", 32),
@@ -150,7 +156,15 @@ LARGER: Final = Register(
     Field("reg6", 32), "larger", "1 = the packet is larger than the MTU of its way", "size", "oversize"
 )
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL)
+OUTSIDE: Final = Register(
+    Field("reg9", 32), "outside", "1 = the packet came from outside the cluster", "classify", "origin"
+)
+
+RECEIVER: Final = Register(
+    Field("reg10", 32), "receiver", "key of the local port that gets the packet", "output", "received"
+)
+
+REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL, OUTSIDE, RECEIVER)
 
 FIELDS: Final = (
     IN_PORT,

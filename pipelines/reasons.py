@@ -103,6 +103,7 @@ REASONS: Final = (
     Reason("resolve-miss", "unknown unicast: no port of network {network} has the MAC {mac}",
            "See: ringfence get ports --tenant {tenant}; flush the sender's neighbour cache."),
     Reason("account-miss", "its egress class has no counter", _DRIFT),
+    Reason("received-miss", "the egress class of its source has no counter", _DRIFT),
     Reason("limit-miss", "no flow sends what a limited port gets", _DRIFT),
     Reason("output-miss", "no flow sends this group frame", _DRIFT),
     Reason("delivery-group-refused", "network {network} does not replicate broadcast and multicast",

@@ -11,6 +11,8 @@ from typing import Final
 from pipelines import fields as f
 from pipelines.declaration import Table as Table
 from pipelines.tables_fence import FENCE as FENCE
+from pipelines.tables_inward import ORIGIN as ORIGIN
+from pipelines.tables_inward import RECEIVED as RECEIVED
 from pipelines.tables_outward import LANDING as LANDING
 from pipelines.tables_outward import OUTSIDE as OUTSIDE
 from pipelines.tables_outward import RETURNED as RETURNED
@@ -24,6 +26,7 @@ _CLS = f.CLASS.field
 _VRF = f.VRF.field
 _SLOT = f.SLOT.field
 _EXT = f.EXTERNAL.field
+_TO = f.RECEIVER.field
 
 CLASSIFY: Final = Table(
     number=0,
@@ -48,7 +51,7 @@ CLASSIFY: Final = Table(
         f.ICMPV6_CODE,
         f.ND_TARGET,
     ),
-    writes=(_NET, _SRC, _VRF, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    writes=(_NET, _SRC, _VRF, f.OUTSIDE.field, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("fence", "guard", "delivery", "arrival"),
     miss="drop: no port of ours",
 )
@@ -287,10 +290,11 @@ OUTPUT: Final = Table(
     name="output",
     purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
     " and to the VTEPs of the network. For an external address on this host it goes back through conntrack,"
-    " as if it had come from another host.",
-    matches=(_NET, _EXIT, _EXT, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("limit",),
+    " as if it had come from another host. What a gateway lets in from outside is counted for a port here,"
+    " and marked for the host of any other.",
+    matches=(_NET, _EXIT, _EXT, f.OUTSIDE.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(_EXIT, _TO, f.ETH_SRC, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("origin", "limit"),
     again=("landing", "returned"),
     miss="drop: never reached, resolve lets no group frame by that has no flow here",
 )
@@ -323,8 +327,8 @@ ARRIVAL: Final = Table(
     " up go to the agent. What is for a floating IP or an egress address, or leaves a tenant that is"
     " translated here, goes through conntrack.",
     matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
-    writes=(_EXIT, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.IN_PORT),
-    next=("spread", "limit"),
+    writes=(_EXIT, _TO, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.IN_PORT),
+    next=("spread", "origin", "limit"),
     again=("returned", "translated", "landing"),
     miss="drop: no local port's address, or not for this router",
 )
@@ -333,8 +337,8 @@ SPREAD: Final = Table(
     name="spread",
     purpose="As nexthop, for packets that another VTEP routed here: to next hops on this host only.",
     matches=(_VRF, _SLOT, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=("limit",),
+    writes=(_EXIT, _TO, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=("origin", "limit"),
     miss="drop: never reached, all slots of a prefix are given out",
 )
 LIMIT: Final = Table(
@@ -344,7 +348,7 @@ LIMIT: Final = Table(
     matches=(_EXIT,),
     writes=(),
     next=(),
-    miss="drop: never reached, only what goes to a port with a limit comes here",
+    miss="drop: never reached, each port that may come here has a flow",
 )
 
 TABLES: Final = (
@@ -374,6 +378,8 @@ TABLES: Final = (
     ARRIVAL,
     SPREAD,
     LANDING,
+    ORIGIN,
+    RECEIVED,
     LIMIT,
 )
 

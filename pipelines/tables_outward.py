@@ -15,6 +15,7 @@ _SRC = f.SOURCE.field
 _EXIT = f.EXIT.field
 _VRF = f.VRF.field
 _EXT = f.EXTERNAL.field
+_TO = f.RECEIVER.field
 
 RETURNED: Final = Table(
     number=22,
@@ -62,7 +63,7 @@ LANDING: Final = Table(
     name="landing",
     purpose="Hands what came for a floating IP to its port, if conntrack gave it the port's own address.",
     matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=("limit",),
+    writes=(_EXIT, _TO, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=("origin",),
     miss="drop: no zone of ours",
 )

@@ -12,6 +12,7 @@ from model.intent import Relation
 from model.snapshot import Snapshot
 from pipelines import objects as o
 from pipelines.index import Index
+from pipelines.inward import open_here
 
 
 def touched(old: Snapshot, new: Snapshot, before: Index, after: Index, key: ClassId) -> set[o.Object]:
@@ -24,8 +25,11 @@ def touched(old: Snapshot, new: Snapshot, before: Index, after: Index, key: Clas
 
 
 def related(old: Snapshot, new: Snapshot, before: Index, after: Index) -> set[o.Object]:
-    """What a relation that has passed to another class touches: all whose destinations it is."""
+    """What a relation that has passed to another class touches: all whose destinations it is; and all
+    classes, when the first port comes that is reached from outside, or the last one goes."""
     found: set[o.Object] = set()
+    if open_here(old, before) != open_here(new, after):  # from now on sources have classes, too, or no more
+        found.update(o.egress_class(key) for key in (*old.classes, *new.classes))
     if before.relations == after.relations:
         return found
     for relation in Relation:

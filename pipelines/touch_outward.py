@@ -78,7 +78,9 @@ def _by_part(snapshot: Snapshot, index: Index, change: Change) -> set[o.Object]:
     match change.part:
         case Part.FLOATING:
             found = snapshot.floating.get(key)
-            return {o.floating(Uid(key))} | (set() if found is None else _fronts(found.port, snapshot, index))
+            one = {o.floating(Uid(key))}
+            # its port counts what it gets from outside
+            return one if found is None else one | {o.port(found.port)} | _fronts(found.port, snapshot, index)
         case Part.EXTERNAL:
             return _of_external(snapshot, index, key) | _gates(index)
         case Part.TENANT:  # its gateways send for it, and in its external network

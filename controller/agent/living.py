@@ -22,6 +22,7 @@ from model.intent import Relation
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
 from pipelines import compile as pipeline
+from pipelines.inward import open_here
 
 Group = tuple[tuple[Flow, ...], tuple[Flow, ...]]
 EPOCHS: Final = 1 << 12
@@ -69,6 +70,7 @@ def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapsh
     """What moves the pass in which ports are counted that live here before and after goes by itself, and so
     does what moves the class as which: as one bundle, however large.
     """
+    opened = open_here(old, program.index)
     dropped = {pipeline.key(flow) for _, drop in patch.groups for flow in drop if accounts.ends_pass(flow)}
 
     @cache
@@ -81,6 +83,8 @@ def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapsh
 
     def moves(flow: Flow) -> tuple[PortKey, ...]:
         if accounts.classifies(flow):  # a network that comes or goes changes routes, not classes
+            if accounts.of_source(flow) and not opened:
+                return ()  # the first port that is reached from outside: nothing was counted by them
             return staying(flow.cookie) if not of_tenant(flow.cookie) or turned() else ()
         if not accounts.ends_pass(flow):
             return ()

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 from accounting.attribution import SnapshotCatalogue
 from accounting.bounds import Departure, Wire
+from accounting.classes import inbound
 from accounting.count import Reading, State, Step, advance, fold, recover, resembles_restart
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.journal import Journal, Refused
@@ -32,12 +33,13 @@ from pipelines import cookies
 LOG: Final = logging.getLogger(__name__)
 SUSPICION_MS: Final = 1_000
 """How long a reading that resembles an unannounced restart is not believed; a restart is seen in 250 ms."""
+_COUNTING: Final = (cookies.Kind.ACCOUNT, cookies.Kind.ACCOUNT_IN)
 _SEQUENCE_SHIFT: Final = 20
 """A new journal's numbers begin at Unix seconds << 20: above older journals', below 2^53 (JSON readers)."""
 
 
 class Counters(Protocol):
-    """What the accounting table's dump gives: columns of equal length (see southbound.openflow.dump)."""
+    """What the accounting tables' dumps give: columns of equal length (see southbound.openflow.dump)."""
 
     @property
     def cookie(self) -> Columns: ...
@@ -96,7 +98,7 @@ class Meter:
         read_wires: Callable[[], Mapping[PortKey, Wire]] = dict,
         on_written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`read_counters`: all flows of the accounting table. `read_wires`: what came in from bound ports by
+        """`read_counters`: all flows of the accounting tables. `read_wires`: what came in from bound ports by
         their interfaces' own counters, for the bounds of gaps; only counters that outlive ovs-vswitchd.
         `on_written`: told after each step that is on disk, with something to upload (the uploader's `wake`).
         Unavailable if the journal can't be understood.
@@ -262,9 +264,10 @@ def read_boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
 def series_named(cookie: int) -> Series | None:
     """What an account's cookie stands for; None for other cookies."""
     parsed = cookies.parse(cookie)
-    if parsed is None or parsed.kind is not cookies.Kind.ACCOUNT:
+    if parsed is None or parsed.kind not in _COUNTING:
         return None
-    return (parsed.port, parsed.cls, parsed.epoch)
+    received = parsed.kind is cookies.Kind.ACCOUNT_IN
+    return (parsed.port, inbound(parsed.cls) if received else parsed.cls, parsed.epoch)
 
 
 def series_of(counters: Counters, names: Mapping[int, Series | None]) -> dict[Series, Counter]:

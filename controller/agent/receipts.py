@@ -134,7 +134,7 @@ def _owner(cookie: Cookie, snapshot: Snapshot) -> str:
             return f"remote MAC of network {_network(cookie.network, snapshot)}"
         case Kind.PORT | Kind.ANNOUNCE:
             return f"port {_port(cookie.port, snapshot)}"
-        case Kind.ACCOUNT:
+        case Kind.ACCOUNT | Kind.ACCOUNT_IN:
             return f"counter of port {_port(cookie.port, snapshot)}"
         case Kind.PROBE:
             return "path probes"

@@ -22,7 +22,7 @@ from controller.southbound.netlink.links import Link, set_links
 from controller.southbound.openflow import audit, meters
 from controller.southbound.openflow.audit import Findings
 from controller.southbound.openflow.channel import Channel
-from controller.southbound.openflow.dump import Counters, Observed
+from controller.southbound.openflow.dump import Counters, Observed, joined
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.meters import Gauge
 from controller.southbound.openflow.session import TARGETS
@@ -34,7 +34,7 @@ from model.flow import Flow
 from model.ids import PortKey
 from model.report import MAX_RECEIPTS
 from pipelines import accounts, cookies
-from pipelines.accounts import ACCOUNT_TABLE, PASS_TABLES
+from pipelines.accounts import COUNTER_TABLES, PASS_TABLES
 from pipelines.compile import Program
 from pipelines.groups import GROUPS
 from pipelines.tables import CLASSIFY, FENCE
@@ -79,7 +79,7 @@ class Switching:
         self._clock = clock
         self._encoder = Encoder()
         self._channel = Channel(
-            rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset({ACCOUNT_TABLE}), standing=GROUPS
+            rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset(COUNTER_TABLES), standing=GROUPS
         )
         self._refused = 0
         self._zones = ZoneKeeping(rundir, datapath)
@@ -160,9 +160,9 @@ class Switching:
 
     def _sweep(self, orphans: tuple[Observed, ...], care: Care) -> int:
         """Delete what nobody wants, counters last; how many that were."""
-        counters = [o for o in orphans if o.table == ACCOUNT_TABLE]
+        counters = [o for o in orphans if o.table in COUNTER_TABLES]
         moving = [o for o in orphans if _moves(o)]
-        others = [o for o in orphans if o.table != ACCOUNT_TABLE and not _moves(o)]
+        others = [o for o in orphans if o.table not in COUNTER_TABLES and not _moves(o)]
         if others:
             self._channel.delete_observed(others)
         if moving:
@@ -188,8 +188,8 @@ class Switching:
         self._zones.settle()
 
     def counters(self) -> Counters:
-        """The accounting table as arrays."""
-        return self._channel.counters(ACCOUNT_TABLE)
+        """The accounting tables as arrays, what was sent before what was got."""
+        return joined(self._channel.counters(table) for table in COUNTER_TABLES)
 
     def epochs(self) -> Map[PortKey, int]:
         """The accounting epoch under which the switch counts for each port."""

@@ -1,13 +1,15 @@
 """Arrival: packets that another VTEP has routed for a tenant reach its local ports, and nothing else.
 
 Place: table arrival, the end for packets under an L3VNI. Never into a tunnel again; not accounted, since the
-sender's host did. A packet whose TTL ends here goes to the agent, which may tell its sender, on another host.
+sender's host did, but for what a tenant with a way out gets from outside (`inward`). A packet whose TTL ends
+here goes to the agent, which may tell its sender, on another host.
 """
 
 from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
+from pipelines.shapes.inward import ARRIVAL_OPEN
 from pipelines.shapes.quality import ARRIVAL_LIMITED
 from pipelines.shapes.routes import ARRIVAL_EXPIRED, ARRIVAL_LOCAL, ARRIVAL_TOLD, EXPIRED_TTLS
 from pipelines.views import HostView, PortView, VrfView
@@ -30,13 +32,10 @@ def port(view: PortView) -> tuple[Flow, ...]:
     """Packets for the port's addresses that are sent to this host's router MAC."""
     if view.vrf is None or view.router is None:
         return ()
-    cookie = cookies.port(view.key)
-    shapes = ARRIVAL_LOCAL if view.meter_in is None else ARRIVAL_LIMITED
+    cookie, shapes = cookies.port(view.key), ARRIVAL_LOCAL if view.meter_in is None else ARRIVAL_LIMITED
+    tail: tuple[int, ...] = (view.router, view.mac, view.ofport)
+    if view.open:
+        shapes, tail = ARRIVAL_OPEN, (*tail, view.key)
     return tuple(
-        Flow(
-            shapes[address.version == 6],
-            cookie,
-            (view.vrf, int(address), view.router, view.mac, view.ofport),
-        )
-        for address in view.routes
+        Flow(shapes[address.version == 6], cookie, (view.vrf, int(address), *tail)) for address in view.routes
     )

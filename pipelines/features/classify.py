@@ -5,11 +5,21 @@ Place: table classify. Both must be proven here, since all that follows trusts t
 
 from __future__ import annotations
 
+from typing import Final
+
 from model.flow import Flow, Shape
 from pipelines import cookies
 from pipelines.shapes.entry import CLASSIFY_REFUSED, LOCAL, TUNNEL4, TUNNEL6, TUNNEL_VRF4, TUNNEL_VRF6
 from pipelines.shapes.fence import FENCED
+from pipelines.shapes.inward import BORDER4, BORDER6, LET_IN4, LET_IN6
 from pipelines.views import HostView, PortView, SenderView, VtepView
+from pipelines.views.routed import Standing
+
+_SENDERS: Final = {
+    Standing.INSIDE: ((TUNNEL_VRF4,), (TUNNEL_VRF6,)),
+    Standing.GATEWAY: ((TUNNEL_VRF4, LET_IN4), (TUNNEL_VRF6, LET_IN6)),
+    Standing.BORDER: ((BORDER4,), (BORDER6,)),
+}
 
 
 def host(view: HostView) -> tuple[Flow, ...]:
@@ -25,9 +35,12 @@ def vtep(view: VtepView) -> tuple[Flow, ...]:
 
 
 def sender(view: SenderView) -> tuple[Flow, ...]:
-    """The pair of outer source and L3VNI that says for which tenant a packet was routed."""
-    shape = _way(TUNNEL_VRF4 if view.vtep.version == 4 else TUNNEL_VRF6, view)
-    return (Flow(shape, cookies.vrf(view.vrf), (view.tunnel, view.l3vni, int(view.vtep), view.vrf)),)
+    """The pair of outer source and L3VNI that says for which tenant a packet was routed, and whether it comes
+    from outside: all that a border sends, and what a gateway has marked."""
+    four, six = _SENDERS[view.standing]
+    values = (view.tunnel, view.l3vni, int(view.vtep), view.vrf)
+    shapes = four if view.vtep.version == 4 else six
+    return tuple(Flow(_way(shape, view), cookies.vrf(view.vrf), values) for shape in shapes)
 
 
 def port(view: PortView) -> tuple[Flow, ...]:

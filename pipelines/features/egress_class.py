@@ -50,16 +50,19 @@ def network(view: NetworkView) -> tuple[Flow, ...]:
 
 def egress_class(view: ClassView) -> tuple[Flow, ...]:
     """The prefixes of a declared class, for every port; the longest wins. The internet is what is left."""
+    return declared(view, CLASS_DECLARED)
+
+
+def declared(view: ClassView, shapes: tuple[Shape, ...]) -> tuple[Flow, ...]:
+    """The same by `shapes`, as `pipelines.shapes.paths` orders them: of destinations, or of sources."""
     cookie = cookies.host(cls=view.id)
-    declared = (
-        _prefix(CLASS_DECLARED, cookie, DECLARED_PREFIXES, view.id, (), prefix) for prefix in view.prefixes
-    )
-    return (*declared, *(_internet(cookie, view.id) if view.internet else ()))
+    own = (_prefix(shapes, cookie, DECLARED_PREFIXES, view.id, (), prefix) for prefix in view.prefixes)
+    return (*own, *(_internet(shapes, cookie, view.id) if view.internet else ()))
 
 
-def _internet(cookie: int, cls: ClassId) -> Iterator[Flow]:
-    yield from (_at(CLASS_DECLARED, cookie, AT_PUBLIC, cls, (), prefix) for prefix in PUBLIC)
-    yield from (_at(CLASS_DECLARED, cookie, AT_NOT_PUBLIC, EVERYTHING_ELSE, (), p) for p in NOT_PUBLIC)
+def _internet(shapes: tuple[Shape, ...], cookie: int, cls: ClassId) -> Iterator[Flow]:
+    yield from (_at(shapes, cookie, AT_PUBLIC, cls, (), prefix) for prefix in PUBLIC)
+    yield from (_at(shapes, cookie, AT_NOT_PUBLIC, EVERYTHING_ELSE, (), p) for p in NOT_PUBLIC)
 
 
 def subnets(view: SubnetsView) -> tuple[Flow, ...]:

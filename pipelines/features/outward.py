@@ -24,7 +24,6 @@ def floating(view: FloatingView) -> tuple[Flow, ...]:
     six, cookie = view.address.version == 6, cookies.port(view.port)
     address, target, zone = int(view.address), int(view.target), view.zone
     translated, landing = s.REFUSED[1:]
-    local = s.LANDING if view.meter_in is None else s.LANDING_LIMITED
     return (
         Flow(s.ROUTE_FLOATING[six], cookie, (view.port, target)),
         Flow(s.TRANSLATE_FLOATING[six], cookie, (view.port, target, zone, address)),
@@ -34,7 +33,7 @@ def floating(view: FloatingView) -> tuple[Flow, ...]:
         Flow(s.OUTSIDE_HERE[six], cookie, (view.external, address, view.router)),
         Flow(s.OUTPUT_FLOATING[six], cookie, (view.external, address, zone, target)),
         Flow(s.ARRIVAL_FLOATING[six], cookie, (view.external, view.router, address, zone, target)),
-        Flow(local[six], cookie, (zone, target, view.mac, view.ofport)),
+        Flow(s.LANDING[six], cookie, (zone, target, view.mac, view.ofport, view.port)),
         Flow(landing, cookie, (zone,)),
     )
 

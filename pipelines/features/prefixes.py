@@ -13,6 +13,7 @@ from model import rendezvous
 from model.flow import Flow
 from model.route import NextHop
 from pipelines import cookies, groups
+from pipelines.shapes.inward import ARRIVAL_VIA_OPEN, SPREAD_OPEN
 from pipelines.shapes.prefixes import (
     ARRIVAL_GROUP,
     ARRIVAL_VIA,
@@ -63,15 +64,21 @@ def _arrived(view: PrefixView) -> Iterator[Flow]:
     if not view.here or view.router is None:
         return
     if len(view.here) == 1:
-        hop = view.here[0]
-        forms = ARRIVAL_VIA if hop.meter_in is None else ARRIVAL_VIA_LIMITED
-        yield _flow(view, forms, (view.router, hop.mac, hop.ofport))
+        forms, values = _handed(view.here[0], (ARRIVAL_VIA, ARRIVAL_VIA_LIMITED, ARRIVAL_VIA_OPEN))
+        yield _flow(view, forms, (view.router, *values))
         return
     yield _flow(view, ARRIVAL_GROUP, (view.router,))
     for slot, each in _shared(view, view.here):
         assert isinstance(each, LocalHop)
-        forms = SPREAD_LOCAL if each.meter_in is None else SPREAD_LIMITED
-        yield _flow(view, forms, (slot, each.mac, each.ofport))
+        forms, values = _handed(each, (SPREAD_LOCAL, SPREAD_LIMITED, SPREAD_OPEN))
+        yield _flow(view, forms, (slot, *values))
+
+
+def _handed(hop: LocalHop, forms: tuple[Forms, Forms, Forms]) -> tuple[Forms, tuple[int, ...]]:
+    """Which of (straight, by its limit, counted if it is from outside), and the values of the hop."""
+    if hop.open:
+        return forms[2], (hop.mac, hop.ofport, hop.port)
+    return forms[hop.meter_in is not None], (hop.mac, hop.ofport)
 
 
 def _towards(view: PrefixView, hop: Hop, forms: tuple[Forms, Forms, Forms]) -> tuple[Forms, tuple[int, ...]]:

@@ -54,6 +54,7 @@ from pipelines.shapes.entry import (
     TUNNEL_VRF6,
 )
 from pipelines.shapes.fence import CLOSED, FENCED, PASSES
+from pipelines.shapes.inward import INWARD
 from pipelines.shapes.outward import OUTWARD
 from pipelines.shapes.pairs import PAIRS
 from pipelines.shapes.paths import (
@@ -101,6 +102,9 @@ def _miss(table: t.Table) -> Shape:
     if table is t.CLASSES:
         other = (SetField(f.CLASS.field, EVERYTHING_ELSE),)
         return shape("miss", table, 0, (), (), other, t.ACCOUNT)
+    if table is t.ORIGIN:
+        other = (SetField(f.CLASS.field, EVERYTHING_ELSE),)
+        return shape("miss", table, 0, (), (), other, t.RECEIVED)
     if table is t.GATEWAY:
         return shape("miss", table, 0, (), goto=t.RESOLVE)
     if table is t.SIZE or table is t.OVERSIZE:
@@ -159,6 +163,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *ROUTING,
     *PREFIXED,
     *OUTWARD,
+    *INWARD,
     *PEERINGS,
     RESOLVE_SELF,
     RESOLVE_LOCAL,

@@ -14,6 +14,7 @@ from pipelines import cookies
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.shapes.entry import LOCAL, TUNNEL4, TUNNEL6, TUNNEL_VRF4, TUNNEL_VRF6
+from pipelines.shapes.inward import BORDER4, BORDER6, LET_IN4, LET_IN6
 from pipelines.shapes.terms import AT_GENERAL, AT_LAST, AT_OWN, shape
 
 
@@ -21,7 +22,9 @@ def _fenced(entry: Shape) -> Shape:
     return replace(entry, name=f"{entry.name}-fenced", goto=t.FENCE.number)
 
 
-FENCED: Final = {one: _fenced(one) for one in (LOCAL, TUNNEL4, TUNNEL6, TUNNEL_VRF4, TUNNEL_VRF6)}
+_OF_BRIDGES: Final = (LOCAL, TUNNEL4, TUNNEL6)
+_OF_ROUTERS: Final = (TUNNEL_VRF4, TUNNEL_VRF6, BORDER4, BORDER6, LET_IN4, LET_IN6)
+FENCED: Final = {one: _fenced(one) for one in (*_OF_BRIDGES, *_OF_ROUTERS)}
 """By the shape of a host without a partner."""
 
 _OF_NOBODY_HERE: Final = Match(f.SOURCE.field, 0)

@@ -37,7 +37,7 @@ from pipelines.shapes.terms import (
     VRF,
     VTEP4,
     VTEP6,
-    into_limit,
+    into_origin,
     shape,
 )
 
@@ -146,7 +146,7 @@ TRANSLATED: Final = tuple(
     )
     for name, kind, source, _, ip, _, _ in FAMILIES
 )
-LANDING: Final = tuple(
+_LANDED: Final = tuple(
     shape(
         f"local{name}",
         t.LANDING,
@@ -157,7 +157,8 @@ LANDING: Final = tuple(
     )
     for name, kind, _, target, ip, _, _ in FAMILIES
 )
-LANDING_LIMITED: Final = tuple(into_limit(each) for each in LANDING)
+LANDING: Final = tuple(into_origin(each) for each in _LANDED)
+"""Whoever has a floating IP is reached from outside."""
 _VERDICTS: Final = (t.RETURNED, t.TRANSLATED, t.LANDING)
 INVALID: Final = tuple(shape("invalid", table, AT_OWN, (IS_INVALID,)) for table in _VERDICTS)
 REFUSED: Final = tuple(shape("refused", table, AT_GENERAL, (IS_ZONE,), (ZONE,)) for table in _VERDICTS)
@@ -303,7 +304,6 @@ OUTWARD: Final = (
     *OUTPUT_FLOATING,
     *OUTPUT_EGRESS,
     *LANDING,
-    *LANDING_LIMITED,
     *ARRIVAL_FLOATING,
     *ARRIVAL_EGRESS,
     *ARRIVAL_INSIDE,

@@ -27,6 +27,7 @@ VTEP4: Final = Slot("vtep4", 32)
 VTEP6: Final = Slot("vtep6", 128)
 CLS: Final = Slot("class", 32)
 PRIORITY: Final = Slot("priority", 16)
+RECEIVER: Final = Slot("receiver", 32)
 
 IS_NET = Match(f.NETWORK.field, NET)
 IS_VRF = Match(f.VRF.field, VRF)
@@ -87,8 +88,19 @@ def shape(
 
 def into_limit(plain: Shape) -> Shape:
     """The same way to a local port that has a limit: by table limit, which sends it out instead."""
+    return replace(plain, name=f"{plain.name}-limited", actions=_led(plain), goto=t.LIMIT.number)
+
+
+def into_origin(plain: Shape) -> Shape:
+    """The same way to a local port that is reached from outside, too: by the tables that count for it."""
+    noted = (*_led(plain), SetField(f.RECEIVER.field, RECEIVER))
+    slots = (*plain.slots, RECEIVER)
+    return replace(plain, name=f"{plain.name}-open", actions=noted, slots=slots, goto=t.ORIGIN.number)
+
+
+def _led(plain: Shape) -> tuple[Action, ...]:
+    """Its actions, but that the port at their end is noted instead."""
     ends = tuple(action for action in plain.actions if isinstance(action, Output))
     if len(ends) != 1 or plain.actions[-1] is not ends[0]:
         raise ValueError(f"{plain.name} does not end at one port")
-    led = (*plain.actions[:-1], SetField(f.EXIT.field, ends[0].port))
-    return replace(plain, name=f"{plain.name}-limited", actions=led, goto=t.LIMIT.number)
+    return (*plain.actions[:-1], SetField(f.EXIT.field, ends[0].port))

@@ -16,6 +16,7 @@ from model.intent import Network, Relation
 from model.inventory import Switch
 from model.snapshot import Snapshot
 from pipelines.index import Index
+from pipelines.inward import open_here
 from pipelines.objects import Object
 from pipelines.views.terms import gateways_of, owned, paired, reachable
 
@@ -29,11 +30,15 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class ClassView:
-    """A class as it is in force. `internet`: public addresses that nothing else takes are its own."""
+    """A class as it is in force. `internet`: public addresses that nothing else takes are its own.
+
+    `inward`: a port here is reached from outside, so that the classes of sources are asked for.
+    """
 
     id: ClassId
     prefixes: tuple[Prefix, ...]
     internet: bool
+    inward: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def class_view(snapshot: Snapshot, index: Index, key: ClassId) -> ClassView | No
     if declared is None:
         return None
     now = in_force(declared, snapshot.moment)
-    return ClassView(key, now.prefixes, index.relations.get(Relation.INTERNET) == key)
+    internet = index.relations.get(Relation.INTERNET) == key
+    return ClassView(key, now.prefixes, internet, open_here(snapshot, index))
 
 
 def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkKey) -> NetworkView | None:

@@ -12,14 +12,12 @@ from ipaddress import ip_network
 from immutables import Map
 
 from model.addresses import Address, Prefix, is_unicast, router_mac
-from model.flow import Meter
 from model.gateways import preference
 from model.ids import HostName, Mac, PortKey, TenantKey, Uid, Vni
 from model.intent import Egress, External, FloatingIp, Tenant
 from model.inventory import Switch
 from model.route import NextHop, RemotePrefix
 from model.snapshot import Snapshot
-from pipelines import limits
 from pipelines.index import Index, vrf_of
 from pipelines.objects import Object
 from pipelines.outward import translated
@@ -28,8 +26,7 @@ from pipelines.views.terms import reachable, routable
 
 @dataclass(frozen=True, slots=True)
 class FloatingView:
-    """An address of an external network that stands for `target` of a local port. `router`: this host's;
-    `meter_in`: the limit of what the port gets, None = none."""
+    """An address of an external network that stands for `target` of a local port. `router`: this host's."""
 
     external: TenantKey
     address: Address
@@ -39,7 +36,6 @@ class FloatingView:
     ofport: int
     zone: int
     router: Mac
-    meter_in: Meter | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,6 @@ def floating_view(snapshot: Snapshot, index: Index, uid: Uid) -> FloatingView | 
         ofport=ofport,
         zone=zone,
         router=router_mac(this.router_id),
-        meter_in=limits.meter_in(ofport, port.rate_in),
     )
 
 

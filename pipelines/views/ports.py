@@ -19,6 +19,7 @@ from model.snapshot import Snapshot
 from pipelines import limits
 from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
+from pipelines.inward import opens, receives
 from pipelines.views.terms import owned, paired, routable, router_of
 
 
@@ -32,6 +33,8 @@ class PortView:
     limits of what the workload sends and gets, None = none. `forwards`: prefixes that static routes send to
     it, disjoint: it may send packets out of them. `mtu`: of its network, where a gateway can tell it to the
     workload, and the interface may send larger packets; else None. `fenced`: the host has a partner.
+    `open`: its tenant has a way out, so that routed packets may come from outside the cluster; `received`:
+    the classes by which such are counted, also where they come by a floating IP alone.
     """
 
     key: PortKey
@@ -50,6 +53,8 @@ class PortView:
     forwards: tuple[Prefix, ...] = ()
     mtu: int | None = None
     fenced: bool = False
+    open: bool = False
+    received: tuple[ClassId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         return None
     vrf = vrf_of(snapshot, port.network)
     ofport = snapshot.interfaces[port.uid].ofport
+    classes = tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes}))
     return PortView(
         key=key,
         network=port.network,
@@ -75,7 +81,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         addresses=owned(port.mac, port.addresses),
         ofport=ofport,
         epoch=snapshot.epochs[key] % len(EPOCHS),
-        classes=tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes})),
+        classes=classes,
         vrf=vrf,
         routes=() if vrf is None else routable(port.addresses),
         router=router_of(snapshot, vrf),
@@ -85,6 +91,8 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         forwards=() if vrf is None else _forwards(snapshot, index, vrf, port),
         mtu=None if vrf is None else _exceeded(snapshot, port),
         fenced=paired(snapshot),
+        open=opens(snapshot, vrf),
+        received=classes[1:] if receives(snapshot, index, key, vrf) else (),
     )
 
 

@@ -19,7 +19,8 @@ from model.inventory import Switch
 from model.route import NextHop, RemotePrefix
 from model.snapshot import Snapshot
 from pipelines import limits
-from pipelines.index import Index, routes_here
+from pipelines.index import Index, routes_here, vrf_of
+from pipelines.inward import opens
 from pipelines.objects import Object
 from pipelines.views.outward import beats
 from pipelines.views.terms import l3vni_of, reachable, router_of
@@ -27,12 +28,14 @@ from pipelines.views.terms import l3vni_of, reachable, router_of
 
 @dataclass(frozen=True, slots=True)
 class LocalHop:
-    """A local port that takes packets of a prefix. `meter_in`: its limit of what it gets, None = none."""
+    """A local port that takes packets of a prefix. `meter_in`: its limit of what it gets, None = none;
+    `open`: some of it may come from outside the cluster."""
 
     port: PortKey
     mac: Mac
     ofport: int
     meter_in: Meter | None
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def _owners(snapshot: Snapshot, index: Index, vrf: TenantKey, address: Address) 
 def _hop(snapshot: Snapshot, key: PortKey, mac: Mac) -> LocalHop:
     port = snapshot.ports[key]
     ofport = snapshot.interfaces[port.uid].ofport
-    return LocalHop(key, mac, ofport, limits.meter_in(ofport, port.rate_in))
+    reached = opens(snapshot, vrf_of(snapshot, port.network))
+    return LocalHop(key, mac, ofport, limits.meter_in(ofport, port.rate_in), reached)
 
 
 def _learned(snapshot: Snapshot, vrf: TenantKey, prefix: Prefix) -> RemotePrefix | None:

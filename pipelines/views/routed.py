@@ -6,16 +6,18 @@ Place: dispatched by pipelines.views. Must not make flows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from model import vrfs
 from model.addresses import GATEWAY_MAC, Address, is_unicast, link_local, router_mac
 from model.ids import ClassId, HostName, Mac, NetworkKey, TenantKey, Vni
-from model.intent import Network, Relation
+from model.intent import Hypervisor, Network, Relation
 from model.inventory import Switch
 from model.snapshot import Snapshot
 from pipelines.beyond import peers_here
 from pipelines.index import Index, routes_here, vrf_of
 from pipelines.objects import Object
+from pipelines.outward import translated
 from pipelines.views.outward import may_send
 from pipelines.views.terms import gateways_of, l3vni_of, paired, reachable, routable, router_of
 
@@ -43,6 +45,15 @@ class SubnetsView:
     cls: ClassId | None = None
 
 
+class Standing(Enum):
+    """What a sender may bring from outside the cluster. INSIDE: nothing. GATEWAY: what it has let in, beside
+    what its own ports send. BORDER: all of it."""
+
+    INSIDE = "inside"
+    GATEWAY = "gateway"
+    BORDER = "border"
+
+
 @dataclass(frozen=True, slots=True)
 class SenderView:
     """A VTEP that may send what it routed for a tenant. `fenced`: this host has a partner."""
@@ -52,6 +63,7 @@ class SenderView:
     vtep: Address
     tunnel: int
     fenced: bool = False
+    standing: Standing = Standing.INSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,16 @@ def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Objec
         return None
     if sender is None or not reachable(snapshot, sender.vtep) or not may_send(snapshot, index, vrf, host):
         return None
-    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel, paired(snapshot))
+    standing = _standing(snapshot, vrf, sender)
+    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel, paired(snapshot), standing)
+
+
+def _standing(snapshot: Snapshot, vrf: TenantKey, sender: Hypervisor) -> Standing:
+    tenant = snapshot.tenants.get(vrf)
+    if sender.border and sender.external:
+        return Standing.BORDER
+    lets_in = tenant is not None and sender.name in tenant.gateways and translated(snapshot, vrf)
+    return Standing.GATEWAY if lets_in else Standing.INSIDE
 
 
 def route_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RouteView | None:

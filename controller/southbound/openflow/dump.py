@@ -52,6 +52,16 @@ class Counters:
     octets: npt.NDArray[np.uint64]
 
 
+def joined(parts: Iterable[Counters]) -> Counters:
+    """The counters of several tables, one after the other."""
+    found = tuple(parts)
+    return Counters(
+        np.concatenate([part.cookie for part in found]),
+        np.concatenate([part.packets for part in found]),
+        np.concatenate([part.octets for part in found]),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Dump:
     """The flow_stats entries of one table, end to end, and where each starts."""

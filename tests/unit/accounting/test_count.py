@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from accounting.bounds import Wire
+from accounting.classes import inbound
 from accounting.count import Reading, State, Step, advance, fold, resembles_restart
 from accounting.records import UNKNOWN, Cause, Gap, Interval, Run
 from model.ids import ClassId, HostName, PortKey
@@ -181,3 +182,19 @@ def test_bytes_before_the_journal_are_a_gap_and_not_billed():
     after = fold(state, step)
     second = advance(after, Reading(RUN, 10_000, "netdev", {SERIES: (5, 570), OTHER: (0, 0)}), Names())
     assert _intervals(second) == [(1, 100)]
+
+
+def test_what_a_port_got_is_not_taken_off_what_it_may_have_sent():
+    """The bound of a gap is by what came in from the port: its own sending."""
+    host, got = Host(), (PortKey(7), inbound(ClassId(1)), 3)
+    host.read({SERIES: (0, 0), got: (0, 0)}, wires={7: Wire("eth7#1", 0)})
+    host.read({SERIES: (0, 0), got: (1_000, 114_000)}, wires={7: Wire("eth7#1", 0)})
+    lost = host.read({}, run=SECOND_RUN, wires={7: Wire("eth7#1", 5_000)})
+    assert _gaps(lost) == [(7, Cause.RUN_ENDED, 5_000)]
+
+
+def test_what_a_port_got_before_the_journal_is_no_bound_of_what_it_sent():
+    host = Host.__new__(Host)
+    host.names, host.state, host.now = Names(), State(next_sequence=1), 0
+    got = (PortKey(7), inbound(ClassId(1)), 3)
+    assert _gaps(host.read({SERIES: (1, 114), got: (9, 9_000)})) == [(7, Cause.JOURNAL_MISSING, 114)]

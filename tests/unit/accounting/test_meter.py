@@ -13,6 +13,7 @@ from immutables import Map
 
 from accounting import journal as journal_module
 from accounting.bounds import Wire
+from accounting.classes import INBOUND
 from accounting.encode import parse_step
 from accounting.journal import Journal
 from accounting.records import Cause, Gap, Interval
@@ -144,6 +145,19 @@ def test_cookies_of_other_flows_are_left_out_and_equal_ones_are_summed():
     found = series_of(columns, {c: series_named(c) for c in columns.cookie.tolist()})
     assert found == {(7, 1, 1): (3, 2**63 + 100)}
     assert all(type(n) is int for counter in found.values() for n in counter)
+
+
+def test_what_a_port_got_is_a_series_of_its_own(bench: Bench):
+    got = cookies.account_in(PortKey(7), EVERYTHING_ELSE, 1)
+    bench.switch.flows = {FLOW: (0, 0), got: (0, 0)}
+    bench.tick()
+    bench.switch.flows = {FLOW: (1, 114), got: (3, 342)}
+    bench.tick()
+    found = [(r.series, r.packets, r.bytes, r.class_name) for r in bench.records(Interval) if r.packets]
+    assert found == [
+        ((7, EVERYTHING_ELSE, 1), 1, 100, "everything-else"),
+        ((7, EVERYTHING_ELSE | INBOUND, 1), 3, 300, "everything-else"),
+    ]
 
 
 def test_ticks_count_and_name_owner_and_class(bench: Bench):

@@ -28,6 +28,13 @@ def test_an_account_is_read_back(port: int, cls: int, epoch: int) -> None:
     assert cookies.parse(cookie) == Cookie(Kind.ACCOUNT, port=PortKey(port), cls=ClassId(cls), epoch=epoch)
 
 
+@given(st.integers(1, (1 << 24) - 1), st.integers(0, 255), st.integers(0, 4095))
+def test_the_account_of_what_comes_in_is_another(port: int, cls: int, epoch: int) -> None:
+    cookie = cookies.account_in(PortKey(port), ClassId(cls), epoch)
+    assert cookies.parse(cookie) == Cookie(Kind.ACCOUNT_IN, PortKey(0), PortKey(port), 0, ClassId(cls), epoch)
+    assert cookie != cookies.account(PortKey(port), ClassId(cls), epoch)
+
+
 def test_the_others_are_read_back() -> None:
     assert cookies.parse(cookies.host(table=7)) == Cookie(Kind.HOST, table=7)
     assert cookies.parse(cookies.network(NetworkKey(5))) == Cookie(Kind.NETWORK, network=NetworkKey(5))

@@ -109,6 +109,8 @@ def made(feature: Feature) -> str:
         worlds = (world.moving(world.two_tenants(), 13, 7), world.moving(over_ipv6(), 13, 7))
     if feature.name == "outward":
         worlds = (outward.leaving(), outward.leaving("hv2"))
+    if feature.name == "inward":
+        worlds = (world.related(outward.leaving()), world.related(world.two_tenants()))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
         index = build(snapshot)
         for subject in SUBJECTS[feature.kind]:

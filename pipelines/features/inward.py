@@ -1,0 +1,45 @@
+"""Inward: what comes from outside the cluster is counted for the port that gets it, once.
+
+Place: tables origin and received, and what leads there. Not what another port of the cluster sent: that was
+counted where it was sent. The class is that of the source, by the same prefixes (docs/decisions/0045). Must
+not drop: what the port's limit drops later was carried here.
+"""
+
+from __future__ import annotations
+
+from model.flow import Flow
+from pipelines import cookies
+from pipelines.features.egress_class import declared
+from pipelines.shapes.inward import (
+    LIMIT_PLAIN,
+    ORIGIN_DECLARED,
+    ORIGIN_INSIDE,
+    OUTPUT_MARKED,
+    OUTPUT_OPEN,
+    RECEIVED_COUNTER,
+)
+from pipelines.views import ClassView, HostView, PortView
+
+
+def host(view: HostView) -> tuple[Flow, ...]:
+    """What is not counted here, and what a gateway hands on."""
+    return (Flow(ORIGIN_INSIDE, cookies.host()), Flow(OUTPUT_MARKED, cookies.host(), (view.tunnel,)))
+
+
+def egress_class(view: ClassView) -> tuple[Flow, ...]:
+    """The prefixes of a declared class as those of a source, where somebody asks."""
+    return declared(view, ORIGIN_DECLARED) if view.inward else ()
+
+
+def port(view: PortView) -> tuple[Flow, ...]:
+    """A counter for each class, the way to it at a gateway, and the way from it to a port without limit."""
+    if not view.received:
+        return ()
+    cookie = cookies.port(view.key)
+    counters = tuple(
+        Flow(RECEIVED_COUNTER, cookies.account_in(view.key, cls, view.epoch), (view.key, cls))
+        for cls in view.received
+    )
+    plain = () if view.meter_in is not None else (Flow(LIMIT_PLAIN, cookie, (view.ofport,)),)
+    back = (Flow(OUTPUT_OPEN, cookie, (view.ofport, view.key)),) if view.open else ()
+    return (*counters, *plain, *back)
