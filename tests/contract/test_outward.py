@@ -47,6 +47,13 @@ def outer(version: int, to: str, ports: tuple[int, int] = (53, 4000)) -> Packet:
     return packets.udp(frame, *ports) | tunnel
 
 
+def led(key: int, version: int, to: str, ports: tuple[int, int]) -> Packet:
+    """What another host brings to the gateway, of a port of its own."""
+    macs = {"eth_src": int(router_mac(2)), "eth_dst": int(router_mac(1))}
+    tunnel = {"tun_id": 5001, "tun_src": int(ip_address("192.0.2.2")), "in_port": world.TUNNEL}
+    return local(key, version, to, ports) | macs | tunnel
+
+
 def floating(key: int, version: int) -> str:
     return str(out.floating(key, version).address)
 
@@ -69,6 +76,8 @@ def history(version: int) -> list[Packet]:
         local(12, version, floating(51, version), (7, 8)),
         local(51, version, egress, (8, 7)),
         local(11, version, floating(11, version)),
+        led(14, version, SERVER[version], (4010, 53)),
+        outer(version, egress, (53, 4010)),
         *(local(51, version, SERVER[version], (port, 9)) for port in range(100, 110)),
     ]
 
@@ -105,7 +114,7 @@ def send(ovs: PrivateOvs, packet: Packet) -> None:
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_the_same_packets_meet_the_same_flows(programmed: PrivateOvs, version: int) -> None:
-    snapshot = out.leaving()
+    snapshot = world.related(out.leaving())
     program, encoder = compile(snapshot), Encoder()
     fake, zone = Switch.of(program.flows()), snapshot.zones["port", LIMITED]
     fake.tracker.limits[zone] = MOST
@@ -142,6 +151,11 @@ def test_the_same_packets_meet_the_same_flows(programmed: PrivateOvs, version: i
         "returned-refused",
         "landing-local",
         "outside-self",
+        "origin-inside",
+        "origin-declared",
+        "received-counter",
+        "output-open",
+        "output-let-in",
     ):
         assert shape in names, f"the history never came to {shape}"
     assert "translated-refused" in names, "the zone was never full"
