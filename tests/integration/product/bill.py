@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 
 from topologies.deadline import until
 from topologies.scenarios.two_tenants import TwoTenants, Workload
@@ -15,9 +16,12 @@ QUIET = 2.5
 """Seconds: a reading each second, half a second of lag in the statistics, and the upload."""
 
 
-def ledger(scenario: TwoTenants, tenant: str) -> dict[str, dict[str, int]]:
-    """Rows of `ringfence egress report --by port`, by port."""
-    outcome = scenario.control.run("egress", "report", "--tenant", tenant, "--by", "port", "-o", "json")
+def ledger(
+    scenario: TwoTenants, tenant: str, direction: str = "out", by: str = "port"
+) -> dict[str, dict[str, int]]:
+    """Rows of `ringfence egress report` of one direction, by port or whatever else."""
+    words = ("egress", "report", "--tenant", tenant, "--by", by, "--direction", direction, "-o", "json")
+    outcome = scenario.control.run(*words)
     assert outcome.ok, outcome.stderr
     return {row["name"]: row for row in json.loads(outcome.stdout)["rows"]}
 
@@ -53,3 +57,46 @@ def all_settled(scenario: TwoTenants, ports: tuple[Workload, ...]) -> tuple[int,
 
     until("the ledger stands still", still, 40)
     return known
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Layer-3 bytes by port: what they sent, and what they got from outside; the latter also by class."""
+
+    out: dict[str, int]
+    came: dict[str, int]
+    classes: dict[str, int]
+
+    def less(self, before: Account) -> Account:
+        """What has been added, without what has not changed."""
+        return Account(
+            _grown(before.out, self.out),
+            _grown(before.came, self.came),
+            _grown(before.classes, self.classes),
+        )
+
+
+def account(scenario: TwoTenants, tenant: str) -> Account:
+    """Of a tenant, once what came in has stood still for as long as a reading and an upload take."""
+    known, since = _account(scenario, tenant), time.monotonic()
+
+    def still() -> bool:
+        nonlocal known, since
+        now = _account(scenario, tenant)
+        if now.came != known.came:
+            since = time.monotonic()
+        known = now
+        return time.monotonic() - since > QUIET
+
+    until("what came in stands still", still, 40)
+    return known
+
+
+def _account(scenario: TwoTenants, tenant: str) -> Account:
+    rows = (ledger(scenario, tenant, *what) for what in (("out",), ("in",), ("in", "class")))
+    return Account(*({name: row["bytes"] for name, row in found.items()} for found in rows))
+
+
+def _grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    grown = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in grown.items() if count}

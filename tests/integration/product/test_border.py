@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.product.bill import account
 from topologies.deadline import until
 from topologies.errors import CommandFailed
 from topologies.fabrics import ASN, Plan
@@ -18,6 +19,7 @@ from topologies.scenarios.two_tenants import Workload
 from topologies.traffic.capture import Capture, beacon, contains, incoming
 from topologies.traffic.ping import ping
 from topologies.traffic.tcp import transfer
+from topologies.traffic.udp import count_udp
 
 pytestmark = pytest.mark.integration
 
@@ -76,6 +78,20 @@ def test_the_tenant_reaches_the_world_and_is_reached(scenario: Bordered, family:
         ):
             sent = transfer(here, there, address, 300_000)
             assert sent.intact, (red.name, address, sent)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_world_sends_is_counted_where_it_arrives(scenario: Bordered, family: int) -> None:
+    """And what red sends to itself across hosts is not: that was counted where it was sent."""
+    one, two = scenario.base.of("red")
+    before = account(scenario.base, "red")
+    within = count_udp(two.vm, one.vm, at(one, family), 100, size=500)
+    sent = [count_udp(scenario.internet, red.vm, at(red, family), 200, size=200) for red in (one, two)]
+    assert within.lost == 0 and [result.lost for result in sent] == [0, 0]
+    grown = account(scenario.base, "red").less(before)
+    assert grown.came == {red.port: r.layer3_bytes for red, r in zip((one, two), sent, strict=True)}
+    assert grown.classes == {"everything-else": sum(r.layer3_bytes for r in sent)}
+    assert grown.out[two.port] >= within.layer3_bytes
 
 
 def test_both_sides_show_what_they_learned(scenario: Bordered) -> None:
