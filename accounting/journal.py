@@ -121,6 +121,17 @@ class Journal:
         """How many frames are not acknowledged."""
         return len(self._places)
 
+    @property
+    def waiting(self) -> int | None:
+        """The number of the first frame that is not acknowledged."""
+        with self._guard:
+            return self._places[0].number if self._places else None
+
+    @property
+    def newest(self) -> int:
+        """The number of the last frame."""
+        return self._next - 1
+
     def skip(self, number: int) -> None:
         """Frames up to `number` hold nothing to upload: not offered again by this process."""
         with self._guard:

@@ -172,7 +172,8 @@ class Report:
     `confirm`: the last confirmation token of the operator that the agent has acted on.
     `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all. `underlay`: the
     smallest MTU on the ways to other VTEPs, 0 = not known. `devices`: NICs and GPUs. `lease`: who serves the
-    ports of this host and its partner, in words; empty if it has none.
+    ports of this host and its partner, in words; empty if it has none. `counted_ms`: all that it counted up
+    to then is in the egress ledger; 0 = not known.
     """
 
     host: str
@@ -193,6 +194,7 @@ class Report:
     underlay: int = 0
     devices: Sighting = _NOTHING
     lease: str = ""
+    counted_ms: int = 0
 
 
 def render(report: Report) -> str:
@@ -256,6 +258,7 @@ def parse(text: str) -> Report:
         underlay=_number(plain, "underlay"),
         devices=sighting.parse(plain.get("devices", {})),
         lease=_text(plain, "lease"),
+        counted_ms=_number(plain, "counted_ms"),
     )
 
 

@@ -110,11 +110,21 @@ class Meter:
         self._names: dict[int, Series | None] = {}
         self._suspected_ms: int | None = None
         self._refused = False
+        # Whether earlier frames hold something to upload is not known: all of them have to be gone first.
+        self._billable, self._handed_ms = journal.newest, 0
 
     @property
     def state(self) -> State:
         """What is counted so far."""
         return self._state
+
+    @property
+    def handed_ms(self) -> int:
+        """All that was counted up to then has been taken by the API; Unix ms, 0 = not known yet."""
+        waiting = self._journal.waiting
+        if not self._held and (waiting is None or waiting > self._billable):
+            self._handed_ms = self._state.read_ms
+        return self._handed_ms
 
     def tick(self, run: Run, snapshot: Snapshot, presence: Presence) -> Outcome:
         """Read all counters of `run` (see `run_of`), count and journal. What `presence` tells of ports is
@@ -243,7 +253,8 @@ class Meter:
                 LOG.info("egress journal goes on host=%s", step.run.host)
             self._refused = False
             self._held.pop(0)
-            wrote = wrote or bool(step.records)
+            if step.records:
+                wrote, self._billable = True, result.number
         if wrote:
             self._on_written()
         return True

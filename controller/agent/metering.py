@@ -163,6 +163,10 @@ class Metering:
             found.append(f"{self._journal.backlog} egress records wait for the API")
         return tuple(found)
 
+    def counted_ms(self) -> int:
+        """All that this host counted up to then is in the ledger; Unix ms, 0 = not known yet."""
+        return self._meter.handed_ms
+
     def stop(self) -> None:
         """End the upload; what is not uploaded stays in the journal."""
         self._uploader.stop()

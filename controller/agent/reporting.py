@@ -60,6 +60,8 @@ class Circumstance:
     """What NICs and GPUs there are."""
     lease: str = ""
     """Who serves the ports of this host and its partner; empty if it has none."""
+    counted_ms: int = 0
+    """All that was counted up to then is in the egress ledger; 0 = not known."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
@@ -85,6 +87,7 @@ def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing
         confirm=core.confirmed,
         underlay=around.underlay,
         lease=around.lease,
+        counted_ms=around.counted_ms,
     )
 
 

@@ -160,6 +160,31 @@ def test_what_a_port_got_is_a_series_of_its_own(bench: Bench):
     ]
 
 
+def test_what_was_handed_over_is_known_up_to_a_reading(bench: Bench):
+    assert bench.meter.handed_ms == bench.now, "nothing was counted: there is nothing to hand over"
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    bench.tick()
+    before, last = bench.now - 10_000, bench.journal.newest
+    assert bench.meter.handed_ms == before
+    bench.tick()  # nothing new was sent: what is on its way still is
+    assert bench.meter.handed_ms == before
+    bench.journal.acknowledge(last)
+    assert bench.meter.handed_ms == bench.now, "a step with nothing to upload keeps nobody waiting"
+    bench.switch.broken = "read"
+    bench.tick()
+    assert bench.meter.handed_ms == bench.now - 10_000, "what was not read is not known"
+
+
+def test_after_a_restart_nothing_is_handed_over_until_all_is(bench: Bench):
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    bench.tick()
+    bench.kill()
+    assert bench.meter.handed_ms == 0
+    bench.tick()
+    bench.journal.acknowledge(bench.journal.newest)
+    assert bench.meter.handed_ms == bench.now
+
+
 def test_ticks_count_and_name_owner_and_class(bench: Bench):
     bench.switch.flows = {FLOW: (10, 1_140), OTHER: (0, 0)}
     assert bench.tick() is Outcome.JOURNALLED
