@@ -24,6 +24,8 @@ from controller.api.settings import Settings
 from controller.api.sums import sums
 from controller.api.upkeep import Upkeep
 from controller.api.usage import usage
+from controller.api.usage_explain import usage_explain
+from controller.api.usage_live import HostWords, usage_live
 from controller.api.usage_report import usage_report
 from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, Outcome, PortRow
@@ -112,7 +114,9 @@ class Cluster:
 def assemble(settings: Settings, store: Store, ledger: Ledger) -> FastAPI:
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
-    return create(service, (usage(ledger), usage_report(ledger), sums(ledger)))
+    live = usage_live(ledger, HostWords(service), now_ms)
+    egress = (usage(ledger), usage_report(ledger), live, usage_explain(ledger), sums(ledger))
+    return create(service, egress)
 
 
 def run(settings: Settings) -> None:

@@ -9,7 +9,7 @@ import argparse
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from controller.cli import egress_report
+from controller.cli import egress_explain, egress_report, egress_sums, egress_top, egress_watch
 from controller.cli.client import Wrong
 from controller.cli.egress_times import RELATIVE
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 ACTIONS: Final[tuple[tuple[str, ModuleType, str], ...]] = (
     ("report", egress_report, "exact sums for a time"),
+    ("top", egress_top, "who sends most right now"),
+    ("watch", egress_watch, "live rates, refreshed"),
+    ("explain", egress_explain, "what a figure of a report is made of"),
+    ("sums", egress_sums, "how far sums have come, whether they are right, making them anew"),
 )
 """(name, module, one line). A module has FORMS (of -o), `declare(parser)` and `run(arguments, session)`."""
 
@@ -32,6 +36,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "examples:\n  ringfence egress report\n"
         "  ringfence egress report --tenant blue --from -1h --by class\n"
         "  ringfence egress report --tenant blue --from 2026-11-01 --to 2026-12-01 -o csv\n"
+        "  ringfence egress top --by port\n  ringfence egress watch --tenant blue\n"
         "  ringfence egress ACTION --help   explains one action, with examples"
     )
     # Forms that only some actions have may stand before the action, too; the action looks at them.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from accounting.count import State, Step
 from accounting.encode import plain, state_bytes, step_bytes
@@ -33,12 +33,14 @@ from tests.unit.accounting.examples import RUN, balance, gap, interval
 class Service:
     """The usage routes on a unix socket, in a thread."""
 
-    def __init__(self, path: Path, ledger: Ledger) -> None:
+    def __init__(self, path: Path, ledger: Ledger, *more: APIRouter) -> None:
         app = FastAPI()
         replies.install(app)
         app.include_router(usage(ledger))
         app.include_router(usage_report(ledger))
         app.include_router(sums(ledger))
+        for router in more:
+            app.include_router(router)
         self._socket = socket.socket(socket.AF_UNIX)
         path.unlink(missing_ok=True)
         self._socket.bind(str(path))
@@ -64,8 +66,9 @@ class Site:
         self.refused = directory / "refused.jsonl"
         self.service: Service | None = None
 
-    def up(self) -> None:
-        self.service = Service(self.socket, self.ledger)
+    def up(self, *more: APIRouter) -> None:
+        """Serve, with these routes as well."""
+        self.service = Service(self.socket, self.ledger, *more)
 
     def down(self) -> None:
         if self.service is not None:
