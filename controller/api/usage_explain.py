@@ -103,9 +103,14 @@ def flow_of(life: Life, names: Piece) -> Value:
     return {
         "cookie": f"{cookie:#x}",
         "table": ACCOUNT.name,
-        "match": f"{source}={life.port:#x},{number}={life.number:#x}",
+        "match": f"{source}={_hex(life.port)},{number}={_hex(life.number)}",
         "words": f"{sent} sent to {to}",
     }
+
+
+def _hex(number: int) -> str:
+    """As Open vSwitch prints it."""
+    return f"{number:#x}" if number else "0"
 
 
 def _plain(found: Explanation, most: int) -> Value:

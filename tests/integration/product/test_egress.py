@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,10 @@ from topologies.traffic.udp import UdpStream
 
 pytestmark = pytest.mark.integration
 
+OVER = 10
+"""Seconds that live rates are of."""
+LAG = 0.5
+"""Seconds by which counters may lag behind what was sent, at either end of such a time."""
 ABOUT_IT = 20_000
 """Bytes: of the pings and discovery around counted traffic, which a bound may hold as well."""
 
@@ -202,3 +207,97 @@ def test_a_killed_switch_bills_no_byte_twice_and_declares_what_it_lost(scenario:
     # pings of await_reachability go on the bill as well: at most a few hundred packets of 84 or 104 bytes
     assert known <= expected + 500 * 104
     assert known + row["gapBound"] - gaps >= expected
+
+
+def live(scenario: TwoTenants, tenant: str) -> dict[str, Any]:
+    """One line of `ringfence egress watch -o json`, by port."""
+    words = ("egress", "watch", "--tenant", tenant, "--by", "port", "--over", f"{OVER}s", "--count", "1")
+    outcome = scenario.control.run(*words, "-o", "json")
+    assert outcome.ok, outcome.stderr
+    (line,) = outcome.stdout.splitlines()
+    return dict(json.loads(line))
+
+
+def of_port(found: dict[str, Any], port: Workload) -> dict[str, Any] | None:
+    return next((line for line in found["lines"] if line["names"] == [port.port]), None)
+
+
+@pytest.mark.long
+def test_a_sender_is_seen_as_fast_as_it_sends_and_a_silent_host_is_not_called_quiet(
+    scenario: TwoTenants,
+) -> None:
+    here, there = scenario.of("red")[:2]
+    sent: list[tuple[float, int]] = []
+
+    with UdpStream(here.vm, there.vm, there.ipv4, rate=500, size=1000) as stream:
+
+        def seen() -> dict[str, Any] | None:
+            """The line, once all of its time is one in which was sent."""
+            sent.append((time.time() * 1000, stream.sent))
+            line = of_port(live(scenario, "red"), here)
+            sent.append((time.time() * 1000, stream.sent))
+            if line is None or not line["parts"] or line["parts"][0]["fromMs"] < sent[0][0]:
+                return None
+            return line
+
+        line = until("the sender is seen", seen, 60)
+        stream.stop()
+    (part,) = line["parts"]
+    rate = packets_a_second(sent, part["fromMs"], part["toMs"])
+    told = line["now"]["packetsPerSecond"]
+    print(f"sent {rate:.1f} packets/s, seen {told:.1f} in {part['toMs'] - part['fromMs']} ms")
+    assert told == pytest.approx(rate, rel=LAG / OVER)
+    assert line["now"]["bytesPerSecond"] == pytest.approx(told * 1028, rel=0.01)
+    assert part["standing"] == "fresh"
+
+    agent = scenario.control.agents[here.host]
+    agent.kill()
+    try:
+
+        def silent() -> dict[str, Any] | None:
+            found = live(scenario, "red")
+            return found if any(host["standing"] == "silent" for host in found["hosts"]) else None
+
+        found = until("the host is named as silent", silent, 60)
+        lost = {host["host"] for host in found["hosts"] if host["standing"] == "silent"}
+        assert lost == {here.host}, "the other host sends next to nothing, and says so"
+        line = of_port(found, here)
+        assert line is None or line["now"] is None, "what is not known is not shown as a rate"
+    finally:
+        agent.start()
+    until("all are heard", lambda: all(h["standing"] == "fresh" for h in live(scenario, "red")["hosts"]), 60)
+
+
+def packets_a_second(sent: list[tuple[float, int]], from_ms: float, to_ms: float) -> float:
+    """Of the looks at a sender that are nearest to these moments."""
+    first = min(sent, key=lambda look: abs(look[0] - from_ms))
+    last = min(sent, key=lambda look: abs(look[0] - to_ms))
+    return 1000 * (last[1] - first[1]) / (last[0] - first[0])
+
+
+@pytest.mark.long
+def test_a_figure_is_explained_by_the_flow_that_the_switch_has(scenario: TwoTenants) -> None:
+    here, there = scenario.of("blue")[:2]
+    send(here, there, there.ipv4, 300, 300)
+    figure = settled(scenario, here)
+    words = ("egress", "explain", "--tenant", "blue", "--port", here.port, "-o", "json")
+    outcome = scenario.control.run(*words)
+    assert outcome.ok, outcome.stderr
+    found = json.loads(outcome.stdout)
+    assert found["exact"] and found["intervalsComplete"]
+    assert found["figure"]["bytes"] == figure
+    assert sum(row["bytes"] for row in found["intervals"]) == figure
+    host = scenario.lab.node(here.host)
+    alive = 0
+    for flow in found["flows"]:
+        assert flow["beyond"] == 0, "its counter rose by what its intervals hold"
+        match = f"table={flow['table']},cookie={flow['cookie']}/-1"
+        lines = host.ofctl("--no-names", "dump-flows", host.management, match.replace("account", "60"))
+        rows = [line for line in lines.splitlines() if "n_packets" in line]
+        for row in rows:
+            alive += 1
+            assert flow["match"] in row
+            assert (
+                f"n_packets={flow['counterEnds']['packets']}, n_bytes={flow['counterEnds']['bytes']}," in row
+            )
+    assert alive, "at least the flow that counts now is there"
