@@ -27,7 +27,7 @@ from model.errors import Fault, Invalid
 from model.ids import ClassId, PortKey
 from pipelines import cookies
 from pipelines import fields as f
-from pipelines.tables import ACCOUNT
+from pipelines.tables import ACCOUNT, RECEIVED
 
 MOST_FLOWS: Final = 5_000
 MOST_ROWS: Final = 10_000
@@ -92,20 +92,21 @@ def usage_explain(ledger: Ledger) -> APIRouter:
 
 def flow_of(life: Life, names: Piece) -> Value:
     """Where its counter is, in the words of the pipeline."""
-    sent = f"what port {names.port_name or '(unknown)'} (key {life.port})"
-    to = f"class {names.class_name} ({class_of(life.number)})"
+    port = f"what port {names.port_name or '(unknown)'} (key {life.port})"
+    got = life.number & INBOUND
     if life.number & UNCLASSIFIED:
-        return {"cookie": None, "table": None, "match": None, "words": f"{sent} sent or got past the switch"}
-    if life.number & INBOUND:
-        return {"cookie": None, "table": None, "match": None, "words": f"{sent} got from outside, of {to}"}
-    cookie = cookies.account(PortKey(life.port), ClassId(life.number), life.epoch)
-    source, number = f.SOURCE.field.name, f.CLASS.field.name
-    return {
-        "cookie": f"{cookie:#x}",
-        "table": ACCOUNT.name,
-        "match": f"{source}={_hex(life.port)},{number}={_hex(life.number)}",
-        "words": f"{sent} sent to {to}",
-    }
+        way = "got" if got else "sent"
+        return {"cookie": None, "table": None, "match": None, "words": f"{port} {way} past the switch"}
+    class_id = ClassId(life.number & ~INBOUND)
+    named = f"class {names.class_name} ({class_id})"
+    make, table, register, words = (
+        (cookies.account_in, RECEIVED, f.RECEIVER, f"{port} got from outside, from {named}")
+        if got
+        else (cookies.account, ACCOUNT, f.SOURCE, f"{port} sent to {named}")
+    )
+    match = f"{register.field.name}={_hex(life.port)},{f.CLASS.field.name}={_hex(class_id)}"
+    cookie = make(PortKey(life.port), class_id, life.epoch)
+    return {"cookie": f"{cookie:#x}", "table": table.name, "match": match, "words": words}
 
 
 def _hex(number: int) -> str:

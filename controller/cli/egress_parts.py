@@ -142,7 +142,7 @@ def _flows(found: Value, session: Session) -> None:
     ]
     if not rows:
         return
-    session.table("Flows of table account, as the hosts' switches counted them", heads, rows)
+    session.table("Flows, as the hosts' switches counted them", heads, rows)
     rest = found["flowsOmitted"]
     if rest["count"]:
         session.line(f"and {rest['count']:,} flows more with {rest['bytes']:,} bytes: see -n, -o json")

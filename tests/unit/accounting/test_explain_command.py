@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
+from accounting.classes import INBOUND, UNCLASSIFIED
 from accounting.ledger import HOURS, sqlite_url
 from accounting.ledger.rollup import roll
 from accounting.ledger.tables import HOUR
@@ -79,6 +80,27 @@ def test_a_figure_is_explained_for_people(site: Site, capsys: pytest.CaptureFixt
         "The parts add up to the figure exactly: 500 bytes, 5 packets, 2 intervals."
     )
     assert "hv2" not in out
+
+
+def test_what_a_port_got_is_explained_by_its_own_flow(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    got, past = 1 | INBOUND, UNCLASSIFIED
+    site.ledger.post(
+        [
+            interval(60, to_ms=NOV + 5, series=(7, got, 3), owner=owner_of(7, "green"), counter=(10, 1_140)),
+            interval(61, to_ms=NOV + 5, series=(7, past, 3), owner=owner_of(7, "green"), datapath="vf"),
+        ]
+    )
+    green = ["explain", "--tenant", "green", "--from", "2026-11-01", "--to", "2026-12-01"]
+    code, out, _ = _run(site, capsys, *green, "--direction", "in", "-o", "json")
+    (flow,) = json.loads(out)["flows"]
+    assert (code, flow["table"], flow["match"]) == (OK, "received", "reg10=0x7,reg3=0x1")
+    assert flow["cookie"] == f"{cookies.account_in(PortKey(7), 1, 3):#x}"
+    assert flow["words"] == "what port vm7 (key 7) got from outside, from class everything-else (1)"
+    _, out, _ = _run(site, capsys, *green, "-o", "json")
+    (flow,) = json.loads(out)["flows"]
+    assert (flow["cookie"], flow["words"]) == (None, "what port vm7 (key 7) sent past the switch")
+    code, out, _ = _run(site, capsys, *green)
+    assert (code, "hv1: what port vm7 (key 7) sent past the switch" in out) == (OK, True)
 
 
 def test_json_holds_every_interval_however_many_pages(
