@@ -219,8 +219,9 @@ class Driver:
         self._finish_moves(name)
         here = self.arena.member(name)
         to = [host for host in HOSTS if host != here.host][fault.other % (len(HOSTS) - 1)]
-        for key in ("centre", f"switch {to}", f"switch {here.host}"):
+        for key in (f"switch {to}", f"switch {here.host}"):
             self._mend(key)
+        self._need_centre()
         self._moves += 1
         vm = self.arena.lab.vm(f"roam{self._moves}")
         there = replace(here, host=to, vm=vm, ifname=f"tap-{vm.name}")
@@ -273,7 +274,7 @@ class Driver:
         unplug(self.arena.host(old.host), old.ifname)
 
     def _change(self, fault: Fault) -> str:
-        self._mend("centre")
+        self._need_centre()
         match fault.kind:
             case Kind.CLASS:
                 return self._wander()
@@ -303,6 +304,11 @@ class Driver:
             case _:
                 pools = {"pools": ["100.64.9.0/24"]}
                 return self._toggle("external", [document("External", "spare", pools)], on=False)
+
+    def _need_centre(self) -> None:
+        """It answers, whatever was done to it."""
+        self._mend("centre")
+        until("the centre answers", lambda: self.arena.control.run("get", "tenants").ok, _SETTLED)
 
     def _toggle(self, key: str, documents: list[dict], on: bool = True) -> str:  # type: ignore[type-arg]
         """Take away what is there, or put it there; `on`: whether it is there at first."""
