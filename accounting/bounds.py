@@ -105,6 +105,8 @@ def sight(
             out[port] = replace(old, counted=old.counted + counted.get(port, 0))
         elif old is None or old.newer.identity != wire.identity:
             out[port] = Sighting(Wire(wire.identity, 0), wire, at_ms)
+        elif at_ms < old.newer_ms:  # the clock was stepped back: the lag is waited for from here on
+            out[port] = replace(old, newer_ms=at_ms, counted=old.counted + counted.get(port, 0))
         elif at_ms - old.newer_ms >= LAG_MS:
             out[port] = Sighting(old.newer, wire, at_ms)
         else:

@@ -67,6 +67,8 @@ class Driver:
     done: Counter[str] = field(default_factory=Counter)
     shifts: int = 0
     gone: Counter[str] = field(default_factory=Counter)
+    unwritten: Counter[str] = field(default_factory=Counter)
+    """How often an agent was killed while its disk was full, by host."""
     _open: dict[str, _Open] = field(default_factory=dict)
     _leaving: list[_Leaving] = field(default_factory=list)
     _on: dict[str, bool] = field(default_factory=dict)
@@ -153,6 +155,9 @@ class Driver:
         self._mend(key)
         if daemon.running:
             daemon.kill()
+        place = key.partition(" ")[2]
+        if key.startswith("agent") and f"disk {place}" in self._open:
+            self.unwritten[place] += 1
         self._break(key, lasts, daemon.launch)
         return f"{key} for {lasts:.1f} s"
 

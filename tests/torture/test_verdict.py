@@ -10,6 +10,7 @@ from tests.torture.verdict import (
     ETHERNET,
     MOVED,
     RUN_ENDED,
+    VANISHED,
     Amount,
     Cell,
     Evidence,
@@ -139,6 +140,16 @@ def test_a_shift_that_nobody_made_is_found() -> None:
 def test_a_gap_without_a_bound_is_found() -> None:
     gap = replace(KILLED, bound=None)
     assert "without a bound" in findings(replace(RIGHT, gaps=(gap,), kills={"hv1": 1}))
+
+
+def test_a_reading_that_could_be_written_nowhere_is_excused_once_for_each_agent_that_died() -> None:
+    gap = replace(KILLED, cause=VANISHED, bound=None)
+    lost = with_bill(replace(RIGHT, gaps=(gap,), unwritten={"hv1": 1}), DISK, ALL[DISK] - ONE)
+    assert findings(lost) == ""
+    assert VANISHED in findings(replace(lost, gaps=(gap, gap)))
+    assert VANISHED in findings(replace(lost, unwritten={"hv2": 1}))
+    assert findings(with_bill(lost, DISK, ALL[DISK] + ONE)), "never too many"
+    assert "blue/db" in findings(with_bill(lost, OTHER, ALL[OTHER] - ONE))
 
 
 def test_what_was_refused_on_the_way_may_be_billed_or_not() -> None:

@@ -11,6 +11,7 @@ exact figure passes.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ ETHERNET: Final = 14
 RUN_ENDED: Final = "vswitchd-ended"
 MOVED: Final = "pass-moved"
 """A gap that says: up to so many bytes may be missing, or be in another class."""
+VANISHED: Final = "flow-vanished"
+"""A gap of an agent that died while its disk was full, with last readings that it could write nowhere."""
 DARKEST: Final = 0.5
 """If more than this share of a tenant's bytes neither came nor was refused for sure, there was no witness."""
 
@@ -85,6 +88,8 @@ class Evidence:
     gaps: tuple[Gap, ...] = ()
     kills: Mapping[str, int] = field(default_factory=dict)
     shifts: int = 0
+    unwritten: Mapping[str, int] = field(default_factory=dict)
+    """How often an agent was killed while its disk was full, by host."""
     stray: Mapping[str, Amount] = field(default_factory=dict)
     told: Mapping[Cell, Amount] = field(default_factory=dict)
     own_class: str = "same-network"
@@ -139,7 +144,7 @@ def judge(evidence: Evidence) -> Verdict:
 class _Bound:
     """Of one port: bytes that may be missing, and those that may stand in another class."""
 
-    missing: int = 0
+    missing: float = 0
     moved: int = 0
 
 
@@ -147,7 +152,7 @@ def _bounds(gaps: tuple[Gap, ...]) -> dict[str, _Bound]:
     found: dict[str, _Bound] = {}
     for gap in gaps:
         mine = found.setdefault(gap.port, _Bound())
-        mine.missing += gap.bound or 0
+        mine.missing += math.inf if gap.bound is None else gap.bound
         mine.moved += (gap.bound or 0) if gap.cause == MOVED else 0
     return found
 
@@ -156,9 +161,9 @@ def _causes(evidence: Evidence) -> list[str]:
     """Only what was done to a host may have left a gap, and no more often than it was done."""
     found = []
     for gap in evidence.gaps:
-        if gap.cause not in (RUN_ENDED, MOVED):
+        if gap.cause not in (RUN_ENDED, MOVED, VANISHED):
             found.append(f"{gap.port} on {gap.host}: a gap {gap.cause}, which nothing explains")
-        if gap.bound is None:
+        if gap.bound is None and gap.cause != VANISHED:
             found.append(f"{gap.port} on {gap.host}: a gap {gap.cause} without a bound")
     ended = {(gap.host, gap.run) for gap in evidence.gaps if gap.cause == RUN_ENDED}
     for host, lives in sorted(Counter(host for host, _ in ended).items()):
@@ -169,6 +174,10 @@ def _causes(evidence: Evidence) -> list[str]:
     for (port, host), times in sorted(moved.items()):
         if times > evidence.shifts:
             found.append(f"{port} on {host}: {times} gaps {MOVED}, but {evidence.shifts} changes")
+    vanished = Counter((gap.port, gap.host) for gap in evidence.gaps if gap.cause == VANISHED)
+    for (port, host), times in sorted(vanished.items()):
+        if times > evidence.unwritten.get(host, 0):
+            found.append(f"{port} on {host}: {times} gaps {VANISHED}, which nothing explains")
     twice = Counter((gap.port, gap.host, gap.run) for gap in evidence.gaps if gap.cause == RUN_ENDED)
     for (port, host, _), times in sorted(twice.items()):
         if times > 1:

@@ -88,7 +88,7 @@ def test_no_fault_bills_a_byte_twice_or_loses_one_silently(arena: Arena, say: Ca
     after = ledger.settled(arena)
     evidence = _evidence(arena, driver, before, after)
     verdict = judge(evidence)
-    _tell(verdict, traffic, say)
+    _tell(verdict, driver, say)
     assert verdict.findings == ()
     assert after.conflicts == 0
     assert not any(ledger.refused(arena, host) for host in HOSTS)
@@ -136,6 +136,7 @@ def _evidence(arena: Arena, driver: Driver, before: ledger.Books, after: ledger.
         gaps,
         dict(driver.kills),
         driver.shifts,
+        dict(driver.unwritten),
         {name: driver.traffic.stray(name) for name in arena.members},
         _told(arena, before),
     )
@@ -150,7 +151,7 @@ def _told(arena: Arena, before: ledger.Books) -> dict[Cell, Amount]:
     return {cell: amount for cell, amount in found.items() if amount != NOTHING}
 
 
-def _tell(verdict: Verdict, traffic: Traffic, say: Callable[[str], None]) -> None:
+def _tell(verdict: Verdict, driver: Driver, say: Callable[[str], None]) -> None:
     """The table, for people and for the docs."""
     say(f"{'tenant':8}{'class':17}{'left the ports':>16}{'came':>16}{'billed':>16}  cells exact")
     for line in verdict.lines:
@@ -160,9 +161,10 @@ def _tell(verdict: Verdict, traffic: Traffic, say: Callable[[str], None]) -> Non
         sum((getattr(line, what) for line in verdict.lines), NOTHING) for what in ("left", "came", "billed")
     ]
     say(f"{'all':25}" + "".join(f"{amount.bytes:16,}" for amount in total))
-    tallies = [traffic.tally(stream) for stream in layout.streams()]
+    tallies = [driver.traffic.tally(stream) for stream in layout.streams()]
     refused, twice = (sum(getattr(t, what) for t in tallies) for what in ("refused", "twice"))
     say(f"sends refused by VMs' kernels: {refused}; datagrams that came twice: {twice}")
     say(f"came and not billed: {verdict.missing} bytes; gaps {verdict.causes} admit {verdict.declared} bytes")
+    say(f"switches killed: {dict(driver.kills)}; agents killed on a full disk: {dict(driver.unwritten)}")
     for finding in verdict.findings:
         say(f"WRONG {finding}")

@@ -55,6 +55,16 @@ def test_a_blind_reading_moves_no_sighting_and_keeps_what_it_counted():
     assert after == {PORT: Sighting(wire(1_000), wire(1_200), 10 * LAG_MS)}
 
 
+def test_a_clock_that_was_stepped_back_holds_no_sighting_for_hours():
+    before = {PORT: Sighting(wire(1_000), wire(2_000), 7_200_000, counted=10)}
+    after = sight(before, {PORT: wire(3_000)}, {PORT: 200}, 5_000, frozenset())
+    assert after == {PORT: Sighting(wire(1_000), wire(2_000), 5_000, counted=210)}, "nothing is sure yet"
+    after = sight(after, {PORT: wire(4_000)}, {PORT: 300}, 5_000 + LAG_MS - 1, frozenset())
+    assert after[PORT] == Sighting(wire(1_000), wire(2_000), 5_000, counted=510)
+    after = sight(after, {PORT: wire(5_000)}, {PORT: 400}, 5_000 + LAG_MS, frozenset())
+    assert after == {PORT: Sighting(wire(2_000), wire(5_000), 5_000 + LAG_MS)}
+
+
 def gaps_of(departure: Departure) -> list[tuple[Cause, int | None]]:
     state = State(next_sequence=1)
     for at, counter, count in ((1_000, None, 0), (10_000, (10, 1_000), 1_000), (20_000, (20, 2_000), 2_000)):
