@@ -8,11 +8,14 @@ stepped.
 from __future__ import annotations
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines import cookies
+from pipelines.tables import CLASSIFY
 from tests.integration.product.extra import document, lead_out, network, port
 from tests.torture import layout
 from tests.torture.layout import BEHIND, FAR, HOSTS, NET, ROAMERS, SEATS, SUBNETS, TENANTS, Seat, Way
@@ -40,6 +43,8 @@ class Arena:
 
     outside: Outside
     members: dict[str, Workload] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    """Of the ports that move, as they stand in the cookies of flows."""
 
     @property
     def lab(self) -> Lab:
@@ -82,6 +87,7 @@ def build(name: str, say: Say) -> Arena:
         _populate(arena)
         made.lab.tick("twenty ports in three tenants")
         _await_ways(arena)
+        arena.keys = {f"{tenant}/{port}": _key(arena, f"{tenant}/{port}") for tenant, port in ROAMERS}
         made.lab.tick("every way leads there")
     except LabError as error:
         logs = made.lab.logs()
@@ -186,6 +192,17 @@ def _take(job: tuple[Arena, Seat, Document]) -> tuple[str, Workload]:
     for cidr in cidrs:
         lead_out(vm, cidr)
     return f"{each.tenant}/{each.port}", made
+
+
+def _key(arena: Arena, name: str) -> int:
+    """By the flow that takes what comes from its interface."""
+    member = arena.member(name)
+    host = arena.host(member.host)
+    ofport = host.vsctl("get", "Interface", member.ifname, "ofport").strip()
+    flows = host.ofctl("dump-flows", host.management, f"table={CLASSIFY.number},in_port={ofport}")
+    found = {cookies.parse(int(cookie, 16)) for cookie in re.findall(r"cookie=(0x[0-9a-f]+)", flows)}
+    (key,) = {each.port for each in found if each is not None}
+    return key
 
 
 def exchange() -> list[Document]:

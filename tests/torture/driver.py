@@ -7,12 +7,14 @@ nor wait for anything that a fault need not have mended.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from pipelines import cookies
 from pipelines.tables import number
 from tests.integration.product.extra import document, lead_out
 from tests.torture import layout
@@ -28,7 +30,8 @@ from topologies.scenarios.outside import EXTERNAL
 from topologies.scenarios.two_tenants import Workload
 from topologies.wallclock import set_offset
 
-_CLASS = number("class")
+_CLASS, _TAKEN = number("class"), (number("classify"), number("account"))
+_COOKIE = re.compile(r"cookie=(0x[0-9a-f]+)")
 _PATIENCE = 20.0
 """Seconds that a move or a change may take while other things are broken; then all is mended for it."""
 _SETTLED = 90.0
@@ -264,13 +267,19 @@ class Driver:
         """Whether its old host has read it for the last time, and let its flows go."""
         if {f"switch {old.host}", "centre"} & self._open.keys():
             return False
-        host = self.arena.host(old.host)
-        number = host.vsctl("get", "Interface", old.ifname, "ofport").strip()
-        if f"in_port={number}," in host.ofctl("dump-flows", host.management, "table=0"):
+        if self._flows_of(old):
             return False
         # a switch that was started just now has no flows of a port that stays either
         (found,) = self.arena.control.get("port", old.port, "--tenant", old.tenant)
         return bool(found["status"].get("host") == self.arena.member(f"{old.tenant}/{old.port}").host)
+
+    def _flows_of(self, old: Workload) -> bool:
+        """Whether its old host's switch still takes or counts what it sends: counters go last, once their last
+        reading is written down."""
+        key, host = self.arena.keys[f"{old.tenant}/{old.port}"], self.arena.host(old.host)
+        found = "".join(host.ofctl("dump-flows", host.management, f"table={n}") for n in _TAKEN)
+        parsed = (cookies.parse(int(cookie, 16)) for cookie in _COOKIE.findall(found))
+        return any(each is not None and each.port == key for each in parsed)
 
     def _let_go(self, leaving: _Leaving) -> None:
         self._leaving.remove(leaving)
