@@ -274,12 +274,13 @@ class Driver:
         return bool(found["status"].get("host") == self.arena.member(f"{old.tenant}/{old.port}").host)
 
     def _flows_of(self, old: Workload) -> bool:
-        """Whether its old host's switch still takes or counts what it sends: counters go last, once their last
-        reading is written down."""
+        """Whether its old host's switch takes or counts what it sends: counters go last, once the last reading
+        is on disk. A switch without any flow was started anew, and nobody has looked at it yet.
+        """
         key, host = self.arena.keys[f"{old.tenant}/{old.port}"], self.arena.host(old.host)
-        found = "".join(host.ofctl("dump-flows", host.management, f"table={n}") for n in _TAKEN)
-        parsed = (cookies.parse(int(cookie, 16)) for cookie in _COOKIE.findall(found))
-        return any(each is not None and each.port == key for each in parsed)
+        text = "".join(host.ofctl("dump-flows", host.management, f"table={n}") for n in _TAKEN)
+        found = [cookies.parse(int(cookie, 16)) for cookie in _COOKIE.findall(text)]
+        return not any(found) or any(each is not None and each.port == key for each in found)
 
     def _let_go(self, leaving: _Leaving) -> None:
         self._leaving.remove(leaving)
