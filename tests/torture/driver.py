@@ -274,8 +274,8 @@ class Driver:
         return bool(found["status"].get("host") == self.arena.member(f"{old.tenant}/{old.port}").host)
 
     def _flows_of(self, old: Workload) -> bool:
-        """Whether its old host's switch takes or counts what it sends: counters go last, once the last reading
-        is on disk. A switch without any flow was started anew, and nobody has looked at it yet.
+        """Whether its old host's switch takes or counts what it sends: counters go once their last reading is
+        on disk. A switch without any flow was started anew, and nobody has looked at it yet.
         """
         key, host = self.arena.keys[f"{old.tenant}/{old.port}"], self.arena.host(old.host)
         text = "".join(host.ofctl("dump-flows", host.management, f"table={n}") for n in _TAKEN)

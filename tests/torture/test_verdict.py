@@ -111,11 +111,13 @@ def test_a_gap_never_excuses_a_byte_too_many() -> None:
     assert findings(with_bill(admitted, DISK, ALL[DISK] + ONE))
 
 
-def test_a_shift_may_move_bytes_between_classes_but_not_make_any() -> None:
+def test_a_shift_may_move_bytes_between_classes_and_make_some_within_its_bound_only() -> None:
     shifted = replace(RIGHT, gaps=(SHIFTED,), shifts=1)
     moved = with_bill(with_bill(shifted, WEB, ALL[WEB] - ONE), DISK, ALL[DISK] + ONE)
     assert findings(moved) == ""
-    assert "more were billed than left" in findings(with_bill(shifted, DISK, ALL[DISK] + ONE))
+    verdict = judge(with_bill(shifted, DISK, ALL[DISK] + ONE))
+    assert verdict.findings == () and verdict.doubled == ONE.bytes, "declared, and told"
+    assert "more were billed than left" in findings(with_bill(shifted, DISK, ALL[DISK] + Amount(20, 2_001)))
     many = Amount(20, 2_001)
     assert findings(with_bill(with_bill(shifted, WEB, ALL[WEB] - many), DISK, ALL[DISK] + many))
 

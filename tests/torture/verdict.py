@@ -21,7 +21,7 @@ ETHERNET: Final = 14
 """Bounds of gaps are layer-2 bytes; all other bytes here are layer 3."""
 RUN_ENDED: Final = "vswitchd-ended"
 MOVED: Final = "pass-moved"
-"""A gap that says: up to so many bytes may be missing, or be in another class."""
+"""A gap that says: up to so many bytes may be missing, be billed twice, or be in another class."""
 VANISHED: Final = "flow-vanished"
 """A gap of an agent that died while its disk was full, with last readings that it could write nowhere."""
 DARKEST: Final = 0.5
@@ -116,6 +116,8 @@ class Verdict:
     findings: tuple[str, ...]
     lines: tuple[Line, ...]
     missing: int
+    doubled: int
+    """Bytes that were billed beyond what left their port, as gaps of a moved pass admit."""
     declared: int
     causes: Mapping[str, int]
 
@@ -137,7 +139,9 @@ def judge(evidence: Evidence) -> Verdict:
     )
     declared = sum(gap.bound or 0 for gap in evidence.gaps)
     causes = Counter(gap.cause for gap in evidence.gaps)
-    return Verdict(tuple(findings), lines, missing, declared, dict(sorted(causes.items())))
+    return Verdict(
+        tuple(findings), lines, missing, _doubled(evidence), declared, dict(sorted(causes.items()))
+    )
 
 
 @dataclass(slots=True)
@@ -198,9 +202,20 @@ def _too_much(evidence: Evidence, bounds: Mapping[str, _Bound]) -> list[str]:
         ports.setdefault(cell.port, []).append(billed - most)
     for port, surpluses in sorted(ports.items()):
         surplus = sum(each.bytes for each in surpluses)
-        if surplus > 0:
+        if surplus > bounds.get(port, _Bound()).moved:
             found.append(f"{port}: {surplus} bytes more were billed than left the port")
     return found
+
+
+def _doubled(evidence: Evidence) -> int:
+    surplus: dict[str, int] = {}
+    for cell in evidence.seen.keys() | evidence.billed.keys():
+        left = evidence.seen.get(cell, Seen(NOTHING, NOTHING)).left
+        more = evidence.billed.get(cell, NOTHING) - left
+        surplus[cell.port] = (
+            surplus.get(cell.port, -evidence.stray.get(cell.port, NOTHING).bytes) + more.bytes
+        )
+    return sum(max(0, bytes_) for bytes_ in surplus.values())
 
 
 def _too_little(evidence: Evidence, bounds: Mapping[str, _Bound]) -> list[str]:

@@ -10,8 +10,10 @@ are no policies yet.
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,8 @@ def test_no_fault_bills_a_byte_twice_or_loses_one_silently(arena: Arena, say: Ca
     evidence = _evidence(arena, driver, before, after)
     verdict = judge(evidence)
     _tell(verdict, driver, say)
+    if verdict.findings and LOG:
+        _keep(arena, Path(LOG))
     assert verdict.findings == ()
     assert after.conflicts == 0
     assert not any(ledger.refused(arena, host) for host in HOSTS)
@@ -142,6 +146,15 @@ def _evidence(arena: Arena, driver: Driver, before: ledger.Books, after: ledger.
     )
 
 
+def _keep(arena: Arena, log: Path) -> None:
+    """What one wants to see who looks for the reason: the ledger, and what the agents said."""
+    with closing(sqlite3.connect(arena.lab.directory.path / "ledger.db")) as source:
+        with closing(sqlite3.connect(log.with_suffix(".db"))) as target:
+            source.backup(target)
+    for host in HOSTS:
+        log.with_suffix(f".{host}").write_bytes(arena.control.agents[host].log.read_bytes())
+
+
 def _told(arena: Arena, before: ledger.Books) -> dict[Cell, Amount]:
     """What reports say more than what was in the ledger at the beginning."""
     found = ledger.told(arena)
@@ -165,6 +178,7 @@ def _tell(verdict: Verdict, driver: Driver, say: Callable[[str], None]) -> None:
     refused, twice = (sum(getattr(t, what) for t in tallies) for what in ("refused", "twice"))
     say(f"sends refused by VMs' kernels: {refused}; datagrams that came twice: {twice}")
     say(f"came and not billed: {verdict.missing} bytes; gaps {verdict.causes} admit {verdict.declared} bytes")
+    say(f"billed beyond what left, within gaps pass-moved: {verdict.doubled} bytes")
     say(f"switches killed: {dict(driver.kills)}; agents killed on a full disk: {dict(driver.unwritten)}")
     for finding in verdict.findings:
         say(f"WRONG {finding}")
