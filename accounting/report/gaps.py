@@ -1,7 +1,8 @@
 """Gaps of a report: which there are, and at which rows they stand.
 
 Place: behind `accounting.report.answer`. A gap is shown in every report that it touches, and there at every
-row that it touches. Its class can't be known, so it touches every class. Must not guess a share of its bound.
+row that it touches. Its class can't be known, so it touches every class. Its bound says what the port may
+have sent: how much it may have got from outside is not known. Must not guess a share of a bound.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from itertools import product
 
 import sqlalchemy as sa
 
+from accounting.classes import Direction
 from accounting.ledger import GAPS
 from accounting.ledger.tables import DAY, HOUR, day_of, hour_of
+from accounting.records import Cause
 from accounting.report.query import UNATTRIBUTED, GapLine, Grouping, Query, Row
 from accounting.report.sums import order
 from accounting.report.times import day_text, hour_text
@@ -23,16 +26,22 @@ Named = tuple[str, str]
 
 
 def gap_lines(connection: sa.Connection, query: Query, uids: Sequence[str] | None) -> tuple[GapLine, ...]:
-    """All gaps that touch the asked time, in order."""
+    """All gaps that touch the asked time, in order.
+
+    What a port got does not enter by its interface: none of it is lost when that is pulled out.
+    """
     table = GAPS.c
     columns = [table[name] for name in GapLine.__dataclass_fields__]
     whose = sa.true() if uids is None else table.tenant_uid.in_(uids)
+    received = query.direction is Direction.IN
+    causes = table.cause != Cause.PORT_REMOVED.value if received else sa.true()
     statement = (
         sa.select(*columns)
-        .where(whose, table.from_ms < query.to_ms, table.to_ms >= query.from_ms)
+        .where(whose, causes, table.from_ms < query.to_ms, table.to_ms >= query.from_ms)
         .order_by(table.from_ms, table.host, table.port, table.sequence)
     )
-    return tuple(GapLine(*row) for row in connection.execute(statement))
+    found = tuple(GapLine(*row) for row in connection.execute(statement))
+    return tuple(replace(line, bound=None) for line in found) if received else found
 
 
 def bound_of(gaps: Iterable[GapLine]) -> int | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 
 import pytest
 
 from tests.integration.product.bill import account
+from topologies.deadline import until
+from topologies.nodes.hypervisor import detach, plug
+from topologies.nodes.vm import INTERFACE
 from topologies.scenarios.outside import SERVER, Outside
-from topologies.scenarios.two_tenants import Workload
+from topologies.scenarios.two_tenants import SUBNETS, Workload
 from topologies.traffic.ping import ping
-from topologies.traffic.udp import count_udp
+from topologies.traffic.udp import UdpStream, count_udp
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -83,3 +87,25 @@ def test_answers_for_the_egress_address_are_counted_at_their_ports(lab: Outside,
     expected = {one.port: 10 * number * ECHO[family] for number, one in enumerate(ports, 1)}
     assert grown.came == expected, grown
     assert grown.classes == {"world": sum(expected.values())}
+
+
+@FAMILIES
+def test_nothing_that_came_is_lost_with_the_interface_that_is_pulled_out(lab: Outside, family: int) -> None:
+    """What a port sent and Open vSwitch has not told yet is lost so; what it got is not."""
+    one = vm(lab, "blue", "vm2")
+    host = next(h for h in lab.lab.hypervisors if h.name == one.host)
+    before, limit = account(lab.base, "blue"), 300
+    address = lab.floating(one, family)
+    with UdpStream(lab.server, one.vm, address, rate=1000, size=200, limit=limit) as stream:
+        until("all have come", lambda: stream.received == limit, 20)
+        detach(host, one.ifname)
+        result = stream.finish()
+    assert (result.sent, result.lost) == (limit, 0)
+    grown = account(lab.base, "blue").less(before)
+    assert grown.came == {one.port: result.layer3_bytes}, grown
+    host.run(f"ip link delete {one.ifname}")
+    plug(host, one.vm, one.ifname, one.uid, one.mac, one.cidrs)
+    for subnet in SUBNETS:
+        first = ipaddress.ip_network(subnet).network_address + 1
+        one.vm.run(f"ip route replace default via {first} dev {INTERFACE}")
+    until("it is back", lambda: ping(lab.server, address, 1, wait=0.5).reached, 60)

@@ -10,9 +10,10 @@ from accounting.ledger import Ledger
 from accounting.ledger.rollup import roll
 from accounting.ledger.sources import Window, usage
 from accounting.ledger.tables import HOUR
+from accounting.records import Cause
 from accounting.report import Grouping, Query, report
 from model.ids import ClassId
-from tests.unit.accounting.examples import interval
+from tests.unit.accounting.examples import gap, interval
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 255, UNCLASSIFIED])
@@ -51,6 +52,14 @@ def test_a_report_is_of_what_was_sent(ledger: Ledger):
     _post(ledger)
     found = report(ledger, Query("blue", 0, 10 * HOUR, (Grouping.PORT,)))
     assert (found.bytes, found.packets) == (1_010, 4)
+
+
+def test_a_gap_bounds_what_was_sent_and_only_says_that_something_may_have_come(ledger: Ledger):
+    ledger.post([gap(1, bound=500), gap(2, cause=Cause.PORT_REMOVED, bound=7)])
+    ways = (Direction.OUT, Direction.IN)
+    sent, got = (report(ledger, Query("blue", 0, 10 * HOUR, (Grouping.PORT,), way)) for way in ways)
+    assert (sent.gap_count, sent.gap_bound, [row.gap_bound for row in sent.rows]) == (2, 507, [507])
+    assert (got.gap_count, got.gap_bound, [row.gap_bound for row in got.rows]) == (1, None, [None])
 
 
 def test_each_way_is_summed_for_itself_from_intervals_and_from_sums(ledger: Ledger):
