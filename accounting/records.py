@@ -88,6 +88,18 @@ class Cause(Enum):
     """A change moved the pass of the data path in which the port is counted, or the class as which, and it
     could not be proven that nothing was pending: up to the bound may be missing, be billed twice, or as
     another class."""
+    DEVICE_ENDED = "device-ended"
+    """A device past the switch, or what counts for it, was made anew between two readings."""
+    DEVICE_UNREAD = "device-unread"
+    """A device changed hands, and could not be read for the last time."""
+    COUNTER_FULL = "counter-full"
+    """A counter of 32 bits stopped at its end."""
+    COUNTER_WRAPPED = "counter-wrapped"
+    """A counter of 32 bits may have gone round more often than it was read."""
+    COUNTER_LEAPT = "counter-leapt"
+    """A device told of more than can have passed."""
+    OWNER_UNCLEAR = "owner-unclear"
+    """A device changed hands, and where one's bytes end and the other's begin is not on disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Final
 
 from controller.agent.credence import Credence
 from controller.agent.outlets import Bridge, Outlets
-from controller.agent.settling import Settled, Settler
+from controller.agent.settling import Follow, Settled, Settler, nobody
 from controller.store.moorings import Moorings
 from ipam.devices.kernel import Kernel
 from model.bearing import HostPart, HostWord, Reached
@@ -37,7 +37,7 @@ Publish = Callable[[Moorings, Settled], None]
 
 
 class Bearing:
-    """`moor` is what a Lookout calls. `bridge` None: VFs serve gangs alone."""
+    """`moor` is what a Lookout calls. `bridge` None: VFs serve gangs alone. `follow`: see `Settler`."""
 
     def __init__(
         self,
@@ -48,10 +48,11 @@ class Bearing:
         publish: Publish,
         clock: Callable[[], float] = time.monotonic,
         bridge: Bridge | None = None,
+        follow: Follow = nobody,
     ) -> None:
         self._host, self._say, self._publish, self._clock = host, say, publish, clock
         outlets = None if bridge is None else Outlets(kernel, bridge, clock)
-        self._settler = Settler(kernel, credence, clock, outlets)
+        self._settler = Settler(kernel, credence, clock, outlets, follow)
         self._changed = threading.Condition()
         self._moorings: Moorings | None = None
         self._turn = 0

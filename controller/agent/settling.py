@@ -39,6 +39,11 @@ _PARKED: Final = Progress(GangState.RELEASING, GangState.ACTIVE)
 _NO_SKU: Final = Sku("", (), ())
 
 _Device = tuple[PciAddress, int | None]
+Follow = Callable[[Moorings], None]
+
+
+def nobody(moorings: Moorings) -> None:
+    """Nobody counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,8 @@ class _Round:
 
 
 class Settler:
-    """`clock`: seconds that only rise. `outlets` None: no VF here serves a port."""
+    """`clock`: seconds that only rise. `outlets` None: no VF here serves a port. `follow`: who counts what
+    VFs carry; told of a store that is believed, before anything is changed."""
 
     def __init__(
         self,
@@ -82,8 +88,10 @@ class Settler:
         credence: Credence,
         clock: Callable[[], float],
         outlets: Outlets | None = None,
+        follow: Follow = nobody,
     ) -> None:
         self._kernel, self._credence, self._clock, self._outlets = kernel, credence, clock, outlets
+        self._follow = follow
         self._refusals: dict[_Device, _Refusal] = {}
         self._reached: dict[int, Reached] = {}
         self._astray: dict[int, tuple[tuple[Fault, ...], float]] = {}
@@ -125,6 +133,7 @@ class Settler:
         stop = self._credence.judge(moorings)
         if stop is None:
             self._credence.obey(moorings)
+            self._follow(moorings)
         if node is None:
             return _Round(_NO_SKU, (), outlets.wanted, {}, stop, outlets)
         sku = moorings.skus[node.sku]

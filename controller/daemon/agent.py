@@ -49,6 +49,7 @@ from controller.agent.telling import HandedUp
 from controller.agent.upload import UnixPost, Uploader
 from controller.agent.vantage import Vantage
 from controller.daemon import allocator, flags
+from controller.daemon.bypass import Bypass
 from controller.daemon.mooring import Moored
 from controller.southbound.netlink import ways
 from controller.southbound.openflow.encoder import Encoder
@@ -63,7 +64,7 @@ from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
 from ipam.devices import look
-from ipam.devices.kernel import Kernel
+from ipam.devices.kernel import ROOT, Kernel
 from model.ids import HostName
 from pipelines import cookies
 
@@ -269,7 +270,11 @@ class _Hands:
         self._fitting = Fitting(ways.observe, ways.glance)
         self._looking = Looking(look.observe)
         plugging = Plugging(settings.rundir / "db.sock", settings.bridge)
-        self._moored = Moored(settings.store, host, settings.state, settings.berths, kernel, plugging)
+        root = ROOT if kernel is None else kernel.root
+        self._bypass = Bypass(settings.state, host, UnixPost(settings.api), root, read_boot_id())
+        self._moored = Moored(
+            settings.store, host, settings.state, settings.berths, kernel, plugging, self._bypass.gauging
+        )
         self.effects = Effects(
             self._switching,
             self._metering,
@@ -309,6 +314,7 @@ class _Hands:
         self._pathing.start()
         self._fitting.start()
         self._looking.start()
+        self._bypass.start()
         self._moored.start()
         self._watch.start()
         if self._speaker is not None:
@@ -317,7 +323,7 @@ class _Hands:
 
     def __exit__(self, *_: object) -> None:
         threads = (self._watch, self._leasing, self._pathing, self._fitting, self._session, self._probing)
-        for part in (*threads, self._keeper, self._looking, self._moored, self._metering):
+        for part in (*threads, self._keeper, self._looking, self._moored, self._bypass, self._metering):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()

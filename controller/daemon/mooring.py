@@ -12,8 +12,11 @@ from typing import Final
 
 from controller.agent.bearing import Bearing
 from controller.agent.berthing import Berthing
+from controller.agent.claims import claims
 from controller.agent.credence import Credence
+from controller.agent.gauging import Gauging, Watched
 from controller.agent.outlets import Bridge
+from controller.agent.settling import nobody
 from controller.store.moorings import Lookout
 from controller.store.words import Word
 from controller.store.writer import Store
@@ -26,7 +29,8 @@ REMEMBERED: Final = "devices.json"
 
 class Moored:
     """`remote`: of the store. `state`: directory in which it is remembered which cluster was obeyed.
-    `berths`: the file that the CNI plugin reads. `bridge`: where representors of ports' VFs go."""
+    `berths`: the file that the CNI plugin reads. `bridge`: where representors of ports' VFs go. `gauging`:
+    counts what gangs' VFs carry; None = nobody does."""
 
     def __init__(
         self,
@@ -36,16 +40,19 @@ class Moored:
         berths: Path,
         kernel: Kernel | None = None,
         bridge: Bridge | None = None,
+        gauging: Gauging | None = None,
     ) -> None:
         self._host = host
         self._store = Store(remote)
+        hands: Kernel = Host() if kernel is None else kernel
         self._bearing = Bearing(
             host,
-            Host() if kernel is None else kernel,
+            hands if gauging is None else Watched(hands, gauging),
             Credence(host, state / REMEMBERED),
             self._say,
             Berthing(berths, host, _now),
             bridge=bridge,
+            follow=nobody if gauging is None else lambda found: gauging.follow(claims(found)),
         )
         self._lookout = Lookout(remote, host, self._bearing.moor)
 

@@ -2,8 +2,8 @@
 
 Place: the device half of an agent starts a Lookout, whose thread and connection are its own; what it gives
 out is immutable. The server sends this host's rows only: its Hypervisor, the Nodes on it, their SKUs and
-fabrics, its Gang_Node rows, the gangs of these generations, and the ports that may be here. Must not write,
-and must not judge whether the store is to be trusted.
+fabrics, its Gang_Node rows, the gangs of these generations, their tenants, and the ports that may be here.
+Must not write, and must not judge whether the store is to be trusted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from controller.store import gangs, hardware, merging
 from controller.store.merging import Row
 from controller.store.records import DATABASE
 from controller.store.rows import outlet, reference, texts
-from controller.store.schema import VERSION, parse_version
+from controller.store.schema import VERSION, intent_schema, parse_version
 from controller.store.wire import Connection, Seat, check_version
 from model.addresses import parse_mac
 from model.errors import RingfenceError
@@ -43,6 +43,7 @@ _UNREAD: Final[Mapping[str, frozenset[str]]] = {
     "Sku": frozenset({"labels"}),
     "Fabric": frozenset({"labels"}),
     "Gang_Node": frozenset(),
+    "Tenant": frozenset(intent_schema()["tables"]["Tenant"]["columns"]) - {"name"},
     "Gang": frozenset({"nodes", "block", "why", "since"}),
     "Port": frozenset({"tenant", "network", "name", "key", "addresses", "allowed", "rate_out", "rate_in"})
     | {"enabled", "migration", "activate", "sticky", "labels"},
@@ -72,7 +73,8 @@ class Mooring:
 class Moorings:
     """All that concerns a host, of one moment of the store. `cluster` None: the store is empty. `confirm`,
     `frozen`: the operator's word for this host. `nodes` by name; `skus`, `fabrics` by name: theirs.
-    `gangs` by generation. `served`: ports of this host alone that a VF serves, by uid.
+    `gangs` by generation. `tenants`: uids by name, of those. `served`: ports of this host alone that a VF
+    serves, by uid.
     """
 
     cluster: Uid | None = None
@@ -84,6 +86,7 @@ class Moorings:
     fabrics: Mapping[str, Fabric] = field(default_factory=dict)
     gangs: tuple[Mooring, ...] = ()
     served: tuple[Served, ...] = ()
+    tenants: Mapping[str, Uid] = field(default_factory=dict)
 
 
 class Lookout:
@@ -182,6 +185,7 @@ class Lookout:
             "Node": [["host", "==", ["uuid", uid]] for uid in sorted(rows.get("Hypervisor", {}))],
             "Sku": [["_uuid", "==", row["sku"]] for _, row in nodes],
             "Fabric": [["_uuid", "==", row["fabric"]] for _, row in nodes],
+            "Tenant": [["name", "==", name] for name in self._tenants()],
             "Gang": [
                 ["generation", "==", number]
                 for number in sorted({int(row["generation"]) for row in rows.get("Gang_Node", {}).values()})
@@ -220,7 +224,11 @@ class Lookout:
             fabrics={str(row["name"]): hardware.fabric(row) for row in rows["Fabric"].values()},
             gangs=tuple(sorted(self._gangs(), key=lambda gang: gang.generation)),
             served=tuple(sorted(self._served(), key=lambda port: port.uid)),
+            tenants={str(row["name"]): Uid(uid) for uid, row in sorted(rows["Tenant"].items())},
         )
+
+    def _tenants(self) -> list[str]:
+        return sorted({str(row["tenant"]) for row in self._rows.get("Gang", {}).values()})
 
     def _nodes(self) -> list[Node]:
         found = []

@@ -28,7 +28,9 @@ _VF_MAC, _VF_VLAN, _VF_SPOOF, _VF_LINK, _VF_RATE, _VF_TRUST, _VF_NODE_GUID, _VF_
 )
 _UNTOLD: Final = 0xFFFFFFFF
 """What the kernel says of a switch that the driver does not know (rtnl_fill_vfinfo)."""
-_WITH_VFS_WITHOUT_STATISTICS: Final = 0x1 | 0x8
+WITH_VFS: Final = 0x1
+WITHOUT_STATISTICS: Final = 0x8
+"""Filters of IFLA_EXT_MASK (RTEXT_FILTER_* of linux/rtnetlink.h)."""
 _NESTED: Final = 0x3FFF
 _BUFFER: Final = 1 << 20
 """A message with 256 VFs."""
@@ -55,20 +57,25 @@ class VfLink:
 
 def observe(netdev: str) -> tuple[VfLink, ...]:
     """The VFs of a PF's netdev, by index. OSError if the kernel does not answer, or knows no such netdev."""
+    return parse(ask(netdev, WITH_VFS | WITHOUT_STATISTICS))
+
+
+def ask(netdev: str, filters: int) -> bytes:
+    """The kernel's answer about one link; OSError as above."""
     raw = netdev.encode("ascii", "replace")
     if not 0 < len(raw) <= _LONGEST_NAME:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as link:
         link.settimeout(_TIMEOUT)
         link.bind((0, 0))
-        link.send(request(raw))
-        return parse(link.recv(_BUFFER))
+        link.send(request(raw, filters))
+        return link.recv(_BUFFER)
 
 
-def request(netdev: bytes) -> bytes:
+def request(netdev: bytes, filters: int = WITH_VFS | WITHOUT_STATISTICS) -> bytes:
     """RTM_GETLINK of one link by its name, with its VFs (rtnetlink(7))."""
     attributes = _attribute(_IFNAME, netdev + b"\0")
-    attributes += _attribute(_EXT_MASK, struct.pack("=I", _WITH_VFS_WITHOUT_STATISTICS))
+    attributes += _attribute(_EXT_MASK, struct.pack("=I", filters))
     body = _LINK.pack(0, 0, 0, 0, 0) + attributes
     return _MESSAGE.pack(_MESSAGE.size + len(body), _GETLINK, _REQUEST, 1, 0) + body
 
@@ -80,6 +87,12 @@ def _attribute(kind: int, value: bytes) -> bytes:
 
 def parse(data: bytes) -> tuple[VfLink, ...]:
     """The VFs that an answer tells of; OSError if it is an error, or cut short."""
+    found = {vf.index: vf for info in vf_infos(data) if (vf := _vf(info)) is not None}
+    return tuple(vf for _, vf in sorted(found.items()))
+
+
+def vf_infos(data: bytes) -> Iterator[dict[int, bytes]]:
+    """Of each VF its attributes by kind (IFLA_VF_*); OSError as above."""
     if len(data) < _MESSAGE.size:
         raise OSError(errno.EBADMSG, "a netlink message was cut short")
     length, kind, *_ = _MESSAGE.unpack_from(data)
@@ -88,18 +101,12 @@ def parse(data: bytes) -> tuple[VfLink, ...]:
         raise OSError(code, os.strerror(code))
     if kind != _NEWLINK or not _MESSAGE.size + _LINK.size <= length <= len(data):
         raise OSError(errno.EBADMSG, "a netlink message was cut short")
-    found: dict[int, VfLink] = {}
-    for attribute, value in _attributes(data[_MESSAGE.size + _LINK.size : length]):
+    for attribute, value in attributes(data[_MESSAGE.size + _LINK.size : length]):
         if attribute == _VFINFO_LIST:
-            for inner, info in _attributes(value):
-                vf = _vf(info) if inner == _VF_INFO else None
-                if vf is not None:
-                    found[vf.index] = vf
-    return tuple(vf for _, vf in sorted(found.items()))
+            yield from (dict(attributes(info)) for inner, info in attributes(value) if inner == _VF_INFO)
 
 
-def _vf(info: bytes) -> VfLink | None:
-    told = dict(_attributes(info))
+def _vf(told: dict[int, bytes]) -> VfLink | None:
     mac = told.get(_VF_MAC, b"")
     if len(mac) < 10:
         return None
@@ -134,7 +141,7 @@ def _word(value: bytes) -> int | None:
     return None if found == _UNTOLD else found
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Kind and value of each; what is cut short ends them."""
     at = 0
     while at + _ATTRIBUTE.size <= len(data):

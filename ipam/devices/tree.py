@@ -37,12 +37,12 @@ class Tree:
 
     def has(self, path: str) -> bool:
         """Whether anything is there: also a link that leads nowhere."""
-        return os.path.lexists(self._at(path))
+        return os.path.lexists(self.at(path))
 
     def text(self, path: str) -> str:
         """The file's text without white space at its ends; "" and an oddity if it can't be read."""
         try:
-            handle = os.open(self._at(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(self.at(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             self.note("file-missing", path, _reason(error))
             return ""
@@ -83,7 +83,7 @@ class Tree:
     def names(self, path: str) -> tuple[str, ...]:
         """What a directory holds, in order; () if it is not there; an oddity if it can't be read."""
         try:
-            found = os.listdir(self._at(path))
+            found = os.listdir(self.at(path))
         except FileNotFoundError:
             return ()
         except (OSError, ValueError) as error:
@@ -96,14 +96,20 @@ class Tree:
     def target(self, path: str) -> str:
         """Where a symbolic link leads, as it is written; "" if there is none. It is not followed."""
         try:
-            return os.readlink(self._at(path))
+            return os.readlink(self.at(path))
         except FileNotFoundError:
             return ""
         except (OSError, ValueError) as error:
             self.note("link-broken", path, _reason(error))
             return ""
 
-    def _at(self, path: str) -> str:
+    @property
+    def root(self) -> Path:
+        """Where it is mounted."""
+        return Path(self._root)
+
+    def at(self, path: str) -> str:
+        """The whole path."""
         return f"{self._root}/{path}"
 
 

@@ -73,6 +73,8 @@ def test_it_follows_its_own_gang_from_request_to_sweep(server: Server, store: St
         kept = store.contents().ledger.gangs["acme", "job"]
         assert (gang.generation, gang.request, gang.pkey) == (kept.generation, kept.request, kept.pkey)
         assert (gang.progress, gang.berth) == (kept.progress, kept.berths[0])
+        (uid,) = (each.value.uid for each in store.contents().tenants.values() if each.value.name == "acme")
+        assert mine.wait(lambda found: bool(found.tenants)).tenants == {"acme": uid}
         reserve(store, name="other", count=0, nodes=("n2",))
         assert [g.berth.node for g in other.wait(lambda found: bool(found.gangs)).gangs] == ["n2"]
         begun = begin(kept.progress, Event.PROGRAM)
