@@ -146,7 +146,12 @@ def test_a_trace_walks_over_three_hosts_and_two_translations(outside_lab: Outsid
     assert [leg["host"] for leg in told["legs"]] == [one.host, gateway, other.host]
     assert told["verdict"] == "delivered"
     assert told["ends"][0]["text"] == f"delivered to port blue/{other.port} on {other.host}"
-    assert "translated" in steps(told["legs"][1]) and steps(told["legs"][2])[-1] == "landing"
+    assert "translated" in steps(told["legs"][1])
+    assert steps(told["legs"][2])[-3:] == [
+        "landing",
+        "origin",
+        "limit",
+    ]  # not counted: sent by a port of ours
 
 
 @pytest.mark.parametrize("family", FAMILIES)
