@@ -7,6 +7,7 @@ are checked to fit 63 bits, so that no ledger can be made to fail by one. Must n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ FORMAT: Final = 2
 """Version of the journal's bodies; a newer one is refused at start. 2 knows of balances and tallies."""
 _READABLE: Final = (1, FORMAT)
 _LIMIT: Final = 1 << 63
+HEAD: Final = 4_096
+_AT: Final = re.compile(rb'"at_ms":(\d{1,18}),')
 
 
 def plain(record: Billable) -> Plain:
@@ -113,6 +116,12 @@ def parse_step(body: bytes) -> Step:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a step of the journal: {error!r}") from error
+
+
+def step_time(begin: bytes) -> int | None:
+    """When a step was read, in Unix ms, from the first HEAD bytes of its body; None if it does not say."""
+    found = _AT.search(begin)
+    return None if found is None else int(found[1])
 
 
 def state_bytes(state: State) -> bytes:

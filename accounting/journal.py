@@ -14,7 +14,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +72,7 @@ class Journal:
 
     def __init__(self, directory: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Opens and recovers (see `recovery`); Unavailable if the directory can't be used or is in use."""
-        self._directory, self._segment_bytes = directory, segment_bytes
+        self.directory, self._segment_bytes = directory, segment_bytes
         self._guard = threading.Lock()
         self._file: int | None = None
         self._path = directory
@@ -116,6 +116,17 @@ class Journal:
             places = [place for _, place in zip(range(limit), self._places, strict=False)]
         return tuple(Frame(Kind.STEP, p.number, _read(p)) for p in places)
 
+    def oldest(self, length: int) -> bytes:
+        """The begin of the oldest body that is not acknowledged; empty if there is none that can be read."""
+        with self._guard:
+            place = self._places[0] if self._places else None
+        if place is None:
+            return b""
+        try:
+            return _read(replace(place, length=min(place.length, length)))
+        except OSError:
+            return b""
+
     @property
     def backlog(self) -> int:
         """How many frames are not acknowledged."""
@@ -143,7 +154,7 @@ class Journal:
         self.skip(number)
         with self._guard:
             try:
-                _write_acknowledged(self._directory, number)
+                _write_acknowledged(self.directory, number)
                 self.acknowledged = number
                 while len(self._segments) > 1 and self._segments[0][1] <= number:
                     self._segments[0][0].unlink(missing_ok=True)
@@ -164,7 +175,7 @@ class Journal:
         checkpoint: bytes | None = None
         steps: list[bytes] = []
         last = covered = missing = torn = 0
-        for path in sorted(self._directory.glob("journal-*.log")):
+        for path in sorted(self.directory.glob("journal-*.log")):
             data = path.read_bytes()
             end, frames = len(MAGIC), 0
             for start, frame in parse_frames(data):
@@ -209,7 +220,7 @@ class Journal:
         try:
             _write_all(file, data)
             os.fsync(file)
-            _sync_directory(self._directory)
+            _sync_directory(self.directory)
         except OSError:
             os.close(file)
             path.unlink(missing_ok=True)
@@ -222,7 +233,7 @@ class Journal:
     def _free_path(self) -> Path:
         """Never that of an older attempt: its checkpoint may be the only one that is on disk."""
         attempt = 0
-        while (path := self._directory / f"journal-{self._next:020d}-{attempt:04d}.log").exists():
+        while (path := self.directory / f"journal-{self._next:020d}-{attempt:04d}.log").exists():
             attempt += 1
         return path
 

@@ -164,6 +164,27 @@ class EvpnReport:
 
 
 @dataclass(frozen=True, slots=True)
+class EgressReport:
+    """How a host counts. `wire`, `counted`: bytes since the agent began, see `accounting.residual`; `unseen`:
+    ports whose interfaces are not seen.
+
+    `backlog`: steps that wait for the API; `oldest_ms`: when the oldest of them was read, Unix ms, 0 = none.
+    `held`: steps that the journal does not take. `free`, `size`: bytes of its disk, size 0 = not known;
+    `full_in_s`: seconds until it is full at the present rate, None = it does not fill.
+    """
+
+    wire: int = 0
+    counted: int = 0
+    unseen: int = 0
+    backlog: int = 0
+    oldest_ms: int = 0
+    held: int = 0
+    free: int = 0
+    size: int = 0
+    full_in_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One host. `stamp_ms`, `since_ms`: Unix time in milliseconds (report made; state entered).
 
@@ -173,7 +194,7 @@ class Report:
     `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all. `underlay`: the
     smallest MTU on the ways to other VTEPs, 0 = not known. `devices`: NICs and GPUs. `lease`: who serves the
     ports of this host and its partner, in words; empty if it has none. `counted_ms`: all that it counted up
-    to then is in the egress ledger; 0 = not known.
+    to then is in the egress ledger; 0 = not known. `egress`: None = an agent of before.
     """
 
     host: str
@@ -195,6 +216,7 @@ class Report:
     devices: Sighting = _NOTHING
     lease: str = ""
     counted_ms: int = 0
+    egress: EgressReport | None = None
 
 
 def render(report: Report) -> str:
@@ -259,7 +281,17 @@ def parse(text: str) -> Report:
         devices=sighting.parse(plain.get("devices", {})),
         lease=_text(plain, "lease"),
         counted_ms=_number(plain, "counted_ms"),
+        egress=_egress(plain.get("egress")),
     )
+
+
+def _egress(value: object) -> EgressReport | None:
+    if value is None:
+        return None
+    plain = _mapping(value, "egress")
+    full = None if plain.get("full_in_s") is None else _number(plain, "full_in_s")
+    names = (f.name for f in fields(EgressReport) if f.name != "full_in_s")
+    return EgressReport(**{name: _number(plain, name) for name in names}, full_in_s=full)
 
 
 def _receipt(plain: Mapping[str, Any]) -> DriftReceipt:

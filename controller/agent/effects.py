@@ -22,7 +22,7 @@ from model.addresses import Address
 from model.change import Change, Patch
 from model.flow import Flow
 from model.ids import HostName, PortKey, Uid
-from model.report import PortReport, Report
+from model.report import EgressReport, PortReport, Report
 from model.route import Route
 from model.sighting import Sighting
 from model.snapshot import Snapshot
@@ -52,6 +52,7 @@ class Meter(Protocol):
     def close_flows(self, snapshot: Snapshot, doomed: tuple[int, ...]) -> None: ...
     def shift(self, snapshot: Snapshot, ports: tuple[PortKey, ...], work: Callable[[], None]) -> None: ...
     def counted_ms(self) -> int: ...
+    def told(self) -> EgressReport: ...
     def alarms(self) -> tuple[str, ...]: ...
 
 

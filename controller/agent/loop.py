@@ -387,7 +387,8 @@ class Loop:
         alarms, underlay = (*self._effects.alarms(), *mended), self._effects.underlay.least()
         devices, lease = self._effects.devices.seen(), self._effects.lease.words()
         around = replace(self._around, alarms=alarms, underlay=underlay, devices=devices, lease=lease)
-        around = replace(around, counted_ms=self._effects.meter.counted_ms())
+        meter = self._effects.meter
+        around = replace(around, counted_ms=meter.counted_ms(), egress=meter.told())
         stated = reporting.judge(self.core, around)
         if news := self._teller.news():
             LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)

@@ -25,6 +25,7 @@ from accounting.count import Reading, State, Step, advance, fold, recover, resem
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.journal import Journal, Refused
 from accounting.records import Counter, Gap, Run, Series
+from accounting.residual import Residual, followed
 from model.errors import Fault, RingfenceError, Unavailable
 from model.ids import PortKey
 from model.snapshot import Snapshot
@@ -112,6 +113,12 @@ class Meter:
         self._refused = False
         # Whether earlier frames hold something to upload is not known: all of them have to be gone first.
         self._billable, self._handed_ms = journal.newest, 0
+        self.residual = Residual()
+
+    @property
+    def held(self) -> int:
+        """Steps that the journal has not taken."""
+        return len(self._held)
 
     @property
     def state(self) -> State:
@@ -138,7 +145,7 @@ class Meter:
         if resembles_restart(self._state, reading) and not self._is_old_news(reading.at_ms):
             return Outcome.SUSPECT
         self._suspected_ms = None
-        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)))
+        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)), reading)
 
     def close_ports(
         self,
@@ -185,7 +192,7 @@ class Meter:
         if reading is None:
             return Outcome.UNCLOSED
         closing = frozenset(series for series in reading.counters if chosen(series))
-        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot), closing))
+        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot), closing), reading)
 
     def _read(self, run: Run, snapshot: Snapshot, presence: Presence) -> Reading | None:
         switch = snapshot.switch
@@ -224,7 +231,7 @@ class Meter:
                 self._names[cookie] = series_named(cookie)
         return series_of(counters, self._names)
 
-    def _keep(self, step: Step) -> Outcome:
+    def _keep(self, step: Step, reading: Reading) -> Outcome:
         """Journal a step. It counts in memory at once; a refused one is offered again, unchanged."""
         if self._state.run != step.run:
             LOG.info("egress counts anew host=%s vswitchd=%s", step.run.host, step.run.vswitchd_start)
@@ -236,6 +243,7 @@ class Meter:
                 )  # fmt: skip
         self._held.append((step, self._state))
         self._state = fold(self._state, step)
+        self.residual = followed(self.residual, step.records, reading.wires, self._state.tallies)
         return Outcome.JOURNALLED if self._flush() else Outcome.HELD
 
     def _flush(self) -> bool:

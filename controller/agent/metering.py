@@ -6,12 +6,15 @@ Place: effects, called by the loop's thread. Must not count: that is `accounting
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from accounting.bounds import Departure
+from accounting.encode import HEAD, step_time
 from accounting.journal import Journal
+from accounting.room import Room, Space, look
 from controller.agent.meter import Meter, Outcome, Presence, run_of
 from controller.agent.standstill import Stillness, still
 from controller.agent.switching import Switching
@@ -20,6 +23,7 @@ from controller.agent.vantage import Vantage
 from controller.southbound import unixctl
 from model.change import Change
 from model.ids import PortKey
+from model.report import EgressReport
 from model.snapshot import Snapshot
 from pipelines import cookies
 
@@ -66,6 +70,7 @@ class Metering:
         self._here = _NOBODY
         self._doubted = _NOBODY
         self._told: Mapping[PortKey, Departure] = {}
+        self._room = Room(time.monotonic, lambda: look(journal.directory))
         self._searched = False
         self._noticed: Snapshot | None = None
 
@@ -161,7 +166,23 @@ class Metering:
         found = [_OUTCOMES[self._outcome]] if self._outcome in _OUTCOMES else []
         if self._journal.backlog > WARN_BACKLOG:
             found.append(f"{self._journal.backlog} egress records wait for the API")
-        return tuple(found)
+        room = self._room.words("the disk of the egress journal fills", self._room.see())
+        return tuple([*found, room] if room else found)
+
+    def told(self) -> EgressReport:
+        """In figures; `alarms` looks at the disk."""
+        residual, space = self._meter.residual, self._room.space or Space(0, 0)
+        return EgressReport(
+            wire=residual.wire,
+            counted=residual.counted,
+            unseen=residual.unseen,
+            backlog=self._journal.backlog,
+            oldest_ms=step_time(self._journal.oldest(HEAD)) or 0,
+            held=self._meter.held,
+            free=space.free,
+            size=space.size,
+            full_in_s=self._room.full_in_s,
+        )
 
     def counted_ms(self) -> int:
         """All that this host counted up to then is in the ledger; Unix ms, 0 = not known yet."""

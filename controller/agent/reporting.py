@@ -20,6 +20,7 @@ from model.ids import Mac, NetworkKey
 from model.report import (
     Drift,
     DriftReceipt,
+    EgressReport,
     EvpnReport,
     LearnedReport,
     PeerReport,
@@ -62,6 +63,8 @@ class Circumstance:
     """Who serves the ports of this host and its partner; empty if it has none."""
     counted_ms: int = 0
     """All that was counted up to then is in the egress ledger; 0 = not known."""
+    egress: EgressReport | None = None
+    """How this host counts."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
@@ -88,6 +91,7 @@ def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing
         underlay=around.underlay,
         lease=around.lease,
         counted_ms=around.counted_ms,
+        egress=around.egress,
     )
 
 

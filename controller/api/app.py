@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from controller.api import replies
 from controller.api.audits import audits
+from controller.api.books import Books
 from controller.api.exports import exports
 from controller.api.gangs import QUEUE, gangs
 from controller.api.glass import glass
@@ -29,8 +30,16 @@ from controller.api.turns import Turns
 DEFAULT: Final = Bounds()
 
 
-def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = DEFAULT) -> FastAPI:
-    """The application. `extra`: routers of other rooms (usage), mounted before the catch-all addresses."""
+def create(
+    service: Service,
+    extra: Iterable[APIRouter] = (),
+    bounds: Bounds = DEFAULT,
+    books: Books | None = None,
+) -> FastAPI:
+    """The application. `extra`: routers of other rooms (usage), mounted before the catch-all addresses.
+
+    `books`: what is known of the ledger, for metrics and status.
+    """
     app = FastAPI(
         title="Ringfence",
         version="v1",
@@ -40,7 +49,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     )
     replies.install(app)
     app.include_router(writes(service))
-    app.include_router(hosts(service))
+    app.include_router(hosts(service, books))
     app.include_router(sight(service))
     app.include_router(glass(service))
     app.include_router(nodes(service))
@@ -50,7 +59,7 @@ def create(service: Service, extra: Iterable[APIRouter] = (), bounds: Bounds = D
     app.include_router(pools(service, memory))
     app.include_router(exports(service))
     app.include_router(audits(service))
-    app.include_router(metrics(service, memory, turns))
+    app.include_router(metrics(service, memory, turns, books))
     app.include_router(leaves(service))
     for router in extra:
         app.include_router(router)

@@ -1,8 +1,8 @@
 """Gauges: what the store, hosts and fabrics say, as samples for Prometheus.
 
 Place: contents and words in, samples out; `controller.api.metrics` reads and serves. Pure. No label has as
-many values as there are gangs, VFs, nodes or hosts. Rules come from hosts, which may be compromised: their
-number is bounded too.
+many values as there are gangs, VFs or nodes; only those of egress have one for hosts. Rules come from hosts,
+which may be compromised: their number is bounded too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from controller.api import egress_gauges
 from controller.api.exposition import Metric, Sample
 from controller.api.turns import Tally
 from controller.store.records import Contents
@@ -69,6 +70,7 @@ METRICS: Final = (
     Metric("ringfence_inventory_nodes", "gauge", ("fabric", "state"), "Nodes by how their hardware is."),
     Metric("ringfence_inventory_differences", "gauge", ("rule",), "Differences of hardware from its SKU."),
     Metric("ringfence_inventory_age_seconds", "gauge", (), "Since the node that is read longest ago was."),
+    *egress_gauges.METRICS,
     Metric("ringfence_answer_seconds", "gauge", (), "What the answer before this one took to make."),
 )
 OTHER: Final = "other"

@@ -13,14 +13,17 @@ from typing import Any, Final
 
 from controller.api import inventory
 from controller.api.concern import DEAD_AFTER_MS
+from controller.api.egress_gauges import backlog_age
 from controller.store.records import Contents, HypervisorRecord
 from ipam.pools import Pool, address_pool, capacity, render_range
-from model.report import PortState, Report, State
+from model.report import EgressReport, PortState, Report, State
 
 ALARM_FULL: Final = 0.9
 """A pool that is this full is an alarm."""
 SHOWN_FULL: Final = 0.5
 """Subnets that are this full are listed with the cluster's pools."""
+WAITS_ALARM_MS: Final = 15 * 60_000
+"""A host that has not uploaded what it counted so long ago."""
 ESTABLISHED: Final = "established"
 
 Value = dict[str, Any]
@@ -123,7 +126,25 @@ def _reported(record: HypervisorRecord, report: Report | None, now_ms: int) -> V
         "datapath": report.datapath,
         "underlayMtu": report.underlay or None,
         "lease": report.lease,
+        "egress": _egress(report.egress, now_ms),
         "version": report.version,
+    }
+
+
+def _egress(told: EgressReport | None, now_ms: int) -> Value | None:
+    """None: an agent of before."""
+    if told is None:
+        return None
+    return {
+        "wireBytes": told.wire,
+        "countedBytes": told.counted,
+        "unseenPorts": told.unseen,
+        "backlog": told.backlog,
+        "backlogAgeMs": backlog_age(told, now_ms),
+        "held": told.held,
+        "diskFree": told.free if told.size else None,
+        "diskSize": told.size or None,
+        "diskFullSeconds": told.full_in_s,
     }
 
 
@@ -181,6 +202,10 @@ def _host_alarms(hosts: list[Value], strangers: list[str]) -> Iterator[Value]:
         if evpn.get("damped"):
             message = f"{evpn['damped']} MACs or addresses move too often, and are held where they were"
             yield _alarm(name, message, "See: ringfence evpn duplicates; end it: ringfence evpn release")
+        waits = (host.get("egress") or {}).get("backlogAgeMs", 0)
+        if waits >= WAITS_ALARM_MS:
+            message = f"what it counted waits for the ledger since {waits // 60_000} minutes"
+            yield _alarm(name, message, "Nothing is lost yet; see the agent's log: does the API answer it?")
         for port in host.get("refusedPorts", ()):
             yield _alarm(
                 name,

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from controller.api.books import Books
 from controller.api.entrance import named_object, printable, ticket
 from controller.api.envelope import Applied, Waited
 from controller.api.migration import Moment
@@ -28,10 +29,10 @@ _LONGEST_PAUSE: Final = 0.25
 _SLOWER: Final = 1.2
 
 
-def hosts(service: Service) -> APIRouter:
+def hosts(service: Service, books: Books | None = None) -> APIRouter:
     """All routes of this file."""
     routes = APIRouter(prefix="/v1", tags=["hosts"], responses=REFUSALS)
-    _add_status(routes, service)
+    _add_status(routes, service, books)
     _add_wait(routes, service)
     _add_brakes(routes, service)
     _add_pairs(routes, service)
@@ -40,7 +41,7 @@ def hosts(service: Service) -> APIRouter:
     return routes
 
 
-def _add_status(routes: APIRouter, service: Service) -> None:
+def _add_status(routes: APIRouter, service: Service, books: Books | None) -> None:
     @routes.get("/health", response_model=None)
     def health() -> JSONResponse:
         """200 if API and store answer; 503 if the store does not."""
@@ -50,7 +51,9 @@ def _add_status(routes: APIRouter, service: Service) -> None:
     @routes.get("/status", response_model=None)
     def status() -> JSONResponse:
         """Cluster, hosts, pools and alarms."""
-        return JSONResponse(service.status())
+        found = service.status()
+        found["alarms"] += [] if books is None else books.alarms()
+        return JSONResponse(found)
 
 
 def _add_wait(routes: APIRouter, service: Service) -> None:

@@ -17,7 +17,8 @@ from typing import Final, Generic, TypeVar
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from controller.api import gauges
+from controller.api import egress_gauges, gauges
+from controller.api.books import Books
 from controller.api.concern import DEAD_AFTER_MS
 from controller.api.exposition import MEDIA_TYPE, Sample, expose
 from controller.api.pools import Memory
@@ -36,14 +37,14 @@ AT_ONCE: Final = 32
 W = TypeVar("W")
 
 
-def metrics(service: Service, memory: Memory, turns: Turns) -> APIRouter:
+def metrics(service: Service, memory: Memory, turns: Turns, books: Books | None = None) -> APIRouter:
     """GET /metrics."""
     routes = APIRouter(tags=["metrics"])
-    answers = Answers(service, memory, turns)
+    answers = Answers(service, memory, turns, books)
 
     @routes.get("/metrics", response_class=Response)
     def read() -> Response:
-        """Prometheus's text format: pools, gangs, fabrics, hosts, hardware. See docs/metrics.md."""
+        """Prometheus's text format: pools, gangs, fabrics, hosts, hardware, egress. See docs/metrics.md."""
         return Response(answers.make(), media_type=MEDIA_TYPE)
 
     return routes
@@ -52,10 +53,11 @@ def metrics(service: Service, memory: Memory, turns: Turns) -> APIRouter:
 class Answers:
     """Makes them one by one, and remembers what did not change."""
 
-    def __init__(self, service: Service, memory: Memory, turns: Turns) -> None:
+    def __init__(self, service: Service, memory: Memory, turns: Turns, books: Books | None = None) -> None:
         self._service = service
         self._memory = memory
         self._turns = turns
+        self._books = books
         self._lock = threading.Lock()
         self._levels: tuple[Contents | None, tuple[Level, ...]] = (None, ())
         self._hosts = _Said(parse_host)
@@ -99,6 +101,8 @@ class Answers:
             gauges.turns(self._turns.tally()),
             gauges.words(contents, said, now),
             gauges.inventory(contents, self._round.found),
+            egress_gauges.hosts(contents, heads, now),
+            egress_gauges.ledger(self._books.seen if self._books is not None else None),
         )
         yield Sample("ringfence_inventory_age_seconds", (), self._round.age(now) / 1000)
         yield Sample("ringfence_answer_seconds", (), self._seconds)

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from accounting.ledger import Ledger
 from controller.api.app import create
+from controller.api.books import Books
 from controller.api.listener import listen, server
 from controller.api.service import Build, Service
 from controller.api.settings import Settings
@@ -111,12 +112,12 @@ class Cluster:
                 self._ready = True
 
 
-def assemble(settings: Settings, store: Store, ledger: Ledger) -> FastAPI:
+def assemble(settings: Settings, store: Store, ledger: Ledger, books: Books) -> FastAPI:
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
     live = usage_live(ledger, HostWords(service), now_ms)
     egress = (usage(ledger), usage_report(ledger), live, usage_explain(ledger), sums(ledger))
-    return create(service, egress)
+    return create(service, egress, books=books)
 
 
 def run(settings: Settings) -> None:
@@ -129,12 +130,15 @@ def run(settings: Settings) -> None:
     try:
         ledger = Ledger(settings.ledger)
         upkeep = Upkeep(ledger, now_ms, settings.keep_days)
-        app = assemble(settings, store, ledger)
+        books = Books(ledger, now_ms)
+        app = assemble(settings, store, ledger, books)
         _LOG.info("api serves path=%s store=%s", settings.socket, settings.store)
         upkeep.start()
+        books.start()
         try:
             server(app, settings.concurrency).run(sockets=[listening])
         finally:
+            books.stop()
             upkeep.stop()
             ledger.close()
     finally:

@@ -13,14 +13,26 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from accounting.ledger import Ledger, sqlite_url
+from accounting.room import Space
+from controller.api.app import create
+from controller.api.books import Books
 from controller.api.exposition import Sample, expose
 from controller.api.gauges import METRICS
+from controller.api.listener import listen, server
+from controller.store.writer import clock
+from model.report import EgressReport
 from tests.contract.test_exports import PROGRAMS, run
 from tests.meta.tree import ROOT
+from tests.unit.accounting.examples import gap, interval
 from tests.unit.api.house import House, house, remote
+from tests.unit.api.test_dashboard import QUERIES
+from tests.unit.api.test_hosts import tell
+from tests.unit.api.test_objects import apply, document
 
 __all__ = ["house", "remote"]
 
@@ -70,14 +82,37 @@ def test_promtool_takes_the_rules_and_each_alert_fires_for_its_reason_only(folde
 
 
 @pytest.fixture
-def target(house: House) -> Iterator[str]:
+def serving(house: House, tmp_path: Path) -> Iterator[Path]:
+    """The socket of an API with a ledger, and of a host that counts."""
+    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"))
+    ledger.post([interval(1), gap(2)])
+    ledger.post([interval(1, bytes=7)])
+    books = Books(ledger, clock, space=lambda _: Space(10**9, 10**10))
+    books.once()
+    apply(house, document("Hypervisor", "counts", vtep="192.0.2.231"))
+    told = EgressReport(10**9, 10**9, 1, 3, clock() - 5_000, 1, 10**9, 10**10, 3_600)
+    tell(house, "counts", 1, egress=told, stamp_ms=clock() + 3_600_000)
+    path = tmp_path / "api.sock"
+    listening = listen(path, "no-such-group")
+    running = server(create(house.service, books=books), 64)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield path
+    running.should_exit = True
+    thread.join(20)
+    listening.close()
+    ledger.close()
+
+
+@pytest.fixture
+def target(serving: Path) -> Iterator[str]:
     """Where Prometheus may read: one address, forwarded to the API's socket."""
 
     class Forward(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             api = http.client.HTTPConnection("api", timeout=30)
             api.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            api.sock.connect(str(house.socket))
+            api.sock.connect(str(serving))
             api.request("GET", "/metrics")
             answer = api.getresponse()
             self.send_response(answer.status)
@@ -129,9 +164,29 @@ def test_prometheus_itself_reads_them(folder: Path, target: str, house: House) -
         assert contents.cluster is not None
         assert int(found[0]["value"][1]) <= contents.cluster.generation
         assert asked(port, "up", folder / "log")[0]["value"][1] == "1"
+        for query in QUERIES:
+            judge(port, query, folder / "log")
+        (gaps,) = asked(port, quote('ringfence_ledger_gaps_total{cause="vswitchd-ended"}'), folder / "log")
+        assert gaps["value"][1] == "1"
+        with pytest.raises(AssertionError, match="parse error"):
+            judge(port, QUERIES[0] + ")", folder / "log")
     finally:
         running.kill()
         running.wait(20)
+
+
+def judge(port: int, query: str, log: Path) -> None:
+    """Prometheus takes a query of the dashboard, and answers it: with nothing, only where nothing fills."""
+    shown = (
+        query.replace("$host", ".*").replace("[1d]", "[1m]").replace("[1h]", "[1m]").replace("[5m]", "[1m]")
+    )
+    api = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    api.request("GET", f"/api/v1/query?query={quote(shown)}")
+    answer = json.load(api.getresponse())
+    api.close()
+    assert answer["status"] == "success", answer
+    if "ringfence_ledger_disk_full_seconds" not in shown:
+        assert asked(port, quote(shown), log), query
 
 
 def asked(port: int, query: str, log: Path) -> list[dict]:

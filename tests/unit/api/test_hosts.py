@@ -14,6 +14,7 @@ from controller.store.wire import Connection
 from controller.store.writer import clock
 from model.ids import HostName, Uid
 from model.report import (
+    EgressReport,
     EvpnReport,
     PeerReport,
     PortReport,
@@ -232,3 +233,15 @@ def test_a_switchover_is_left_in_the_lease_of_the_pair(house, remote: str) -> No
     found = leases.read(connection, pair)
     connection.close()
     assert found is not None and found.wanted == "two-b"
+
+
+def test_a_host_that_has_not_uploaded_for_long_is_an_alarm(house) -> None:
+    apply(house, document("Hypervisor", "w77", vtep="192.0.2.177"))
+    tell(house, "w77", 1, egress=EgressReport(backlog=3, oldest_ms=clock() - 14 * 60_000, size=9, free=4))
+    told = host_of(house, "w77")["egress"]
+    assert (told["backlog"], told["diskFree"], told["diskFullSeconds"]) == (3, 4, None)
+    assert alarms_of(house, "w77") == []
+    tell(house, "w77", 1, egress=EgressReport(backlog=3, oldest_ms=clock() - 16 * 60_000))
+    assert alarms_of(house, "w77") == ["what it counted waits for the ledger since 16 minutes"]
+    tell(house, "w77", 1)
+    assert host_of(house, "w77")["egress"] is None
