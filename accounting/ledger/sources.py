@@ -31,7 +31,7 @@ NAMES: Final = ("host", *OWNERS, "class", "class_name", "datapath")
 class Window:
     """[from_ms, to_ms), for these tenants (None: all), of one direction.
 
-    `largest`: what one row may sum up at most.
+    `largest`: what one row may sum up at most. `cut`: hours of which no row may sum up any part.
     """
 
     from_ms: int
@@ -39,6 +39,7 @@ class Window:
     tenants: Sequence[str] | None
     largest: Grain = Grain.DAY
     direction: Direction = Direction.OUT
+    cut: Sequence[int] = ()
 
 
 def usage(connection: sa.Connection, window: Window) -> sa.Subquery:
@@ -66,7 +67,7 @@ def observe(connection: sa.Connection, window: Window) -> Spans:
         .distinct()
     )
     stale = connection.execute(statement).scalars()
-    return spans(window.from_ms, window.to_ms, stale, window.largest)
+    return spans(window.from_ms, window.to_ms, stale, window.largest, window.cut)
 
 
 def _intervals(window: Window, parts: Sequence[Span]) -> sa.Select[Any]:

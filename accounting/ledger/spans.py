@@ -30,7 +30,7 @@ class Grain(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Together they are the whole time, without overlap. `edges`: parts of an hour, from intervals.
+    """Together they are the whole time, without overlap. `edges`: within an hour each, from intervals.
 
     `stale`: whole hours whose sums lack something: from intervals, and sums of those that are no longer kept.
     """
@@ -41,19 +41,23 @@ class Spans:
     days: tuple[Span, ...] = ()
 
 
-def spans(from_ms: int, to_ms: int, stale: Iterable[int], largest: Grain) -> Spans:
-    """The parts of [from_ms, to_ms). `stale`: hours of which at least one host's sums lack something."""
+def spans(from_ms: int, to_ms: int, stale: Iterable[int], largest: Grain, cut: Iterable[int] = ()) -> Spans:
+    """The parts of [from_ms, to_ms). `stale`: hours of which at least one host's sums lack something.
+
+    `cut`: hours whose parts are asked for one by one; each is an edge of its own.
+    """
     first, last = _up(from_ms, HOUR), hour_of(to_ms)
     if first >= last:
         return Spans(edges=_real([(from_ms, min(first, to_ms)), (first, to_ms)]))
     hours = sorted({hour for hour in stale if first <= hour < last})
-    rough = _few(joined((hour, hour + HOUR) for hour in hours))
+    parted = tuple((hour, hour + HOUR) for hour in sorted(set(cut)) if first <= hour < last)
+    rough = without(_few(joined((hour, hour + HOUR) for hour in hours)), parted)
     days: tuple[Span, ...] = ()
     if largest is Grain.DAY:
         whole = _real([(_up(first, DAY), day_of(last))])
-        days = without(whole, joined((day_of(begin), _up(end, DAY)) for begin, end in rough))
-    taken = sorted((*rough, *days))
-    edges = _real([(from_ms, first), (last, to_ms)])
+        days = without(whole, joined((day_of(begin), _up(end, DAY)) for begin, end in sorted(rough + parted)))
+    taken = sorted((*rough, *parted, *days))
+    edges = _real([(from_ms, first), *parted, (last, to_ms)])
     return Spans(edges, rough, without([(first, last)], taken), days)
 
 

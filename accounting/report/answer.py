@@ -15,19 +15,23 @@ from accounting.ledger import TENANTS, Ledger
 from accounting.report.gaps import bound_of, gap_lines, with_gaps
 from accounting.report.query import UNATTRIBUTED, Query, Report
 from accounting.report.sums import sums
+from accounting.report.times import days_of
 from model.errors import Conflict, Fault
 
 GAPS_SHOWN: Final = 1_000
 
 
 def report(ledger: Ledger, query: Query) -> Report:
-    """The report; Conflict if several tenants bore this name (their uids are named then)."""
+    """The report. Conflict: several tenants bore this name (their uids are named then). Invalid: no such
+    zone, too many rows, or a part of an hour is asked for of which only sums are kept.
+    """
+    days = days_of(query.zone, query.from_ms, query.to_ms)
     with ledger.reading() as connection:
         uids = tenant_uids(connection, query.tenant)
         lines = gap_lines(connection, query, uids)
-        bare, straddling = sums(connection, query, uids)
+        bare, straddling = sums(connection, query, days, uids)
         known = bool(uids) if uids is not None else _any_tenant(connection)
-    rows = with_gaps(bare, lines, query)
+    rows = with_gaps(bare, lines, query, days)
     return Report(
         query=query,
         known=known,

@@ -15,11 +15,11 @@ import sqlalchemy as sa
 
 from accounting.classes import Direction
 from accounting.ledger import GAPS
-from accounting.ledger.tables import DAY, HOUR, day_of, hour_of
+from accounting.ledger.tables import DAY, HOUR, hour_of
 from accounting.records import Cause
 from accounting.report.query import UNATTRIBUTED, GapLine, Grouping, Query, Row
-from accounting.report.sums import order
-from accounting.report.times import day_text, hour_text
+from accounting.report.sums import MOST_ROWS, order, too_large
+from accounting.report.times import Days, day_text, hour_name, hour_text
 
 Named = tuple[str, str]
 """(key, name)."""
@@ -51,17 +51,22 @@ def bound_of(gaps: Iterable[GapLine]) -> int | None:
     return sum(known) if len(known) == len(bounds) else None
 
 
-def with_gaps(rows: Sequence[Row], gaps: Sequence[GapLine], query: Query) -> tuple[Row, ...]:
-    """In order: each row with the gaps that touch it; rows of their own for gaps without intervals."""
+def with_gaps(rows: Sequence[Row], gaps: Sequence[GapLine], query: Query, days: Days) -> tuple[Row, ...]:
+    """In order: each row with the gaps that touch it; rows of their own for gaps without intervals.
+
+    Invalid: a gap touches more rows than a report may have.
+    """
     apart = [place for place, by in enumerate(query.by) if by is not Grouping.CLASS]
     touched: dict[tuple[str, ...], list[GapLine]] = {}
     bare: dict[tuple[str, ...], Row] = {}
     for gap in gaps:
-        for named in product(*(_named(gap, by, query) for by in query.by)):
+        for named in product(*(_named(gap, by, query, days) for by in query.by)):
             row = Row(tuple(key for key, _ in named), tuple(name for _, name in named), 0, 0, 0)
             place = tuple(row.keys[at] for at in apart)
             touched.setdefault(place, []).append(gap)
             bare[place] = row
+            if len(bare) > MOST_ROWS:
+                raise too_large()
     found = []
     for row in rows:
         place = tuple(row.keys[at] for at in apart)
@@ -69,10 +74,10 @@ def with_gaps(rows: Sequence[Row], gaps: Sequence[GapLine], query: Query) -> tup
         mine = touched.get(place, ())
         found.append(replace(row, gaps=len(mine), gap_bound=bound_of(mine)))
     found += [replace(r, gaps=len(touched[p]), gap_bound=bound_of(touched[p])) for p, r in bare.items()]
-    return tuple(sorted(found, key=order))
+    return tuple(sorted(found, key=lambda row: order(row, query)))
 
 
-def _named(gap: GapLine, by: Grouping, query: Query) -> Iterator[Named]:
+def _named(gap: GapLine, by: Grouping, query: Query, days: Days) -> Iterator[Named]:
     """What a gap touches."""
     first, last = max(gap.from_ms, query.from_ms), min(gap.to_ms, query.to_ms - 1)
     match by:
@@ -87,8 +92,12 @@ def _named(gap: GapLine, by: Grouping, query: Query) -> Iterator[Named]:
         case Grouping.HOST:
             yield gap.host, gap.host
         case Grouping.HOUR:
-            for at in range(hour_of(first), last + 1, HOUR):
-                yield hour_text(at), hour_text(at)
+            hours = range(hour_of(first), last + 1, HOUR)
+            if len(hours) > MOST_ROWS:
+                raise too_large()
+            yield from ((hour_text(at), hour_name(at, days)) for at in hours)
         case Grouping.DAY:
-            for at in range(day_of(first), last + 1, DAY):
-                yield day_text(at), day_text(at)
+            dates = range(days.day(first), days.day(last) + 1, DAY)
+            if len(dates) > MOST_ROWS:
+                raise too_large()
+            yield from ((day_text(at), day_text(at)) for at in dates)

@@ -32,15 +32,16 @@ def usage_report(ledger: Ledger) -> APIRouter:
         tenant: Annotated[str | None, Query(min_length=1, max_length=255)] = None,
         by: Annotated[str, Query(max_length=255)] = Grouping.PORT.value,
         direction: Direction = Direction.OUT,
+        zone: Annotated[str, Query(min_length=1, max_length=64)] = "UTC",
     ) -> JSONResponse:
         """Egress of a tenant (name or uid; of all without), `from` <= time < `to` in Unix milliseconds.
 
-        `by`: tenant, network, port, class, host, hour, day, or several with commas between.
+        `by`: tenant, network, port, class, host, hour, day, or several with commas between. `zone`: whose days.
         """
         if from_ms >= to_ms:
             fault = Fault("report", "time-order", "`from` is not before `to`", "Exchange them.", "from")
             raise Invalid(fault)
-        question = Question(tenant, from_ms, to_ms, groupings(by), direction)
+        question = Question(tenant, from_ms, to_ms, groupings(by), direction, zone)
         return JSONResponse(plain_report(report(ledger, question)))
 
     return routes

@@ -313,6 +313,8 @@ def test_questions_that_make_no_sense(site: Site):
         "from=0&to=5&by=port,port",
         "from=0&to=5&by=port,colour",
         "from=0&to=5&direction=up",
+        "from=0&to=5&by=day&zone=Europe/Nowhere",
+        "from=0&to=5&zone=",
         "from=0&to=253402300800000",
         "tenant=b&from=-1&to=5",
         "tenant=b&from=0&to=5&by=colour",
