@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from accounting.classes import INBOUND, Direction
 from accounting.ledger.spans import Grain, Span, Spans, spans
-from accounting.ledger.tables import DAYS, HOUR, HOURS, INTERVALS, UNITS, UnitState, hour_of
+from accounting.ledger.tables import DAYS, HOUR, HOURS, INTERVALS, TENANTS, UNITS, UnitState, hour_of
 from model.errors import Fault, Invalid
 
 OWNERS: Final = ("tenant_uid", "tenant_name", "network_uid", "network_name", "port_uid", "port_name")
@@ -46,8 +46,10 @@ def usage(connection: sa.Connection, window: Window) -> sa.Subquery:
     """The relation. Invalid: it begins or ends within an hour whose intervals are no longer kept."""
     found = observe(connection, window)
     _refuse_sealed(connection, window, found.edges)
+    single = (*found.edges, *found.stale)
+    whole = found.hours or found.days
     kept = [
-        _intervals(window, (*found.edges, *found.stale)),
+        _intervals(window, single) if single or not whole else None,
         _sums(window, HOURS, "hour_ms", found.stale, HOURS.c.sealed == 1),
         _sums(window, HOURS, "hour_ms", found.hours),
         _sums(window, DAYS, "day_ms", found.days),
@@ -108,7 +110,9 @@ def _of(window: Window, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _whose(window: Window, table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
-    return () if window.tenants is None else (table.c.tenant_uid.in_(window.tenants),)
+    # All of them by name, too: indexes begin with the tenant, and there are few beside the rows of a table.
+    tenants = sa.select(TENANTS.c.tenant_uid) if window.tenants is None else window.tenants
+    return (table.c.tenant_uid.in_(tenants),)
 
 
 def _within(column: sa.ColumnElement[int], parts: Sequence[Span]) -> sa.ColumnElement[bool]:

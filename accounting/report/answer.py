@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from accounting.ledger import TENANTS, Ledger
 from accounting.report.gaps import bound_of, gap_lines, with_gaps
 from accounting.report.query import UNATTRIBUTED, Query, Report
-from accounting.report.sums import sums
+from accounting.report.residuals import with_residuals
+from accounting.report.sums import order, sums
 from accounting.report.times import days_of
 from model.errors import Conflict, Fault
 
@@ -30,18 +31,20 @@ def report(ledger: Ledger, query: Query) -> Report:
         uids = tenant_uids(connection, query.tenant)
         lines = gap_lines(connection, query, uids)
         bare, straddling = sums(connection, query, days, uids)
+        rows = with_gaps(bare, lines, query, days)
+        rows, residual = with_residuals(connection, rows, query, days, uids)
         known = bool(uids) if uids is not None else _any_tenant(connection)
-    rows = with_gaps(bare, lines, query, days)
     return Report(
         query=query,
         known=known,
-        rows=rows,
+        rows=tuple(sorted(rows, key=lambda row: order(row, query))),
         packets=sum(r.packets for r in rows),
         bytes=sum(r.bytes for r in rows),
         straddling_bytes=straddling,
         gap_count=len(lines),
         gap_bound=bound_of(lines),
         gaps=lines[:GAPS_SHOWN],
+        residual=residual,
     )
 
 

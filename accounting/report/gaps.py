@@ -18,7 +18,7 @@ from accounting.ledger import GAPS
 from accounting.ledger.tables import DAY, HOUR, hour_of
 from accounting.records import Cause
 from accounting.report.query import UNATTRIBUTED, GapLine, Grouping, Query, Row
-from accounting.report.sums import MOST_ROWS, order, too_large
+from accounting.report.sums import MOST_ROWS, too_large
 from accounting.report.times import Days, day_text, hour_name, hour_text
 
 Named = tuple[str, str]
@@ -52,7 +52,7 @@ def bound_of(gaps: Iterable[GapLine]) -> int | None:
 
 
 def with_gaps(rows: Sequence[Row], gaps: Sequence[GapLine], query: Query, days: Days) -> tuple[Row, ...]:
-    """In order: each row with the gaps that touch it; rows of their own for gaps without intervals.
+    """Each row with the gaps that touch it; rows of their own for gaps without intervals.
 
     Invalid: a gap touches more rows than a report may have.
     """
@@ -74,7 +74,7 @@ def with_gaps(rows: Sequence[Row], gaps: Sequence[GapLine], query: Query, days: 
         mine = touched.get(place, ())
         found.append(replace(row, gaps=len(mine), gap_bound=bound_of(mine)))
     found += [replace(r, gaps=len(touched[p]), gap_bound=bound_of(touched[p])) for p, r in bare.items()]
-    return tuple(sorted(found, key=lambda row: order(row, query)))
+    return tuple(found)
 
 
 def _named(gap: GapLine, by: Grouping, query: Query, days: Days) -> Iterator[Named]:

@@ -19,7 +19,7 @@ from accounting.report.query import UNATTRIBUTED, Grouping, Query, Row
 from accounting.report.times import Days, day_text, hour_name, hour_text
 from model.errors import Fault, Invalid
 
-_NAMED: Final = {
+NAMED: Final = {
     Grouping.TENANT: ("tenant_uid", "tenant_name"),
     Grouping.NETWORK: ("network_uid", "network_name"),
     Grouping.PORT: ("port_uid", "port_name"),
@@ -47,15 +47,15 @@ def sums(
     merged: dict[Place, list[Any]] = {}
     names: dict[tuple[Grouping, str], tuple[int, str]] = {}
     straddling = 0
-    texts = _texts(days)
-    for count, row in enumerate(connection.execute(_statement(connection, query, days, uids)), 1):
+    text = texts(days)
+    for count, row in enumerate(connection.execute(statement(connection, query, days, uids)), 1):
         if count > MOST_READ or len(merged) > MOST_ROWS:
             raise too_large()
         last, packets, size, intervals, carried = row[width:]
         straddling += int(carried)
         keys, place = list[str](), list[str]()
         for by, raw_key, raw_name in zip(query.by, row[:width:2], row[1:width:2], strict=True):
-            key, name = texts[by](raw_key, raw_name)
+            key, name = text[by](raw_key, raw_name)
             keys.append(key)
             place += (key, name) if by is Grouping.CLASS else (key,)
             # Ports, networks and tenants keep their uid: the last name wins, everywhere in the report.
@@ -99,7 +99,7 @@ def _row(
     return Row(tuple(keys), tuple(words), *numbers)
 
 
-def _statement(
+def statement(
     connection: sa.Connection, query: Query, days: Days, uids: Sequence[str] | None
 ) -> sa.Select[Any]:
     daily = Grouping.DAY in query.by
@@ -113,7 +113,7 @@ def _statement(
         days.cuts() if daily else (),
     )
     table = usage(connection, window).c
-    ahead = _ahead(table.at_ms, days)
+    ahead = ahead_of(table.at_ms, days)
     # Times as columns of an inner relation: PostgreSQL groups by no expression with parameters.
     source = (
         sa.select(
@@ -124,7 +124,7 @@ def _statement(
         .subquery("timed")
         .c
     )
-    group = [source[name] for by in query.by for name in _NAMED[by]]
+    group = [source[name] for by in query.by for name in NAMED[by]]
     numbers = ("packets", "bytes", "intervals", "carried_bytes")
     return (
         sa.select(
@@ -137,7 +137,7 @@ def _statement(
     )
 
 
-def _ahead(at_ms: sa.ColumnElement[int], days: Days) -> sa.ColumnElement[int]:
+def ahead_of(at_ms: sa.ColumnElement[int], days: Days) -> sa.ColumnElement[int]:
     """What clocks of the zone show, and a day more: remainders of negative numbers differ."""
     later = [(at_ms < since, ahead) for (_, ahead), (since, _) in pairwise(days.steps)]
     last = days.steps[-1][1]
@@ -157,7 +157,7 @@ def _class(key: Any, name: Any) -> tuple[str, str]:
     return str(class_of(int(key))), str(name)
 
 
-def _texts(days: Days) -> dict[Grouping, Callable[[Any, Any], tuple[str, str]]]:
+def texts(days: Days) -> dict[Grouping, Callable[[Any, Any], tuple[str, str]]]:
     """What makes texts of a key and a name of the database."""
 
     def hour(key: Any, _: Any) -> tuple[str, str]:

@@ -36,7 +36,7 @@ def usage_report(ledger: Ledger) -> APIRouter:
     ) -> JSONResponse:
         """Egress of a tenant (name or uid; of all without), `from` <= time < `to` in Unix milliseconds.
 
-        `by`: tenant, network, port, class, host, hour, day, or several with commas between. `zone`: whose days.
+        `by`: tenant, network, port, class, host, hour, day, or several with commas. `zone`: whose days.
         """
         if from_ms >= to_ms:
             fault = Fault("report", "time-order", "`from` is not before `to`", "Exchange them.", "from")

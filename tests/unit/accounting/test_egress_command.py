@@ -14,7 +14,7 @@ from accounting.ledger import sqlite_url
 from controller.cli import main
 from controller.cli.client import Wrong
 from controller.cli.commands import OK, REFUSED, UNREACHABLE, USAGE
-from controller.cli.egress_report import HEADER
+from controller.cli.egress_rows import HEADER
 from controller.cli.egress_times import human, parse_time
 from tests.unit.accounting.examples import gap, interval, owner_of
 from tests.unit.accounting.test_upload import Site
@@ -85,7 +85,12 @@ def test_csv_has_a_fixed_header_and_exact_integers(site: Site, capsys):
         "gaps": "1",
         "gap_bound_bytes": "999",
         "direction": "out",
+        "zone": "UTC",
         "residual_bytes": "",
+        **dict.fromkeys(("tenant_uid", "tenant_name", "network_uid", "network_name", "port_uid"), ""),
+        **dict.fromkeys(("port_name", "host", "hour", "day"), ""),
+        "class": "1",
+        "class_name": "everything-else",
     }
 
 
