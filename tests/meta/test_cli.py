@@ -18,8 +18,8 @@ NAMES = [name for name, _, _ in COMMANDS]
 # `lab` hands its arguments to the labs' own command, which has its own help.
 OWN = [name for name in NAMES if name != "lab"]
 HEAVY = {
-    "asyncio", "exabgp", "fastapi", "immutables", "mininet", "numpy", "os_ken", "ovs", "pyarrow", "pydantic", "pyroute2",
-    "requests", "rich", "scapy", "sqlalchemy", "starlette", "uvicorn", "yaml",
+    "asyncio", "exabgp", "fastapi", "immutables", "mininet", "numpy", "os_ken", "ovs", "pyarrow", "pydantic",
+    "pyroute2", "requests", "rich", "scapy", "sqlalchemy", "starlette", "uvicorn", "yaml",
 }  # fmt: skip
 PROBE = """
 import json, sys

@@ -25,6 +25,7 @@ TRESPASSES = {
     "exabgp": ("bgp/trespass_exabgp.py", "exabgp"),
     "sqlalchemy": ("accounting/trespass_sqlalchemy.py", "sqlalchemy"),
     "alembic": ("accounting/trespass_alembic.py", "alembic"),
+    "pyarrow": ("accounting/trespass_pyarrow.py", "pyarrow"),
     "web": ("accounting/trespass_web.py", "pydantic"),
     "mininet": ("bgp/trespass_mininet.py", "mininet"),
     "pure": ("model/trespass_pure.py", "socket"),
