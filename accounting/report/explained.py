@@ -32,6 +32,7 @@ from accounting.report.answer import tenant_uids
 from accounting.report.gaps import gap_lines
 from accounting.report.query import GapLine, Grouping, Query, Row
 from accounting.report.sums import order, sums
+from accounting.report.times import days_of
 from model.errors import Conflict as Refused
 from model.errors import Fault, Invalid, NotFound
 
@@ -147,7 +148,8 @@ def page(ledger: Ledger, choice: Choice, after: parts.Place | None, most: int) -
 
 def _read(connection: sa.Connection, figure: Figure, uids: Sequence[str] | None) -> tuple[Row | None, Amount]:
     """The row as a report has it."""
-    rows, _ = sums(connection, figure.query, uids)
+    query = figure.query
+    rows, _ = sums(connection, query, days_of(query.zone, query.from_ms, query.to_ms), uids)
     if figure.only:
         row = _one(figure, rows)
         return row, Amount(row.packets, row.bytes, row.intervals)
@@ -156,9 +158,10 @@ def _read(connection: sa.Connection, figure: Figure, uids: Sequence[str] | None)
 
 def _one(figure: Figure, rows: Sequence[Row]) -> Row:
     """The one row that is meant."""
+    rows = sorted(rows, key=lambda row: order(row, figure.query))
     fitting = [
         row
-        for row in sorted(rows, key=order)
+        for row in rows
         if all(
             wanted in (key, name)
             for (_, wanted), key, name in zip(figure.only, row.keys, row.names, strict=True)
@@ -168,7 +171,7 @@ def _one(figure: Figure, rows: Sequence[Row]) -> Row:
         return fitting[0]
     words = ", ".join(f"{grouping.value} {value!a}" for grouping, value in figure.only)
     if not fitting:
-        some = ", ".join(row.name for row in sorted(rows, key=order)[:5]) or "no row at all"
+        some = ", ".join(row.name for row in rows[:5]) or "no row at all"
         message = f"the report of this time has no row of {words}; it has {some}"
         raise NotFound(Fault("figure", "no-such-figure", message, "See: ringfence egress report"))
     found = ", ".join(f"{row.key} ({row.name})" for row in fitting[:10])
