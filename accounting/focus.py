@@ -5,6 +5,7 @@ round a row: cost = bytes x price with eighteen decimals, exactly, so that rows 
 adds them. The total of an account and a billing period is rounded once, and the difference is a row.
 
 A tenant is a billing account, a network a sub account, a port a resource; a billing period is a month, UTC.
+All that a tenant pays for a billing period is one invoice, `2026-11/<the tenant's uid>`.
 """
 
 from __future__ import annotations
@@ -57,14 +58,14 @@ _FOCUS: Final = (
     *_columns(
         Type.STRING, Null.NEVER,
         "BillingAccountId", "BillingAccountType", "BillingCurrency", "ChargeCategory", "ChargeDescription",
-        "ChargeFrequency", "InvoiceIssuerName", "ProviderName", "PublisherName", "ServiceCategory",
-        "ServiceName", "ServiceSubcategory",
+        "ChargeFrequency", "InvoiceId", "InvoiceIssuerName", "ProviderName", "PublisherName",
+        "ServiceCategory", "ServiceName", "ServiceSubcategory",
     ),
     *_columns(
         Type.STRING, Null.ALLOWED,
         "BillingAccountName", "ChargeClass", "CommitmentDiscountCategory", "CommitmentDiscountId",
         "CommitmentDiscountName", "CommitmentDiscountStatus", "CommitmentDiscountType", "ConsumedUnit",
-        "InvoiceId", "PricingCategory", "PricingUnit", "RegionId", "RegionName", "ResourceId", "ResourceName",
+        "PricingCategory", "PricingUnit", "RegionId", "RegionName", "ResourceId", "ResourceName",
         "ResourceType", "SkuId", "SkuMeter", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType",
     ),
     *_columns(Type.DECIMAL, Null.NEVER, "BilledCost", "ContractedCost", "EffectiveCost", "ListCost"),
@@ -288,6 +289,7 @@ def _row(
         "BillingPeriodStart": _midnight(billed.first),
         "ChargePeriodEnd": _midnight(charged.end),
         "ChargePeriodStart": _midnight(charged.first),
+        "InvoiceId": f"{billed.first:%Y-%m}/{account.uid}",
         "InvoiceIssuerName": prices.party.invoice_issuer,
         "ProviderName": prices.party.provider,
         "PublisherName": prices.party.publisher,

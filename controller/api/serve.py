@@ -26,6 +26,7 @@ from controller.api.sums import sums
 from controller.api.upkeep import Upkeep
 from controller.api.usage import usage
 from controller.api.usage_explain import usage_explain
+from controller.api.usage_export import usage_export
 from controller.api.usage_live import HostWords, usage_live
 from controller.api.usage_report import usage_report
 from controller.store.leases import Lease
@@ -116,7 +117,14 @@ def assemble(settings: Settings, store: Store, ledger: Ledger, books: Books) -> 
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
     live = usage_live(ledger, HostWords(service), now_ms)
-    egress = (usage(ledger), usage_report(ledger), live, usage_explain(ledger), sums(ledger))
+    egress = (
+        usage(ledger),
+        usage_report(ledger),
+        live,
+        usage_explain(ledger),
+        usage_export(ledger),
+        sums(ledger),
+    )
     return create(service, egress, books=books)
 
 

@@ -9,7 +9,15 @@ import argparse
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from controller.cli import egress_explain, egress_report, egress_sums, egress_top, egress_watch
+from controller.cli import (
+    egress_explain,
+    egress_export,
+    egress_report,
+    egress_sums,
+    egress_top,
+    egress_verify,
+    egress_watch,
+)
 from controller.cli.client import Wrong
 from controller.cli.egress_times import RELATIVE
 
@@ -22,6 +30,8 @@ ACTIONS: Final[tuple[tuple[str, ModuleType, str], ...]] = (
     ("watch", egress_watch, "live rates, refreshed"),
     ("explain", egress_explain, "what a figure of a report is made of"),
     ("sums", egress_sums, "how far sums have come, whether they are right, making them anew"),
+    ("export", egress_export, "what is to be billed: FOCUS columns, with prices; plain or chained"),
+    ("verify", egress_verify, "is a chained export as it was written?"),
 )
 """(name, module, one line). A module has FORMS (of -o), `declare(parser)` and `run(arguments, session)`."""
 

@@ -64,6 +64,7 @@ def test_a_row_says_who_what_when_and_how_much() -> None:
         "ContractedCost": Decimal("0.06172839455"),
         "ContractedUnitPrice": Decimal("0.05"),
         "EffectiveCost": Decimal("0.06172839455"),
+        "InvoiceId": "2026-11/uid-blue",
         "InvoiceIssuerName": "Example Cloud",
         "ListCost": Decimal("0.09876543128"),
         "ListUnitPrice": Decimal("0.08"),

@@ -25,6 +25,7 @@ from controller.agent.upload import UnixPost, Uploader
 from controller.api import replies
 from controller.api.sums import sums
 from controller.api.usage import MAX_RECORDS, usage
+from controller.api.usage_export import usage_export
 from controller.api.usage_report import usage_report
 from model.ids import HostName
 from tests.unit.accounting.examples import RUN, balance, gap, interval
@@ -38,6 +39,7 @@ class Service:
         replies.install(app)
         app.include_router(usage(ledger))
         app.include_router(usage_report(ledger))
+        app.include_router(usage_export(ledger))
         app.include_router(sums(ledger))
         for router in more:
             app.include_router(router)
