@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from controller.cli import (
     egress_explain,
     egress_export,
+    egress_plot,
     egress_report,
     egress_sums,
     egress_top,
@@ -31,6 +32,7 @@ ACTIONS: Final[tuple[tuple[str, ModuleType, str], ...]] = (
     ("explain", egress_explain, "what a figure of a report is made of"),
     ("sums", egress_sums, "how far sums have come, whether they are right, making them anew"),
     ("export", egress_export, "what is to be billed: FOCUS columns, with prices; plain or chained"),
+    ("plot", egress_plot, "a picture of a tenant's egress over time"),
     ("verify", egress_verify, "is a chained export as it was written?"),
 )
 """(name, module, one line). A module has FORMS (of -o), `declare(parser)` and `run(arguments, session)`."""

@@ -29,11 +29,13 @@ PRECISION: Final = 38
 def write_csv(out: BinaryIO, rows: Iterable[Row], _: dict[str, Any]) -> None:
     """RFC 4180 with a header; null is nothing between two commas."""
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow([column.name for column in COLUMNS])
-    for row in rows:
-        lines.writerow([_text(row[column.name]) for column in COLUMNS])
-    text.detach()
+    try:
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow([column.name for column in COLUMNS])
+        for row in rows:
+            lines.writerow([_text(row[column.name]) for column in COLUMNS])
+    finally:
+        text.detach()  # or its end would close what is not its own
 
 
 def write_json(out: BinaryIO, rows: Iterable[Row], metadata: dict[str, Any]) -> None:

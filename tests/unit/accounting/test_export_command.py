@@ -21,7 +21,7 @@ from tests.unit.accounting.examples import gap, interval, owner_of
 from tests.unit.accounting.test_upload import Site
 
 NOV = 1_793_491_200_000
-"""2026-11-01T00:00:00Z in milliseconds. The tests' clock is the machine's: they ask for a month that is over."""
+"""2026-11-01T00:00:00Z in milliseconds. The clock is the machine's: tests ask for a month that is over."""
 OCT = NOV - 31 * DAY
 MONTH = ["--from", "2026-10-01", "--to", "2026-11-01"]
 PRICES = """
@@ -152,7 +152,7 @@ def test_a_chain_over_months_and_what_was_done_to_it(run: Any, tmp_path: Path) -
     )  # fmt: skip
     assert code == OK
     code, out, _ = run("verify", "october.jsonl", "next.jsonl")
-    assert code == OK and f"october.jsonl: whole: 8 rows, BilledCost 0.26" in out.replace(
+    assert code == OK and "october.jsonl: whole: 8 rows, BilledCost 0.26" in out.replace(
         "0.26000000000", "0.26"
     )
     assert run("verify", "next.jsonl", "--after", "october.jsonl")[0] == OK
@@ -204,7 +204,7 @@ def test_a_class_without_a_price_leaves_no_file(run: Any, tmp_path: Path) -> Non
 
 def test_mistakes_in_a_price_list_are_named_with_their_lines(run: Any, tmp_path: Path) -> None:
     (tmp_path / "prices.yaml").write_text(
-        PRICES.replace("2026-10-03, price: 0.045", "2026-10-04, price: 4,5")
+        PRICES.replace("2026-10-03, price: 0.045", '2026-10-04, price: "4,5"')
     )
     code, _, err = export(run)
     assert code == REFUSED and "prices.yaml:11: price list standard spec.prices[1].price" in err
