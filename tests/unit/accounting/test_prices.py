@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from accounting.classes import Direction
 from accounting.money import Mode, decimal, parse_amount, rounded, units
 from accounting.prices import Tree, parse_prices, price_of
+from controller.cli.prices_file import read_prices
 from model.errors import Invalid
 from tests.unit.accounting.billing import LIST, changed, price_list
 
@@ -104,3 +106,14 @@ def test_rounding_says_where_halves_go() -> None:
     assert [rounded(cost, 10, Mode.HALF_UP) for cost in (4, 5, 15, -4, -5, -15)] == [0, 10, 20, 0, -10, -20]
     assert [rounded(cost, 10, Mode.HALF_EVEN) for cost in (5, 15, 25, -5, -15)] == [0, 20, 20, 0, -20]
     assert rounded(7, 5, Mode.HALF_UP) == 5 and rounded(8, 5, Mode.HALF_EVEN) == 10
+
+
+def test_the_example_has_a_price_for_every_class_of_the_examples() -> None:
+    root = Path(__file__).parents[3]
+    prices, digest = read_prices(str(root / "docs" / "prices.yaml"))
+    assert len(digest) == 64
+    text = (root / "examples" / "04-egress-classes.yaml").read_text(encoding="utf-8")
+    names = {line.split(":")[1].strip() for line in text.splitlines() if line.strip().startswith("name:")}
+    assert names
+    for name in names | {"same-network", "everything-else"}:
+        assert price_of(prices, name, Direction.OUT, date(2026, 11, 1))
