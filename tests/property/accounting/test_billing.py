@@ -16,6 +16,7 @@ from accounting.money import Mode, parse_amount, rounded
 from accounting.prices import PriceList, price_of
 from accounting.statement import Statement
 from tests.unit.accounting.billing import chained, price_list, usage
+from tests.unit.accounting.focus_rules import mistakes
 from tests.unit.accounting.test_focus import DECEMBER, NOVEMBER, reread, rows_of
 
 AMOUNTS = st.decimals(0, 999_999_999, places=9).map(lambda d: f"{d:f}") | st.sampled_from(
@@ -71,6 +72,9 @@ def test_costs_add_up_exactly(prices: PriceList, used: list[Usage]) -> None:
         rows = rows_of(Statement(prices, NOVEMBER), used)
     usages = [row for row in rows if row["ChargeCategory"] == "Usage"]
     assert len(usages) == len(used)
+    with localcontext() as context:
+        context.prec = 60
+        assert mistakes(rows) == []
     for row, one in zip(usages, used, strict=True):
         price = price_of(prices, one.class_name, one.direction, one.day)
         assert Fraction(str(row["BilledCost"])) == Fraction(one.bytes * price.contracted, 10**18)

@@ -18,6 +18,7 @@ from accounting.prices import parse_prices
 from accounting.statement import Paid, Statement, paid
 from model.errors import Invalid
 from tests.unit.accounting.billing import FIRST, LIST, chained, price_list, usage
+from tests.unit.accounting.focus_rules import mistakes
 
 NOVEMBER = Period(date(2026, 11, 1), date(2026, 12, 1))
 DECEMBER = month_of(date(2026, 12, 5))
@@ -111,6 +112,7 @@ def test_no_row_lacks_what_may_not_be_null() -> None:
         [some, replace(some, bound=None)],
     )
     assert {row["ChargeCategory"] for row in rows} == {"Usage", "Adjustment"} and len(rows) == 6
+    assert mistakes(rows) == []
     for row in rows:
         assert [*row] == [column.name for column in COLUMNS]
         for column in COLUMNS:
@@ -185,6 +187,7 @@ def test_a_correction_is_the_difference() -> None:
     now = [usage(10**9), usage(3 * 10**8 + 1, day=1), usage(5 * 10**8, day=2), usage(77, day=4, port="db")]
     rows = rows_of(Statement(prices, NOVEMBER, (reread(chained(before)), DECEMBER)), now)
     *changes, rounding = rows
+    assert mistakes(rows) == []
     assert [(row["ConsumedQuantity"], row["ResourceName"]) for row in changes] == [
         (200_000_001, "web"), (77, "db"),
     ]  # fmt: skip
@@ -215,3 +218,20 @@ def test_a_row_that_is_no_longer_there_is_taken_back() -> None:
     rows = rows_of(Statement(prices, NOVEMBER, (reread(chained(before)), DECEMBER)), [usage(10**9)])
     assert [row["ConsumedQuantity"] for row in rows] == [-(10**9)]
     assert total([*before, *rows]) == Decimal("0.05")
+
+
+def test_the_rules_of_the_specification_see_mistakes() -> None:
+    (row,) = rows_of(Statement(parse_prices(LIST), Period(FIRST, date(2026, 11, 3))), [usage(7)])
+    assert mistakes([row]) == []
+    for name, value in (
+        ("BilledCost", None),
+        ("ConsumedUnit", None),
+        ("SkuId", None),
+        ("ListCost", Decimal(1)),
+        ("ChargePeriodEnd", "2026-11-01T00:00:00Z"),
+        ("BillingPeriodStart", "2026-11-01"),
+        ("SkuPriceDetails", "[]"),
+        ("ChargeCategory", "Adjustment"),
+        ("SubAccountName", ""),
+    ):
+        assert mistakes([{**row, name: value}]), name
