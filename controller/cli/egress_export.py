@@ -271,13 +271,13 @@ def _write_chain(out: BinaryIO, job: Job, rows: Iterable[Row], ledger: Any, afte
 
 
 def _writer(form: str) -> Callable[[BinaryIO, Iterable[Row], dict[str, Any]], None]:
-    from controller.cli import focus_files
+    if form == "parquet":
+        from controller.cli.focus_parquet import write_parquet
 
-    return {
-        "csv": focus_files.write_csv,
-        "json": focus_files.write_json,
-        "parquet": focus_files.write_parquet,
-    }[form]
+        return write_parquet
+    from controller.cli.focus_files import write_csv, write_json
+
+    return write_csv if form == "csv" else write_json
 
 
 def _metadata(job: Job) -> dict[str, Any]:

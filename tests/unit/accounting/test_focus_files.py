@@ -1,4 +1,4 @@
-"""Files of FOCUS rows: Parquet, JSON and CSV say the same to the last digit, to whoever did not write them."""
+"""Files of FOCUS rows: Parquet, JSON and CSV say the same to the last digit, to whoever reads them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 
 from accounting.focus import COLUMNS, Blind, Row, Type, metadata
 from accounting.statement import Statement
-from controller.cli import focus_files
-from controller.cli.focus_files import write_csv, write_json, write_parquet
+from controller.cli import focus_parquet
+from controller.cli.focus_files import write_csv, write_json
+from controller.cli.focus_parquet import write_parquet
 from tests.unit.accounting.billing import FIRST, price_list, usage
 from tests.unit.accounting.test_focus import NOVEMBER, rows_of
 
@@ -40,7 +41,7 @@ def test_parquet_keeps_types_and_digits(
     """Read by DuckDB, of which nothing wrote it; in several row groups."""
     import duckdb
 
-    monkeypatch.setattr(focus_files, "_GROUP", 7)
+    monkeypatch.setattr(focus_parquet, "GROUP", 7)
     path = tmp_path / "focus.parquet"
     with path.open("wb") as out:
         write_parquet(out, rows, metadata(MADE))
