@@ -1,7 +1,7 @@
 """FOCUS files: rows as CSV or JSON, written row by row; `focus_parquet` has the third form.
 
-Place: under `ringfence egress export`; rows come from `accounting.focus`. Decimals keep their digits. Must not
-hold all rows at once.
+Place: under `ringfence egress export`; rows come from `accounting.focus`. Decimals keep their digits. Must
+not hold all rows at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """FOCUS as Parquet: columns of their own types, decimals as decimal128.
 
-Place: under `ringfence egress export -o parquet`, and loaded by it only, for pyarrow takes its time. Must not hold
-more than a group of rows.
+Place: under `ringfence egress export -o parquet`, and loaded by it only, for pyarrow takes its time. Must not
+hold more than a group of rows.
 """
 
 from __future__ import annotations

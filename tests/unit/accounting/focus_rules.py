@@ -21,9 +21,9 @@ NEVER_NULL: Final = (
 PRESENT: Final = (
     *NEVER_NULL, "BillingAccountName", "BillingAccountType", "ChargeClass", "ChargeDescription",
     "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "InvoiceId", "ListUnitPrice",
-    "PricingCategory", "PricingQuantity", "PricingUnit", "RegionId", "RegionName", "ResourceId", "ResourceName",
-    "ResourceType", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName",
-    "SubAccountType", "Tags",
+    "PricingCategory", "PricingQuantity", "PricingUnit", "RegionId", "RegionName", "ResourceId",
+    "ResourceName", "ResourceType", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", 
+    "SubAccountName", "SubAccountType", "Tags",
 )  # fmt: skip
 """Mandatory, recommended, and conditional ones whose condition holds here."""
 _ALLOWED: Final = {
