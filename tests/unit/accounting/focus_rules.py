@@ -22,7 +22,7 @@ PRESENT: Final = (
     *NEVER_NULL, "BillingAccountName", "BillingAccountType", "ChargeClass", "ChargeDescription",
     "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "InvoiceId", "ListUnitPrice",
     "PricingCategory", "PricingQuantity", "PricingUnit", "RegionId", "RegionName", "ResourceId",
-    "ResourceName", "ResourceType", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", 
+    "ResourceName", "ResourceType", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId",
     "SubAccountName", "SubAccountType", "Tags",
 )  # fmt: skip
 """Mandatory, recommended, and conditional ones whose condition holds here."""
