@@ -272,8 +272,10 @@ def _write_chain(out: BinaryIO, job: Job, rows: Iterable[Row], ledger: Any, afte
 
 def _writer(form: str) -> Callable[[BinaryIO, Iterable[Row], dict[str, Any]], None]:
     if form == "parquet":
-        from controller.cli.focus_parquet import write_parquet
-
+        try:
+            from controller.cli.focus_parquet import write_parquet
+        except ImportError:
+            raise Wrong("Parquet needs the package pyarrow: install ringfence[parquet]") from None
         return write_parquet
     from controller.cli.focus_files import write_csv, write_json
 

@@ -60,8 +60,10 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
     if not found["known"]:
         session.note(f"The ledger holds nothing of tenant {arguments.tenant!a}: see `ringfence get tenants`.")
     if arguments.file:
-        from controller.cli.picture import draw
-
+        try:
+            from controller.cli.picture import draw
+        except ImportError:
+            raise Wrong("pictures need the package matplotlib: install ringfence[plot]") from None
         try:
             draw(arguments.file, found["chart"], found["gaps"], _words(arguments, found))
         except OSError as error:

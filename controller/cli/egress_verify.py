@@ -40,11 +40,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, session: Session) -> int:
     """Judge each file; REFUSED if one has a finding."""
-    from controller.cli.chain_files import judge
+    from controller.cli.chain_files import judge, last_of
 
     if arguments.last and not _HASH.fullmatch(arguments.last):
         raise Wrong(f"--last {arguments.last!a} is no SHA-256: 64 of 0-9 and a-f")
-    before = judge(arguments.after).last if arguments.after else None
+    before = last_of(arguments.after) if arguments.after else None
     files = []
     for path in arguments.files:
         found = judge(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -120,3 +121,10 @@ def test_parts_in_wrong_places(kind: str) -> None:
 def test_a_form_of_another_version_is_named() -> None:
     _, line = link(Link(0, NOTHING), "header", {"form": "other/9"})
     assert flaws(judge([line]))[0] == (1, Flaw.CHANGED)
+
+
+def test_a_line_can_be_checked_without_ringfence() -> None:
+    """As docs/billing.md says: the SHA-256 of what stands before `,"hash"`."""
+    for line in LINES:
+        front, _, rest = line.rpartition(b',"hash":"')
+        assert hashlib.sha256(front).hexdigest().encode() == rest[:64]
