@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,10 @@ def on(day: int, sequence: int, size: int, **more: Any) -> Any:
     )
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path, sqlite_url(tmp_path / "ledger.db"))
+@contextmanager
+def a_site(folder: Path) -> Iterator[Site]:
+    """October of two tenants."""
+    made = Site(folder, sqlite_url(folder / "ledger.db"))
     made.up()
     made.ledger.post(
         [
@@ -61,23 +63,41 @@ def site(tmp_path: Path) -> Iterator[Site]:
             gap(7, from_ms=OCT + 3 * DAY, to_ms=OCT + 3 * DAY + 5_000, bound=999),
         ]
     )
-    (tmp_path / "prices.yaml").write_text(PRICES)
     yield made
     made.down()
     made.journal.close()
     made.ledger.close()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """For those who only read."""
+    with a_site(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """For one who posts."""
+    with a_site(tmp_path) as made:
+        yield made
+
+
 @pytest.fixture
 def run(
-    site: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
-    """Types a command in the directory of the price list."""
+    """Types a command in the directory of the price list: to the test's own site, if it has one."""
+    place: Site = request.getfixturevalue("site" if "site" in request.fixturenames else "shared")
+    (tmp_path / "prices.yaml").write_text(PRICES)
     monkeypatch.chdir(tmp_path)
 
     def typed(*words: str) -> tuple[int, str, str]:
         try:
-            code = main.main(["--api", f"unix:{site.socket}", "egress", *words])
+            code = main.main(["--api", f"unix:{place.socket}", "egress", *words])
         except SystemExit as stop:
             code = int(str(stop.code))
         out = capfd.readouterr()

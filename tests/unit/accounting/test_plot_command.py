@@ -13,7 +13,7 @@ import pytest
 from accounting.curves import DAY, HOUR, Point, chart, merged, step_of, unit_of
 from controller.cli.commands import OK, USAGE
 from tests.unit.accounting.examples import gap
-from tests.unit.accounting.test_export_command import OCT, on, run, site  # noqa: F401  (fixtures)
+from tests.unit.accounting.test_export_command import OCT, on, run, shared, site  # noqa: F401  (fixtures)
 
 MONTH = ["--from", "2026-10-01", "--to", "2026-11-01"]
 PNG = b"\x89PNG\r\n\x1a\n"
