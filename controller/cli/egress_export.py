@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -199,9 +199,9 @@ def _counted(session: Session, job: Job) -> Iterator[Usage | Blind]:
     for day in sorted(set().union(*held.values())):
         for direction in directions:
             if day in held[direction]:
-                rows = _ask(session, job, Period(day, day + timedelta(days=1)), by, direction)["rows"]
-                found = _of_day(rows, day, direction)
-                yield from (one for one in found if direction is directions[0] or isinstance(one, Usage))
+                for rows in _of(session, job, Period(day, day + timedelta(days=1)), by, direction):
+                    found = _of_day(rows, day, direction)
+                    yield from (one for one in found if direction is directions[0] or isinstance(one, Usage))
 
 
 def _days(session: Session, job: Job, direction: Direction) -> set[date]:
@@ -212,6 +212,19 @@ def _days(session: Session, job: Job, direction: Direction) -> set[date]:
         fault = Fault("export", "export-tenant", message, "see `ringfence get tenants`", "--tenant")
         raise Refused(422, [asdict(fault)])
     return {date.fromisoformat(row["keys"][0]) for row in answer["rows"]}
+
+
+def _of(session: Session, job: Job, day: Period, by: str, direction: Direction) -> Iterator[Any]:
+    """The rows of a day, together or, where they are too many for one answer, tenant by tenant."""
+    try:
+        yield _ask(session, job, day, by, direction)["rows"]
+        return
+    except Refused as error:
+        if job.query["tenant"] or not any(fault.get("rule") == "report-too-large" for fault in error.faults):
+            raise
+    for row in _ask(session, job, day, "tenant", direction)["rows"]:
+        whose = replace(job, query={**job.query, "tenant": row["keys"][0] or "(unattributed)"})
+        yield _ask(session, whose, day, by, direction)["rows"]
 
 
 def _ask(session: Session, job: Job, span: Period, by: str, direction: Direction) -> Any:
