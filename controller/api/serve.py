@@ -117,15 +117,8 @@ def assemble(settings: Settings, store: Store, ledger: Ledger, books: Books) -> 
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
     live = usage_live(ledger, HostWords(service), now_ms)
-    egress = (
-        usage(ledger),
-        usage_report(ledger),
-        live,
-        usage_explain(ledger),
-        usage_export(ledger),
-        sums(ledger),
-    )
-    return create(service, egress, books=books)
+    asked = (usage_report(ledger), live, usage_explain(ledger), usage_export(ledger), sums(ledger))
+    return create(service, (usage(ledger), *asked), books=books)
 
 
 def run(settings: Settings) -> None:

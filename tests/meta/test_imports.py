@@ -26,6 +26,7 @@ TRESPASSES = {
     "sqlalchemy": ("accounting/trespass_sqlalchemy.py", "sqlalchemy"),
     "alembic": ("accounting/trespass_alembic.py", "alembic"),
     "pyarrow": ("accounting/trespass_pyarrow.py", "pyarrow"),
+    "matplotlib": ("controller/trespass_matplotlib.py", "matplotlib"),
     "web": ("accounting/trespass_web.py", "pydantic"),
     "mininet": ("bgp/trespass_mininet.py", "mininet"),
     "pure": ("model/trespass_pure.py", "socket"),
