@@ -229,13 +229,16 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self.ours)
         code = "import sys; from controller.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        # these would beat the size that the terminal has
+        environment = {name: v for name, v in os.environ.items() if name not in ("LINES", "COLUMNS")}
+        environment["TERM"] = "xterm"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "--api", f"unix:{site.socket}", "egress", "watch", *words],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             cwd=ROOT,
-            env={**os.environ, "TERM": "xterm"},
+            env=environment,
             start_new_session=True,
         )
         os.close(theirs)
