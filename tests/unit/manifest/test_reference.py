@@ -39,7 +39,7 @@ NO_RULES = {
     "evpn-release",  # a question to agents
     *("libvirt-hostdev", "cloud-init"),  # forms of an export
     *("content-type", "content-length", "idempotency-key", "utf-8"),
-    "ledger-upkeep",  # a thread
+    *("ledger-upkeep", "ledger-books"),  # threads
 }
 
 
