@@ -170,6 +170,10 @@ class Memory:
     def recovery(self) -> Recovery:
         return Recovery(self.checkpoint, tuple(self.steps))
 
+    @property
+    def newest(self) -> int:
+        return len(self.steps)
+
     def append(self, body, checkpoint) -> Written:
         self.checkpoint = checkpoint() if self.checkpoint is None else self.checkpoint
         self.steps.append(body)
