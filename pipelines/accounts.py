@@ -14,12 +14,26 @@ from itertools import compress
 from typing import Final
 
 from model.change import Patch
-from model.flow import Flow, Recirculate
+from model.flow import Ct, Flow, Group, Recirculate
 from model.ids import SAME_NETWORK
 from pipelines import cookies
 from pipelines.shapes.inward import RECEIVED_COUNTER
+from pipelines.shapes.outward import ROUTE_FLOATING
 from pipelines.shapes.paths import COUNTER
-from pipelines.tables import ACCOUNT, CLASSES, ORIGIN, RATE, RECEIVED, SIZE
+from pipelines.shapes.peering import ACROSS
+from pipelines.shapes.prefixes import BACK, DEAD, VIA_GROUP, VIA_LOCAL, VIA_REMOTE4, VIA_REMOTE6
+from pipelines.tables import (
+    ACCOUNT,
+    CLASSES,
+    GUARD,
+    ORIGIN,
+    OUTSIDE,
+    RATE,
+    RECEIVED,
+    SIZE,
+    TRANSLATE,
+    TRANSLATED,
+)
 
 ACCOUNT_TABLE: Final = ACCOUNT.number
 """The table of the counters of what is sent."""
@@ -30,6 +44,14 @@ CLASS_TABLES: Final = frozenset({CLASSES.number, ORIGIN.number})
 _COUNTERS: Final = frozenset({COUNTER.name, RECEIVED_COUNTER.name})
 PASS_TABLES: Final = frozenset({SIZE.number, RATE.number})
 """Tables ahead of it with flows that end a pass: one that comes or goes moves the pass that is counted."""
+
+WAY_TABLES: Final = frozenset(table.number for table in (GUARD, TRANSLATE, TRANSLATED, OUTSIDE))
+"""Tables in which packets of local ports end, or go on to be counted."""
+_WAYS: Final = frozenset(
+    shape.name
+    for shapes in (ACROSS, ROUTE_FLOATING, BACK, DEAD, VIA_GROUP, VIA_LOCAL, VIA_REMOTE4, VIA_REMOTE6)
+    for shape in shapes
+)
 
 
 def is_counter(flow: Flow) -> bool:
@@ -74,6 +96,23 @@ def split(patch: Patch) -> tuple[Patch, Patch]:
 def ends_pass(flow: Flow) -> bool:
     """Whether a flow ends a pass of the data path ahead of the account: the next one is counted."""
     return flow.shape.table in PASS_TABLES and any(isinstance(act, Recirculate) for act in flow.shape.actions)
+
+
+def leads(flow: Flow) -> bool:
+    """Whether a flow may decide that a packet of a local port is counted, or in which pass: a port's own
+    addresses, prefixes behind next hops, peerings and ways out. Not who lives where: what is for nobody is
+    counted too (docs/decisions/0051)."""
+    return flow.shape.table in WAY_TABLES or flow.shape.name in _WAYS
+
+
+def alike(one: Flow, other: Flow) -> bool:
+    """Whether it makes no difference for what is counted which of the two a packet takes."""
+    return _onward(one) == _onward(other)
+
+
+def _onward(flow: Flow) -> tuple[int | None, tuple[type[object], ...]]:
+    turns = tuple(type(act) for act in flow.shape.actions if isinstance(act, Ct | Group | Recirculate))
+    return flow.shape.goto, turns
 
 
 def cut(patch: Patch, within: Callable[[Flow], bool]) -> tuple[Patch, Patch, Patch]:

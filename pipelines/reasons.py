@@ -9,11 +9,13 @@ the MTU that it exceeds, and `{limit}` for the network that has it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from model.flow import TO_CONTROLLER, DecTtl, Flow, Move, SetField, Shape
 from pipelines import tables
+from pipelines.shapes.paths import OUTPUT_NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Reason:
     remedy: str
 
 
+_FOR_NOBODY: Final = ("route-connected", "route-dead", "peer-miss", "resolve-miss")
+"""Names of flows, or how they begin: a packet that meets one is counted, and sent nowhere."""
 _HONEST: Final = "Let the workload send with the port's own addresses, or give the port the address."
 _ASK: Final = "See that the address is of a port that is bound: ringfence get ports --tenant {tenant}"
 _ROUTES: Final = "See: ringfence get ports --tenant {tenant}; ringfence evpn routes"
@@ -105,6 +109,7 @@ REASONS: Final = (
     Reason("account-miss", "its egress class has no counter", _DRIFT),
     Reason("received-miss", "the egress class of its source has no counter", _DRIFT),
     Reason("limit-miss", "no flow sends what a limited port gets", _DRIFT),
+    Reason("output-nowhere", "nobody has the address", _DRIFT),
     Reason("output-miss", "no flow sends this group frame", _DRIFT),
     Reason("delivery-group-refused", "network {network} does not replicate broadcast and multicast",
            "Set replicate: true, if the network needs it."),
@@ -120,6 +125,19 @@ def is_end(shape: Shape) -> bool:
     passing = (SetField, Move, DecTtl)
     kept = (a for a in shape.actions if not isinstance(a, passing) and a not in TO_CONTROLLER)
     return shape.goto is None and not any(True for _ in kept)
+
+
+def leads_nowhere(shape: Shape) -> bool:
+    """Whether a packet that meets such a flow is for nobody: it is counted, and ends behind that."""
+    return shape.name.startswith(_FOR_NOBODY)
+
+
+def ending(flows: Sequence[Flow]) -> Flow:
+    """Of the flows that a packet met, the one that decided that it gets nowhere: the last, unless that only
+    ends what is for nobody, behind its counter."""
+    if flows[-1].shape != OUTPUT_NOWHERE:
+        return flows[-1]
+    return next((flow for flow in flows if leads_nowhere(flow.shape)), flows[-1])
 
 
 def reason(flow: Flow) -> Reason:

@@ -225,7 +225,7 @@ PEER: Final = Table(
     matches=(_VRF, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("mark",),
-    miss="drop: nobody has the address that is exported",
+    miss="continue: nobody has the address that is exported: counted and sent nowhere",
 )
 NEXTHOP: Final = Table(
     number=28,
@@ -243,7 +243,7 @@ RESOLVE: Final = Table(
     matches=(_NET, _SRC, f.ETH_DST),
     writes=(_EXIT, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("mark",),
-    miss="drop: unknown unicast",
+    miss="continue: unknown unicast, counted and sent nowhere",
 )
 MARK: Final = Table(
     number=44,

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -189,20 +190,23 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row], keys: l
         return set()
     columns = [table.c[name] for name in keys]
     if connection.dialect.name == "postgresql":
-        result = connection.execute(_from_json(table).returning(*columns), {"rows": _json(rows)})
+        result = connection.execute(_from_json(table), {"rows": _json(rows)})
     else:
         statement = upsert(connection, table).on_conflict_do_nothing()
         result = connection.execute(statement.returning(*columns), rows)
     return {tuple(row) for row in result}
 
 
+@cache
 def _from_json(table: sa.Table) -> Any:
-    """An INSERT of what is new in the parameter `rows`."""
+    """An INSERT of what is new in the parameter `rows`, which gives their keys. Made once: it costs more than
+    all of a batch's Python."""
     binary = {column.name for column in table.c if isinstance(column.type, sa.LargeBinary)}
     names = [column.name for column in table.c]
     sent = _sent([sa.column(c.name, sa.Text() if c.name in binary else c.type) for c in table.c])
     values = [sa.func.decode(sent.c[n], "hex") if n in binary else sent.c[n] for n in names]
-    return postgresql.insert(table).from_select(names, sa.select(*values)).on_conflict_do_nothing()
+    statement = postgresql.insert(table).from_select(names, sa.select(*values)).on_conflict_do_nothing()
+    return statement.returning(*table.primary_key.columns)
 
 
 def _sent(columns: Sequence[sa.ColumnClause[Any]]) -> sa.TableValuedAlias:
@@ -263,8 +267,8 @@ def _forget_dropped(connection: sa.Connection, kept: Mapping[Key, Row], keys: li
 def _note_tenants(connection: sa.Connection, rows: Sequence[Row]) -> None:
     names = sorted({(row["tenant_uid"], row["tenant_name"]) for row in rows})
     if names:
-        statement = upsert(connection, TENANTS).on_conflict_do_nothing()
-        connection.execute(statement, [{"tenant_uid": uid, "tenant_name": name} for uid, name in names])
+        found = [{"tenant_uid": uid, "tenant_name": name} for uid, name in names]
+        _insert(connection, TENANTS, found, ["tenant_uid", "tenant_name"])
 
 
 def _row(record: Billable) -> Row:

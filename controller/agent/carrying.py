@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from controller.agent import commands, living
 from controller.agent.effects import Effects, Meter
@@ -25,7 +26,8 @@ def carry_out(command: commands.Command, effects: Effects, before: Snapshot, now
         case commands.CloseCounters():
             effects.meter.close_flows(before, command.cookies)
         case commands.Shift():
-            effects.meter.shift(now, command.ports, lambda: bool(effects.switch.program(command.patch)))
+            work = partial(effects.switch.program, command.patch)
+            effects.meter.shift(now, command.ports, work, command.pace)
         case commands.CloseLinks():
             effects.switch.close_links(command.links)
         case commands.Zones():

@@ -5,7 +5,7 @@ Place: pure; used by `controller.agent.core` with each commit. Must not decide w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain, compress
 from typing import Final
@@ -68,7 +68,7 @@ def programming(
 
 def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapshot) -> list[commands.Command]:
     """What moves the pass in which ports are counted that live here before and after goes by itself, and so
-    does what moves the class as which: as one bundle, however large.
+    does what moves the class as which, as one bundle, however large; what moves whether they are, last.
     """
     opened = open_here(old, program.index)
     dropped = {pipeline.key(flow) for _, drop in patch.groups for flow in drop if accounts.ends_pass(flow)}
@@ -93,12 +93,35 @@ def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapsh
             return ()  # takes the place of one that ends the pass as well
         return staying(flow.cookie)
 
+    def leads(flow: Flow) -> tuple[PortKey, ...]:
+        if not accounts.leads(flow):
+            return ()
+        before = _standing(program, pipeline.key(flow))
+        same = before is not None and before != flow and accounts.alike(before, flow)
+        return () if same else staying(flow.cookie)
+
+    def concerned(
+        groups: tuple[Group, ...], by: Callable[[Flow], tuple[PortKey, ...]]
+    ) -> tuple[PortKey, ...]:
+        return tuple(sorted({port for put, drop in groups for flow in (*put, *drop) for port in by(flow)}))
+
     first, moving, last = accounts.cut(patch, lambda flow: bool(moves(flow)))
+    first, leading, rest = accounts.cut(first, lambda flow: bool(leads(flow)))
+    last = last or rest
     orders: list[commands.Command] = [commands.Program(first)] if first else []
     for some in _bundles(moving.groups):
-        ports = {port for put, drop in some for flow in (*put, *drop) for port in moves(flow)}
-        orders.append(commands.Shift(tuple(sorted(ports)), Patch(some)))
+        orders.append(commands.Shift(concerned(some, moves), Patch(some)))
+    if leading:
+        ports = concerned(leading.groups, leads)
+        orders.append(commands.Shift(ports, leading, commands.Pace.RATIONED))
     return [*orders, *([commands.Program(last)] if last else [])]
+
+
+def _standing(program: pipeline.Program, key: pipeline.Key) -> Flow | None:
+    """The flow that a program has there."""
+    claims = program.claims.get(key, ())
+    flows = program.groups.get(claims[0], ()) if claims else ()
+    return next((flow for flow in flows if pipeline.key(flow) == key), None)
 
 
 def _bundles(groups: tuple[Group, ...]) -> Iterator[tuple[Group, ...]]:
@@ -138,6 +161,8 @@ def counted(snapshot: Snapshot, cookie: int) -> tuple[PortKey, ...]:
             ports = snapshot.by_network.get(parsed.network, ())
         case cookies.Kind.VRF:
             ports = _plugged(snapshot, _tenants(snapshot, parsed.tenant))
+        case cookies.Kind.PREFIX | cookies.Kind.TOLD:
+            ports = _plugged(snapshot, _tenants(snapshot, parsed.tenant))
         case cookies.Kind.HOST:
             ports = _plugged(snapshot, frozenset(snapshot.tenants))
         case _:
@@ -146,7 +171,9 @@ def counted(snapshot: Snapshot, cookie: int) -> tuple[PortKey, ...]:
 
 
 def _tenants(snapshot: Snapshot, vrf: TenantKey) -> frozenset[TenantKey]:
-    """Whose VRF it is: of a peering, both."""
+    """Whose VRF it is: of a peering, both; all may lead into an external network."""
+    if vrf in snapshot.externals:
+        return frozenset(snapshot.tenants)
     peering = snapshot.peerings.get(vrf)
     return frozenset({vrf} if peering is None else (side.tenant for side in peering.sides))
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from accounting.bounds import Departure
+from accounting.bounds import LAG_MS, Departure
 from accounting.encode import HEAD, step_time
 from accounting.journal import Journal
 from accounting.room import Room, Space, look
+from controller.agent.commands import Pace
 from controller.agent.meter import Meter, Outcome, Presence, run_of
 from controller.agent.standstill import Stillness, still
 from controller.agent.switching import Switching
@@ -31,6 +32,8 @@ LOG: Final = logging.getLogger(__name__)
 SETTLE: Final = 40
 """Purges at most until two readings in a row agree: frames may still wait in the socket of a link that is
 down."""
+RATION: Final = 5.0
+"""Seconds between two standstills for what others may change by thousands: each takes up to half a second."""
 WARN_BACKLOG: Final = 10_000
 """Journalled steps that wait for the API, from which on it is an alarm."""
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
@@ -58,6 +61,7 @@ class Metering:
         journal: Journal,
         rundir: Path,
         boot_id: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._meter = meter
         self._vantage = vantage
@@ -66,6 +70,8 @@ class Metering:
         self._journal = journal
         self._rundir = rundir
         self._boot_id = boot_id
+        self._clock = clock
+        self._stilled = self._looked = -RATION
         self._outcome = Outcome.JOURNALLED
         self._here = _NOBODY
         self._doubted = _NOBODY
@@ -111,6 +117,7 @@ class Metering:
             return
         if snapshot is not self._noticed:
             self._vantage.look(snapshot)
+        self._looked = self._clock()
         self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures, self._doubted))
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
@@ -151,14 +158,28 @@ class Metering:
                 doomed, run, snapshot, lambda: self._purge(lambda cookie: cookie in doomed)
             )
 
-    def shift(self, snapshot: Snapshot, ports: tuple[PortKey, ...], work: Callable[[], None]) -> None:
-        """Do `work`, which moves the pass of the data path in which `ports` are counted, or the class as
-        which: one bundle.
+    def shift(
+        self,
+        snapshot: Snapshot,
+        ports: tuple[PortKey, ...],
+        work: Callable[[], object],
+        pace: Pace = Pace.ALWAYS,
+    ) -> None:
+        """Do `work`, which moves the pass of the data path in which `ports` are counted, the class as which,
+        or whether they are: one bundle.
 
-        If it can't be proven that nothing was pending then, they get a gap.
+        If it can't be proven that nothing was pending then, they get a gap; also without a try if the data
+        path was stilled a moment ago, and this pace is rationed.
         """
-        if still(self._rundir, work) is Stillness.DOUBTFUL:
-            self._doubted |= frozenset(ports)
+        if pace is Pace.RATIONED and self._clock() < self._stilled + RATION:
+            work()
+        else:
+            stillness = still(self._rundir, work)
+            self._stilled = self._clock()
+            if stillness is Stillness.PROVEN:
+                return
+        self._doubted |= frozenset(ports)
+        if self._clock() >= self._looked + LAG_MS / 1e3:  # else the next reading tells of all of them
             self.read(snapshot)
 
     def alarms(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class _Held:
     empty: bool
 
 
-def still(rundir: Path, work: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> Stillness:
+def still(rundir: Path, work: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> Stillness:
     """Do `work`, one bundle, while the data path is empty. It is done in any case, and its errors passed on.
 
     Waits for the end of Open vSwitch's next look at its flows first (half a second at most); until then

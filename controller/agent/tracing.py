@@ -254,13 +254,14 @@ def _tunnelled(on: Ground, sent: Sent) -> Document:
 
 
 def _dropped(on: Ground, done: Walk) -> Document:
-    """Nothing left: the last flow says why."""
+    """Nothing left: one of the last flows says why."""
     last = done.steps[-1]
-    table = on.names.table(last.table)
     if last.flow is None:
+        table = on.names.table(last.table)
         return _end("dropped", f"in {table}: it has no flows yet", "See: ringfence status")
-    reason = reasons.reason(last.flow)
-    words = _words(on, done.packet) | _limit(on, last.flow, NetworkKey(done.packet.get("reg0", 0)))
+    end = reasons.ending([step.flow for step in done.steps if step.flow is not None])
+    table, reason = on.names.table(end.shape.table), reasons.reason(end)
+    words = _words(on, done.packet) | _limit(on, end, NetworkKey(done.packet.get("reg0", 0)))
     told = any(sent.port == CONTROLLER for sent in done.sent)
     why = f"in {table}: {reason.why.format_map(words)}{_TOLD if told else ''}"
     return _end("dropped", why, reason.remedy.format_map(words)) | {"table": table}

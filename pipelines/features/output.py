@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.features.resolve import replicates
-from pipelines.shapes.paths import OUTPUT_SINGLE, output_group
+from pipelines.shapes.paths import OUTPUT_NOWHERE, OUTPUT_SINGLE, output_group
 from pipelines.views import HostView, NetworkView
 
 
 def host(_: HostView) -> tuple[Flow, ...]:
-    """Unicast frames."""
-    return (Flow(OUTPUT_SINGLE, cookies.host()),)
+    """Unicast frames, for somebody or for nobody."""
+    return (Flow(OUTPUT_SINGLE, cookies.host()), Flow(OUTPUT_NOWHERE, cookies.host()))
 
 
 def network(view: NetworkView) -> tuple[Flow, ...]:
     """Group frames, head-end to each VTEP of RT-3 (RFC 7432 section 11.2, RFC 8365 section 9)."""
-    if not replicates(view):
+    if not view.network.replicate:
         return ()
     vteps = tuple(int(vtep) for vtep in view.vteps)
     version = view.vteps[0].version if view.vteps else 4

@@ -1,6 +1,7 @@
-"""Resolve: where does the destination MAC live? Every MAC is known; what is not, is counted and dropped.
+"""Resolve: where does the destination MAC live? Every MAC is known; a frame for another goes nowhere.
 
-Place: table resolve. Group frames pass only in networks that replicate and where someone would get them.
+Place: table resolve. Group frames pass only in networks that replicate. Whether somebody gets a frame must
+not decide whether it is counted (docs/decisions/0051).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def host(_: HostView) -> tuple[Flow, ...]:
 
 def network(view: NetworkView) -> tuple[Flow, ...]:
     """Group frames of a network that does."""
-    if not replicates(view):
+    if not view.network.replicate:
         return ()
     return (Flow(RESOLVE_GROUP, cookies.network(view.network.key), (view.network.key,)),)
 
@@ -44,8 +45,3 @@ def remote(view: RemoteView) -> tuple[Flow, ...]:
     shape = RESOLVE_REMOTE4 if view.vtep.version == 4 else RESOLVE_REMOTE6
     values = (view.network, view.mac, view.vni, int(view.vtep), view.tunnel)
     return (Flow(shape, cookies.remote(view.network, view.mac), values),)
-
-
-def replicates(view: NetworkView) -> bool:
-    """Whether a group frame of any local port has a receiver: otherwise it would be billed unsent."""
-    return view.network.replicate and (len(view.ofports) + len(view.limited) > 1 or bool(view.vteps))

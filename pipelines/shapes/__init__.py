@@ -75,6 +75,7 @@ from pipelines.shapes.paths import (
     DELIVERY_REFUSED,
     DELIVERY_SINGLE,
     DELIVERY_SOLICIT,
+    OUTPUT_NOWHERE,
     OUTPUT_SINGLE,
     RESOLVE_GROUP,
     RESOLVE_LOCAL,
@@ -115,6 +116,8 @@ def _miss(table: t.Table) -> Shape:
         return shape("miss", table, 0, (), goto=t.CLASSES)
     if table is t.ROUTE:
         return shape("miss", table, 0, (), goto=t.TRANSLATE)
+    if table is t.RESOLVE or table is t.PEER:  # for nobody: counted as if it were for somebody, sent nowhere
+        return shape("miss", table, 0, (), goto=t.MARK)
     return shape("miss", table, 0, ())
 
 
@@ -182,6 +185,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *CLASS_DECLARED,
     COUNTER,
     ACCOUNT_ROUTER,
+    OUTPUT_NOWHERE,
     OUTPUT_SINGLE,
     DELIVERY_SINGLE,
     DELIVERY_FALSE_GATEWAY,

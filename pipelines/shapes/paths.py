@@ -159,6 +159,14 @@ ACCOUNT_ROUTER: Final = shape("router", t.ACCOUNT, AT_LAST, (Match(f.SOURCE.fiel
 """No port has key 0."""
 
 # output, delivery
+OUTPUT_NOWHERE: Final = shape(
+    # Nobody has the address: the frame ends behind its counter, so that none is credited to another way when
+    # somebody comes or goes (docs/decisions/0051).
+    "nowhere",
+    t.OUTPUT,
+    AT_GENERAL,
+    (IS_SINGLE, Match(f.EXIT.field, 0)),
+)
 OUTPUT_SINGLE: Final = shape("single", t.OUTPUT, AT_LAST, (IS_SINGLE,), (), (OutputField(f.EXIT.field),))
 DELIVERY_SINGLE: Final = shape(
     "single", t.DELIVERY, AT_REMOTE, (IS_NET, Match(f.ETH_DST, MAC)), (NET, MAC, PORT), (Output(PORT),)

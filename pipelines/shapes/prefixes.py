@@ -89,7 +89,7 @@ def place(forms: Forms, priority: int, vrf: int, prefix: Prefix) -> tuple[Shape,
 
 # route: one next hop is taken at once, several by a group. What comes from a next hop never goes back there.
 BACK: Final = _forms("back", t.ROUTE, (IS_SRC,), (SRC,), ())
-DEAD: Final = _forms("dead", t.ROUTE, (), (), (Special.CONTROLLER,))
+DEAD: Final = _forms("dead", t.ROUTE, (), (), (Special.CONTROLLER,), ONWARD)
 VIA_LOCAL: Final = _forms("via-local", t.ROUTE, (), (MAC, PORT), (*_TO_LOCAL, _EXIT), ONWARD)
 _FAR = (ROUTER, NEXT, VNI)
 VIA_REMOTE4: Final = _forms("via-vtep4-to", t.ROUTE, (), (*_FAR, VTEP4, PORT), (*_TO_ROUTER, *_OVER4), ONWARD)

@@ -239,7 +239,7 @@ def _connected() -> tuple[Shape, ...]:
         ):
             name, slots = f"connected{family}-{form}", (PRIORITY, VRF, *more)
             match = (IS_VRF, kind, *terms)
-            made.append(shape(name, t.ROUTE, PRIORITY, match, slots, (Special.CONTROLLER,)))
+            made.append(shape(name, t.ROUTE, PRIORITY, match, slots, (Special.CONTROLLER,), t.MARK))
     return tuple(made)
 
 

@@ -20,22 +20,18 @@ from accounting.encode import plain
 from accounting.ledger import Ledger, sqlite_url
 from accounting.ledger.rollup import roll
 from accounting.ledger.tables import DAY, HOUR
-from accounting.records import Interval, Owner, Run
+from accounting.records import Interval
 from accounting.report import Grouping, Query, report
 from controller.api.usage import Batch, record_of
-from model.ids import ClassId, HostName, PortKey
+from tests.bench import arrivals
 from tests.bench.figures import Row, Table, spread, timed
+from tests.bench.interval import BEGIN, HOSTS, ROWS, TENANTS, batch
 from tests.postgresql import Postgresql
 
-HOSTS = 1_000
-ROWS = 100
-"""(port, class) rows that each of them uploads in a minute."""
 WRITERS = 4
-TENANTS = 20
 DAYS = 30
 INTERVALS_AN_HOUR = 14
 """Of each generated row of an hour: with 100 hosts of 100 rows a month of them is 100 million intervals."""
-BEGIN = 20_000 * DAY
 ROUNDS = 5
 
 
@@ -54,6 +50,8 @@ def _all(minutes: int, hosts: int, uploading: int = HOSTS) -> tuple[Table, ...]:
     for name, database in (("PostgreSQL", _postgresql), ("SQLite", _sqlite)):
         with database() as urls:
             tables.append(_uploads(name, urls(), minutes, uploading))
+            if name == "PostgreSQL":
+                tables.append(arrivals.table(urls(), uploading, minutes))
             tables.append(_month(name, urls(), hosts))
     return tuple(tables)
 
@@ -75,46 +73,17 @@ def _sqlite() -> Iterator[Callable[[], str]]:
         yield lambda: sqlite_url(Path(folder) / f"ledger{next(names)}.db")
 
 
-def _batch(host: int, minute: int) -> list[Interval]:
-    """What a host has counted in a minute: two classes of fifty ports."""
-    run_ = Run(HostName(f"hv{host:04}"), f"boot-{host:04}-5b0f8e1c-8f0e-4f0c", "2026-11-21T10:00:00Z/4711")
-    ended = BEGIN + minute * 60_000 + host * 7
-    return [
-        Interval(
-            run=run_,
-            series=(PortKey(host * 50 + row // 2 + 1), ClassId(row % 2), 1),
-            owner=_owner(host * 50 + row // 2),
-            class_name=("same-network", "everything-else")[row % 2],
-            sequence=minute * ROWS + row,
-            from_ms=ended - 60_000,
-            to_ms=ended,
-            packets=1_000 + row,
-            bytes=1_400_000 + row,
-            datapath="system",
-            header_bytes=14,
-            counter=(1_000 * (minute + 1), 1_500_000 * (minute + 1)),
-        )
-        for row in range(ROWS)
-    ]
-
-
-def _owner(port: int) -> Owner:
-    tenant = f"tenant-{port % TENANTS:02}"
-    uid = f"{port:08x}-8f0e-4f0c-9f0e-5b0f8e1c8f0e"
-    return Owner(uid, f"vm-{port}", f"uid-of-{tenant}-4f0c-9f0e-5b0f8e1c8f0e", tenant, f"net-{tenant}", "net")
-
-
 def _uploads(name: str, url: str, minutes: int, hosts: int) -> Table:
     ledger = Ledger(url)
     try:
         seconds: list[float] = []
         jobs = [(host, minute) for minute in range(minutes) for host in range(hosts)]
-        taking = timed(lambda: [_taken(_batch(host, 0)) for host in range(min(hosts, 50))])
+        taking = timed(lambda: [_taken(batch(host, 0)) for host in range(min(hosts, 50))])
         whole = timed(lambda: _posted(ledger, jobs, seconds))
         rows = len(jobs) * ROWS
         wanted = HOSTS * ROWS / 60
         rolled = timed(lambda: roll(ledger, BEGIN + HOUR))
-        again = timed(lambda: ledger.post(_batch(0, 0)))
+        again = timed(lambda: ledger.post(batch(0, 0)))
         lines = (
             Row(
                 f"uploads by {WRITERS} writers",
@@ -148,9 +117,9 @@ def _posted(ledger: Ledger, jobs: list[tuple[int, int]], seconds: list[float]) -
     def write(mine: list[tuple[int, int]]) -> None:
         try:
             for host, minute in mine:
-                batch = _batch(host, minute)
+                records = batch(host, minute)
                 began = time.perf_counter()
-                assert ledger.post(batch).accepted == ROWS
+                assert ledger.post(records).accepted == ROWS
                 seconds.append(time.perf_counter() - began)
         except BaseException as error:  # noqa: BLE001
             problems.append(error)

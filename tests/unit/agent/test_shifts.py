@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -17,10 +18,15 @@ from model.ids import ClassId, PortKey, TenantKey
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
 from pipelines import compile as pipeline
+from pipelines import objects as o
+from pipelines.shapes.entry import GUARD_IPV4
+from pipelines.shapes.paths import RESOLVE_LOCAL
+from pipelines.shapes.prefixes import VIA_GROUP, VIA_LOCAL, Forms, place
 from pipelines.shapes.quality import LIMIT_METERED, RATE_METERED
 from pipelines.shapes.size import OVERSIZE_TOLD, SIZE_CHECKED, SIZE_NARROW
 from tests.unit.agent.test_core import NET, items, port, running
 
+PREFIX = ip_network("10.77.0.0/24")
 ONE, TWO = PortKey(1), PortKey(2)
 HERE = running(1, 2).effective
 """Both ports live here."""
@@ -119,3 +125,54 @@ def test_an_audit_cares_for_ports_that_have_traffic(moving: Any, absent: Any, sh
     notes, done = Notes(), list[int]()
     Care(notes, HERE).shifting(frozenset(moving), frozenset(absent), lambda: done.append(1))
     assert (notes.shifted, done) == (shifted, [1])
+
+
+def to_prefix(forms: Forms, *hop: int) -> Flow:
+    """The way to a prefix of the tenant."""
+    shape, head = place(forms, 82, 1, PREFIX)
+    return Flow(shape, cookies.prefix(TenantKey(1), PREFIX), (*head, *hop))
+
+
+GUARD = Flow(GUARD_IPV4, cookies.port(ONE), (ONE, 0x0A, 0x0A000009))
+VIA, AWAY, SHARED = to_prefix(VIA_LOCAL, 0x0B, 11), to_prefix(VIA_LOCAL, 0x0C, 12), to_prefix(VIA_GROUP)
+NEIGHBOUR = Flow(RESOLVE_LOCAL, cookies.port(TWO), (NET, 0x0D, 12))
+
+
+def having(*flows: Flow) -> pipeline.Program:
+    """A program with these flows, and nothing else."""
+    subject = o.prefix(TenantKey(1), PREFIX)
+    claims = {pipeline.key(flow): (subject,) for flow in flows}
+    return replace(EMPTY, groups=Map({subject: flows}), claims=Map(claims))
+
+
+@pytest.mark.parametrize(
+    ("had", "put", "drop", "ports"),
+    [
+        ((), (GUARD,), (), (ONE,)),
+        ((GUARD,), (), (GUARD,), (ONE,)),
+        ((), (VIA,), (), (ONE, TWO)),
+        ((VIA,), (), (VIA,), (ONE, TWO)),
+        ((VIA,), (SHARED,), (), (ONE, TWO)),
+        ((SHARED,), (VIA,), (), (ONE, TWO)),
+        ((VIA,), (AWAY,), (), ()),
+        ((), (NEIGHBOUR,), (), ()),
+        ((NEIGHBOUR,), (), (NEIGHBOUR,), ()),
+    ],
+    ids=["address", "no-address", "prefix", "no-prefix", "to-many", "to-one", "elsewhere", "comes", "goes"],
+)
+def test_what_moves_whether_packets_are_counted_is_rationed(had, put, drop, ports) -> None:
+    patch = Patch(((put, drop),))
+    found = living.shifting(having(*had), patch, HERE, HERE)
+    if ports:
+        assert found == [commands.Shift(ports, patch, commands.Pace.RATIONED)]
+    else:
+        assert found == [commands.Program(patch)]
+
+
+def test_meters_go_after_what_is_rationed() -> None:
+    patch = Patch((((GUARD,), ()), ((OTHER,), ())), LIMITS[:1], LIMITS[1])
+    assert living.shifting(EMPTY, patch, HERE, HERE) == [
+        commands.Program(Patch((((OTHER,), ()),), LIMITS[:1])),
+        commands.Shift((ONE,), Patch((((GUARD,), ()),)), commands.Pace.RATIONED),
+        commands.Program(Patch((), (), LIMITS[1])),
+    ]

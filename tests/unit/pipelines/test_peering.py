@@ -146,9 +146,12 @@ def test_a_ttl_that_ends_at_the_second_router_is_told(family: int) -> None:
     assert send(arriving(61, family, nw_ttl=1, eth_dst=int(router_mac(2)))).sent == ()
 
 
-def test_an_exported_address_of_nobody_is_dropped_and_counted() -> None:
+def test_an_exported_address_of_nobody_is_billed_and_sent_nowhere() -> None:
     verdict = send(packet(11, 61, 4) | {"ip_dst": int(ip_address("10.0.6.14"))})
-    assert verdict.sent == () and ended(verdict) == "peer"
+    assert verdict.sent == () and ended(verdict) == "output"
+    assert [table(number).name for number, _ in verdict.path][-6:] == [
+        "peer", "mark", "rate", "class", "account", "output"
+    ]  # fmt: skip
 
 
 def test_a_deleted_half_takes_everything_of_it_away() -> None:

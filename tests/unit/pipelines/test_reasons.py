@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from model.flow import Flow
-from pipelines.reasons import REASONS, is_end, reason
+from pipelines.reasons import REASONS, is_end, leads_nowhere, reason
 from pipelines.shapes import SHAPES
 
-DROPS = tuple(shape for shape in SHAPES if is_end(shape))
+DROPS = tuple(shape for shape in SHAPES if is_end(shape) or leads_nowhere(shape))
 WORDS = {"source", "network", "tenant", "target", "ip", "mac", "mtu", "limit"}
 
 

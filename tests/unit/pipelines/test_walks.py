@@ -11,9 +11,11 @@ from ipaddress import ip_address
 import pytest
 
 from model.addresses import BROADCAST, link_local
+from model.flow import Flow
 from pipelines import cookies
 from pipelines import fields as f
 from pipelines.compile import compile
+from pipelines.reasons import ending
 from pipelines.tables import RESOLVE
 from tests.fakes import packets, world
 from tests.fakes.isolation import violations
@@ -46,9 +48,13 @@ def send(packet: Packet, port: int = 1) -> Verdict:
     return verdict
 
 
+def decider(verdict: Verdict) -> Flow:
+    """The flow that decided where a packet ended."""
+    return ending([flow for _, flow in verdict.path if flow is not None])
+
+
 def ended(verdict: Verdict) -> str:
-    assert verdict.last is not None
-    return verdict.last.shape.name
+    return decider(verdict).shape.name
 
 
 def billed(verdict: Verdict) -> int | None:
@@ -121,6 +127,7 @@ def test_dropped(packet: Packet, end: str) -> None:
     verdict = send(packet)
     assert verdict.sent == ()
     assert ended(verdict) == end
+    assert (billed(verdict) is not None) is (end == "resolve-miss"), "a MAC that somebody could have"
 
 
 def nd(kind: int, **more: int) -> Packet:
