@@ -20,6 +20,7 @@ os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 from tests.bench import (
     allocations,
+    counters,
     evpn,
     flows,
     gangs,
@@ -37,6 +38,7 @@ from tests.bench.figures import Table
 
 BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
     ("flows", flows.run, "100,000 flows compiled, sent, audited and counted, beside ovs-ofctl (root)"),
+    ("counters", counters.run, "40,000 egress counters read, beside changes and packets; counted (root)"),
     ("packets", packets.run, "packets a second of the whole pipeline and of a bare one (root)"),
     ("ports", ports.run, "one port from API to switch, beside 1,000 and 10,000; a restart (root)"),
     ("start", start.run, "the steps of an agent's restart with 10,000 ports, in processor time and memory"),

@@ -60,7 +60,11 @@ _AIMS = (
     _Aim("500,000 addresses of a /12, MB", 60.0, "gangs", "  the same scattered", "MB"),
     _Aim("  next free, us", 5.0, "gangs", "  the same scattered", "median us"),
     _Aim("5,120 ports have a gang's key, ms", 3000.0, "pkeys", "5,120 ports join: effective", "p50 ms"),
-    _Aim("a month's report of one tenant, ms", 1000.0, "ledger", "the month, by port", "p50 ms"),
+    _Aim("40,000 egress counters read, ms", 100.0, "counters", "one reading", "p50 ms"),
+    _Aim("  a change is delayed by it, most ms", 10.0, "counters", "  delayed by", "most ms"),
+    _Aim("a month's report of one tenant, PostgreSQL, ms", 1000.0, "ledger", "PostgreSQL: the month, by port",
+         "first ms"),
+    _Aim("  SQLite, ms", 1000.0, "ledger", "SQLite: the month, by port", "first ms"),
     _Aim("50,000 RT-2 packed, wire to flows, s", 10.0, "evpn", "50,000 received, packed", "s"),
     _Aim("50,000 RT-2, one in an UPDATE, s", 20.0, "evpn", "50,000 received, one in", "s"),
     _Aim("150,000 RT-2, 2 % for this host, s", 20.0, "evpn", "150,000 received, packed", "s"),
@@ -68,7 +72,15 @@ _AIMS = (
 )  # fmt: skip
 _FLOORS = (
     _Aim("packets a second, of a bare pipeline", 0.95, "packets", "whole pipeline, plain port", "of bare"),
+    _Aim(
+        "packets a second beside a reading a second",
+        0.95,
+        "counters",
+        "one reading a second",
+        "of no readings",
+    ),
     _Aim("uploads of 1,000 hosts, times the need", 1.0, "ledger", "uploads by", "times the need"),
+    _Aim("  by way of the API", 1.0, "ledger", "through the API", "times the need"),
 )
 
 

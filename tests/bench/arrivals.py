@@ -70,7 +70,7 @@ def table(url: str, hosts: int, minutes: int) -> Table:
     return Table(
         "Uploads through the API into PostgreSQL",
         ("rows/s", "times the need", "p50 ms", "p99 ms", "API ms", "database ms", "% of a core"),
-        (Row(f"{SENDERS} senders, {SENDERS * AT_ONCE} connections", line),),
+        (Row(f"through the API, {SENDERS * AT_ONCE} connections of {SENDERS} senders", line),),
         (
             f"{rows:,} rows, {ROWS} in a request, each acknowledged when it is on disk; the need:"
             f" {wanted:,.0f} rows/s, {HOSTS:,} hosts that upload {ROWS} a minute",

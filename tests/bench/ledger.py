@@ -183,7 +183,7 @@ def _month(name: str, url: str, hosts: int) -> Table:
             query = Query("tenant-7", from_ms, to_ms, (by,))
             first = timed(lambda query=query: report(ledger, query)).wall
             more = [timed(lambda query=query: report(ledger, query)).wall for _ in range(ROUNDS)]
-            rows.append(Row(words, (first * 1e3, median(more) * 1e3)))
+            rows.append(Row(f"{name}: {words}", (first * 1e3, median(more) * 1e3)))
         whole = report(ledger, Query("tenant-7", BEGIN, end, (Grouping.PORT,)))
         counts = hosts * ROWS * DAYS * 24
         notes = (

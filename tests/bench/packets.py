@@ -50,33 +50,36 @@ def run() -> tuple[Table, ...]:
     ovs = PrivateOvs()
     try:
         ovs.start()
-        ovs.lay_bridge()
-        for number, (inner, outer) in enumerate(_LINKS, 1):
-            _inside(ovs, "ip", "link", "add", inner, "type", "veth", "peer", "name", outer)
-            for name in (inner, outer):
-                _inside(ovs, "ip", "link", "set", name, "up", "mtu", "1500", "addrgenmode", "none")
-                _inside(ovs, "ethtool", "-K", name, "tx", "off")
-            ovs.vsctl(
-                "add-port", "br-int", inner, "--", "set", "Interface", inner, f"ofport_request={number}"
-            )
+        lay(ovs)
         return _rates(ovs), _conntrack(ovs), _cache(ovs)
     finally:
         ovs.stop()
+
+
+def lay(ovs: PrivateOvs) -> None:
+    """A bridge with three veth ports."""
+    ovs.lay_bridge()
+    for number, (inner, outer) in enumerate(_LINKS, 1):
+        _inside(ovs, "ip", "link", "add", inner, "type", "veth", "peer", "name", outer)
+        for name in (inner, outer):
+            _inside(ovs, "ip", "link", "set", name, "up", "mtu", "1500", "addrgenmode", "none")
+            _inside(ovs, "ethtool", "-K", name, "tx", "off")
+        ovs.vsctl("add-port", "br-int", inner, "--", "set", "Interface", inner, f"ofport_request={number}")
 
 
 def _rates(ovs: PrivateOvs) -> Table:
     """In turns, so that what else the machine does hits all of them."""
     variants = (
         ("bare: two tables, in_port, then destination MAC", None),
-        ("whole pipeline, plain port", _snapshot()),
-        ("whole pipeline, port with a meter", _metered(_snapshot())),
+        ("whole pipeline, plain port", plain()),
+        ("whole pipeline, port with a meter", _metered(plain())),
     )
     found: dict[str, list[float]] = {name: [] for name, _ in variants}
-    frame = [bytes(_frame(0, 1, UDP(sport=1000, dport=2000)))]
+    frame = [bytes(frame_of(0, 1, UDP(sport=1000, dport=2000)))]
     for _ in range(ROUNDS):
         for name, snapshot in variants:
-            _install(ovs, snapshot)
-            found[name].append(_flood(ovs, SECONDS, frame))
+            fill(ovs, snapshot)
+            found[name].append(flood(ovs, SECONDS, frame))
     bare = median(found[variants[0][0]])
     rows = [Row(name, (median(rates), median(rates) / bare)) for name, rates in found.items()]
     return Table(
@@ -101,7 +104,7 @@ def _conntrack(ovs: PrivateOvs) -> Table:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name, _, _ in variants}
     for _ in range(ROUNDS):
         for name, sender, (target, mac) in variants:
-            _install(ovs, _leaving(sender))
+            fill(ovs, _leaving(sender))
             one = out.port(sender)
             outer = Ether(src=format_mac(one.mac), dst=format_mac(mac))
             packet = outer / IP(src=str(one.addresses[0]), dst=target) / UDP(sport=1, dport=2)
@@ -126,7 +129,7 @@ def _burdened(ovs: PrivateOvs, frame: bytes) -> tuple[float, float]:
     """Packets a second, and microseconds of the switch's processor time for each that came out."""
     pids = (int((ovs.rundir / "ovs-vswitchd.pid").read_text()),)
     packets, seconds = _came_out(ovs), used(pids)
-    pace = _flood(ovs, SECONDS, [frame])
+    pace = flood(ovs, SECONDS, [frame])
     return pace, (used(pids) - seconds) * 1e6 / max(1, _came_out(ovs) - packets)
 
 
@@ -146,11 +149,11 @@ def _leaving(sender: int) -> Snapshot:
 
 def _cache(ovs: PrivateOvs) -> Table:
     """Megaflows and masks that packets of many kinds leave in the cache."""
-    _install(ovs, _snapshot())
+    fill(ovs, plain())
     ovs.run("ovs-appctl", "-t", str(ovs.rundir / "vswitchd.ctl"), "revalidator/purge")
     draw = random.Random(MIXED)
     frames = [bytes(_mixed(draw)) for _ in range(MIXED)]
-    came = _flood(ovs, 0, frames)
+    came = flood(ovs, 0, frames)
     lines = ovs.run("ovs-appctl", "-t", str(ovs.rundir / "vswitchd.ctl"), "dpctl/dump-flows").splitlines()
     matches = [line.partition(", packets:")[0] for line in lines if "in_port" in line]
     masks = {re.sub(r"=[^,/()]+", "=", match) for match in matches}
@@ -165,7 +168,8 @@ def _cache(ovs: PrivateOvs) -> Table:
     )
 
 
-def _snapshot() -> Snapshot:
+def plain() -> Snapshot:
+    """Three ports of one tenant, of which one is in another network."""
     snapshot = world.added(
         world.empty(),
         world.tenant(1),
@@ -182,7 +186,8 @@ def _metered(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, ports=snapshot.ports.set(key, replace(snapshot.ports[key], rate_out=RATE)))
 
 
-def _install(ovs: PrivateOvs, snapshot: Snapshot | None) -> None:
+def fill(ovs: PrivateOvs, snapshot: Snapshot | None) -> None:
+    """The flows of a snapshot, or the bare pipeline, and none else."""
     ovs.ofctl("del-flows")
     ovs.ofctl("del-meters")
     if snapshot is None:
@@ -198,7 +203,7 @@ def _install(ovs: PrivateOvs, snapshot: Snapshot | None) -> None:
         raise RuntimeError(f"refused: {outcome.refused[:3]}")
 
 
-def _frame(source: int, target: int, inner: object, version: int = 4, ttl: int = 64) -> Ether:
+def frame_of(source: int, target: int, inner: object, version: int = 4, ttl: int = 64) -> Ether:
     routed = _V4[source].rpartition(".")[0] != _V4[target].rpartition(".")[0]
     to = format_mac(GATEWAY_MAC if routed else _MACS[target])
     outer = Ether(src=format_mac(_MACS[source]), dst=to)
@@ -216,10 +221,10 @@ def _mixed(draw: random.Random) -> Ether:
     kinds = [TCP(**ends), UDP(**ends)]
     if version == 4:
         kinds.append(ICMP(id=draw.randrange(65536)))
-    return _frame(0, target, draw.choice(kinds), version, draw.choice((32, 64, 128, 255)))
+    return frame_of(0, target, draw.choice(kinds), version, draw.choice((32, 64, 128, 255)))
 
 
-def _flood(ovs: PrivateOvs, seconds: float, frames: Sequence[bytes]) -> float:
+def flood(ovs: PrivateOvs, seconds: float, frames: Sequence[bytes]) -> float:
     command = [sys.executable, "-m", "tests.bench.flood", str(seconds), _LINKS[0][1], _LINKS[1][1]]
     done = subprocess.run(
         ["nsenter", f"--net={ovs.namespace()}", *command],

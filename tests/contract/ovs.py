@@ -138,6 +138,11 @@ class PrivateOvs:
         )
         eventually(lambda: accepts(self.management), "br-int does not come up")
 
+    def processor(self) -> float:
+        """Processor seconds of ovs-vswitchd's main thread (proc(5), schedstat)."""
+        pid = self._processes["vswitchd"].pid
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
     def vsctl(self, *arguments: str) -> str:
         return self.run("ovs-vsctl", "--timeout=15", f"--db={self.remote}", *arguments)
 

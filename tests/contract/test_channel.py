@@ -10,6 +10,7 @@ import pytest
 
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.channel import SLICE, Channel
+from controller.southbound.openflow.dump import Dump
 from controller.southbound.openflow.encoder import Encoder
 from model.change import Patch
 from model.errors import Unavailable
@@ -17,7 +18,7 @@ from model.flow import Field, Flow, Match, Output, SetField, Shape, Slot
 from model.ids import COOKIE_MARK, ClassId, PortKey
 from pipelines import cookies
 from pipelines.compile import compile, install, recompile
-from tests.contract.ovs import WAIT, PrivateOvs, eventually
+from tests.contract.ovs import WAIT, PrivateOvs, accepts, eventually
 from tests.fakes import world
 
 OURS = COOKIE_MARK << 48
@@ -273,12 +274,45 @@ def test_a_large_table_is_read_in_slices_that_leave_nothing_out(ovs: PrivateOvs,
     assert not found and (found.right, found.alien) == (many, 1)
 
 
-def test_a_table_of_counters_is_sliced_by_port(ovs: PrivateOvs) -> None:
+def test_a_table_of_counters_is_sliced_by_port(ovs: PrivateOvs, monkeypatch: pytest.MonkeyPatch) -> None:
     channel = Channel(ovs.management, Encoder(), counted=frozenset({PLAIN.table}))
     try:
         flows = [Flow(PLAIN, cookies.account(PortKey(n), ClassId(1), 1), (n, 1)) for n in range(2 * SLICE)]
         channel.send(Patch(tuple(((flow,), ()) for flow in flows)))
         assert max(len(dump) for dump in channel.dumps()) <= SLICE
         assert channel.audit(flows).right == len(flows)
+        whole = sorted(channel.counters(PLAIN.table).cookie.tolist())
+        read, asked = channel.dump, list[int]()
+        monkeypatch.setattr(channel, "dump", lambda *slice_: (asked.append(slice_[1]), read(*slice_))[1])
+        assert sorted(channel.counters(PLAIN.table).cookie.tolist()) == whole and len(whole) == len(flows)
+        assert len(set(asked)) == len(asked) > 1
     finally:
         channel.close()
+
+
+def test_counters_of_two_lives_of_the_switch_are_none(
+    own_ovs: PrivateOvs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first slices say is of a life whose other counters nobody will ever tell."""
+    own_ovs.lay_bridge()
+    channel = Channel(own_ovs.management, Encoder())
+    monkeypatch.setattr("controller.southbound.openflow.channel.SLICE", 2)
+    flows = put(*(plain(n) for n in range(5)))
+    channel.send(flows)
+    assert len(channel.counters(PLAIN.table).cookie) == 5
+    read, asked = channel.dump, list[int]()
+
+    def dump(*slice_: int) -> Dump:
+        if asked:
+            own_ovs.kill("vswitchd")
+            own_ovs.start_vswitchd()
+            eventually(lambda: accepts(own_ovs.management), "the switch does not come back")
+        asked.append(slice_[1])
+        return read(*slice_)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(channel, "dump", dump)
+        with pytest.raises(Unavailable):
+            channel.counters(PLAIN.table)
+    assert asked and len(channel.counters(PLAIN.table).cookie) == 0
+    channel.close()

@@ -17,7 +17,7 @@ from controller.southbound.openflow import groups, meters
 from controller.southbound.openflow.audit import Findings, compare
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.conversation import Conversation, Step
-from controller.southbound.openflow.dump import Counters, Dump, Observed, parse
+from controller.southbound.openflow.dump import Counters, Dump, Observed, joined, parse
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.reference import Command
 from controller.southbound.openflow.sending import Outcome, Sending
@@ -68,6 +68,7 @@ class Channel:
         self._counted = counted
         self._standing = standing
         self._stands = False
+        self._held: dict[int, int] = {}
         self._encoder = encoder
         self._timeout = timeout
         self._clock = clock
@@ -136,14 +137,26 @@ class Channel:
         table holds.
         """
         for table, flows in self._population():
-            bits = max((flows - 1) // SLICE, 0).bit_length()
-            shift = COUNTED_SHIFT if table in self._counted else 0
-            for part in range(1 << bits):
-                yield self.dump(table, part << shift, ((1 << bits) - 1) << shift)
+            for part in self._slices(table, flows):
+                yield self.dump(table, *part)
 
     def counters(self, table: int) -> Counters:
-        """Cookies, packets and octets of one table as arrays."""
-        return self.dump(table).counters()
+        """Cookies, packets and octets of one table as arrays: a slice at a time, as `dumps`, by as many as it
+        held last. All of one life of the switch, or Unavailable."""
+        conversation = self._ready()
+        parts = [self.dump(table, *part).counters() for part in self._slices(table, self._held.get(table, 0))]
+        if self._conversation is not conversation:
+            raise unavailable(self._path, "the switch began anew while its counters were read")
+        found = joined(parts)
+        self._held[table] = len(found.cookie)
+        return found
+
+    def _slices(self, table: int, flows: int) -> Iterator[tuple[int, int]]:
+        """(cookie, mask) of each slice of a table that holds so many flows."""
+        bits = max((flows - 1) // SLICE, 0).bit_length()
+        shift = COUNTED_SHIFT if table in self._counted else 0
+        for part in range(1 << bits):
+            yield part << shift, ((1 << bits) - 1) << shift
 
     def active_tables(self) -> tuple[int, ...]:
         """Numbers of the tables that hold flows, so that nobody need read all 254."""

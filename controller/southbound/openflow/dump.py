@@ -8,7 +8,7 @@ Source: ofp_flow_stats, OpenFlow 1.4.1 section 7.3.5.2; ofp_match, section 7.2.3
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,6 +125,14 @@ class Dump:
             heads = flat[self.starts[:, None] + np.arange(24, 48)]
         words = np.ascontiguousarray(heads).view(">u8").astype(np.uint64).reshape(count, 3)
         return Counters(words[:, 0].copy(), words[:, 1].copy(), words[:, 2].copy())
+
+
+def joined(parts: Sequence[Counters]) -> Counters:
+    """All of them, one behind the other; there is at least one."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = ([part.cookie for part in parts], [part.packets for part in parts], [p.octets for p in parts])
+    return Counters(*map(np.concatenate, columns))
 
 
 def parse(parts: Iterable[bytes]) -> Dump:
