@@ -115,7 +115,7 @@ class Leasing:
         self._standing: Standing | None = None
         self._row: Rows | None = None
         self._open = False
-        self._lapsed = 0
+        self._lapsed = self._breaches = 0
         self._released = threading.Event()
         self._trouble = ""
         self._changed = threading.Condition()
@@ -155,8 +155,14 @@ class Leasing:
         standing = self._standing
         if standing is None or lease.holds(standing, self._clock()):
             return True
+        if standing.term and self._lapsed != standing.term:
+            self._breaches += 1
         self._lapsed = standing.term
         return False
+
+    def breaches(self) -> int:
+        """How often the fence has, or may have, dropped what served ports sent: it was not given back."""
+        return self._breaches
 
     def released(self) -> None:
         """The loop has closed the accounts of the ports: nothing that passed is still to be counted."""
@@ -237,6 +243,7 @@ class Leasing:
             self._give_back(standing)
             return
         if not self._open:
+            self._breaches += 1
             self._gate.arm(self._timing.hard)
         began = self._clock()
         row = self._row.renew(standing.term, standing.seen.beat + 1)
@@ -287,7 +294,8 @@ class Leasing:
         self._standing = lease.lost(standing)
         self._open = False
         self._on_change(Leased(0))
-        self._released.wait(_CLOSING)
+        if not self._released.wait(_CLOSING):
+            self._breaches += 1
         self._gate.shut()
         self._row.give_back(standing.term)
         self._standing = lease.given_back(standing)
@@ -296,6 +304,7 @@ class Leasing:
         standing = self._standing
         assert standing is not None
         LOG.warning("lease lost host=%s term=%d reason=%s", self._host, standing.term, why)
+        self._breaches += 1
         self._standing = lease.lost(standing)
         self._open = False
         self._on_change(Leased(0))
@@ -317,5 +326,6 @@ class Leasing:
 
     def _expire(self, standing: Standing) -> None:
         LOG.warning("lease lost host=%s term=%d reason=not renewed in time", self._host, standing.term)
+        self._breaches += 1
         self._standing = lease.lost(standing)
         self._on_change(Leased(0))

@@ -35,6 +35,7 @@ LOG: Final = logging.getLogger(__name__)
 SUSPICION_MS: Final = 1_000
 """How long a reading that resembles an unannounced restart is not believed; a restart is seen in 250 ms."""
 _COUNTING: Final = (cookies.Kind.ACCOUNT, cookies.Kind.ACCOUNT_IN)
+_NOBODY: Final[frozenset[PortKey]] = frozenset()
 _SEQUENCE_SHIFT: Final = 20
 """A new journal's numbers begin at Unix seconds << 20: above older journals', below 2^53 (JSON readers)."""
 
@@ -154,15 +155,18 @@ class Meter:
         snapshot: Snapshot,
         purge: Callable[[], None],
         pulled: Callable[[], Mapping[PortKey, Departure]] = dict,
+        doubted: frozenset[PortKey] = _NOBODY,
     ) -> Outcome:
         """The last reading of `ports`. Their traffic must be stopped already; delete their flows afterwards.
 
         `pulled`: those of them whose interfaces are gone: what was pending then can't be read any more.
+        `doubted`: see `Presence`.
         `snapshot`: one that still knows the ports. `purge`: unixctl's revalidate_purge: without it the flows
         have not yet been told of the last packets (1 of 61 was seen).
         """
         chosen = frozenset(ports)
-        return self._close(lambda series: series[0] in chosen, run, snapshot, purge, pulled)
+        told = Presence(_NOBODY, pulled, doubted)
+        return self._close(lambda series: series[0] in chosen, run, snapshot, purge, told)
 
     def close_flows(
         self, doomed: Iterable[int], run: Run, snapshot: Snapshot, purge: Callable[[], None]
@@ -172,7 +176,7 @@ class Meter:
         Nothing may reach them any more: send the first part of `pipelines.accounts.split` before.
         """
         chosen = {series_named(cookie) for cookie in doomed}
-        return self._close(lambda series: series in chosen, run, snapshot, purge, dict)
+        return self._close(lambda series: series in chosen, run, snapshot, purge, Presence(_NOBODY))
 
     def _close(
         self,
@@ -180,7 +184,7 @@ class Meter:
         run: Run,
         snapshot: Snapshot,
         purge: Callable[[], None],
-        pulled: Callable[[], Mapping[PortKey, Departure]],
+        told: Presence,
     ) -> Outcome:
         try:
             purge()
@@ -188,7 +192,7 @@ class Meter:
             LOG.warning("egress not closed host=%s: purge failed: %s", run.host, error)
             return Outcome.UNCLOSED
         # in the middle of events: who else may have left meanwhile is not known
-        reading = self._read(run, snapshot, Presence(frozenset(), pulled))
+        reading = self._read(run, snapshot, told)
         if reading is None:
             return Outcome.UNCLOSED
         closing = frozenset(series for series in reading.counters if chosen(series))

@@ -62,7 +62,9 @@ class Metering:
         rundir: Path,
         boot_id: str,
         clock: Callable[[], float] = time.monotonic,
+        breaches: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`breaches`: how often the fence of a host with a partner dropped what served ports sent."""
         self._meter = meter
         self._vantage = vantage
         self._switching = switching
@@ -71,6 +73,7 @@ class Metering:
         self._rundir = rundir
         self._boot_id = boot_id
         self._clock = clock
+        self._breaches, self._breached = breaches, breaches()
         self._stilled = self._looked = -RATION
         self._outcome = Outcome.JOURNALLED
         self._here = _NOBODY
@@ -118,6 +121,7 @@ class Metering:
         if snapshot is not self._noticed:
             self._vantage.look(snapshot)
         self._looked = self._clock()
+        self._look_at_fence()
         self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures, self._doubted))
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
@@ -139,15 +143,18 @@ class Metering:
         pulled = frozenset(ports) - named
         self._vantage.leave(pulled)
         closing = tuple(port for port in ports if port not in sending)
+        self._look_at_fence()
         self._outcome = self._meter.close_ports(
             closing,
             run,
             snapshot,
             lambda: self._purge(lambda cookie: _port(cookie) in closing),
             lambda: self._told_of(pulled),
+            self._doubted,
         )
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
+            self._doubted = _NOBODY
         LOG.info("egress closed host=%s ports=%d outcome=%s", run.host, len(ports), self._outcome.value)
 
     def close_flows(self, snapshot: Snapshot, doomed: tuple[int, ...]) -> None:
@@ -214,6 +221,13 @@ class Metering:
         self._uploader.stop()
         self._vantage.close()
         self._journal.close()
+
+    def _look_at_fence(self) -> None:
+        """What waited to be counted when it closed is credited to a way that ends there."""
+        found = self._breaches()
+        if found != self._breached:
+            self._breached = found
+            self._doubted |= frozenset(series[0] for series in self._meter.state.baselines)
 
     def _departures(self) -> Mapping[PortKey, Departure]:
         self._told = self._vantage.departures()

@@ -242,9 +242,6 @@ class _Hands:
             read_wires=vantage.wires,
             on_written=self._uploader.wake,
         )
-        self._metering = Metering(
-            meter, vantage, self._switching, self._uploader, journal, settings.rundir, read_boot_id()
-        )
         self._store = Store(settings.store)
         self._leases = Connection(settings.store)
         self._leasing = Leasing(
@@ -253,6 +250,16 @@ class _Hands:
             Gate(settings.rundir / f"{settings.bridge}.mgmt", Encoder()),
             lambda partner: StoreRows(self._leases, host, partner),
             put,
+        )
+        self._metering = Metering(
+            meter,
+            vantage,
+            self._switching,
+            self._uploader,
+            journal,
+            settings.rundir,
+            read_boot_id(),
+            breaches=self._leasing.breaches,
         )
         self._keeper = Keeper(self._store, host, put, self._leasing.hold)
         self._probing = Probing(Prober(secrets.randbits(64)), put)

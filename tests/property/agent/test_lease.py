@@ -290,6 +290,7 @@ def test_who_is_stopped_is_followed_by_the_other_and_finds_itself_fenced() -> No
     assert [term for _, term in one.events][:2] == [1, 0] and other.events[0][1] == 2
     assert overlap(one.switch, other.switch) == 0.0
     assert other.switch.passed[0][0] - one.switch.passed[0][1] > 0.0
+    assert one.leasing.breaches() > 0, "what its ports sent last may not be counted"
 
 
 def test_the_simulation_would_show_both() -> None:
@@ -318,6 +319,8 @@ def test_who_does_not_reach_the_fabric_hands_over_to_one_that_does() -> None:
     _, (one, other) = simulate(([], [5.0]), unfit=NAMES[0])
     holders = sorted((at, dpu.name) for dpu in (one, other) for at, term in dpu.events if term)
     assert holders[-1][1] == other.name and len(holders) <= 2
+    assert other.leasing.breaches() == 0
+    assert one.leasing.breaches() == 0, "it closed its accounts before the fence closed"
     assert overlap(one.switch, other.switch) == 0.0
 
 

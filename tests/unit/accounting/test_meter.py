@@ -399,3 +399,16 @@ def test_doubt_about_a_port_that_sent_nothing_is_no_gap(bench: Bench):
         bench.tick()
     assert bench.doubt(7) is Outcome.JOURNALLED
     assert bench.records(Gap) == []
+
+
+def test_doubt_about_a_port_that_closes_is_a_gap(bench: Bench):
+    bench.wires = {PortKey(7): Wire("a", 1_200)}
+    bench.switch.flows = {FLOW: (10, 1_140)}
+    for _ in range(2):
+        bench.tick()
+    bench.wires = {PortKey(7): Wire("a", 5_000)}
+    doubted = frozenset({PortKey(7)})
+    done = bench.meter.close_ports([PortKey(7)], RUN, SNAPSHOT, bench.switch.purge, doubted=doubted)
+    assert done is Outcome.JOURNALLED
+    (gap,) = bench.records(Gap)
+    assert (gap.cause, gap.port, gap.bound) == (Cause.PASS_MOVED, PortKey(7), 5_000 - 1_200)
