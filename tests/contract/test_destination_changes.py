@@ -10,11 +10,13 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from controller.agent.standstill import Stillness, still
 from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
@@ -155,3 +157,30 @@ def _end_ahead(bench: Bench) -> None:
     target = f"unix:{bench.ovs.management}"
     flow = f"table={RESOLVE.number},priority=0,cookie={cookies.host(table=RESOLVE.number)},actions=drop"
     bench.ovs.run("ovs-ofctl", "-O", "OpenFlow14", "add-flow", target, flow)
+
+
+def test_a_prefix_that_gets_a_second_next_hop_takes_a_standstill(bench: Bench) -> None:
+    """With two it begins a second pass of the data path, which counts then: what waits in one is lost."""
+    prefix = "10.60.0.0/16"
+    hop = str(routed_port(21, world.HERE).addresses[0])
+    single = world.added(world.routed(), world.static_route("w", prefix, [hop]))
+    double = world.added(single, world.remote_prefix(prefix, ["192.0.2.2"]))
+    ((key, _),) = double.prefixes.items()
+    program, change = compile(single), [Change(Part.PREFIX, key)]
+    assert bench.channel.send(install(program)).refused == ()
+    other, forth = recompile(program, single, double, change)
+    _, back = recompile(other, double, single, change)
+    outward = frame(str(SENDER.addresses[0]), "10.60.1.1")
+    sent = [GATEWAY_MAC.to_bytes(6) + SENDER.mac.to_bytes(6) + outward[12:]]
+    off = [bench.round(sent, (forth, back)[n % 2]) for n in range(ROUNDS)]
+    print(f"off by, of {BURST} packets: {off}")
+    assert any(off)
+    proven = 0
+    for n in range(ROUNDS):
+        before = bench.counted()
+        bench.send(sent)
+        patch = (forth, back)[n % 2]
+        if still(bench.ovs.rundir, partial(bench.channel.send, patch)) is Stillness.PROVEN:
+            proven += 1
+            assert bench.counted() - before == BURST
+    assert proven > ROUNDS // 2, "something looks at the flows all the time"
