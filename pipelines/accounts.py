@@ -21,7 +21,7 @@ from pipelines.shapes.inward import RECEIVED_COUNTER
 from pipelines.shapes.outward import ROUTE_FLOATING
 from pipelines.shapes.paths import COUNTER
 from pipelines.shapes.peering import ACROSS
-from pipelines.shapes.prefixes import BACK, DEAD, VIA_GROUP, VIA_LOCAL, VIA_REMOTE4, VIA_REMOTE6
+from pipelines.shapes.prefixes import DEAD, VIA_GROUP, VIA_LOCAL, VIA_REMOTE4, VIA_REMOTE6
 from pipelines.tables import (
     ACCOUNT,
     CLASSES,
@@ -49,7 +49,7 @@ WAY_TABLES: Final = frozenset(table.number for table in (GUARD, TRANSLATE, TRANS
 """Tables in which packets of local ports end, or go on to be counted."""
 _WAYS: Final = frozenset(
     shape.name
-    for shapes in (ACROSS, ROUTE_FLOATING, BACK, DEAD, VIA_GROUP, VIA_LOCAL, VIA_REMOTE4, VIA_REMOTE6)
+    for shapes in (ACROSS, ROUTE_FLOATING, DEAD, VIA_GROUP, VIA_LOCAL, VIA_REMOTE4, VIA_REMOTE6)
     for shape in shapes
 )
 

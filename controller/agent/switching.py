@@ -22,7 +22,7 @@ from controller.southbound.netlink.links import Link, set_links
 from controller.southbound.openflow import audit, meters
 from controller.southbound.openflow.audit import Findings
 from controller.southbound.openflow.channel import Channel
-from controller.southbound.openflow.dump import Counters, Observed, joined
+from controller.southbound.openflow.dump import Counters, Observed
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.meters import Gauge
 from controller.southbound.openflow.session import TARGETS
@@ -189,7 +189,7 @@ class Switching:
 
     def counters(self) -> Counters:
         """The accounting tables as arrays, what was sent before what was got."""
-        return joined(self._channel.counters(table) for table in COUNTER_TABLES)
+        return self._channel.counters(*COUNTER_TABLES)
 
     def epochs(self) -> Map[PortKey, int]:
         """The accounting epoch under which the switch counts for each port."""

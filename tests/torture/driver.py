@@ -36,6 +36,8 @@ _PATIENCE = 20.0
 """Seconds that a move or a change may take while other things are broken; then all is mended for it."""
 _SETTLED = 90.0
 _LOOK = 1.0
+_WAYS = (Kind.PEERING, Kind.ROUTE, Kind.NAT, Kind.FLOATING)
+"""What moves whether packets are counted (docs/decisions/0051)."""
 _FILLING = "filling"
 _LIMITED = ("red/vm1", "blue/vm2", "green/vm1", "red/far1", "green/far1", "blue/roamer")
 _FURTHEST = 86_400.0
@@ -290,6 +292,8 @@ class Driver:
 
     def _change(self, fault: Fault) -> str:
         self._need_centre()
+        if fault.kind in _WAYS:
+            self.shifts += 2  # by the store's word, and by that of a peer
         match fault.kind:
             case Kind.CLASS:
                 return self._wander()

@@ -140,16 +140,18 @@ class Channel:
             for part in self._slices(table, flows):
                 yield self.dump(table, *part)
 
-    def counters(self, table: int) -> Counters:
-        """Cookies, packets and octets of one table as arrays: a slice at a time, as `dumps`, by as many as it
-        held last. All of one life of the switch, or Unavailable."""
+    def counters(self, *tables: int) -> Counters:
+        """Cookies, packets and octets of tables as arrays, one table after the other: a slice at a time, as
+        `dumps`, by as many as each held last. All of one life of the switch, or Unavailable."""
         conversation = self._ready()
-        parts = [self.dump(table, *part).counters() for part in self._slices(table, self._held.get(table, 0))]
+        found = []
+        for table in tables:
+            slices = self._slices(table, self._held.get(table, 0))
+            found.append(joined([self.dump(table, *part).counters() for part in slices]))
+            self._held[table] = len(found[-1].cookie)
         if self._conversation is not conversation:
             raise unavailable(self._path, "the switch began anew while its counters were read")
-        found = joined(parts)
-        self._held[table] = len(found.cookie)
-        return found
+        return joined(found)
 
     def _slices(self, table: int, flows: int) -> Iterator[tuple[int, int]]:
         """(cookie, mask) of each slice of a table that holds so many flows."""

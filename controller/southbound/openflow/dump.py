@@ -8,7 +8,7 @@ Source: ofp_flow_stats, OpenFlow 1.4.1 section 7.3.5.2; ofp_match, section 7.2.3
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +53,7 @@ class Counters:
 
 
 def joined(parts: Iterable[Counters]) -> Counters:
-    """The counters of several tables, one after the other."""
+    """The counters of several slices or tables, one after the other; there is at least one."""
     found = tuple(parts)
     return Counters(
         np.concatenate([part.cookie for part in found]),
@@ -125,14 +125,6 @@ class Dump:
             heads = flat[self.starts[:, None] + np.arange(24, 48)]
         words = np.ascontiguousarray(heads).view(">u8").astype(np.uint64).reshape(count, 3)
         return Counters(words[:, 0].copy(), words[:, 1].copy(), words[:, 2].copy())
-
-
-def joined(parts: Sequence[Counters]) -> Counters:
-    """All of them, one behind the other; there is at least one."""
-    if len(parts) == 1:
-        return parts[0]
-    columns = ([part.cookie for part in parts], [part.packets for part in parts], [p.octets for p in parts])
-    return Counters(*map(np.concatenate, columns))
 
 
 def parse(parts: Iterable[bytes]) -> Dump:
