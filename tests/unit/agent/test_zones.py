@@ -111,12 +111,12 @@ def test_a_zone_is_empty_before_its_flows_and_after_them() -> None:
     )
     result = core.on_store(now, items, (), state.Whole.NO)
     kinds = [type(command) for command in result.commands]
-    assert kinds.index(commands.Zones) < kinds.index(commands.Program)
+    assert kinds.index(commands.Zones) < kinds.index(commands.Shift)
     zone = result.core.effective.zones[ELEVEN]
     assert any(zone in flow.values for flow in result.core.program.flows())
     back = core.on_store(result.core, (), ((Part.FLOATING, one.uid),), state.Whole.NO)
     kinds = [type(command) for command in back.commands]
-    assert kinds.index(commands.Program) < kinds.index(commands.Zones)
+    assert kinds.index(commands.Shift) < kinds.index(commands.Zones)
     assert ELEVEN not in back.core.effective.zones
 
 
