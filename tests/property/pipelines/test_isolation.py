@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model.snapshot import Snapshot
 from pipelines.check import check_flows
 from pipelines.compile import compile
+from pipelines.shapes.paths import OUTPUT_NOWHERE
 from pipelines.tables import ACCOUNT, LIMIT, OUTPUT
 from tests.fakes import world
 from tests.fakes.isolation import violations
@@ -42,7 +43,8 @@ def test_nobody_gets_what_is_not_for_him(sample: Sample) -> None:
 def test_what_leaves_a_port_is_counted_last_and_nothing_else_is(sample: Sample) -> None:
     """Bridged or routed: `account`, `output`, and out. Answers and what comes from afar are not billed.
 
-    Behind them there is only the limit of what the receiver gets, on a pass of its own.
+    What is for nobody is billed as well, and ends there (decision 0051). Behind them there is only the
+    limit of what the receiver gets, on a pass of its own.
     """
     snapshot, frames = sample
     switch = Switch.of(compile(snapshot).flows())
@@ -54,8 +56,10 @@ def test_what_leaves_a_port_is_counted_last_and_nothing_else_is(sample: Sample) 
             way = [step for step in verdict.path if step[0] != LIMIT.number]
             assert [number for number, _ in way[-2:]] == [ACCOUNT.number, OUTPUT.number]
             assert all(flow is not None and flow.shape.priority for _, flow in way[-2:])
-        else:
-            assert ACCOUNT.number not in tables
+        elif ACCOUNT.number in tables:
+            last = verdict.path[-1][1]
+            assert last is not None and last.shape == OUTPUT_NOWHERE
+            assert not left and frame["in_port"] != world.TUNNEL
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
