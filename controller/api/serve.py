@@ -116,8 +116,9 @@ class Cluster:
 def assemble(settings: Settings, store: Store, ledger: Ledger, books: Books) -> FastAPI:
     """The application of this process; touches neither store nor ledger before the first request."""
     service = Service(Cluster(store, settings), now_ms, new_uid)
-    live = usage_live(ledger, HostWords(service), now_ms)
-    asked = (usage_report(ledger), live, usage_explain(ledger), usage_export(ledger), sums(ledger))
+    words = HostWords(service)
+    live = usage_live(ledger, words, now_ms)
+    asked = (usage_report(ledger), live, usage_explain(ledger, words), usage_export(ledger), sums(ledger))
     return create(service, (usage(ledger), *asked), books=books)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -22,6 +22,7 @@ from accounting.ledger.parts import Choice, Conflict, Place, Row
 from accounting.ledger.spans import Span
 from accounting.report import Direction, Grouping
 from accounting.report.explained import Explanation, Figure, chosen, explain, page
+from controller.api.usage_live import Words
 from controller.api.usage_report import LAST_MS, camel
 from model.errors import Fault, Invalid
 from model.ids import ClassId, PortKey
@@ -60,7 +61,7 @@ def figure(
     return Figure(tenant, from_ms, to_ms, direction, only)
 
 
-def usage_explain(ledger: Ledger) -> APIRouter:
+def usage_explain(ledger: Ledger, words: Words) -> APIRouter:
     """All routes of this file."""
     routes = APIRouter(prefix="/v1/usage/explain", tags=["usage"])
 
@@ -73,7 +74,7 @@ def usage_explain(ledger: Ledger) -> APIRouter:
         `exact` says whether they add up to it. `limit`: flows and sums that are listed, those with most bytes
         first; of the others the total is told.
         """
-        return JSONResponse(_plain(explain(ledger, wanted), limit))
+        return JSONResponse(_plain(explain(ledger, wanted), words() or {}, limit))
 
     @routes.get("/intervals", response_model=None)
     def intervals(
@@ -114,7 +115,7 @@ def _hex(number: int) -> str:
     return f"{number:#x}" if number else "0"
 
 
-def _plain(found: Explanation, most: int) -> Value:
+def _plain(found: Explanation, words: Mapping[str, int | None], most: int) -> Value:
     asked = found.figure
     names = dict(zip((by.value for by, _ in asked.only), found.row.names if found.row else (), strict=True))
     keys = dict(zip((by.value for by, _ in asked.only), found.row.keys if found.row else (), strict=True))
@@ -147,7 +148,11 @@ def _plain(found: Explanation, most: int) -> Value:
         "gapCount": len(found.gaps),
         "conflicts": [_conflict(each) for each in found.conflicts[:most]],
         "conflictCount": len(found.conflicts),
-        "behind": [{"host": host, "newestMs": at} for host, at in found.behind],
+        "behind": [
+            {"host": host, "newestMs": at}
+            for host, at in found.behind
+            if (words.get(host) or 0) < asked.to_ms  # who says that this is all sent nothing since
+        ],
         "notSummedHours": found.stale,
         "knownByNumberOnly": found.dropped,
         "readFrom": {

@@ -69,11 +69,16 @@ def judge(found: Value, session: Session) -> None:
     session.note("Compare the ledger's sums with its intervals: ringfence egress sums check")
 
 
-def right(heads: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> list[list[str]]:
-    """Cells from column `first` on end at the same place."""
+def right(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], first: int, end: int | None = None
+) -> list[list[str]]:
+    """Cells from column `first` on, and before `end`, end at the same place."""
     widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
     return [
-        [cell.rjust(widths[place]) if place >= first else cell for place, cell in enumerate(row)]
+        [
+            cell.rjust(widths[place]) if first <= place < (end or len(row)) else cell
+            for place, cell in enumerate(row)
+        ]
         for row in rows
     ]
 
@@ -142,7 +147,7 @@ def _flows(found: Value, session: Session) -> None:
     ]
     if not rows:
         return
-    session.table("Flows, as the hosts' switches counted them", heads, rows)
+    session.table("Flows, as the hosts' switches counted them", heads, right(heads, rows, 5, 8))
     rest = found["flowsOmitted"]
     if rest["count"]:
         session.line(f"and {rest['count']:,} flows more with {rest['bytes']:,} bytes: see -n, -o json")
@@ -215,8 +220,9 @@ def _conflicts(found: Value, session: Session) -> None:
     """What came more than once."""
     for each in found["conflicts"][:_LISTED]:
         held = "in a sum" if each["heldBytes"] is None else f"{each['heldBytes']:,} bytes"
+        times = "once" if each["times"] == 1 else f"{each['times']} times"
         session.line(
-            f"Refused {each['times']} times: {each['host']} posted {each['refusedBytes']:,} bytes of port "
+            f"Refused {times}: {each['host']} posted {each['refusedBytes']:,} bytes of port "
             f"{each['portName']}, {iso_ms(each['toMs'])}, where the ledger holds {held} under that number."
         )
     if found["conflictCount"] > _LISTED:
@@ -246,6 +252,8 @@ def _sources(found: Value, session: Session) -> None:
         session.line(
             f"{found['notSummedHours']:,} hours of hosts are not summed up yet: read from intervals."
         )
+    if not found["behind"]:
+        session.line("All hosts that sent for this tenant have told up to --to.")
     for each in found["behind"][:_LISTED]:
         session.line(
             f"May still come: {each['host']} sent for this tenant, and nothing of it later than "

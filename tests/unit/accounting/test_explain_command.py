@@ -24,6 +24,8 @@ from tests.unit.accounting.test_upload import Site
 
 NOV = 1_793_491_200_000
 """2026-11-01T00:00:00Z in milliseconds."""
+WORDS: dict[str, int | None] = {}
+"""What hosts say."""
 MONTH = ["--tenant", "blue", "--from", "2026-11-01", "--to", "2026-12-01"]
 
 
@@ -31,7 +33,7 @@ MONTH = ["--tenant", "blue", "--from", "2026-11-01", "--to", "2026-12-01"]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("explain")
     made = Site(folder, sqlite_url(folder / "ledger.db"))
-    made.up(usage_explain(made.ledger))
+    made.up(usage_explain(made.ledger, lambda: WORDS))
     made.ledger.post(
         [
             interval(1, from_ms=NOV - 5, to_ms=NOV + 1_000, packets=2, bytes=200, counter=(2, 228)),
@@ -71,7 +73,7 @@ def test_a_figure_is_explained_for_people(site: Site, capsys: pytest.CaptureFixt
         "Data path netdev: 570 bytes as the switch counts - 14 x 5 packets = 500 bytes of layer 3",
         "Gap of port vm7 on hv1, 2026-11-01T00:00:00Z to 2026-11-01T00:00:05Z: at most 999 bytes more "
         "(vswitchd-ended): ovs-vswitchd ended between two readings",
-        "Refused 1 times: hv1 posted 301 bytes of port vm7, 2026-11-01T00:00:02Z, where the ledger holds 300",
+        "Refused once: hv1 posted 301 bytes of port vm7, 2026-11-01T00:00:02Z, where the ledger holds 300",
         "200 bytes are of 1 intervals that began before --from and ended after it",
         "May still come: hv1",
     ):
@@ -116,6 +118,18 @@ def test_json_holds_every_interval_however_many_pages(
     assert (found["intervalsComplete"], found["intervalsTogether"]["bytes"]) == (True, 1507)
     assert sum(flow["bytes"] for flow in found["flows"]) == 1507
     assert found["intervals"][0]["layer2Bytes"] == 228
+
+
+def test_a_host_that_says_that_this_is_all_is_not_waited_for(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = ["explain", "--tenant", "blue", "--from", "2026-11-01", "--to", "2026-11-01T01:00"]
+    assert "May still come: hv1" in _run(site, capsys, *hour)[1]
+    monkeypatch.setitem(WORDS, "hv1", NOV + HOUR - 1)
+    assert "May still come: hv1" in _run(site, capsys, *hour)[1]
+    monkeypatch.setitem(WORDS, "hv1", NOV + HOUR)
+    out = _run(site, capsys, *hour)[1]
+    assert "All hosts that sent for this tenant have told up to --to." in out
 
 
 def test_a_report_of_nothing_is_explained_as_nothing(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
