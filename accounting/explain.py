@@ -25,6 +25,13 @@ _CAUSES: Final[Mapping[Cause, str]] = {
     Cause.PORT_REMOVED: "the interface was taken out of the switch with its traffic running",
     Cause.PASS_MOVED: "a limit or a class changed under traffic, and Open vSwitch may have looked at its"
     " flows just then: up to the bound may be missing, be billed twice, or as another class",
+    Cause.DEVICE_ENDED: "a device past the switch, or what counts for it, was made anew between two readings",
+    Cause.DEVICE_UNREAD: "a device changed hands, and could not be read for the last time",
+    Cause.COUNTER_FULL: "a counter of 32 bits stopped at its end",
+    Cause.COUNTER_WRAPPED: "a counter of 32 bits may have gone round more often than it was read",
+    Cause.COUNTER_LEAPT: "a device told of more than can have passed",
+    Cause.OWNER_UNCLEAR: "a device changed hands, and where one's bytes end and the other's begin is not on"
+    " disk",
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from accounting.classes import UNCLASSIFIED
 from accounting.ledger.tables import DAY, HOUR, HOURS, INTERVALS, UNITS, UnitState, hour_of
 from accounting.live import AHEAD_MS, Heard, Sum
 
@@ -20,6 +21,10 @@ LOOKBACK_MS: Final = DAY
 """Hosts of which the ledger got nothing for longer are not looked for."""
 _REACH: Final = 2 * HOUR
 """Whose bytes a silent host carries is looked up in so much of its last time."""
+
+BY_SWITCH: Final = INTERVALS.c["class"].bitwise_and(UNCLASSIFIED) == 0
+"""Counted by the switch. Devices past it are read at times of their own, a minute apart, into a journal of
+their own: they say nothing of how far the switch's counters have come."""
 
 Columns = Sequence[tuple[str, str]]
 """(column of the key, column of the name), for each thing that a line is of."""
@@ -34,8 +39,10 @@ def heard(connection: sa.Connection, now_ms: int, words: Mapping[str, int | None
     states = UNITS.c.state.in_([int(state) for state in UnitState])
     recent = sa.select(UNITS.c.host).where(states, UNITS.c.hour_ms >= hour_of(now_ms - LOOKBACK_MS))
     hosts = recent.distinct().subquery()
-    of_host = INTERVALS.c.host == hosts.c.host
-    newest = sa.select(sa.func.max(INTERVALS.c.to_ms)).where(of_host)
+    since = INTERVALS.c.to_ms > now_ms - 2 * LOOKBACK_MS
+    newest = sa.select(sa.func.max(INTERVALS.c.to_ms)).where(
+        INTERVALS.c.host == hosts.c.host, BY_SWITCH, since
+    )
     statement = sa.select(
         hosts.c.host,
         newest.where(INTERVALS.c.to_ms <= now_ms + AHEAD_MS).scalar_subquery(),
@@ -47,7 +54,7 @@ def heard(connection: sa.Connection, now_ms: int, words: Mapping[str, int | None
         found[host] = Heard(host, last, _credible(words.get(host), now_ms), ahead)
     for host in words.keys() - found.keys():
         last = sa.select(sa.func.max(INTERVALS.c.to_ms)).where(
-            INTERVALS.c.host == host, INTERVALS.c.to_ms <= now_ms
+            INTERVALS.c.host == host, INTERVALS.c.to_ms <= now_ms, BY_SWITCH
         )
         found[host] = Heard(host, connection.execute(last).scalar(), _credible(words[host], now_ms))
     return tuple(found[host] for host in sorted(found))
@@ -79,7 +86,7 @@ def sums(
         )
         statement = (
             sa.select(INTERVALS.c.host, *keys, *names, *numbers)
-            .where(ended, chosen)
+            .where(ended, BY_SWITCH, chosen)
             .group_by(INTERVALS.c.host, *keys, *names)
         )
         found += (_sum(tuple(row), len(columns)) for row in connection.execute(statement))

@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from accounting.explain import Amount, Life, Piece, Summed
-from accounting.ledger.newest import carries
+from accounting.ledger.newest import BY_SWITCH, carries
 from accounting.ledger.tables import (
     CONFLICTS,
     DAY,
@@ -176,9 +176,8 @@ def behind(connection: sa.Connection, choice: Choice) -> list[tuple[str, int]]:
     states = UNITS.c.state.in_([int(state) for state in UnitState])
     recent = sa.select(UNITS.c.host).where(states, UNITS.c.hour_ms >= hour_of(choice.from_ms - DAY))
     hosts = recent.distinct().subquery()
-    newest = (
-        sa.select(sa.func.max(INTERVALS.c.to_ms)).where(INTERVALS.c.host == hosts.c.host).scalar_subquery()
-    )
+    of_host = (INTERVALS.c.host == hosts.c.host, INTERVALS.c.to_ms >= choice.from_ms - DAY, BY_SWITCH)
+    newest = sa.select(sa.func.max(INTERVALS.c.to_ms)).where(*of_host).scalar_subquery()
     statement = sa.select(hosts.c.host, newest).order_by(hosts.c.host)
     late = [(host, at) for host, at in connection.execute(statement) if at is not None and at < choice.to_ms]
     chosen = dict(choice.equals).get("host")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Value = dict[str, Any]
 _LISTED: Final = 10
+_PAST_THE_SWITCH: Final = ("vf", "infiniband")
+"""Data paths whose bytes are those on the wire."""
 _HOUR: Final = 3_600_000
 
 
@@ -170,6 +172,10 @@ def _complete(flow: Value) -> str:
 
 def _corrections(found: Value, session: Session) -> None:
     for each in found["corrections"]:
+        if each["datapath"] in _PAST_THE_SWITCH:
+            size = f"{each['bytes']:,} bytes with layer 2"
+            session.line(f"Devices ({each['datapath']}): {size}; how many headers there were is not known")
+            continue
         session.line(
             f"Data path {each['datapath']}: {each['layer2Bytes']:,} bytes as the switch counts "
             f"- {each['headerBytes']} x {each['packets']:,} packets = {each['bytes']:,} bytes of layer 3"

@@ -259,5 +259,5 @@ def test_pages_bring_each_interval_once(ledger: Ledger, size: int):
 def test_causes_have_words() -> None:
     assert "died with it" in words_of(Cause.RUN_ENDED.value)
     assert words_of("no-cause-of-ours") == "no-cause-of-ours"
-    assert all(words_of(cause.value).strip() for cause in Cause)
+    assert [cause for cause in Cause if words_of(cause.value).count(" ") < 3] == []
     assert RUN.host == "hv1"

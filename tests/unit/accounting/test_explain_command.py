@@ -89,7 +89,14 @@ def test_what_a_port_got_is_explained_by_its_own_flow(site: Site, capsys: pytest
     site.ledger.post(
         [
             interval(60, to_ms=NOV + 5, series=(7, got, 3), owner=owner_of(7, "green"), counter=(10, 1_140)),
-            interval(61, to_ms=NOV + 5, series=(7, past, 3), owner=owner_of(7, "green"), datapath="vf"),
+            interval(
+                61,
+                to_ms=NOV + 5,
+                series=(7, past, 3),
+                owner=owner_of(7, "green"),
+                datapath="vf",
+                header_bytes=0,
+            ),
         ]
     )
     green = ["explain", "--tenant", "green", "--from", "2026-11-01", "--to", "2026-12-01"]
@@ -103,6 +110,7 @@ def test_what_a_port_got_is_explained_by_its_own_flow(site: Site, capsys: pytest
     assert (flow["cookie"], flow["words"]) == (None, "what port vm7 (key 7) sent past the switch")
     code, out, _ = _run(site, capsys, *green)
     assert (code, "hv1: what port vm7 (key 7) sent past the switch" in out) == (OK, True)
+    assert "Devices (vf): 1,000 bytes with layer 2" in out
 
 
 def test_json_holds_every_interval_however_many_pages(

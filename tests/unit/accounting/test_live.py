@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounting.classes import UNCLASSIFIED
 from accounting.ledger import INTERVALS, Ledger
 from accounting.ledger.newest import carries, heard, sums
 from accounting.ledger.rollup import roll
@@ -182,6 +183,20 @@ def test_the_newest_intervals_of_each_host_are_read(ledger: Ledger) -> None:
         ]
         red = sums(connection, spans, PORTS, INTERVALS.c.tenant_uid == "uid-red")
         assert red == []
+
+
+def test_devices_past_the_switch_say_nothing_of_the_switch(ledger: Ledger) -> None:
+    ledger.post(
+        [
+            interval(1, from_ms=NOW - 40_000, to_ms=NOW - 30_000, bytes=1),
+            interval(2, from_ms=NOW - 60_000, to_ms=NOW, bytes=2, series=(9, UNCLASSIFIED, 1), datapath="vf"),
+        ]
+    )
+    with ledger.reading() as connection:
+        found = heard(connection, NOW, {})
+        assert found == (Heard("hv1", NOW - 30_000),)
+        spans = {host: (bound, NOW) for host, bound in bounds(found, OVER).items()}
+        assert [each.bytes for each in sums(connection, spans, PORTS, sa.true())] == [1]
 
 
 def test_a_clock_that_was_ahead_hides_nothing_that_came_after(ledger: Ledger) -> None:
