@@ -242,7 +242,7 @@ class Terminal:
             start_new_session=True,
         )
         os.close(theirs)
-        self.seen = ""
+        self.seen, self.closed = "", False
 
     def await_text(self, text: str) -> None:
         """Until it has been printed, in what is new."""
@@ -257,11 +257,10 @@ class Terminal:
     def ended(self) -> int:
         """The exit code. The terminal must be as it was."""
         end = time.monotonic() + 30
-        while self.process.poll() is None:
+        while not self.closed:  # what it printed last may come after its end
             assert time.monotonic() < end, self.seen
             self._read(0.05)
-        while self._read(0.05):
-            pass
+        self.process.wait(30)
         assert self.seen.rstrip().endswith("\x1b[?25h\x1b[?1049l"), "the cursor and the first screen are back"
         assert termios.tcgetattr(self.ours)[3] == self.before[3]
         return self.process.returncode
@@ -272,15 +271,15 @@ class Terminal:
         self.process.wait()
         os.close(self.ours)
 
-    def _read(self, patience: float) -> bool:
+    def _read(self, patience: float) -> None:
         if not select.select([self.ours], [], [], patience)[0]:
-            return False
+            return
         try:
             data = os.read(self.ours, 65_536)
-        except OSError:  # the other end is closed
-            return False
+        except OSError:  # the other end is closed, and all that it wrote has been read
+            data = b""
         self.seen += data.decode()
-        return bool(data)
+        self.closed = not data
 
 
 @pytest.mark.parametrize("end", ["q", "\x04", signal.SIGINT, signal.SIGTERM])
