@@ -7,7 +7,8 @@ odd counters.
 The rules:
 - A difference is never negative. A counter that is lower than before began anew: it counts from zero, and
   what it may have counted between the last reading and its end is a gap.
-- Another run of ovs-vswitchd begins all counters anew; every port with an open series gets a gap.
+- Another run of ovs-vswitchd begins all counters anew; every port with an open series gets a gap. A host
+  that is given another name goes on counting: its next intervals bear that name, no byte is billed again.
 - Counters that were there before the journal began (`State.run` is None) are not billed: they become a gap,
   since a lost journal may have billed them. So the first reading stands before the first flow is programmed.
 - The owner of a series stays while its counter rises: a port key given to another port gets a new epoch.
@@ -120,7 +121,8 @@ def advance(
     state: State, reading: Reading, catalogue: Catalogue, closing: frozenset[Series] = _CLOSES_NOTHING
 ) -> Step:
     """What `reading` adds to `state`. `closing`: series whose flows are deleted once this is journalled."""
-    before = state.baselines if state.run == reading.run else {}
+    same = state.run is not None and state.run.goes_on(reading.run)
+    before = state.baselines if same else {}
     draft = _Draft(state, reading, catalogue)
     for series in sorted(reading.counters):
         counter, baseline = reading.counters[series], before.get(series)
@@ -132,7 +134,7 @@ def advance(
             draft.records.append(Closed(series))
     for series in sorted(before.keys() - reading.counters.keys()):
         draft.end(series, before[series])
-    if state.run is not None and state.run != reading.run:
+    if state.run is not None and not same:
         draft.end_run(state.run, state.baselines)
     draft.depart(before)
     draft.add_gaps()
@@ -144,7 +146,8 @@ def advance(
 
 def fold(state: State, step: Step) -> State:
     """The state after a step: used at each tick and, over the journal, at start."""
-    baselines = dict(state.baselines) if state.run == step.run else {}
+    same = state.run is not None and state.run.goes_on(step.run)
+    baselines = dict(state.baselines) if same else {}
     ended: set[PortKey] = set()
     closed: set[PortKey] = set()
     counted: dict[PortKey, int] = {}
@@ -170,7 +173,7 @@ def fold(state: State, step: Step) -> State:
     gone = ended - {series[0] for series in baselines} if ended else ended
     sightings = sight(state.sightings, step.wires, counted, step.at_ms, step.blind)
     kept = {port: sightings[port] for port in sightings if port not in gone}
-    tallies = carried(state.tallies if state.run == step.run else {}, step.records, step.begun)
+    tallies = carried(state.tallies if same else {}, step.records, step.begun)
     if ended or closed:
         sending = {s[0] for s, b in baselines.items() if b.standing is Standing.OPEN and is_sent(s)}
         tallies = {port: tally for port, tally in tallies.items() if port in sending}
@@ -195,7 +198,7 @@ def resembles_restart(state: State, reading: Reading) -> bool:
     Then news of another ovs-vswitchd are probably still on their way: reading again first is wiser, since
     counters are cumulative and a reading that is left out loses nothing.
     """
-    if state.run != reading.run:
+    if state.run is None or not state.run.goes_on(reading.run):
         return False
     risen = [
         (s, b.counter) for s, b in state.baselines.items() if b.standing is Standing.OPEN and b.counter[0]
@@ -272,7 +275,7 @@ class _Draft:
     def balance(self, closing: frozenset[Series]) -> dict[PortKey, Tally]:
         """Compare what interfaces took in with what was counted, where it is time; what begins with that."""
         reading, run, tallies = self.reading, self.state.run, self.state.tallies
-        goes_on, gone = run == reading.run, self._lapsed(closing)
+        goes_on, gone = run is not None and run.goes_on(reading.run), self._lapsed(closing)
         look = self._look(gone) if goes_on else Look(reading.at_ms, lapsed=frozenset(tallies))
         again = {series[0] for series in self.fresh if is_sent(series)}
         if goes_on:

@@ -31,6 +31,10 @@ class Run:
     boot_id: str
     vswitchd_start: str
 
+    def goes_on(self, later: Run) -> bool:
+        """Whether `later` is the same life, be it that the host was given another name meanwhile."""
+        return (self.boot_id, self.vswitchd_start) == (later.boot_id, later.vswitchd_start)
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

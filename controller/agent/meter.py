@@ -237,7 +237,7 @@ class Meter:
 
     def _keep(self, step: Step, reading: Reading) -> Outcome:
         """Journal a step. It counts in memory at once; a refused one is offered again, unchanged."""
-        if self._state.run != step.run:
+        if self._state.run is None or not self._state.run.goes_on(step.run):
             LOG.info("egress counts anew host=%s vswitchd=%s", step.run.host, step.run.vswitchd_start)
         for gap in step.records:
             if isinstance(gap, Gap):

@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -129,18 +130,21 @@ class Uploader:
         if not frames:
             return False
         last = frames[-1].number
-        records = [record for frame in frames for record in self._records(frame)]
+        records = [found for frame in frames for found in self._records(frame)]
         if not records:
             self._journal.skip(last)
             return True
-        for start in range(0, len(records), BATCH):
-            self._carry(records[start : start + BATCH])
+        # By the name that the host bore then: what was sent under it already must be known as the same.
+        for host, some in groupby(records, key=lambda found: found[0]):
+            named = [record for _, record in some]
+            for start in range(0, len(named), BATCH):
+                self._carry(host, named[start : start + BATCH])
         result = self._journal.acknowledge(last)
         if isinstance(result, Refused):
             LOG.warning("egress upload not noted host=%s: %s", self._host, result.reason)
         return True
 
-    def _records(self, frame: Frame) -> Iterator[Plain]:
+    def _records(self, frame: Frame) -> Iterator[tuple[HostName, Plain]]:
         try:
             step = parse_step(frame.body)
         except ValueError:
@@ -148,21 +152,21 @@ class Uploader:
             return
         for record in step.records:
             if not isinstance(record, (Closed, Ended)):
-                yield plain(record)
+                yield step.run.host, plain(record)
 
-    def _carry(self, records: Sequence[Plain]) -> None:
+    def _carry(self, host: HostName, records: Sequence[Plain]) -> None:
         """Post; a batch that is refused for good is halved until the culprit is alone, and put aside."""
-        status, answer = self._post(_body(self._host, records))
+        status, answer = self._post(_body(host, records))
         if status == 200:
             self._note_conflicts(answer)
         elif status not in _NEVER:
             raise _TryLater(f"the API answers {status}: {answer[:200]!r}")
         elif len(records) > 1:
             middle = len(records) // 2
-            self._carry(records[:middle])
-            self._carry(records[middle:])
+            self._carry(host, records[:middle])
+            self._carry(host, records[middle:])
         else:
-            self._set_aside(records[0], status, answer)
+            self._set_aside(host, records[0], status, answer)
 
     def _note_conflicts(self, answer: bytes) -> None:
         try:
@@ -172,9 +176,9 @@ class Uploader:
         if conflicts:
             LOG.error("egress ledger holds other content host=%s records=%d", self._host, len(conflicts))
 
-    def _set_aside(self, record: Plain, status: int, answer: bytes) -> None:
+    def _set_aside(self, host: HostName, record: Plain, status: int, answer: bytes) -> None:
         LOG.error("egress record refused host=%s status=%d: %s", self._host, status, answer[:500])
-        line = json.dumps({"host": self._host, "record": record}, separators=(",", ":"))
+        line = json.dumps({"host": host, "record": record}, separators=(",", ":"))
         with open(self._refused, "a") as out:
             out.write(line + "\n")
             out.flush()

@@ -35,6 +35,7 @@ class World:
     sent: dict[tuple[int, int], int] = field(default_factory=dict)
     wire: dict[int, int] = field(default_factory=dict)
     start: int = 1
+    name: int = 1
     now: int = 10_000
     lag_ms: int = 0
     late: list[tuple[int, tuple[int, int, int], int, int]] = field(default_factory=list)
@@ -49,7 +50,7 @@ class World:
 
     def reading(self) -> Reading:
         self.credit(self.now - self.lag_ms if self.lag_ms else FOREVER)
-        run = Run(HostName("hv1"), "boot", f"start-{self.start}")
+        run = Run(HostName(f"hv{self.name}"), "boot", f"start-{self.start}")
         counters = {
             (PortKey(p), ClassId(c), e): (packets, size) for (p, c, e), (packets, size) in self.flows.items()
         }
@@ -91,6 +92,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("unbind"), st.sampled_from(PORTS)),
     st.tuples(st.just("rebind_same_epoch"), st.sampled_from(PORTS)),
     st.tuples(st.just("restart_vswitchd")),
+    st.tuples(st.just("rename_host")),
     st.tuples(st.just("program"), st.sampled_from(PORTS)),
     st.tuples(st.just("kill_vswitchd")),
     st.tuples(st.just("clear_flow"), st.sampled_from(PORTS), st.sampled_from(CLASSES)),
@@ -162,6 +164,8 @@ def _perform(world: World, agent: Agent, operation: tuple) -> None:
             world.flows, world.late = {}, []
             for port in PORTS:
                 world.program(port)
+        case ("rename_host",):
+            world.name += 1
         case ("program", port):
             world.program(port)
         case ("kill_vswitchd",):
@@ -184,6 +188,7 @@ def _perform(world: World, agent: Agent, operation: tuple) -> None:
 @example([B, ("read", 1), ("restart_vswitchd",), A, ("read", 1)])
 @example([A, ("read", 1), ("clear_flow", 1, 0), ("read", 1), B])
 @example([A, ("rebind_same_epoch", 1), B])
+@example([A, ("read", 1), ("rename_host",), B, ("read", 1)])
 def test_nothing_is_counted_twice_and_what_is_lost_is_a_gap(operations):
     world, agent = World(), Agent()
     agent.read(world.reading())
@@ -258,7 +263,7 @@ def test_records_survive_the_upload_form(operations):
     for operation in operations:
         _perform(world, agent, operation)
     for record in agent.records((Interval, Gap)):
-        assert billable(HostName("hv1"), plain(record)) == record
+        assert billable(record.run.host, plain(record)) == record
 
 
 @settings(max_examples=200, deadline=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accounting.bounds import Wire
 from accounting.classes import inbound
 from accounting.count import Reading, State, Step, advance, fold, resembles_restart
@@ -70,6 +72,19 @@ def test_counters_without_layer_two_headers_are_not_corrected():
     host = Host()
     (record,) = host.read({SERIES: (10, 130)}, datapath="system").records
     assert (record.bytes, record.header_bytes) == (130, 0)
+
+
+def test_a_host_with_another_name_goes_on_counting():
+    """It is the same ovs-vswitchd: nothing is billed again under the new name, and nothing is missing."""
+    host = Host()
+    host.read({SERIES: (0, 0)}, wires={PortKey(7): Wire("veth", 0)})
+    host.read({SERIES: (10, 1_140)}, wires={PortKey(7): Wire("veth", 1_140)})
+    renamed = replace(RUN, host=HostName("rack4-hv1"))
+    step = host.read({SERIES: (15, 1_710)}, run=renamed, wires={PortKey(7): Wire("veth", 1_710)})
+    (record,) = step.records
+    assert (record.run, record.packets, record.bytes) == (renamed, 5, 500)
+    assert host.read({SERIES: (15, 1_710)}, run=renamed).records == ()
+    assert not resembles_restart(host.state, Reading(renamed, host.now, "netdev", {SERIES: (20, 2_280)}))
 
 
 def test_a_killed_vswitchd_leaves_one_gap_a_port_and_no_echo():

@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from accounting.count import State, Step
 from accounting.encode import plain, state_bytes, step_bytes
 from accounting.journal import Journal, Written
 from accounting.ledger import Ledger
-from accounting.records import Closed
+from accounting.records import Closed, Run
 from accounting.report import Grouping, Query, report
 from controller.agent import upload
 from controller.agent.upload import UnixPost, Uploader
@@ -78,14 +79,14 @@ class Site:
             self.service = None
             self.socket.unlink(missing_ok=True)
 
-    def write(self, *records) -> None:
-        step = Step(RUN, 5, records)
+    def write(self, *records, run: Run = RUN) -> None:
+        step = Step(run, 5, records)
         assert isinstance(
             self.journal.append(step_bytes(step), lambda: state_bytes(State(next_sequence=1))), Written
         )
 
-    def uploader(self) -> Uploader:
-        return Uploader(self.journal, HostName("hv1"), UnixPost(self.socket), self.refused, random.Random(1))
+    def uploader(self, host: str = "hv1") -> Uploader:
+        return Uploader(self.journal, HostName(host), UnixPost(self.socket), self.refused, random.Random(1))
 
     def bytes(self) -> int:
         return report(self.ledger, Query("blue", 0, 10**12, (Grouping.PORT,))).bytes
@@ -111,6 +112,24 @@ def site(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch):
     made.down()
     made.journal.close()
     made.ledger.close()
+
+
+def test_what_a_host_counted_under_another_name_is_billed_once(site: Site):
+    """The ledger has it, the answer was lost, and then the host was renamed: it comes again, as the same."""
+    site.up()
+    site.write(interval(1))
+    assert site.ledger.post([interval(1)]).accepted == 1
+    renamed = replace(RUN, host=HostName("rack4-hv1"))
+    site.write(replace(interval(2), run=renamed), run=renamed)
+    uploader = site.uploader("rack4-hv1")
+    uploader.start()
+    try:
+        assert uploader.wait_idle(30)
+        assert site.bytes() == 2_000
+    finally:
+        uploader.stop()
+    _, found = site.ask("GET", "/v1/usage/report?tenant=blue&from=0&to=9000&by=host")
+    assert [(row["key"], row["bytes"]) for row in found["rows"]] == [("hv1", 1_000), ("rack4-hv1", 1_000)]
 
 
 def test_what_is_journalled_reaches_the_ledger_once(site: Site):
