@@ -11,6 +11,8 @@ The rules:
   that is given another name goes on counting: its next intervals bear that name, no byte is billed again.
 - Counters that were there before the journal began (`State.run` is None) are not billed: they become a gap,
   since a lost journal may have billed them. So the first reading stands before the first flow is programmed.
+- What may hold a byte twice is not billed: of a port in `Reading.withheld`, nothing that was counted since
+  the last reading, in whatever class. A gap tells it.
 - The owner of a series stays while its counter rises: a port key given to another port gets a new epoch.
 """
 
@@ -57,7 +59,8 @@ class Reading:
 
     `pulled`: ports whose interfaces left the switch with their traffic running, since the last reading.
     `blind`: ports that may have left it before this reading without our knowledge.
-    `doubted`: ports whose traffic may have been credited to a path that it did not take.
+    `doubted`: ports whose traffic may have been credited to a path that it did not take; `withheld`: those of
+    them whose bytes may have been counted twice by that, or as another class.
     """
 
     run: Run
@@ -68,6 +71,7 @@ class Reading:
     pulled: Mapping[PortKey, Departure] = field(default_factory=dict)
     blind: frozenset[PortKey] = frozenset()
     doubted: frozenset[PortKey] = frozenset()
+    withheld: frozenset[PortKey] = frozenset()
 
 
 class Standing(Enum):
@@ -217,6 +221,7 @@ class _Draft:
         self.counted: dict[PortKey, int] = {}
         self.gaps: dict[PortKey, tuple[Cause, Owner, int | None]] = {}
         self.fresh: set[Series] = set()
+        self.unbilled: set[PortKey] = set()
 
     def begin(self, series: Series, counter: Counter, old: Baseline | None) -> None:
         """A series that is new or began anew counts from zero, unless the journal began just now."""
@@ -231,11 +236,12 @@ class _Draft:
             self.gaps[port] = (Cause.JOURNAL_MISSING, owner, bound)
             self._interval(series, owner, (0, 0), counter)
         else:
-            self._interval(series, owner, counter, counter)
+            self._interval(series, owner, self._sure(series, counter), counter)
 
     def go_on(self, series: Series, counter: Counter, old: Baseline) -> None:
         owner = self._owner(series[0], old.owner)
-        self._interval(series, owner, (counter[0] - old.counter[0], counter[1] - old.counter[1]), counter)
+        rise = (counter[0] - old.counter[0], counter[1] - old.counter[1])
+        self._interval(series, owner, self._sure(series, rise), counter)
 
     def end(self, series: Series, old: Baseline, cause: Cause = Cause.FLOW_VANISHED) -> None:
         """The flow is gone; a gap, unless its last reading was made."""
@@ -253,12 +259,12 @@ class _Draft:
         reading = self.reading
         for series in sorted(reading.counters):
             old, port = before.get(series), series[0]
-            if old is not None and old.standing is Standing.CLOSED:
+            if old is not None and old.standing is Standing.CLOSED and port not in self.unbilled:
                 continue
             owner = (self.catalogue.owner(port) if old is None else old.owner) or UNKNOWN
             if port in reading.pulled:
                 self.gaps.setdefault(port, (Cause.PORT_REMOVED, owner, None))
-            elif port in reading.doubted:
+            elif port in reading.doubted or port in self.unbilled:
                 self.gaps.setdefault(port, (Cause.PASS_MOVED, owner, None))
 
     def add_gaps(self) -> None:
@@ -267,7 +273,8 @@ class _Draft:
         for port in sorted(self.gaps):
             cause, owner, bound = self.gaps[port]
             limit = bound if cause is Cause.JOURNAL_MISSING else self._bound(port, cause)
-            if cause in (Cause.PORT_REMOVED, Cause.PASS_MOVED) and limit == 0:
+            still = cause in (Cause.PORT_REMOVED, Cause.PASS_MOVED) and limit == 0
+            if still and port not in self.unbilled:
                 continue  # the wire had stood still: nothing can have been pending
             start, end = self.from_ms, self.reading.at_ms
             self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
@@ -328,10 +335,12 @@ class _Draft:
         same_boot = self.state.run is not None and self.state.run.boot_id == self.reading.run.boot_id
         sighting = self.state.sightings.get(port) if same_boot else None
         counted = self.counted.get(port, 0)
-        if cause is Cause.PASS_MOVED:  # may be counted twice as well: so nothing is taken off
+        if cause is Cause.PASS_MOVED:  # what was counted may have been counted twice: nothing is taken off
             return within(sighting.older, self.reading.wires.get(port)) if sighting else None
         if departure is None:
             return since_reading(sighting, self.reading.wires.get(port), counted)
+        if port in self.unbilled:  # what it had surely counted when it left is not billed either
+            departure = replace(departure, sure=None)
         if cause is Cause.PORT_REMOVED:
             return at_departure(departure, sighting, counted)
         return since_reading(sighting, departure.last, counted)
@@ -350,6 +359,13 @@ class _Draft:
         )  # fmt: skip
         if is_sent(series):
             self.counted[series[0]] = self.counted.get(series[0], 0) + layer2
+
+    def _sure(self, series: Series, rise: Counter) -> Counter:
+        """What is billed of it: a byte that may be there twice is billed once at most, that is not at all."""
+        if series[0] not in self.reading.withheld or rise == (0, 0):
+            return rise
+        self.unbilled.add(series[0])
+        return (0, 0)
 
     def _next(self) -> int:
         self.sequence += 1

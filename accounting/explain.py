@@ -23,8 +23,9 @@ _CAUSES: Final[Mapping[Cause, str]] = {
     Cause.JOURNAL_MISSING: "counters had run before the host's journal began: a lost journal has billed them,"
     " or nobody has",
     Cause.PORT_REMOVED: "the interface was taken out of the switch with its traffic running",
-    Cause.PASS_MOVED: "a limit or a class changed under traffic, and Open vSwitch may have looked at its"
-    " flows just then: up to the bound may be missing, be billed twice, or as another class",
+    Cause.PASS_MOVED: "a limit, a class or a way changed under traffic, and Open vSwitch may have looked at"
+    " its flows just then: what was counted meanwhile may hold bytes twice and is not billed; up to the bound"
+    " is missing",
     Cause.DEVICE_ENDED: "a device past the switch, or what counts for it, was made anew between two readings",
     Cause.DEVICE_UNREAD: "a device changed hands, and could not be read for the last time",
     Cause.COUNTER_FULL: "a counter of 32 bits stopped at its end",

@@ -4,6 +4,7 @@ Place: the meter appends each step before it counts as counted; the uploader rea
 them. A directory holds segments `journal-<number>-<attempt>.log`, each opening with a checkpoint (the whole
 state before its frames), and the file `acknowledged`. Segments go once all their frames are acknowledged and
 a newer one exists.
+The newest one has room on the disk behind its end, which last readings alone may take when the disk is full.
 Must not know what bodies mean, and must not raise while running: a full disk is a result.
 """
 
@@ -14,16 +15,30 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from accounting.frames import MAGIC, Frame, Kind, frame_bytes, parse_frames
+from accounting.reserve import reserve
 from model.errors import Fault, Unavailable
 
 SEGMENT_BYTES: Final = 4 << 20
 """A segment ends once its frames after the checkpoint hold this much."""
+RESERVE: Final = 1 << 20
+"""Bytes behind the end of the newest segment that last readings find on a full disk: thousands of ports."""
+CHUNK: Final = 1 << 18
+"""So many bytes more are reserved at once, since each time costs a call."""
 _ACKNOWLEDGED: Final = "acknowledged"
+
+
+class Need(Enum):
+    """What a step would be missed for. FINAL: it holds what can't be read again."""
+
+    USUAL = "usual"
+    FINAL = "final"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +91,7 @@ class Journal:
         self._guard = threading.Lock()
         self._file: int | None = None
         self._path = directory
-        self._size = self._fresh_from = 0
+        self._size = self._fresh_from = self._reserved = 0
         self._places: deque[_Place] = deque()
         self._segments: list[tuple[Path, int]] = []
         try:
@@ -95,14 +110,18 @@ class Journal:
                 )
             ) from error
 
-    def append(self, body: bytes, checkpoint: Callable[[], bytes]) -> Written | Refused:
-        """Write and fsync one step. `checkpoint` gives the state before it, if a new segment is due."""
+    def append(
+        self, body: bytes, checkpoint: Callable[[], bytes], need: Need = Need.USUAL
+    ) -> Written | Refused:
+        """Write and fsync one step. `checkpoint` gives the state before it, if a new segment is due.
+
+        The reserve is for steps that are FINAL; others are refused once there is nothing beside it.
+        """
         with self._guard:
             try:
-                if self._file is None or self._size - self._fresh_from >= self._segment_bytes:
-                    self._begin_segment(checkpoint())
+                self._find_segment(checkpoint, need)
                 number = self._next
-                start = self._put(Frame(Kind.STEP, number, body))
+                start = self._put(Frame(Kind.STEP, number, body), need)
             except OSError as error:
                 return Refused(error.strerror or str(error))
             self._next += 1
@@ -208,16 +227,39 @@ class Journal:
     def _reopen(self) -> None:
         """Go on in the newest segment, after its last whole frame."""
         self._file = os.open(self._path, os.O_RDWR)
-        os.ftruncate(self._file, self._size)
+        if os.fstat(self._file).st_size > self._size:  # else what is reserved stays so
+            os.ftruncate(self._file, self._size)
         os.fsync(self._file)
         os.lseek(self._file, 0, os.SEEK_END)
+        with suppress(OSError):
+            self._hold_room(0)
+
+    def _hold_room(self, length: int) -> None:
+        """Have room for a frame, and the reserve behind it. OSError if there is less."""
+        assert self._file is not None
+        wanted = self._size + length + RESERVE
+        if self._reserved < wanted:
+            reserve(self._file, wanted + CHUNK)
+            self._reserved = wanted + CHUNK
+
+    def _find_segment(self, checkpoint: Callable[[], bytes], need: Need) -> None:
+        """A new one, if it is due; what is FINAL goes into an old one if there is no room for that."""
+        if self._file is not None and self._size - self._fresh_from < self._segment_bytes:
+            return
+        try:
+            self._begin_segment(checkpoint())
+        except OSError:
+            if self._file is None or need is Need.USUAL:
+                raise
 
     def _begin_segment(self, checkpoint: bytes) -> None:
-        """Open the next segment; nothing changes unless its checkpoint is on disk."""
+        """Open the next segment; nothing changes unless its checkpoint is on disk, and room behind it."""
         path = self._free_path()
         data = MAGIC + frame_bytes(Frame(Kind.CHECKPOINT, self._next - 1, checkpoint))
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        room = len(data) + RESERVE + CHUNK
         try:
+            reserve(file, room)
             _write_all(file, data)
             os.fsync(file)
             _sync_directory(self.directory)
@@ -226,8 +268,11 @@ class Journal:
             path.unlink(missing_ok=True)
             raise
         if self._file is not None:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)  # gives its reserve back
             os.close(self._file)
         self._file, self._path, self._size, self._fresh_from = file, path, len(data), len(data)
+        self._reserved = room
         self._segments.append((path, self._next - 1))
 
     def _free_path(self) -> Path:
@@ -237,10 +282,15 @@ class Journal:
             attempt += 1
         return path
 
-    def _put(self, frame: Frame) -> int:
+    def _put(self, frame: Frame, need: Need) -> int:
         """Append and fsync; the offset of the body."""
         assert self._file is not None
         data = frame_bytes(frame)
+        try:
+            self._hold_room(len(data))
+        except OSError:
+            if need is Need.USUAL:
+                raise
         try:
             _write_all(self._file, data)
         except OSError:
@@ -261,6 +311,7 @@ class Journal:
         """Take a half-written frame away; a file that refuses is given up, and the frame's CRC ends it."""
         assert self._file is not None
         try:
+            self._reserved = 0  # what is cut goes with all that is behind it
             os.ftruncate(self._file, self._size)
             os.lseek(self._file, 0, os.SEEK_END)
         except OSError:

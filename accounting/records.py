@@ -90,8 +90,8 @@ class Cause(Enum):
     """The interface was taken out of the switch with its traffic running: what was pending is lost."""
     PASS_MOVED = "pass-moved"
     """A change moved the pass of the data path in which the port is counted, or the class as which, and it
-    could not be proven that nothing was pending: up to the bound may be missing, be billed twice, or as
-    another class."""
+    could not be proven that nothing was pending: what was counted meanwhile is not billed, since it may hold
+    bytes twice, or of another class. Up to the bound is missing."""
     DEVICE_ENDED = "device-ended"
     """A device past the switch, or what counts for it, was made anew between two readings."""
     DEVICE_UNREAD = "device-unread"

@@ -23,8 +23,8 @@ from accounting.bounds import Departure, Wire
 from accounting.classes import inbound
 from accounting.count import Reading, State, Step, advance, fold, recover, resembles_restart
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
-from accounting.journal import Journal, Refused
-from accounting.records import Counter, Gap, Run, Series
+from accounting.journal import Journal, Need, Refused
+from accounting.records import Closed, Counter, Gap, Run, Series
 from accounting.residual import Residual, followed
 from model.errors import Fault, RingfenceError, Unavailable
 from model.ids import PortKey
@@ -35,7 +35,6 @@ LOG: Final = logging.getLogger(__name__)
 SUSPICION_MS: Final = 1_000
 """How long a reading that resembles an unannounced restart is not believed; a restart is seen in 250 ms."""
 _COUNTING: Final = (cookies.Kind.ACCOUNT, cookies.Kind.ACCOUNT_IN)
-_NOBODY: Final[frozenset[PortKey]] = frozenset()
 _SEQUENCE_SHIFT: Final = 20
 """A new journal's numbers begin at Unix seconds << 20: above older journals', below 2^53 (JSON readers)."""
 
@@ -63,12 +62,17 @@ class Presence:
 
     `here`: ports whose interfaces the switch held when all news had been heard last; others prove nothing.
     `pulled`: asked after the counters were read: those that left with their traffic running.
-    `doubted`: those whose traffic may have been credited to a path that it did not take.
+    `doubted`: those whose traffic may have been credited to a path that it did not take; `withheld`: those of
+    them of which nothing is billed that was counted since the last reading: it may hold bytes twice.
     """
 
     here: frozenset[PortKey]
     pulled: Callable[[], Mapping[PortKey, Departure]] = dict
     doubted: frozenset[PortKey] = frozenset()
+    withheld: frozenset[PortKey] = frozenset()
+
+
+_NOTHING: Final = Presence(frozenset())
 
 
 class Outcome(Enum):
@@ -154,29 +158,32 @@ class Meter:
         run: Run,
         snapshot: Snapshot,
         purge: Callable[[], None],
-        pulled: Callable[[], Mapping[PortKey, Departure]] = dict,
-        doubted: frozenset[PortKey] = _NOBODY,
+        told: Presence = _NOTHING,
     ) -> Outcome:
         """The last reading of `ports`. Their traffic must be stopped already; delete their flows afterwards.
 
-        `pulled`: those of them whose interfaces are gone: what was pending then can't be read any more.
-        `doubted`: see `Presence`.
+        `told`: nobody is `here`; `pulled` are those of them whose interfaces are gone: what was pending then
+        can't be read any more.
         `snapshot`: one that still knows the ports. `purge`: unixctl's revalidate_purge: without it the flows
         have not yet been told of the last packets (1 of 61 was seen).
         """
         chosen = frozenset(ports)
-        told = Presence(_NOBODY, pulled, doubted)
         return self._close(lambda series: series[0] in chosen, run, snapshot, purge, told)
 
     def close_flows(
-        self, doomed: Iterable[int], run: Run, snapshot: Snapshot, purge: Callable[[], None]
+        self,
+        doomed: Iterable[int],
+        run: Run,
+        snapshot: Snapshot,
+        purge: Callable[[], None],
+        told: Presence = _NOTHING,
     ) -> Outcome:
         """As `close_ports`, for counters with these cookies: a class that goes, orphans before a sweep.
 
         Nothing may reach them any more: send the first part of `pipelines.accounts.split` before.
         """
         chosen = {series_named(cookie) for cookie in doomed}
-        return self._close(lambda series: series in chosen, run, snapshot, purge, Presence(_NOBODY))
+        return self._close(lambda series: series in chosen, run, snapshot, purge, told)
 
     def _close(
         self,
@@ -208,8 +215,8 @@ class Meter:
         datapath = switch.datapath if switch else "unknown"
         wires, pulled = self._wires(run), presence.pulled()
         blind = (self._state.sightings.keys() | wires.keys()) - presence.here
-        at_ms, doubted = self._now_ms(), presence.doubted
-        return Reading(run, at_ms, datapath, counters, wires, pulled, frozenset(blind), doubted)
+        at_ms, doubted, withheld = self._now_ms(), presence.doubted, presence.withheld
+        return Reading(run, at_ms, datapath, counters, wires, pulled, frozenset(blind), doubted, withheld)
 
     def _wires(self, run: Run) -> Mapping[PortKey, Wire]:
         """After the counters: so the wires hold all that the counters hold. Bounds only: may be missing."""
@@ -253,9 +260,11 @@ class Meter:
     def _flush(self) -> bool:
         """Write what is held; False if the journal refuses."""
         wrote = False
+        final = any(isinstance(r, Closed | Gap) for step, _ in self._held for r in step.records)
+        need = Need.FINAL if final else Need.USUAL
         while self._held:
             step, before = self._held[0]
-            result = self._journal.append(step_bytes(step), partial(state_bytes, before))
+            result = self._journal.append(step_bytes(step), partial(state_bytes, before), need)
             if isinstance(result, Refused):
                 if not self._refused:
                     LOG.error("egress journal refuses host=%s: %s", step.run.host, result.reason)

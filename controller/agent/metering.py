@@ -23,6 +23,7 @@ from controller.agent.upload import Uploader
 from controller.agent.vantage import Vantage
 from controller.southbound import unixctl
 from model.change import Change
+from model.errors import RingfenceError
 from model.ids import PortKey
 from model.report import EgressReport
 from model.snapshot import Snapshot
@@ -32,6 +33,8 @@ LOG: Final = logging.getLogger(__name__)
 SETTLE: Final = 40
 """Purges at most until two readings in a row agree: frames may still wait in the socket of a link that is
 down."""
+PURGES: Final = 2
+"""After a change in doubt: the second one tells of flows that a look of Open vSwitch held in its hands."""
 RATION: Final = 5.0
 """Seconds between two standstills for what others may change by thousands: each takes up to half a second."""
 WARN_BACKLOG: Final = 10_000
@@ -77,7 +80,7 @@ class Metering:
         self._stilled = self._looked = -RATION
         self._outcome = Outcome.JOURNALLED
         self._here = _NOBODY
-        self._doubted = _NOBODY
+        self._doubted = self._moved = _NOBODY
         self._told: Mapping[PortKey, Departure] = {}
         self._room = Room(time.monotonic, lambda: look(journal.directory))
         self._searched = False
@@ -107,6 +110,8 @@ class Metering:
             here = self._vantage.sight()
             self._journal_departures(snapshot)
             self._here = here
+            if self._moved and self._lagged():
+                self.read(snapshot)
 
     def _journal_departures(self, snapshot: Snapshot) -> None:
         if self._vantage.pending:
@@ -122,10 +127,11 @@ class Metering:
             self._vantage.look(snapshot)
         self._looked = self._clock()
         self._look_at_fence()
-        self._outcome = self._meter.tick(run, snapshot, Presence(here, self._departures, self._doubted))
+        settled = not self._moved or self._settle()
+        self._outcome = self._meter.tick(run, snapshot, self._presence(here, self._departures))
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
-            self._doubted = _NOBODY
+            self._doubted, self._moved = _NOBODY, _NOBODY if settled else self._moved
 
     def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None:
         """The last reading of ports: links down, purge until the counters stand, journal.
@@ -149,21 +155,23 @@ class Metering:
             run,
             snapshot,
             lambda: self._purge(lambda cookie: _port(cookie) in closing),
-            lambda: self._told_of(pulled),
-            self._doubted,
+            self._presence(_NOBODY, lambda: self._told_of(pulled)),
         )
         if self._outcome in _TAKEN:
             self._vantage.settle(self._told)
-            self._doubted = _NOBODY
+            self._doubted = self._moved = _NOBODY
         LOG.info("egress closed host=%s ports=%d outcome=%s", run.host, len(ports), self._outcome.value)
 
     def close_flows(self, snapshot: Snapshot, doomed: tuple[int, ...]) -> None:
         """The last reading of counters with these cookies; nothing may reach them any more."""
         run = run_of(snapshot, self._boot_id)
         if run is not None and doomed:
+            told = self._presence(_NOBODY, dict)
             self._outcome = self._meter.close_flows(
-                doomed, run, snapshot, lambda: self._purge(lambda cookie: cookie in doomed)
+                doomed, run, snapshot, lambda: self._purge(lambda cookie: cookie in doomed), told
             )
+            if self._outcome in _TAKEN:
+                self._doubted = self._moved = _NOBODY
 
     def shift(
         self,
@@ -175,18 +183,21 @@ class Metering:
         """Do `work`, which moves the pass of the data path in which `ports` are counted, the class as which,
         or whether they are: one bundle.
 
-        If it can't be proven that nothing was pending then, they get a gap; also without a try if the data
-        path was stilled a moment ago, and this pace is rationed.
+        If it can't be proven that nothing was pending then, nothing is billed of them between the reading
+        before and one after it, and they get a gap; also without a try if the data path was stilled a moment
+        ago, and this pace is rationed.
         """
+        if not self._moved and self._lagged():
+            self.read(snapshot)  # what was counted by now is sure
+        before, self._moved = self._moved, self._moved | frozenset(ports)
         if pace is Pace.RATIONED and self._clock() < self._stilled + RATION:
-            work()
+            work()  # `sight` has it read in a second, with what else changes until then
+            return
+        stillness = still(self._rundir, work)
+        self._stilled = self._clock()
+        if stillness is Stillness.PROVEN:
+            self._moved = before
         else:
-            stillness = still(self._rundir, work)
-            self._stilled = self._clock()
-            if stillness is Stillness.PROVEN:
-                return
-        self._doubted |= frozenset(ports)
-        if self._clock() >= self._looked + LAG_MS / 1e3:  # else the next reading tells of all of them
             self.read(snapshot)
 
     def alarms(self) -> tuple[str, ...]:
@@ -228,6 +239,25 @@ class Metering:
         if found != self._breached:
             self._breached = found
             self._doubted |= frozenset(series[0] for series in self._meter.state.baselines)
+
+    def _presence(
+        self, here: frozenset[PortKey], pulled: Callable[[], Mapping[PortKey, Departure]]
+    ) -> Presence:
+        return Presence(here, pulled, self._doubted | self._moved, self._moved)
+
+    def _lagged(self) -> bool:
+        """Whether the last reading is so old that bounds may begin with it."""
+        return self._clock() >= self._looked + LAG_MS / 1e3
+
+    def _settle(self) -> bool:
+        """Have all that is pending told to the flows; whether it was."""
+        try:
+            for _ in range(PURGES):
+                unixctl.revalidate_purge(self._rundir)
+        except (RingfenceError, OSError) as error:
+            LOG.warning("egress stays in doubt: purge failed: %s", error)
+            return False
+        return True
 
     def _departures(self) -> Mapping[PortKey, Departure]:
         self._told = self._vantage.departures()

@@ -31,6 +31,12 @@ QUIET: Final = 0.8
 a look, and takes 5 to 40 ms of usually 500."""
 
 
+HOLDS: Final = 3
+"""Standstills that are begun at most, if the machine is so busy that most of one is over once it is there."""
+LEAST: Final = 0.25
+"""The share of the time that a standstill may last which must be left when the work begins."""
+
+
 class Stillness(Enum):
     """Whether all was still while the work was done."""
 
@@ -41,11 +47,13 @@ class Stillness(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """`until`: when Open vSwitch may look at its flows the next time, on the clock; `reasons`: that it had
-    had for looks before. `empty`: whether no flow was left, and none could come."""
+    """`until`: when Open vSwitch may look at its flows the next time, on the clock; `least`: seconds before
+    that in which the work has to begin. `reasons`: that it had had for looks before. `empty`: whether no flow
+    was left, and none could come."""
 
     limit: int
     until: float
+    least: float
     reasons: int
     empty: bool
 
@@ -54,10 +62,14 @@ def still(rundir: Path, work: Callable[[], object], clock: Callable[[], float] =
     """Do `work`, one bundle, while the data path is empty. It is done in any case, and its errors passed on.
 
     Waits for the end of Open vSwitch's next look at its flows first (half a second at most); until then
-    nothing is different for anybody's packets.
+    nothing is different for anybody's packets. Begins again while too little time is left for the work.
     """
     try:
-        held = _hold(rundir, clock)
+        held = _hold(rundir, clock, megaflows.population(rundir).limit)
+        for _ in range(HOLDS - 1):
+            if not held.empty or held.until - clock() >= held.least:
+                break
+            held = _hold(rundir, clock, held.limit)
     except (RingfenceError, OSError) as error:
         LOG.warning("data path not stilled: %s", error)
         held = None
@@ -68,8 +80,9 @@ def still(rundir: Path, work: Callable[[], object], clock: Callable[[], float] =
     return stillness
 
 
-def _hold(rundir: Path, clock: Callable[[], float]) -> _Held:
-    known, quiet = megaflows.population(rundir).limit, QUIET * megaflows.rhythm(rundir)
+def _hold(rundir: Path, clock: Callable[[], float], known: int) -> _Held:
+    """`known`: the limit to give back."""
+    quiet = QUIET * megaflows.rhythm(rundir)
     unixctl.revalidate_wait(rundir)
     looked = clock()
     for _ in range(TRIES):
@@ -78,8 +91,9 @@ def _hold(rundir: Path, clock: Callable[[], float]) -> _Held:
         unixctl.revalidate_purge(rundir)
         seen = megaflows.population(rundir)
         if not seen.limit and not seen.flows:
-            return _Held(known, looked + quiet - seen.milliseconds / 1e3, reasons, True)
-    return _Held(known, looked, 0, False)
+            until = looked + quiet - seen.milliseconds / 1e3
+            return _Held(known, until, LEAST * quiet, reasons, True)
+    return _Held(known, looked, 0.0, 0, False)
 
 
 def _release(rundir: Path, held: _Held, clock: Callable[[], float]) -> Stillness:

@@ -166,7 +166,8 @@ def _complete(flow: Value) -> str:
     if flow["beyond"] is None:
         return "its counter began anew in between: see gaps"
     if flow["beyond"]:
-        return f"{flow['beyond']:,} more are elsewhere: of another owner, refused, or not here yet"
+        where = "of another owner, refused, not billed (see gaps), or not here yet"
+        return f"{flow['beyond']:,} more are elsewhere: {where}"
     return "yes"
 
 

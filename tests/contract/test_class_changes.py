@@ -6,12 +6,21 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from accounting.encode import parse_step
+from accounting.journal import Journal
+from accounting.records import Cause, Gap, Interval
+from controller.agent import metering
+from controller.agent.commands import Pace
+from controller.agent.meter import Meter
+from controller.agent.metering import Metering
 from controller.agent.standstill import Stillness, still
 from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
@@ -80,6 +89,10 @@ class Bench:
             sums[said.cls] = sums.get(said.cls, 0) + packets
         return sums
 
+    def cookies(self) -> list[int]:
+        """Of all counters."""
+        return self.channel.counters(ACCOUNT_TABLE).cookie.tolist()
+
     def round(self, change: Callable[[Callable[[], None]], bool], cls: int) -> int | None:
         """Send as `cls`, change classes at once: how many packets were not counted as what they were.
 
@@ -141,3 +154,62 @@ def test_without_it_packets_do(bench: Bench) -> None:
     moved = [bench.round(at_once, 2 + n % 2) for n in range(ROUNDS)]
     print(f"moved to another class: {moved} of {2 * BURST} packets each")
     assert any(moved)
+
+
+@pytest.mark.parametrize("pace", [Pace.ALWAYS, Pace.RATIONED])
+def test_in_doubt_nothing_is_billed_as_what_it_was_not(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pace: Pace
+) -> None:
+    """A standstill that never holds: packets change their class, and no bill shows it."""
+
+    def unproven(_rundir: Path, work: Callable[[], object]) -> Stillness:
+        work()
+        return Stillness.DOUBTFUL
+
+    monkeypatch.setattr(metering, "still", unproven)
+    snapshot = world.two_tenants()
+    assert snapshot.switch is not None
+    snapshot = replace(snapshot, switch=replace(snapshot.switch, started="life-1"))
+    ports = tuple(sorted({said.port for said in map(cookies.parse, bench.cookies()) if said is not None}))
+    now = [1_700_000_000.0]
+    journal = Journal(tmp_path / "egress")
+    counters = partial(bench.channel.counters, ACCOUNT_TABLE)
+    nobody = cast(
+        Any,
+        SimpleNamespace(
+            recall=lambda *_: None,
+            look=lambda *_: None,
+            search=lambda *_: None,
+            sight=frozenset,
+            departures=dict,
+            settle=lambda _: None,
+            pending=False,
+        ),
+    )
+    meter = Meter(journal, counters, lambda: int(now[0] * 1_000))
+    made = Metering(meter, nobody, nobody, nobody, journal, bench.ovs.rundir, "boot", clock=lambda: now[0])
+    for _ in range(2):
+        made.read(snapshot)
+    sent: dict[int, int] = {}
+    for cls, patch in ((2, bench.forth), (3, bench.back)) * (ROUNDS // 2):
+        now[0] += 2.0
+        bench.send()
+        sent[cls] = sent.get(cls, 0) + 2 * BURST
+        made.shift(snapshot, ports, lambda patch=patch: bench.channel.send(patch), pace)  # type: ignore[misc]
+        now[0] += 2.0
+        made.sight(snapshot)
+    bench.send()
+    sent[2] += 2 * BURST
+    now[0] += 2.0
+    bench.counted()
+    made.read(snapshot)
+    records = [r for frame in journal.pending(1_000) for r in parse_step(frame.body).records]
+    billed: dict[int, int] = {}
+    for record in records:
+        if isinstance(record, Interval):
+            billed[record.series[1]] = billed.get(record.series[1], 0) + record.packets
+    print(f"sent {sent}, billed {billed}, counted {bench.counted()}")
+    assert all(billed[cls] <= sent[cls] for cls in sent), "some were billed twice, or as what they were not"
+    assert billed[2] >= 2 * BURST, "what was sent after that is billed again"
+    assert any(isinstance(record, Gap) and record.cause is Cause.PASS_MOVED for record in records)
+    journal.close()

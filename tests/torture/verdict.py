@@ -21,9 +21,7 @@ ETHERNET: Final = 14
 """Bounds of gaps are layer-2 bytes; all other bytes here are layer 3."""
 RUN_ENDED: Final = "vswitchd-ended"
 MOVED: Final = "pass-moved"
-"""A gap that says: up to so many bytes may be missing, be billed twice, or be in another class."""
-VANISHED: Final = "flow-vanished"
-"""A gap of an agent that died while its disk was full, with last readings that it could write nowhere."""
+"""A gap of a change at which nothing could be proven: what was counted meanwhile is not billed."""
 DARKEST: Final = 0.5
 """If more than this share of a tenant's bytes neither came nor was refused for sure, there was no witness."""
 
@@ -88,8 +86,6 @@ class Evidence:
     gaps: tuple[Gap, ...] = ()
     kills: Mapping[str, int] = field(default_factory=dict)
     shifts: int = 0
-    unwritten: Mapping[str, int] = field(default_factory=dict)
-    """How often an agent was killed while its disk was full, by host."""
     stray: Mapping[str, Amount] = field(default_factory=dict)
     told: Mapping[Cell, Amount] = field(default_factory=dict)
     own_class: str = "same-network"
@@ -116,8 +112,6 @@ class Verdict:
     findings: tuple[str, ...]
     lines: tuple[Line, ...]
     missing: int
-    doubled: int
-    """Bytes that were billed beyond what left their port, as gaps of a moved pass admit."""
     declared: int
     causes: Mapping[str, int]
 
@@ -127,7 +121,7 @@ def judge(evidence: Evidence) -> Verdict:
     bounds = _bounds(evidence.gaps)
     findings = [
         *_causes(evidence),
-        *_too_much(evidence, bounds),
+        *_too_much(evidence),
         *_too_little(evidence, bounds),
         *_reports(evidence),
         *_witnesses(evidence),
@@ -139,25 +133,14 @@ def judge(evidence: Evidence) -> Verdict:
     )
     declared = sum(gap.bound or 0 for gap in evidence.gaps)
     causes = Counter(gap.cause for gap in evidence.gaps)
-    return Verdict(
-        tuple(findings), lines, missing, _doubled(evidence), declared, dict(sorted(causes.items()))
-    )
+    return Verdict(tuple(findings), lines, missing, declared, dict(sorted(causes.items())))
 
 
-@dataclass(slots=True)
-class _Bound:
-    """Of one port: bytes that may be missing, and those that may stand in another class."""
-
-    missing: float = 0
-    moved: int = 0
-
-
-def _bounds(gaps: tuple[Gap, ...]) -> dict[str, _Bound]:
-    found: dict[str, _Bound] = {}
+def _bounds(gaps: tuple[Gap, ...]) -> dict[str, float]:
+    """Bytes that may be missing, by port."""
+    found: dict[str, float] = {}
     for gap in gaps:
-        mine = found.setdefault(gap.port, _Bound())
-        mine.missing += math.inf if gap.bound is None else gap.bound
-        mine.moved += (gap.bound or 0) if gap.cause == MOVED else 0
+        found[gap.port] = found.get(gap.port, 0) + (math.inf if gap.bound is None else gap.bound)
     return found
 
 
@@ -165,9 +148,9 @@ def _causes(evidence: Evidence) -> list[str]:
     """Only what was done to a host may have left a gap, and no more often than it was done."""
     found = []
     for gap in evidence.gaps:
-        if gap.cause not in (RUN_ENDED, MOVED, VANISHED):
+        if gap.cause not in (RUN_ENDED, MOVED):
             found.append(f"{gap.port} on {gap.host}: a gap {gap.cause}, which nothing explains")
-        if gap.bound is None and gap.cause != VANISHED:
+        if gap.bound is None:
             found.append(f"{gap.port} on {gap.host}: a gap {gap.cause} without a bound")
     ended = {(gap.host, gap.run) for gap in evidence.gaps if gap.cause == RUN_ENDED}
     for host, lives in sorted(Counter(host for host, _ in ended).items()):
@@ -178,10 +161,6 @@ def _causes(evidence: Evidence) -> list[str]:
     for (port, host), times in sorted(moved.items()):
         if times > evidence.shifts:
             found.append(f"{port} on {host}: {times} gaps {MOVED}, but {evidence.shifts} changes")
-    vanished = Counter((gap.port, gap.host) for gap in evidence.gaps if gap.cause == VANISHED)
-    for (port, host), times in sorted(vanished.items()):
-        if times > evidence.unwritten.get(host, 0):
-            found.append(f"{port} on {host}: {times} gaps {VANISHED}, which nothing explains")
     twice = Counter((gap.port, gap.host, gap.run) for gap in evidence.gaps if gap.cause == RUN_ENDED)
     for (port, host, _), times in sorted(twice.items()):
         if times > 1:
@@ -189,36 +168,19 @@ def _causes(evidence: Evidence) -> list[str]:
     return found
 
 
-def _too_much(evidence: Evidence, bounds: Mapping[str, _Bound]) -> list[str]:
-    """No byte twice, and none in a class in which it was not sent."""
+def _too_much(evidence: Evidence) -> list[str]:
+    """No byte twice, and none in a class in which it was not sent: no gap admits one."""
     found = []
-    ports: dict[str, list[Amount]] = {}
     for cell in sorted(evidence.seen.keys() | evidence.billed.keys()):
         seen, billed = evidence.seen.get(cell, Seen(NOTHING, NOTHING)), evidence.billed.get(cell, NOTHING)
         stray = evidence.stray.get(cell.port, NOTHING) if cell.name == evidence.own_class else NOTHING
-        most, moved = seen.left + stray, bounds.get(cell.port, _Bound()).moved
-        if billed.bytes > most.bytes + moved or (not moved and billed.packets > most.packets):
+        most = seen.left + stray
+        if billed.bytes > most.bytes or billed.packets > most.packets:
             found.append(f"{cell.port} {cell.name}: {_words(billed)} billed, {_words(most)} left the port")
-        ports.setdefault(cell.port, []).append(billed - most)
-    for port, surpluses in sorted(ports.items()):
-        surplus = sum(each.bytes for each in surpluses)
-        if surplus > bounds.get(port, _Bound()).moved:
-            found.append(f"{port}: {surplus} bytes more were billed than left the port")
     return found
 
 
-def _doubled(evidence: Evidence) -> int:
-    surplus: dict[str, int] = {}
-    for cell in evidence.seen.keys() | evidence.billed.keys():
-        left = evidence.seen.get(cell, Seen(NOTHING, NOTHING)).left
-        more = evidence.billed.get(cell, NOTHING) - left
-        surplus[cell.port] = (
-            surplus.get(cell.port, -evidence.stray.get(cell.port, NOTHING).bytes) + more.bytes
-        )
-    return sum(max(0, bytes_) for bytes_ in surplus.values())
-
-
-def _too_little(evidence: Evidence, bounds: Mapping[str, _Bound]) -> list[str]:
+def _too_little(evidence: Evidence, bounds: Mapping[str, float]) -> list[str]:
     """What came and was not billed lies within what gaps admit."""
     lacking: dict[str, Amount] = {}
     for cell, seen in evidence.seen.items():
@@ -231,7 +193,7 @@ def _too_little(evidence: Evidence, bounds: Mapping[str, _Bound]) -> list[str]:
             lacking[cell.port] = lacking.get(cell.port, NOTHING) + short
     found = []
     for port, short in sorted(lacking.items()):
-        bound = bounds.get(port, _Bound()).missing
+        bound = bounds.get(port, 0)
         if short.bytes + ETHERNET * short.packets > bound:
             found.append(f"{port}: {_words(short)} came and were not billed; its gaps admit {bound} bytes")
     return found

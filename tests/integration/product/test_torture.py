@@ -140,7 +140,6 @@ def _evidence(arena: Arena, driver: Driver, before: ledger.Books, after: ledger.
         gaps,
         dict(driver.kills),
         driver.shifts,
-        dict(driver.unwritten),
         {name: driver.traffic.stray(name) for name in arena.members},
         _told(arena, before),
     )
@@ -178,7 +177,6 @@ def _tell(verdict: Verdict, driver: Driver, say: Callable[[str], None]) -> None:
     refused, twice = (sum(getattr(t, what) for t in tallies) for what in ("refused", "twice"))
     say(f"sends refused by VMs' kernels: {refused}; datagrams that came twice: {twice}")
     say(f"came and not billed: {verdict.missing} bytes; gaps {verdict.causes} admit {verdict.declared} bytes")
-    say(f"billed beyond what left, within gaps pass-moved: {verdict.doubled} bytes")
     say(f"switches killed: {dict(driver.kills)}; agents killed on a full disk: {dict(driver.unwritten)}")
     for finding in verdict.findings:
         say(f"WRONG {finding}")

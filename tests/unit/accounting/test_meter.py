@@ -111,10 +111,11 @@ class Bench:
         self.now += 10_000
         return self.meter.tick(run_of(snapshot, "boot-a"), snapshot, Presence(frozenset(self.wires)))
 
-    def doubt(self, *ports: int) -> Outcome:
+    def doubt(self, *ports: int, withheld: tuple[int, ...] = ()) -> Outcome:
         self.now += 10_000
-        doubted = frozenset(map(PortKey, ports))
-        return self.meter.tick(RUN, SNAPSHOT, Presence(frozenset(self.wires), doubted=doubted))
+        doubted, unsure = frozenset(map(PortKey, ports)), frozenset(map(PortKey, withheld))
+        here = frozenset(self.wires)
+        return self.meter.tick(RUN, SNAPSHOT, Presence(here, doubted=doubted, withheld=unsure))
 
     def close(self, *ports: int) -> Outcome:
         self.now += 10
@@ -407,8 +408,39 @@ def test_doubt_about_a_port_that_closes_is_a_gap(bench: Bench):
     for _ in range(2):
         bench.tick()
     bench.wires = {PortKey(7): Wire("a", 5_000)}
-    doubted = frozenset({PortKey(7)})
-    done = bench.meter.close_ports([PortKey(7)], RUN, SNAPSHOT, bench.switch.purge, doubted=doubted)
+    told = Presence(frozenset(), doubted=frozenset({PortKey(7)}))
+    done = bench.meter.close_ports([PortKey(7)], RUN, SNAPSHOT, bench.switch.purge, told)
     assert done is Outcome.JOURNALLED
     (gap,) = bench.records(Gap)
     assert (gap.cause, gap.port, gap.bound) == (Cause.PASS_MOVED, PortKey(7), 5_000 - 1_200)
+
+
+def test_what_may_be_counted_twice_is_not_billed_and_all_that_passed_is_the_bound(bench: Bench):
+    for counted, passed in ((10, 1_200), (20, 2_400)):
+        bench.wires = {PortKey(7): Wire("a", passed)}
+        bench.switch.flows = {FLOW: (counted, 114 * counted), OTHER: (counted, 114 * counted)}
+        bench.tick()
+    bench.wires = {PortKey(7): Wire("a", 3_700)}
+    bench.switch.flows = {FLOW: (41, 114 * 41), OTHER: (31, 114 * 31)}
+    assert bench.doubt(7, withheld=(7,)) is Outcome.JOURNALLED
+    (gap,) = bench.records(Gap)
+    assert (gap.cause, gap.port, gap.bound) == (Cause.PASS_MOVED, PortKey(7), 3_700 - 1_200)
+    assert (bench.billed(7), bench.billed(8)) == (2_000, 3_100)
+    bench.kill()
+    bench.switch.flows[FLOW] = (42, 114 * 42)
+    bench.tick()
+    assert bench.billed(7) == 2_100, "from there on it counts again"
+    assert len(bench.records(Gap)) == 1
+
+
+def test_what_a_port_got_and_is_withheld_is_told_too(bench: Bench):
+    got = cookies.account_in(PortKey(7), EVERYTHING_ELSE, 1)
+    bench.wires = {PortKey(7): Wire("a", 1_200)}
+    bench.switch.flows = {FLOW: (10, 1_140), got: (5, 570)}
+    for _ in range(2):
+        bench.tick()
+    bench.switch.flows[got] = (9, 1_026)
+    bench.doubt(7, withheld=(7,))
+    (gap,) = bench.records(Gap)
+    assert (gap.cause, gap.bound) == (Cause.PASS_MOVED, 0), "it sent nothing"
+    assert bench.billed() == 1_000 + 500

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,18 +81,6 @@ def test_words_say_how_much_and_when():
     words = made.words("the disk", found)
     left = "the disk: 2.0 MB of 10.0 MB are free, and 9 files can be made"
     assert words == f"{left}; full in 20 minutes at this rate"
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB of its own."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "ringfence-test", path], check=True, timeout=20)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", path], check=True, timeout=20)
 
 
 def test_a_disk_that_fills_is_an_alarm_before_it_is_full_and_none_after(disk: Path):

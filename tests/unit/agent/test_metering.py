@@ -14,6 +14,8 @@ from controller.agent.commands import Pace
 from controller.agent.meter import Outcome, Presence
 from controller.agent.metering import RATION, Metering
 from controller.agent.standstill import Stillness
+from controller.southbound import unixctl
+from model.errors import Fault, Unavailable
 from model.ids import PortKey
 from tests.unit.agent.test_core import running
 
@@ -27,8 +29,11 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.stilled, self.stillness, self.broken = 100.0, 0, Stillness.PROVEN, 0
         self.doubted: list[frozenset[PortKey]] = []
+        self.withheld: list[frozenset[PortKey]] = []
+        self.purges, self.purgeable, self.order = 0, True, ""
         self.state = SimpleNamespace(baselines=Map({(ONE, 0, 1): None}))
         monkeypatch.setattr(metering, "still", self._still)
+        monkeypatch.setattr(unixctl, "revalidate_purge", self._purge)
         monkeypatch.setattr(metering, "run_of", lambda *_: SimpleNamespace(host="hv1"))
         nothing: Any = SimpleNamespace(
             look=lambda *_: None,
@@ -37,6 +42,10 @@ class Scene:
             ports=lambda links: frozenset({TWO} if links else ()),
             leave=lambda _: None,
             close_links=lambda _: (),
+            sight=lambda: frozenset({ONE}),
+            recall=lambda *_: None,
+            search=lambda *_: None,
+            pending=False,
         )
         self.metering = Metering(
             self, nothing, nothing, nothing, nothing, Path("/nowhere"), "boot",  # type: ignore[arg-type]
@@ -48,17 +57,35 @@ class Scene:
         work()
         return self.stillness
 
+    def _purge(self, _rundir: Path) -> None:
+        if not self.purgeable:
+            raise Unavailable(Fault("socket", "gone", "no answer", "wait"))
+        self.purges += 1
+        self.order += "p"
+
     def tick(self, _run: Any, _snapshot: Any, presence: Presence) -> Outcome:
-        self.doubted.append(presence.doubted)
-        return Outcome.JOURNALLED
+        self.order += "r"
+        return self._told(presence)
 
     def close_ports(self, *given: Any) -> Outcome:
-        self.doubted.append(given[-1])
+        return self._told(given[-1])
+
+    def close_flows(self, *given: Any) -> Outcome:
+        return self._told(given[-1])
+
+    def _told(self, presence: Presence) -> Outcome:
+        self.doubted.append(presence.doubted)
+        self.withheld.append(presence.withheld)
         return Outcome.JOURNALLED
 
     def shift(self, pace: Pace) -> int:
         done: list[int] = []
-        self.metering.shift(SNAPSHOT, (ONE,), lambda: done.append(1), pace)
+
+        def work() -> None:
+            self.order += "w"
+            done.append(1)
+
+        self.metering.shift(SNAPSHOT, (ONE,), work, pace)
         return len(done)
 
 
@@ -69,23 +96,55 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def test_what_the_operator_changes_is_stilled_each_time(scene: Scene) -> None:
     assert [scene.shift(Pace.ALWAYS) for _ in range(3)] == [1, 1, 1]
-    assert scene.stilled == 3 and not scene.doubted
+    assert scene.stilled == 3 and not any(scene.doubted)
+    assert scene.order == "rwww", "one reading a second is enough"
 
 
 def test_what_others_change_is_stilled_now_and_then(scene: Scene) -> None:
-    assert [scene.shift(Pace.RATIONED) for _ in range(3)] == [1, 1, 1]
-    assert scene.stilled == 1 and scene.doubted == [{ONE}], "the third is told with the next reading"
-    scene.metering.read(SNAPSHOT)
-    assert scene.doubted[1:] == [{ONE}]
+    scene.shift(Pace.RATIONED)
+    scene.now += 2.0
+    assert [scene.shift(Pace.RATIONED) for _ in range(2)] == [1, 1]
+    assert scene.stilled == 1 and scene.order == "rwrww", "what is sure is read before"
+    scene.metering.sight(SNAPSHOT)
+    assert scene.order == "rwrww", "the lag is not over"
+    scene.now += 1.0
+    scene.metering.sight(SNAPSHOT)
+    assert scene.order == "rwrwwppr"
+    assert scene.doubted == scene.withheld == [frozenset(), frozenset(), {ONE}]
+    scene.metering.sight(SNAPSHOT)
     scene.now += RATION
     assert scene.shift(Pace.RATIONED) == 1
-    assert scene.stilled == 2 and len(scene.doubted) == 2
+    assert scene.stilled == 2 and not any(scene.withheld[3:])
 
 
-def test_a_standstill_that_is_not_proven_is_a_doubt(scene: Scene) -> None:
+def test_nothing_is_billed_of_a_standstill_that_is_not_proven(scene: Scene) -> None:
     scene.stillness = Stillness.DOUBTFUL
     scene.shift(Pace.RATIONED)
-    assert scene.doubted == [{ONE}]
+    assert scene.order == "rwppr", "between two readings, after all that waited has been told"
+    assert scene.doubted == scene.withheld == [frozenset(), {ONE}]
+    scene.metering.read(SNAPSHOT)
+    assert scene.withheld[2:] == [frozenset()]
+
+
+def test_what_could_not_be_told_stays_in_doubt(scene: Scene) -> None:
+    scene.stillness, scene.purgeable = Stillness.DOUBTFUL, False
+    scene.shift(Pace.ALWAYS)
+    scene.metering.read(SNAPSHOT)
+    scene.purgeable = True
+    scene.metering.read(SNAPSHOT)
+    scene.metering.read(SNAPSHOT)
+    assert scene.withheld == [frozenset(), {ONE}, {ONE}, {ONE}, frozenset()]
+
+
+def test_a_bundle_of_which_nobody_knows_whether_it_went_is_in_doubt(scene: Scene) -> None:
+    def broken() -> None:
+        raise Unavailable(Fault("switch", "gone", "hung up", "wait"))
+
+    with pytest.raises(Unavailable):
+        scene.metering.shift(SNAPSHOT, (ONE,), broken)
+    scene.metering.close_flows(SNAPSHOT, (7,))
+    scene.metering.read(SNAPSHOT)
+    assert scene.withheld == [frozenset(), {ONE}, frozenset()]
 
 
 def test_a_fence_that_was_not_given_back_is_a_doubt_once(scene: Scene) -> None:
@@ -94,6 +153,7 @@ def test_a_fence_that_was_not_given_back_is_a_doubt_once(scene: Scene) -> None:
     scene.metering.read(SNAPSHOT)
     scene.metering.read(SNAPSHOT)
     assert scene.doubted == [frozenset(), {ONE}, frozenset()]
+    assert not any(scene.withheld), "that loses bytes and doubles none"
     scene.broken = 2
     scene.metering.close(SNAPSHOT, (TWO,), ("tap2",))
     scene.metering.read(SNAPSHOT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.agent.standstill import QUIET, TRIES, Stillness, still
+from controller.agent.standstill import HOLDS, QUIET, TRIES, Stillness, still
 from controller.southbound import megaflows, unixctl
 from model.errors import Fault, Invalid, Unavailable
 
@@ -132,6 +132,31 @@ def test_one_that_lasts_too_long_is_doubtful(ovs: Vswitchd) -> None:
         ovs.bundle()
 
     assert still(NOWHERE, slow, lambda: ovs.now) is Stillness.DOUBTFUL
+
+
+def _busy(ovs: Vswitchd, times: int) -> None:
+    """A machine on which most of a standstill is over once it is there, so many times."""
+    slow = [0.5] * times
+
+    def late() -> None:
+        ovs.now += slow.pop() if slow and not ovs.limit else 0.0
+
+    ovs.meddling["upcall/show"] = late
+
+
+def test_one_that_is_nearly_over_when_it_is_there_is_begun_again(ovs: Vswitchd) -> None:
+    _busy(ovs, HOLDS - 1)
+    assert still(NOWHERE, ovs.bundle, lambda: ovs.now) is Stillness.PROVEN
+    assert ovs.said.count("revalidator/wait") == HOLDS
+    assert ovs.said.count("bundle with 0 flows") == 1
+    assert ovs.limit == 7_000, "as it was before the first"
+
+
+def test_after_some_of_them_the_bundle_goes_in_doubt(ovs: Vswitchd) -> None:
+    _busy(ovs, HOLDS)
+    assert still(NOWHERE, ovs.bundle, lambda: ovs.now) is Stillness.DOUBTFUL
+    assert ovs.said.count("revalidator/wait") == HOLDS
+    assert ovs.limit == 7_000
 
 
 @pytest.mark.parametrize("where", ["upcall/show", "revalidator/wait", "coverage/read-counter"])
