@@ -11,8 +11,7 @@ The rules:
   that is given another name goes on counting: its next intervals bear that name, no byte is billed again.
 - Counters that were there before the journal began (`State.run` is None) are not billed: they become a gap,
   since a lost journal may have billed them. So the first reading stands before the first flow is programmed.
-- What may hold a byte twice is not billed: of a port in `Reading.withheld`, nothing that was counted since
-  the last reading, in whatever class. A gap tells it.
+- What may hold a byte twice is not billed, in whatever class (`Reading.withheld`). A gap tells it.
 - The owner of a series stays while its counter rises: a port key given to another port gets a new epoch.
 """
 
@@ -101,6 +100,8 @@ class State:
     sightings: Mapping[PortKey, Sighting] = field(default_factory=dict)
     tallies: Mapping[PortKey, Tally] = field(default_factory=dict)
     """Of every port with an open series of what it sends."""
+    unsure: frozenset[PortKey] = frozenset()
+    """Of which the next reading must withhold what it counted, unless whoever reads knows better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,11 @@ class Step:
     """See `Reading`; of the ports that have a sighting."""
     begun: Mapping[PortKey, Tally] = field(default_factory=dict)
     """Comparisons of ports with their interfaces that begin with this reading."""
+    unsure: frozenset[PortKey] = frozenset()
+    """A change follows at which nothing may be provable. A reading ends that."""
 
 
+_WIRED: Final = (Cause.PORT_REMOVED, Cause.PASS_MOVED)
 _CLOSES_NOTHING: Final[frozenset[Series]] = frozenset()
 
 
@@ -181,7 +185,14 @@ def fold(state: State, step: Step) -> State:
     if ended or closed:
         sending = {s[0] for s, b in baselines.items() if b.standing is Standing.OPEN and is_sent(s)}
         tallies = {port: tally for port, tally in tallies.items() if port in sending}
-    return State(sequence, step.run, step.at_ms, baselines, kept, tallies)
+    return State(sequence, step.run, step.at_ms, baselines, kept, tallies, step.unsure)
+
+
+def foreseen(state: State, ports: frozenset[PortKey]) -> Step | None:
+    """Not a reading: a change follows that may put `ports` in doubt if the agent dies; none: it did not."""
+    if state.run is None:
+        return None
+    return Step(state.run, state.read_ms, blind=frozenset(state.sightings), unsure=ports)
 
 
 def recover(state: State, steps: Iterable[Step]) -> State:
@@ -273,8 +284,7 @@ class _Draft:
         for port in sorted(self.gaps):
             cause, owner, bound = self.gaps[port]
             limit = bound if cause is Cause.JOURNAL_MISSING else self._bound(port, cause)
-            still = cause in (Cause.PORT_REMOVED, Cause.PASS_MOVED) and limit == 0
-            if still and port not in self.unbilled:
+            if limit == 0 and cause in _WIRED and port not in self.unbilled:
                 continue  # the wire had stood still: nothing can have been pending
             start, end = self.from_ms, self.reading.at_ms
             self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
@@ -339,7 +349,7 @@ class _Draft:
             return within(sighting.older, self.reading.wires.get(port)) if sighting else None
         if departure is None:
             return since_reading(sighting, self.reading.wires.get(port), counted)
-        if port in self.unbilled:  # what it had surely counted when it left is not billed either
+        if port in self.unbilled:  # nor is what it had surely counted when it left
             departure = replace(departure, sure=None)
         if cause is Cause.PORT_REMOVED:
             return at_departure(departure, sighting, counted)
@@ -361,7 +371,7 @@ class _Draft:
             self.counted[series[0]] = self.counted.get(series[0], 0) + layer2
 
     def _sure(self, series: Series, rise: Counter) -> Counter:
-        """What is billed of it: a byte that may be there twice is billed once at most, that is not at all."""
+        """What is billed of it: nothing, if a byte may be in it twice."""
         if series[0] not in self.reading.withheld or rise == (0, 0):
             return rise
         self.unbilled.add(series[0])

@@ -97,6 +97,7 @@ def step_bytes(step: Step) -> bytes:
             "wires": [[port, wire.identity, wire.bytes] for port, wire in sorted(step.wires.items())],
             "blind": sorted(step.blind),
             "begun": _plain_tallies(step.begun),
+            "unsure": sorted(step.unsure),
         }
     )
 
@@ -113,6 +114,7 @@ def parse_step(body: bytes) -> Step:
             {PortKey(port): Wire(identity, count) for port, identity, count in raw["wires"]},
             frozenset(PortKey(port) for port in raw.get("blind", ())),
             _tallies(raw.get("begun", ())),
+            frozenset(PortKey(port) for port in raw.get("unsure", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a step of the journal: {error!r}") from error
@@ -149,6 +151,7 @@ def state_bytes(state: State) -> bytes:
                 for port, s in sorted(state.sightings.items(), key=lambda item: item[0])
             ],
             "tallies": _plain_tallies(state.tallies),
+            "unsure": sorted(state.unsure),
         }
     )
 
@@ -172,6 +175,7 @@ def parse_state(body: bytes) -> State:
                 for port, older, a, newer, b, at, *counted in raw["sightings"]
             },
             tallies=_tallies(raw.get("tallies", ())),
+            unsure=frozenset(PortKey(port) for port in raw.get("unsure", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a checkpoint of the journal: {error!r}") from error

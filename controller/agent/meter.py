@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from accounting.attribution import SnapshotCatalogue
 from accounting.bounds import Departure, Wire
 from accounting.classes import inbound
-from accounting.count import Reading, State, Step, advance, fold, recover, resembles_restart
+from accounting.count import Reading, State, Step, advance, fold, foreseen, recover, resembles_restart
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.journal import Journal, Need, Refused
 from accounting.records import Closed, Counter, Gap, Run, Series
@@ -152,6 +152,15 @@ class Meter:
         self._suspected_ms = None
         return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)), reading)
 
+    def foresee(self, ports: frozenset[PortKey]) -> None:
+        """Have it on disk that these may be in doubt from now on, until the next reading: an agent that dies
+        in between leaves that to its next life. None: they are not."""
+        step = foreseen(self._state, ports)
+        if step is not None and ports != self._state.unsure:
+            self._held.append((step, self._state))
+            self._state = fold(self._state, step)
+            self._flush()
+
     def close_ports(
         self,
         ports: Sequence[PortKey],
@@ -261,6 +270,7 @@ class Meter:
         """Write what is held; False if the journal refuses."""
         wrote = False
         final = any(isinstance(r, Closed | Gap) for step, _ in self._held for r in step.records)
+        final = final or any(step.unsure for step, _ in self._held)
         need = Need.FINAL if final else Need.USUAL
         while self._held:
             step, before = self._held[0]

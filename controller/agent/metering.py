@@ -80,7 +80,7 @@ class Metering:
         self._stilled = self._looked = -RATION
         self._outcome = Outcome.JOURNALLED
         self._here = _NOBODY
-        self._doubted = self._moved = _NOBODY
+        self._doubted, self._moved = _NOBODY, meter.state.unsure
         self._told: Mapping[PortKey, Departure] = {}
         self._room = Room(time.monotonic, lambda: look(journal.directory))
         self._searched = False
@@ -187,16 +187,21 @@ class Metering:
         before and one after it, and they get a gap; also without a try if the data path was stilled a moment
         ago, and this pace is rationed.
         """
-        if not self._moved and self._lagged():
+        alone = not self._moved and self._lagged()
+        if alone:
             self.read(snapshot)  # what was counted by now is sure
         before, self._moved = self._moved, self._moved | frozenset(ports)
+        self._meter.foresee(self._moved)
         if pace is Pace.RATIONED and self._clock() < self._stilled + RATION:
-            work()  # `sight` has it read in a second, with what else changes until then
+            work()
+            if alone:  # else `sight` has it read in a second, with what else changes until then
+                self.read(snapshot)
             return
         stillness = still(self._rundir, work)
         self._stilled = self._clock()
         if stillness is Stillness.PROVEN:
             self._moved = before
+            self._meter.foresee(before)
         else:
             self.read(snapshot)
 

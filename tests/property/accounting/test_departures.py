@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from immutables import Map
 
 from accounting.encode import parse_step
-from accounting.journal import Recovery, Written
+from accounting.journal import Need, Recovery, Written
 from accounting.records import Gap, Interval
 from controller.agent import metering
 from controller.agent.meter import Meter
@@ -174,7 +174,7 @@ class Memory:
     def newest(self) -> int:
         return len(self.steps)
 
-    def append(self, body, checkpoint) -> Written:
+    def append(self, body, checkpoint, need=Need.USUAL) -> Written:
         self.checkpoint = checkpoint() if self.checkpoint is None else self.checkpoint
         self.steps.append(body)
         return Written(len(self.steps))

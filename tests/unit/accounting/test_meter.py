@@ -444,3 +444,32 @@ def test_what_a_port_got_and_is_withheld_is_told_too(bench: Bench):
     (gap,) = bench.records(Gap)
     assert (gap.cause, gap.bound) == (Cause.PASS_MOVED, 0), "it sent nothing"
     assert bench.billed() == 1_000 + 500
+
+
+def test_an_agent_that_dies_at_a_change_leaves_the_doubt_to_its_next_life(bench: Bench):
+    bench.wires = {PortKey(7): Wire("a", 1_200)}
+    bench.switch.flows = {FLOW: (10, 1_140), OTHER: (10, 1_140)}
+    for _ in range(2):
+        bench.tick()
+    bench.meter.foresee(frozenset({PortKey(7)}))
+    sightings, handed = bench.meter.state.sightings, bench.billed(7)
+    bench.kill()
+    assert bench.meter.state.unsure == {7}
+    assert bench.meter.state.sightings == sightings, "it is no reading"
+    bench.wires = {PortKey(7): Wire("a", 2_400)}
+    bench.switch.flows = {FLOW: (30, 114 * 30), OTHER: (20, 114 * 20)}
+    bench.doubt(7, withheld=tuple(bench.meter.state.unsure))
+    assert (bench.billed(7), bench.billed(8)) == (handed, 2_000)
+    bench.kill()
+    assert bench.meter.state.unsure == frozenset()
+    assert len(bench.records(Gap)) == 1
+
+
+def test_a_change_that_was_none_leaves_no_doubt(bench: Bench):
+    bench.meter.foresee(frozenset({PortKey(7)}))
+    before = bench.journal.newest
+    bench.meter.foresee(frozenset({PortKey(7)}))
+    assert bench.journal.newest == before, "it is on disk already"
+    bench.meter.foresee(frozenset())
+    bench.kill()
+    assert bench.meter.state.unsure == frozenset()

@@ -31,7 +31,8 @@ class Scene:
         self.doubted: list[frozenset[PortKey]] = []
         self.withheld: list[frozenset[PortKey]] = []
         self.purges, self.purgeable, self.order = 0, True, ""
-        self.state = SimpleNamespace(baselines=Map({(ONE, 0, 1): None}))
+        self.state = SimpleNamespace(baselines=Map({(ONE, 0, 1): None}), unsure=frozenset())
+        self.foreseen: list[frozenset[PortKey]] = []
         monkeypatch.setattr(metering, "still", self._still)
         monkeypatch.setattr(unixctl, "revalidate_purge", self._purge)
         monkeypatch.setattr(metering, "run_of", lambda *_: SimpleNamespace(host="hv1"))
@@ -67,6 +68,10 @@ class Scene:
         self.order += "r"
         return self._told(presence)
 
+    def foresee(self, ports: frozenset[PortKey]) -> None:
+        self.order += "f" if ports else "-"
+        self.foreseen.append(ports)
+
     def close_ports(self, *given: Any) -> Outcome:
         return self._told(given[-1])
 
@@ -97,30 +102,30 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 def test_what_the_operator_changes_is_stilled_each_time(scene: Scene) -> None:
     assert [scene.shift(Pace.ALWAYS) for _ in range(3)] == [1, 1, 1]
     assert scene.stilled == 3 and not any(scene.doubted)
-    assert scene.order == "rwww", "one reading a second is enough"
+    assert scene.order == "rfw-fw-fw-", "one reading a second is enough"
 
 
 def test_what_others_change_is_stilled_now_and_then(scene: Scene) -> None:
     scene.shift(Pace.RATIONED)
     scene.now += 2.0
     assert [scene.shift(Pace.RATIONED) for _ in range(2)] == [1, 1]
-    assert scene.stilled == 1 and scene.order == "rwrww", "what is sure is read before"
+    assert scene.stilled == 1 and scene.order == "rfw-rfwpprfw", "what is sure is read before"
     scene.metering.sight(SNAPSHOT)
-    assert scene.order == "rwrww", "the lag is not over"
+    assert scene.order == "rfw-rfwpprfw", "one a second"
     scene.now += 1.0
     scene.metering.sight(SNAPSHOT)
-    assert scene.order == "rwrwwppr"
-    assert scene.doubted == scene.withheld == [frozenset(), frozenset(), {ONE}]
+    assert scene.order == "rfw-rfwpprfwppr"
+    assert scene.doubted == scene.withheld == [frozenset(), frozenset(), {ONE}, {ONE}]
     scene.metering.sight(SNAPSHOT)
     scene.now += RATION
     assert scene.shift(Pace.RATIONED) == 1
-    assert scene.stilled == 2 and not any(scene.withheld[3:])
+    assert scene.stilled == 2 and not any(scene.withheld[4:])
 
 
 def test_nothing_is_billed_of_a_standstill_that_is_not_proven(scene: Scene) -> None:
     scene.stillness = Stillness.DOUBTFUL
     scene.shift(Pace.RATIONED)
-    assert scene.order == "rwppr", "between two readings, after all that waited has been told"
+    assert scene.order == "rfwppr", "between two readings, after all that waited has been told"
     assert scene.doubted == scene.withheld == [frozenset(), {ONE}]
     scene.metering.read(SNAPSHOT)
     assert scene.withheld[2:] == [frozenset()]
