@@ -115,7 +115,9 @@ class Agent:
 
     def read(self, reading: Reading, closed: int = 0) -> None:
         closing = frozenset(series for series in reading.counters if series[0] == closed)
-        step = advance(self.state, reading, Names(), closing)
+        self.write(advance(self.state, reading, Names(), closing))
+
+    def write(self, step: Step) -> None:
         self.disk.append(step_bytes(step))
         self.steps.append(step)
         self.state = fold(self.state, step)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from accounting.count import advance
+from accounting.count import advance, foreseen
 from accounting.records import Cause, Gap, Interval
 from model.ids import PortKey
 from tests.property.accounting.test_count import CLASSES, FOREVER, HEADER, PORTS, SEND, Agent, World
@@ -22,10 +22,10 @@ SHIFT = st.tuples(
     st.sampled_from(PORTS),
     st.sampled_from(["twice", "lost", "elsewhere", "right"]),
     st.integers(0, 5_000),
-    st.sampled_from([False, True]),
+    st.sampled_from(["read", "refused", "killed"]),
 )
-"""What happens to what is pending; how many packets come out of nothing besides; whether the first reading
-after it is refused by a full disk."""
+"""What happens to what is pending; how many packets come out of nothing besides; how it
+goes on: with a reading, one that a full disk refuses, or another life of an agent that was killed."""
 OPERATIONS = st.one_of(
     SEND,
     SEND,
@@ -55,15 +55,21 @@ def _miscredit(world: World, port: int, how: str, extra: int) -> None:
             counter[1] += extra * (100 + HEADER)
 
 
-def _shift(world: World, agent: Agent, port: int, how: str, extra: int, refused: object) -> None:
+def _shift(world: World, agent: Agent, port: int, how: str, extra: int, then: str) -> None:
     agent.read(world.reading())
+    unsure = frozenset({PortKey(port)})
+    step = foreseen(agent.state, unsure)
+    assert step is not None
+    agent.write(step)
     _miscredit(world, port, how, extra)
     world.now += 5
     world.send(port, CLASSES[0], 2, 100)
     world.credit(FOREVER)
-    unsure = frozenset({PortKey(port)})
+    if then == "killed":
+        agent.restart()
+        unsure = agent.state.unsure
     doubtful = replace(world.reading(), doubted=unsure, withheld=unsure)
-    if refused:
+    if then == "refused":
         advance(agent.state, doubtful, Names())
         world.now += 700
         world.send(port, CLASSES[1], 3, 200)
@@ -73,9 +79,10 @@ def _shift(world: World, agent: Agent, port: int, how: str, extra: int, refused:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(OPERATIONS, max_size=30), st.sampled_from([0, 500, 999]))
-@example([("send", 1, 0, 5, 100), ("shift", 1, "twice", 7, False)], 500)
-@example([("send", 1, 0, 5, 100), ("shift", 1, "elsewhere", 0, False), ("send", 1, 1, 1, 50)], 999)
-@example([("send", 1, 0, 5, 100), ("shift", 1, "lost", 0, True), ("kill_vswitchd",)], 500)
+@example([("send", 1, 0, 5, 100), ("shift", 1, "twice", 7, "read")], 500)
+@example([("send", 1, 0, 5, 100), ("shift", 1, "elsewhere", 0, "read"), ("send", 1, 1, 1, 50)], 999)
+@example([("send", 1, 0, 5, 100), ("shift", 1, "twice", 9, "killed")], 500)
+@example([("send", 1, 0, 5, 100), ("shift", 1, "lost", 0, "refused"), ("kill_vswitchd",)], 500)
 def test_nobody_pays_a_byte_too_much_and_bounds_hold_what_is_missing(operations, lag_ms):
     world, agent = World(lag_ms=lag_ms, wire=dict.fromkeys(PORTS, 0)), Agent()
     agent.read(world.reading())
@@ -86,8 +93,8 @@ def test_nobody_pays_a_byte_too_much_and_bounds_hold_what_is_missing(operations,
         match operation:
             case ("send", port, class_id, packets, payload):
                 world.send(port, class_id, packets, payload)
-            case ("shift", port, how, extra, refused):
-                _shift(world, agent, port, how, extra, refused)
+            case ("shift", port, how, extra, then):
+                _shift(world, agent, port, how, extra, then)
             case ("read", milliseconds):
                 world.now += milliseconds
                 agent.read(world.reading())
