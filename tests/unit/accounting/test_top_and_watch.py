@@ -228,7 +228,11 @@ class Terminal:
         self.ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self.ours)
-        code = "import sys; from controller.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        # What a shell runs in the background ignores Ctrl-C, and so would all that it starts.
+        code = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from controller.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        )
         # these would beat the size that the terminal has
         environment = {name: v for name, v in os.environ.items() if name not in ("LINES", "COLUMNS")}
         environment["TERM"] = "xterm"

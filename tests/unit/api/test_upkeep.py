@@ -44,7 +44,7 @@ def test_an_hour_is_left_till_its_uploads_are_here(ledger: Ledger) -> None:
 def test_a_database_that_fails_is_said_once_and_tried_again(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "controller.api.upkeep")  # whatever other tests have set
     fill(ledger)
     upkeep = Upkeep(ledger, lambda: 9 * DAY, None)
     with ledger.writing() as connection:
