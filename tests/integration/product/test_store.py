@@ -70,6 +70,7 @@ def test_freeze_holds_changes_and_unfreeze_lets_them_through(scenario: TwoTenant
     until("thawed", lambda: all_in(scenario, "in-sync"), 30)
     until("the change came through", lambda: flows(scenario)[here.host] > before, 30)
     assert control.run("delete", "egressclass", "storage").ok
+    until("the class is gone", lambda: set(flows(scenario).values()) == {before}, 30)
 
 
 def egress_class(name: str, prefix: str) -> dict[str, Any]:
