@@ -80,7 +80,10 @@ class Vantage:
     def recall(self, state: State, saved: Snapshot) -> None:
         """What the journal and the saved snapshot know of an earlier life; call it first."""
         self._started = state.run.vswitchd_start if state.run is not None else ""
-        self._identities = {port: seen.newer.identity for port, seen in state.sightings.items()}
+        # One that was closed may be unplugged, and come back by another interface: nothing of it is pending.
+        counting = {s[0] for s, baseline in state.baselines.items() if baseline.standing is Standing.OPEN}
+        known = ((port, seen.newer.identity) for port, seen in state.sightings.items())
+        self._identities = {port: identity for port, identity in known if port in counting}
         self._names = {name.rpartition("#")[0]: port for port, name in self._identities.items()}
         self.look(saved)
         self._remembered = frozenset(seat.port for seat in self._seats.values())

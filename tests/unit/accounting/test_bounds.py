@@ -157,6 +157,22 @@ def test_an_interface_that_vanished_or_sits_elsewhere_was_pulled_out(watch: Watc
     assert not watch.vantage.pending
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_agents_next_life_asks_for_old_interfaces_of_those_only_that_it_counted(closed: bool):
+    """A port that was closed comes back to the host, by another interface: nothing of it can be missing."""
+    state = State(next_sequence=1)
+    first = Reading(RUN, 1_000, "netdev", {})
+    counting = Reading(RUN, 2_000, "netdev", {SERIES: (1, 100)}, {PORT: wire(100, "eth7#2")})
+    for reading in (first, counting):
+        step = advance(state, reading, Names(), frozenset({SERIES} if closed else ()))
+        state = fold(state, step)
+    watch = Watch()
+    watch.vantage.recall(state, Snapshot(HostName("hv1")))
+    watch.look()
+    assert state.sightings and watch.count(100) == ({PORT} if closed else frozenset())
+    assert watch.vantage.pending is not closed
+
+
 def test_a_new_vswitchd_may_number_its_ports_anew(watch: Watch):
     watch.look(9, "s2")
     assert watch.departures() == {}
