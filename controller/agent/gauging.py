@@ -22,11 +22,11 @@ from accounting.bypass.encode import parse_bypass, parse_state, state_bytes, ste
 from accounting.journal import Journal, Refused
 from accounting.records import Gap
 from controller.agent.claims import Claim, name, recall
+from controller.agent.regaining import first_sequence, regained
 from ipam.devices.kernel import Kernel
 from ipam.devices.links import VfLink
 from ipam.devices.tallies import Place, Subject
 from ipam.devices.tree import Tree
-from model.errors import Fault, Unavailable
 from model.hardware import PciAddress, parse_pci
 from model.ids import HostName
 from model.tally import Manner, Tally
@@ -36,8 +36,6 @@ EVERY: Final = 60.0
 """Seconds between two readings."""
 NARROW: Final = 2.0
 """The same while a counter of 32 bits is among them."""
-_SEQUENCE_SHIFT: Final = 20
-"""As in `controller.agent.meter`: a new journal's numbers are above older journals'."""
 _JOIN: Final = 2.0
 _UNBIND: Final = "/driver/unbind"
 
@@ -236,24 +234,10 @@ class Watched:
 
 
 def _recovered(journal: Journal, now_ms: int) -> State:
-    """The state that the journal holds; a fresh one if it holds none, or less than the ledger."""
-    found = journal.recovery
-    fresh = State(next_sequence=now_ms // 1_000 << _SEQUENCE_SHIFT)
-    if found.torn or found.missing:
-        LOG.warning("device journal was damaged torn=%d missing=%d", found.torn, found.missing)
-    if found.checkpoint is None:
-        return fresh
-    if found.behind:
-        LOG.error("device journal lost what was uploaded: counting anew, with gaps")
-        return fresh
-    try:
-        return recover(parse_state(found.checkpoint), map(parse_bypass, found.steps))
-    except ValueError as error:
-        raise Unavailable(
-            Fault(
-                "device journal",
-                "journal-format",
-                f"the journal's content is not understood: {error}",
-                "start the version that wrote it, or move its directory away: that makes gaps",
-            )
-        ) from error
+    """The state that the journal holds."""
+    return regained(
+        "device journal",
+        journal,
+        State(next_sequence=first_sequence(now_ms)),
+        lambda checkpoint, steps: recover(parse_state(checkpoint), map(parse_bypass, steps)),
+    )

@@ -26,7 +26,8 @@ from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.journal import Journal, Need, Refused
 from accounting.records import Closed, Counter, Gap, Run, Series
 from accounting.residual import Residual, followed
-from model.errors import Fault, RingfenceError, Unavailable
+from controller.agent.regaining import first_sequence, regained
+from model.errors import RingfenceError
 from model.ids import PortKey
 from model.snapshot import Snapshot
 from pipelines import cookies
@@ -35,8 +36,6 @@ LOG: Final = logging.getLogger(__name__)
 SUSPICION_MS: Final = 1_000
 """How long a reading that resembles an unannounced restart is not believed; a restart is seen in 250 ms."""
 _COUNTING: Final = (cookies.Kind.ACCOUNT, cookies.Kind.ACCOUNT_IN)
-_SEQUENCE_SHIFT: Final = 20
-"""A new journal's numbers begin at Unix seconds << 20: above older journals', below 2^53 (JSON readers)."""
 
 
 class Counters(Protocol):
@@ -325,24 +324,10 @@ def series_of(counters: Counters, names: Mapping[int, Series | None]) -> dict[Se
 
 
 def _recovered(journal: Journal, now_ms: int) -> State:
-    """The state that the journal holds; a fresh one if it holds none, or less than the ledger."""
-    found = journal.recovery
-    fresh = State(next_sequence=now_ms // 1_000 << _SEQUENCE_SHIFT)
-    if found.torn or found.missing:
-        LOG.warning("egress journal was damaged torn=%d missing=%d", found.torn, found.missing)
-    if found.checkpoint is None:
-        return fresh
-    if found.behind:
-        LOG.error("egress journal lost what was uploaded: counting anew, with a gap")
-        return fresh
-    try:
-        return recover(parse_state(found.checkpoint), map(parse_step, found.steps))
-    except ValueError as error:
-        raise Unavailable(
-            Fault(
-                "egress journal",
-                "journal-format",
-                f"the journal's content is not understood: {error}",
-                "start the version that wrote it, or move its directory away: that makes a gap",
-            )
-        ) from error
+    """The state that the journal holds."""
+    return regained(
+        "egress journal",
+        journal,
+        State(next_sequence=first_sequence(now_ms)),
+        lambda checkpoint, steps: recover(parse_state(checkpoint), map(parse_step, steps)),
+    )

@@ -12,8 +12,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace, TracebackType
@@ -23,7 +24,7 @@ from scapy.layers.inet import UDP
 
 from accounting.journal import Journal
 from accounting.records import Run
-from controller.agent.meter import Meter, Outcome, Presence
+from controller.agent.meter import Meter, Presence
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.change import Change, Part, Patch
@@ -198,7 +199,7 @@ def _counted() -> Table:
     with tempfile.TemporaryDirectory(prefix="rfcount") as folder:
         journal, now = Journal(Path(folder)), iter(range(1_800_000_000_000, 1 << 60, 10_000))
         meter = Meter(journal, lambda: found, lambda: next(now))
-        tick: Callable[[], Outcome] = lambda: meter.tick(run_, snapshot, Presence(frozenset()))  # noqa: E731
+        tick = partial(meter.tick, run_, snapshot, Presence(frozenset()))
         tick()
         for share, words in ((0, "none has changed"), (10, "a tenth has"), (1, "all have")):
             walls, processors = [], []

@@ -236,6 +236,6 @@ def _await_way(arena: Arena, way: Way) -> None:
     for address in way.addresses if way.target == "server" else arena.member(way.target).addresses:
         until(
             f"{way.source} reaches {address}",
-            lambda address=address: ping(source, address, 1, wait=0.5).reached,  # type: ignore[misc]
+            lambda address=address: ping(source, address, 1, wait=0.5).reached,
             60,
         )

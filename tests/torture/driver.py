@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipelines import cookies
 from pipelines.tables import number
@@ -156,7 +157,7 @@ class Driver:
         if broken is not None:
             broken.mend()
 
-    def _kill(self, key: str, daemon, lasts: float) -> str:  # type: ignore[no-untyped-def]
+    def _kill(self, key: str, daemon, lasts: float) -> str:
         self._mend(key)
         if daemon.running:
             daemon.kill()
@@ -329,7 +330,7 @@ class Driver:
         self._mend("centre")
         until("the centre answers", lambda: self.arena.control.run("get", "tenants").ok, _SETTLED)
 
-    def _toggle(self, key: str, documents: list[dict], on: bool = True) -> str:  # type: ignore[type-arg]
+    def _toggle(self, key: str, documents: list[dict[str, Any]], on: bool = True) -> str:
         """Take away what is there, or put it there; `on`: whether it is there at first."""
         there = self._on.get(key, on)
         self._on[key] = not there
@@ -380,7 +381,7 @@ class Driver:
                 return
             time.sleep(0.01)
 
-    def _apply(self, documents: list[dict], *words: str) -> None:  # type: ignore[type-arg]
+    def _apply(self, documents: list[dict[str, Any]], *words: str) -> None:
         self._tell("apply", "-f", "-", *words, stdin=_text(documents))
 
     def _tell(self, *words: str, stdin: str = "") -> None:
@@ -402,5 +403,5 @@ class Driver:
         return all(states[host] == "in-sync" for host in HOSTS)
 
 
-def _text(documents: list[dict]) -> str:  # type: ignore[type-arg]
+def _text(documents: list[dict[str, Any]]) -> str:
     return "".join(f"---\n{json.dumps(document)}\n" for document in documents)

@@ -146,18 +146,18 @@ class Traffic:
             f"table netdev {_TABLE} {{\n chain out {{\n  type filter hook egress device eth0 priority 0;\n"
             f"{rules}\n  ether type != arp counter\n }}\n}}\n"
         )
-        vm.run(["nft", "-f", "-"], stdin=text.encode())  # type: ignore[attr-defined]
+        vm.run(["nft", "-f", "-"], stdin=text.encode())
 
     def dismiss(self, vm: Endpoint, port: str) -> None:
         """Take a VM's counts to the port's account, once: before its interface goes, and at the end."""
-        text = vm.run(["nft", "list", "table", "netdev", _TABLE])  # type: ignore[attr-defined]
+        text = vm.run(["nft", "list", "table", "netdev", _TABLE])
         counted = {int(udp): int(packets) for udp, packets, _ in _COUNTED.findall(text)}
         ends = {end.stream.udp: end for end in self._ends.values()}
         for udp, packets in counted.items():
             ends[udp].tally.left += packets
         (stray,) = _STRAY.findall(text)
         self._stray[port] = self.stray(port) + Amount(int(stray[0]), int(stray[1]))
-        vm.run(["nft", "delete", "table", "netdev", _TABLE])  # type: ignore[attr-defined]
+        vm.run(["nft", "delete", "table", "netdev", _TABLE])
 
     def stray(self, port: str) -> Amount:
         """Frames besides the streams that left a port."""
