@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-HOUR: Final = 3_600_000
-DAY: Final = 24 * HOUR
+from accounting.records import DAY, HOUR
+from accounting.sizes import UNITS
+
 HOURS_AT_MOST: Final = 96
 """A longer time is drawn by days."""
 OTHERS: Final = "others"
@@ -95,7 +96,7 @@ def merged(spans: Iterable[tuple[int, int]], least: int) -> tuple[tuple[int, int
 
 def unit_of(values: Sequence[int]) -> tuple[int, str]:
     """(bytes, name) of the decimal unit in which the largest of the values reads well."""
-    units = ((1, "B"), (10**3, "kB"), (10**6, "MB"), (10**9, "GB"), (10**12, "TB"), (10**15, "PB"))
+    units = [(1_000**power, name) for power, name in enumerate(UNITS)]
     largest = max(values, default=0)
     fitting = [unit for unit in units if largest >= unit[0]]
     return fitting[-1] if fitting else units[0]

@@ -11,7 +11,7 @@ All that a tenant pays for a billing period is one invoice, `2026-11/<the tenant
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -353,8 +353,3 @@ def _way(usage: Usage) -> str:
 
 def _midnight(day: date) -> str:
     return f"{day.isoformat()}T00:00:00Z"
-
-
-def missing_nulls(row: Row) -> Sequence[str]:
-    """Columns that may not be null and are."""
-    return [c.name for c in COLUMNS if c.null is Null.NEVER and row[c.name] in (None, "")]

@@ -20,7 +20,8 @@ Counter = tuple[int, int]
 ETHERNET_HEADER: Final = 14
 """Bytes of an untagged Ethernet header, which OVS counts and the bill does not (IEEE 802.3 clause 3.1.1)."""
 HOUR: Final = 3_600_000
-"""Milliseconds."""
+DAY: Final = 24 * HOUR
+"""Milliseconds. UTC knows neither daylight saving nor, in Unix time, leap seconds: all are equally long."""
 
 
 @dataclass(frozen=True, slots=True)

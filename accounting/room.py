@@ -13,6 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from accounting.sizes import human
+
 LOW_SHARE: Final = 10
 """Less than a tenth of the disk free is little,"""
 LOW_BYTES: Final = 1 << 30
@@ -126,20 +128,11 @@ class Room:
         """An alarm about `what`, its level being `found`; empty if there is none."""
         if found is Level.FINE or self.space is None:
             return ""
-        left = f"{_size(self.space.free)} of {_size(self.space.size)} are free"
+        left = f"{human(self.space.free)} of {human(self.space.size)} are free"
         if self.space.nodes is not None and self.space.nodes < LOW_NODES:
             left += f", and {self.space.nodes} files can be made"
         when = "" if not self.full_in_s else f"; full in {_time(self.full_in_s)} at this rate"
         return f"{what}: {left}{when}"
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if value < 1_000:
-            break
-        value, unit = value / 1_000, larger
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def _time(seconds: int) -> str:

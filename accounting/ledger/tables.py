@@ -14,10 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from accounting.records import DAY as DAY
 from accounting.records import HOUR as HOUR
-
-DAY: Final = 24 * HOUR
-"""Milliseconds. UTC knows neither daylight saving nor, in Unix time, leap seconds: all are equally long."""
 
 METADATA: Final = sa.MetaData()
 _NAME = sa.String(255)

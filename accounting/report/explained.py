@@ -43,8 +43,6 @@ _COLUMNS: Final = {
     Grouping.PORT: "port_uid",
     Grouping.HOST: "host",
 }
-FILTERS: Final = (*_COLUMNS, Grouping.CLASS)
-"""By what a figure may be picked, beside its tenant and time."""
 
 
 @dataclass(frozen=True, slots=True)

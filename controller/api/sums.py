@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from accounting.ledger import Ledger
 from accounting.ledger.check import check, standing
 from accounting.ledger.rollup import rebuild
+from accounting.records import DAY
 from model.errors import Fault, Invalid
 
-LONGEST_MS: Final = 31 * 86_400_000
+LONGEST_MS: Final = 31 * DAY
 """Of one check: it reads every interval of its time."""
 _LAST_MS: Final = 1 << 53
 

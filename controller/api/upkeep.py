@@ -15,6 +15,7 @@ from typing import Final
 from accounting.ledger import Ledger
 from accounting.ledger.retention import Reason, release
 from accounting.ledger.rollup import roll
+from accounting.records import DAY
 from model.errors import RingfenceError
 
 LOG: Final = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ GRACE_MS: Final = 120_000
 """An hour is summed up so long after its end: by then most hosts have uploaded what ended in it."""
 PAUSE: Final = 0.15
 """Seconds between transactions: SQLite's writers look for their turn ten times a second, in no order."""
-DAY_MS: Final = 86_400_000
 
 
 class Upkeep:
@@ -52,7 +52,7 @@ class Upkeep:
         try:
             self._roll()
             if self._keep_days is not None:
-                self._release(self._now_ms() - self._keep_days * DAY_MS)
+                self._release(self._now_ms() - self._keep_days * DAY)
         except RingfenceError as error:
             if not self._failing:
                 LOG.warning("egress sums wait: %s", "; ".join(fault.message for fault in error.faults))

@@ -16,9 +16,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from accounting.sizes import human
 from controller.cli.client import Refused, Wrong
 from controller.cli.commands import OK
-from controller.cli.egress_times import human, iso, milliseconds_of, parse_time
+from controller.cli.egress_times import iso, milliseconds_of, parse_time
 from model.errors import Fault, Invalid
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from controller.cli.egress_times import human, iso_ms
+from accounting.sizes import human
+from controller.cli.egress_times import iso_ms
 
 if TYPE_CHECKING:
     from controller.cli.session import Session

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from accounting.sizes import human
 from controller.cli.client import Wrong
 from controller.cli.commands import OK
-from controller.cli.egress_times import human, iso_ms, milliseconds_of, parse_time
+from controller.cli.egress_times import iso_ms, milliseconds_of, parse_time
 
 if TYPE_CHECKING:
     from accounting.curves import Chart

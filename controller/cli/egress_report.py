@@ -10,11 +10,12 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from accounting.sizes import human
 from controller.cli.client import Wrong
 from controller.cli.commands import OK
 from controller.cli.egress_file import kept
 from controller.cli.egress_rows import write_csv
-from controller.cli.egress_times import human, iso, iso_ms, milliseconds_of, parse_time, zone_of
+from controller.cli.egress_times import iso, iso_ms, milliseconds_of, parse_time, zone_of
 from controller.cli.session import Session
 
 FORMS: Final = ("table", "json", "yaml", "csv", "parquet")

@@ -1,4 +1,4 @@
-"""Times and sizes of `ringfence egress`: from and to the texts that people write and read.
+"""Times of `ringfence egress`: from and to the texts that people write and read.
 
 Place: shared by its actions. Must not ask the API.
 """
@@ -13,7 +13,6 @@ from controller.cli.client import Wrong
 
 RELATIVE: Final = re.compile(r"-?(\d{1,6})([smhdw])")
 _SPANS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,17 +59,6 @@ def _there(local: datetime, zone: tzinfo, text: str) -> datetime:
         offers = " or ".join(local.replace(tzinfo=zone, fold=fold).isoformat() for fold in (0, 1))
         raise Wrong(f"clocks of {zone} show {text!a} twice: write {offers}")
     raise Wrong(f"clocks of {zone} never show {text!a}: they are put forward then")
-
-
-def human(size: int) -> str:
-    """Decimal units with three digits: 999 B, 1.23 kB, 45.6 GB. For eyes only."""
-    value, unit = float(size), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    if unit == 0:
-        return f"{size} B"
-    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
 def milliseconds_of(moment: datetime) -> int:

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import StrMethodFormatter
 
 from accounting.curves import HOUR, Chart, merged, step_of, unit_of
-from controller.cli.egress_times import human
+from accounting.sizes import human
 
 # Okabe and Ito's colours, told apart also by the colour-blind; yellow, too pale for areas, comes late.
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")

@@ -154,7 +154,7 @@ def _leader(url: str) -> int:
     """The process of which all of PostgreSQL's others are children."""
     made = sa.make_url(url)
     query = {key: value for key, value in made.query.items() if isinstance(value, str)}
-    with psycopg.connect(dbname=made.database, user=made.username, **query) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(dbname=made.database, user=made.username, **query) as connection:
         return _parent(connection.info.backend_pid)
 
 

@@ -195,7 +195,7 @@ def test_in_doubt_nothing_is_billed_as_what_it_was_not(
         now[0] += 2.0
         bench.send()
         sent[cls] = sent.get(cls, 0) + 2 * BURST
-        made.shift(snapshot, ports, lambda patch=patch: bench.channel.send(patch), pace)  # type: ignore[misc]
+        made.shift(snapshot, ports, lambda patch=patch: bench.channel.send(patch), pace)
         now[0] += 2.0
         made.sight(snapshot)
     bench.send()

@@ -10,12 +10,14 @@ from accounting.explain import Amount, total
 from accounting.ledger import Ledger
 from accounting.ledger.rollup import rebuild, roll
 from accounting.ledger.tables import HOUR, hour_of
-from accounting.report import Query
-from accounting.report.explained import FILTERS, Figure, chosen, explain, page
+from accounting.report import Grouping, Query
+from accounting.report.explained import Figure, chosen, explain, page
 from model.errors import Invalid
 from tests.property.accounting.test_ledger import ACTIONS, END, QUESTIONS, House, key_of
 
 _PAGE = 7
+_PICKED = (Grouping.NETWORK, Grouping.PORT, Grouping.HOST, Grouping.CLASS)
+"""By what a figure may be picked, beside its tenant and time."""
 
 
 def _compare(house: House, question: Query) -> None:
@@ -25,7 +27,7 @@ def _compare(house: House, question: Query) -> None:
         if question.tenant in (None, i.owner.tenant_name) and question.from_ms <= i.to_ms < question.to_ms
         and direction_of(i.series[1]) is question.direction
     ]  # fmt: skip
-    by = [each for each in question.by if each in FILTERS] if inside else []
+    by = [each for each in question.by if each in _PICKED] if inside else []
     keys = tuple(key_of(inside[0], each) for each in by)
     mine = [i for i in inside if tuple(key_of(i, each) for each in by) == keys]
     only = tuple(zip(by, keys, strict=True))

@@ -67,12 +67,12 @@ def test_a_ledgers_disk_that_fills_is_an_alarm_and_none_after(ledger: Ledger):
     assert words(books) == []
     now[0], disk.space = 600.0, Space(450, 1_000)
     assert words(books) == [
-        "Egress ledger: the disk of the egress ledger fills: 450 B of 1.0 kB are free;"
+        "Egress ledger: the disk of the egress ledger fills: 450 B of 1.00 kB are free;"
         " full in 90 minutes at this rate"
     ]
     assert books.seen is not None and books.seen.level is Level.SOON
     now[0], disk.space = 1_200.0, Space(50, 1_000)
-    assert "50 B of 1.0 kB" in words(books)[0]
+    assert "50 B of 1.00 kB" in words(books)[0]
     now[0], disk.space = 1_260.0, Space(900, 1_000)
     assert words(books) == []
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from accounting.ledger import sqlite_url
+from accounting.sizes import human
 from controller.cli import main
 from controller.cli.client import Wrong
 from controller.cli.commands import OK, REFUSED, UNREACHABLE, USAGE
 from controller.cli.egress_rows import HEADER
-from controller.cli.egress_times import human, parse_time
+from controller.cli.egress_times import parse_time
 from tests.unit.accounting.examples import gap, interval, owner_of
 from tests.unit.accounting.test_upload import Site
 

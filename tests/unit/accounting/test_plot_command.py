@@ -50,7 +50,7 @@ def test_gaps_are_wide_enough_to_be_seen_and_overlap_nowhere() -> None:
 
 def test_units_are_decimal() -> None:
     assert [unit_of([value])[1] for value in (0, 999, 1_000, 10**9, 5 * 10**15, 10**19)] == [
-        "B", "B", "kB", "GB", "PB", "PB",
+        "B", "B", "kB", "GB", "PB", "EB",
     ]  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def test_words_say_how_much_and_when():
     found = made.see()
     assert found is Level.LOW
     words = made.words("the disk", found)
-    left = "the disk: 2.0 MB of 10.0 MB are free, and 9 files can be made"
+    left = "the disk: 2.00 MB of 10.0 MB are free, and 9 files can be made"
     assert words == f"{left}; full in 20 minutes at this rate"
 
 

@@ -77,7 +77,7 @@ class Host:
         return {0: VfCount((0, 0), (0, 0)), 1: here if netdev == "rail0" else VfCount((0, 0), (0, 0))}
 
     def round(self, *gangs: object) -> None:
-        found = replace(moorings(*gangs), tenants={"acme": TENANT})  # type: ignore[arg-type]
+        found = replace(moorings(*gangs), tenants={"acme": TENANT})
         self.settler.round(found)
 
     def pass_(self, out: int, got: int = 0) -> None:
@@ -207,14 +207,14 @@ def test_a_full_disk_bills_later_and_a_kill_meanwhile_bills_nobody_else(host: Ho
     host.pass_(1)
     host.gauging.tick()
     append = host.journal.append
-    host.journal.append = lambda *_: Refused("disk full")  # type: ignore[method-assign]
+    host.journal.append = lambda *_: Refused("disk full")
     host.pass_(10)
     host.gauging.tick()
     host.gauging.tick()
-    host.journal.append = append  # type: ignore[method-assign]
+    host.journal.append = append
     host.gauging.tick()
     assert host.billed() == {("job7", OUT): 11_000}
-    host.journal.append = lambda *_: Refused("disk full")  # type: ignore[method-assign]
+    host.journal.append = lambda *_: Refused("disk full")
     host.pass_(100)
     counts = host.counts
     host.down(7)

@@ -49,7 +49,7 @@ class Scene:
             pending=False,
         )
         self.metering = Metering(
-            self, nothing, nothing, nothing, nothing, Path("/nowhere"), "boot",  # type: ignore[arg-type]
+            self, nothing, nothing, nothing, nothing, Path("/nowhere"), "boot",
             clock=lambda: self.now, breaches=lambda: self.broken,
         )  # fmt: skip
 

@@ -140,7 +140,7 @@ def test_from_a_border_into_the_tenants_own_network(version: int) -> None:
     }
     host = here.receive(from_hv2)
     assert (host.ports, received(host)) == ((12,), [])
-    assert host.path[-2][1].shape.name == "origin-inside"  # type: ignore[union-attr]
+    assert host.path[-2][1].shape.name == "origin-inside"
 
 
 def test_a_private_source_is_of_what_declares_it_or_of_nothing() -> None:
