@@ -82,21 +82,23 @@ def sent(records: Iterable[Record]) -> dict[PortKey, int]:
 
 
 def carried(
-    tallies: Mapping[PortKey, Tally], records: Iterable[Record], begun: Mapping[PortKey, Tally]
+    tallies: Mapping[PortKey, Tally], counted: Mapping[PortKey, int], begun: Mapping[PortKey, Tally]
 ) -> dict[PortKey, Tally]:
-    """The tallies after a step of `records` in which these began."""
+    """The tallies after a step that `counted` so much (see `sent`), and in which these began."""
     out = dict(tallies)
-    for port, count in sent(records).items():
+    for port, count in counted.items():
         old = out.get(port)
         if old is not None:
             out[port] = Tally(old.owner, old.from_ms, old.wire, old.counted + count)
-    return out | dict(begun)
+    out.update(begun)
+    return out
 
 
 def endings(
     tallies: Mapping[PortKey, Tally], look: Look, seen: Mapping[PortKey, Sighting]
-) -> Iterator[Ending]:
-    """The comparisons that end with this reading, in order of ports. `seen`: sightings before it.
+) -> Iterator[Ending | None]:
+    """The comparisons that end with this reading, in order of ports; None for each that goes on. `seen`:
+    sightings before it.
 
     An hour's waits for a reading that sees the interface, an hour at most.
     """
@@ -115,6 +117,8 @@ def endings(
             yield Ending(port, None if counted else 0, counted)
         elif hour != begun and (known or hour != begun + HOUR):
             yield Ending(port, within(tally.wire, now), counted)
+        else:
+            yield None
 
 
 def _continues(begun: Wire, now: Wire, sighting: Sighting | None) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from accounting.turns import ROWS, Turns
 from model.ids import PortKey
 
 LAG_MS: Final = 1_000
@@ -83,20 +84,23 @@ def at_departure(departure: Departure, sighting: Sighting | None, counted: int) 
     return min(known) if known else None
 
 
-def sight(
+def sights(
     seen: Mapping[PortKey, Sighting],
     wires: Mapping[PortKey, Wire],
     counted: Mapping[PortKey, int],
     at_ms: int,
     blind: frozenset[PortKey],
-) -> dict[PortKey, Sighting]:
-    """The sightings after a reading. `wires`: those that changed; `counted`: layer-2 bytes of its intervals.
+) -> Turns[dict[PortKey, Sighting]]:
+    """The sightings after a reading, in turns. `wires`: those that changed; `counted`: layer-2 bytes of its
+    intervals.
 
     An interface made anew began at zero, so that is its older sighting. A port in `blind` may have left the
     switch before the reading, which then proves nothing about it.
     """
     out: dict[PortKey, Sighting] = {}
-    for port in seen.keys() | wires.keys():
+    for at, port in enumerate(seen.keys() | wires.keys()):
+        if not at % ROWS:
+            yield
         old = seen.get(port)
         wire = wires.get(port) or (old.newer if old else None)
         if wire is None:

@@ -18,12 +18,11 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
-from accounting.balance import Look, Tally, carried, endings, is_sent, sent
-from accounting.bounds import Departure, Sighting, Wire, at_departure, sight, since_reading, within
+from accounting.balance import Look, Tally, carried, endings, is_sent, layer2
+from accounting.bounds import Wire, at_departure, sights, since_reading, within
 from accounting.records import (
     ETHERNET_HEADER,
     UNKNOWN,
@@ -39,87 +38,9 @@ from accounting.records import (
     Run,
     Series,
 )
+from accounting.state import Baseline, Catalogue, Reading, Standing, State, Step
+from accounting.turns import ROWS, Turns, whole
 from model.ids import ClassId, PortKey
-
-
-class Catalogue(Protocol):
-    """Whose is what, now."""
-
-    def owner(self, port: PortKey) -> Owner | None:
-        """None = not known."""
-
-    def class_name(self, class_id: ClassId) -> str:
-        """The class's name; some name for an unknown one too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """All accounting flows of the host, read at `at_ms` in `run`; `wires` may leave ports out.
-
-    `pulled`: ports whose interfaces left the switch with their traffic running, since the last reading.
-    `blind`: ports that may have left it before this reading without our knowledge.
-    `doubted`: ports whose traffic may have been credited to a path that it did not take; `withheld`: those of
-    them whose bytes may have been counted twice by that, or as another class.
-    """
-
-    run: Run
-    at_ms: int
-    datapath: str
-    counters: Mapping[Series, Counter]
-    wires: Mapping[PortKey, Wire] = field(default_factory=dict)
-    pulled: Mapping[PortKey, Departure] = field(default_factory=dict)
-    blind: frozenset[PortKey] = frozenset()
-    doubted: frozenset[PortKey] = frozenset()
-    withheld: frozenset[PortKey] = frozenset()
-
-
-class Standing(Enum):
-    """CLOSED: read for the last time; its deletion is expected."""
-
-    OPEN = "open"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What is journalled of a series."""
-
-    counter: Counter
-    owner: Owner
-    standing: Standing = Standing.OPEN
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What the journal amounts to."""
-
-    next_sequence: int
-    run: Run | None = None
-    read_ms: int = 0
-    baselines: Mapping[Series, Baseline] = field(default_factory=dict)
-    sightings: Mapping[PortKey, Sighting] = field(default_factory=dict)
-    tallies: Mapping[PortKey, Tally] = field(default_factory=dict)
-    """Of every port with an open series of what it sends."""
-    unsure: frozenset[PortKey] = frozenset()
-    """Of which the next reading must withhold what it counted, unless whoever reads knows better."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One reading's worth of records: the unit that is journalled, whole or not at all."""
-
-    run: Run
-    at_ms: int
-    records: tuple[Record, ...] = ()
-    wires: Mapping[PortKey, Wire] = field(default_factory=dict)
-    """Those that differ from what was sighted last."""
-    blind: frozenset[PortKey] = frozenset()
-    """See `Reading`; of the ports that have a sighting."""
-    begun: Mapping[PortKey, Tally] = field(default_factory=dict)
-    """Comparisons of ports with their interfaces that begin with this reading."""
-    unsure: frozenset[PortKey] = frozenset()
-    """A change follows at which nothing may be provable. A reading ends that."""
-
 
 _WIRED: Final = (Cause.PORT_REMOVED, Cause.PASS_MOVED)
 _CLOSES_NOTHING: Final[frozenset[Series]] = frozenset()
@@ -129,47 +50,74 @@ def advance(
     state: State, reading: Reading, catalogue: Catalogue, closing: frozenset[Series] = _CLOSES_NOTHING
 ) -> Step:
     """What `reading` adds to `state`. `closing`: series whose flows are deleted once this is journalled."""
+    return whole(advancing(state, reading, catalogue, closing))
+
+
+def advancing(
+    state: State, reading: Reading, catalogue: Catalogue, closing: frozenset[Series] = _CLOSES_NOTHING
+) -> Turns[Step]:
+    """`advance`, in turns."""
     same = state.run is not None and state.run.goes_on(reading.run)
     before = state.baselines if same else {}
     draft = _Draft(state, reading, catalogue)
-    for series in sorted(reading.counters):
-        counter, baseline = reading.counters[series], before.get(series)
+    counters, moved = reading.counters, reading.moved if same else None
+    some = counters if moved is None else {*moved, *closing} if closing else moved
+    vanished = sorted(before.keys() - counters.keys()) if moved is None else []
+    for at, series in enumerate(sorted(some)):
+        if not at % ROWS:
+            yield
+        if moved is not None and series not in counters:
+            vanished.append(series)
+            continue
+        counter, baseline = counters[series], before.get(series)
         if baseline is None or _fell(baseline.counter, counter):
             draft.begin(series, counter, baseline)
         elif counter != baseline.counter:
             draft.go_on(series, counter, baseline)
         if series in closing and (baseline is None or baseline.standing is Standing.OPEN):
             draft.records.append(Closed(series))
-    for series in sorted(before.keys() - reading.counters.keys()):
+    for series in vanished:
         draft.end(series, before[series])
     if state.run is not None and not same:
         draft.end_run(state.run, state.baselines)
+    yield
     draft.depart(before)
     draft.add_gaps()
-    begun = draft.balance(closing)
+    begun = yield from draft.balance(closing)
     blind = reading.blind & state.sightings.keys()
     wires = _changed_wires(state, reading)
+    yield
     return Step(reading.run, reading.at_ms, tuple(draft.records), wires, blind, begun)
 
 
 def fold(state: State, step: Step) -> State:
     """The state after a step: used at each tick and, over the journal, at start."""
+    return whole(folding(state, step))
+
+
+def folding(state: State, step: Step) -> Turns[State]:
+    """`fold`, in turns."""
     same = state.run is not None and state.run.goes_on(step.run)
     baselines = dict(state.baselines) if same else {}
     ended: set[PortKey] = set()
     closed: set[PortKey] = set()
+    raws: dict[PortKey, int] = {}
     counted: dict[PortKey, int] = {}
     sequence = state.next_sequence
-    for record in step.records:
+    for at, record in enumerate(step.records):
+        if not at % ROWS:
+            yield
         match record:
             case Interval():
-                old = baselines.get(record.series)
+                series = record.series
+                old = baselines.get(series)
                 standing = Standing.OPEN if old is None else old.standing
-                baselines[record.series] = Baseline(record.counter, record.owner, standing)
+                baselines[series] = Baseline(record.counter, record.owner, standing)
                 sequence = max(sequence, record.sequence + 1)
-                if is_sent(record.series):  # what came in from the port, as its wire says
-                    raw = record.bytes + record.header_bytes * record.packets
-                    counted[record.series[0]] = counted.get(record.series[0], 0) + raw
+                if is_sent(series):  # what came in from the port, as its wire says
+                    port, raw = series[0], record.bytes + record.header_bytes * record.packets
+                    raws[port] = raws.get(port, 0) + raw
+                    counted[port] = counted.get(port, 0) + layer2(record)
             case Gap() | Balance():
                 sequence = max(sequence, record.sequence + 1)
             case Closed():
@@ -178,14 +126,16 @@ def fold(state: State, step: Step) -> State:
             case Ended():
                 baselines.pop(record.series, None)
                 ended.add(record.series[0])
+    yield
     gone = ended - {series[0] for series in baselines} if ended else ended
-    sightings = sight(state.sightings, step.wires, counted, step.at_ms, step.blind)
-    kept = {port: sightings[port] for port in sightings if port not in gone}
-    tallies = carried(state.tallies if same else {}, step.records, step.begun)
+    sightings = yield from sights(state.sightings, step.wires, raws, step.at_ms, step.blind)
+    for port in gone:
+        sightings.pop(port, None)
+    tallies = carried(state.tallies if same else {}, counted, step.begun)
     if ended or closed:
         sending = {s[0] for s, b in baselines.items() if b.standing is Standing.OPEN and is_sent(s)}
         tallies = {port: tally for port, tally in tallies.items() if port in sending}
-    return State(sequence, step.run, step.at_ms, baselines, kept, tallies, step.unsure)
+    return State(sequence, step.run, step.at_ms, baselines, sightings, tallies, step.unsure)
 
 
 def foreseen(state: State, ports: frozenset[PortKey]) -> Step | None:
@@ -215,10 +165,17 @@ def resembles_restart(state: State, reading: Reading) -> bool:
     """
     if state.run is None or not state.run.goes_on(reading.run):
         return False
-    risen = [
+    if reading.moved is not None and not reading.moved:
+        return False
+    risen = (
         (s, b.counter) for s, b in state.baselines.items() if b.standing is Standing.OPEN and b.counter[0]
-    ]
-    return bool(risen) and all(_fell(c, reading.counters.get(s, (0, 0))) for s, c in risen)
+    )
+    fell = False
+    for series, counter in risen:  # one that has not fallen settles it
+        fell = _fell(counter, reading.counters.get(series, (0, 0)))
+        if not fell:
+            return False
+    return fell
 
 
 class _Draft:
@@ -230,13 +187,16 @@ class _Draft:
         self.sequence = state.next_sequence
         self.from_ms = reading.at_ms if state.run is None else min(state.read_ms, reading.at_ms)
         self.counted: dict[PortKey, int] = {}
+        self.sent: dict[PortKey, int] = {}
+        self.owners: dict[PortKey, Owner | None] = {}
+        self.classes: dict[ClassId, str] = {}
         self.gaps: dict[PortKey, tuple[Cause, Owner, int | None]] = {}
         self.fresh: set[Series] = set()
         self.unbilled: set[PortKey] = set()
 
     def begin(self, series: Series, counter: Counter, old: Baseline | None) -> None:
         """A series that is new or began anew counts from zero, unless the journal began just now."""
-        owner = self.catalogue.owner(series[0]) or UNKNOWN
+        owner = self._known(series[0]) or UNKNOWN
         self.fresh.add(series)
         if old is not None:
             self.end(series, old, Cause.COUNTER_FELL)
@@ -268,11 +228,12 @@ class _Draft:
     def depart(self, before: Mapping[Series, Baseline]) -> None:
         """A gap for each port that was pulled out, or put in doubt, while it counted, and has none yet."""
         reading = self.reading
-        for series in sorted(reading.counters):
+        concerned = reading.pulled.keys() | reading.doubted | self.unbilled
+        for series in sorted(s for s in reading.counters if s[0] in concerned) if concerned else ():
             old, port = before.get(series), series[0]
             if old is not None and old.standing is Standing.CLOSED and port not in self.unbilled:
                 continue
-            owner = (self.catalogue.owner(port) if old is None else old.owner) or UNKNOWN
+            owner = (self._known(port) if old is None else old.owner) or UNKNOWN
             if port in reading.pulled:
                 self.gaps.setdefault(port, (Cause.PORT_REMOVED, owner, None))
             elif port in reading.doubted or port in self.unbilled:
@@ -289,7 +250,7 @@ class _Draft:
             start, end = self.from_ms, self.reading.at_ms
             self.records.append(Gap(run, port, owner, cause, self._next(), start, end, limit))
 
-    def balance(self, closing: frozenset[Series]) -> dict[PortKey, Tally]:
+    def balance(self, closing: frozenset[Series]) -> Turns[dict[PortKey, Tally]]:
         """Compare what interfaces took in with what was counted, where it is time; what begins with that."""
         reading, run, tallies = self.reading, self.state.run, self.state.tallies
         goes_on, gone = run is not None and run.goes_on(reading.run), self._lapsed(closing)
@@ -297,7 +258,11 @@ class _Draft:
         again = {series[0] for series in self.fresh if is_sent(series)}
         if goes_on:
             again -= tallies.keys()
-        for ending in endings(tallies, look, self.state.sightings):
+        for at, ending in enumerate(endings(tallies, look, self.state.sightings)):
+            if not at % ROWS:
+                yield
+            if ending is None:
+                continue
             port, tally = ending.port, tallies[ending.port]
             if goes_on:
                 again.add(port)
@@ -308,7 +273,7 @@ class _Draft:
                     Balance(run, port, owner, number, start, reading.at_ms, wire, ending.counted)
                 )
         return {
-            port: Tally(self.catalogue.owner(port) or UNKNOWN, reading.at_ms, reading.wires.get(port))
+            port: Tally(self._known(port) or UNKNOWN, reading.at_ms, reading.wires.get(port))
             for port in sorted(again - gone)
         }
 
@@ -316,9 +281,9 @@ class _Draft:
         reading, tallies = self.reading, self.state.tallies
         left = {port: departure.last for port, departure in reading.pulled.items()}
         named = {series[0] for series in self.fresh} & tallies.keys()
-        owners = {port: self.catalogue.owner(port) for port in named}
+        owners = {port: self._known(port) for port in named}
         others = {p for p, owner in owners.items() if owner and _differ(tallies[p].owner, owner)}
-        return Look(reading.at_ms, reading.wires, sent(self.records), left, gone, frozenset(others))
+        return Look(reading.at_ms, reading.wires, self.sent, left, gone, frozenset(others))
 
     def _lapsed(self, closing: frozenset[Series]) -> frozenset[PortKey]:
         """Ports that no longer count what they send once this step is journalled."""
@@ -334,7 +299,7 @@ class _Draft:
 
     def _owner(self, port: PortKey, before: Owner) -> Owner:
         """As it is called now, if it is the one that it was."""
-        known = self.catalogue.owner(port)
+        known = self._known(port)
         if known is not None and (before == UNKNOWN or known.port_uid == before.port_uid):
             return known
         return before
@@ -356,19 +321,28 @@ class _Draft:
         return since_reading(sighting, departure.last, counted)
 
     def _interval(self, series: Series, owner: Owner, raw: Counter, counter: Counter) -> None:
-        packets, layer2 = raw
+        packets, octets = raw
         # Flows offloaded by TC count no layer-2 header; fewer bytes than headers shows that.
-        header = ETHERNET_HEADER if layer2 >= ETHERNET_HEADER * packets else 0
+        header = ETHERNET_HEADER if octets >= ETHERNET_HEADER * packets else 0
         reading = self.reading
-        name = self.catalogue.class_name(series[1])
-        self.records.append(
-            Interval(
-                reading.run, series, owner, name, self._next(), self.from_ms, reading.at_ms,
-                packets, layer2 - header * packets, reading.datapath, header, counter,
-            )
+        name = self.classes.get(series[1])
+        if name is None:
+            name = self.classes[series[1]] = self.catalogue.class_name(series[1])
+        made = Interval(
+            reading.run, series, owner, name, self._next(), self.from_ms, reading.at_ms,
+            packets, octets - header * packets, reading.datapath, header, counter,
         )  # fmt: skip
+        self.records.append(made)
         if is_sent(series):
-            self.counted[series[0]] = self.counted.get(series[0], 0) + layer2
+            port = series[0]
+            self.counted[port] = self.counted.get(port, 0) + octets
+            self.sent[port] = self.sent.get(port, 0) + layer2(made)
+
+    def _known(self, port: PortKey) -> Owner | None:
+        """Asked once for each port."""
+        if port not in self.owners:
+            self.owners[port] = self.catalogue.owner(port)
+        return self.owners[port]
 
     def _sure(self, series: Series, rise: Counter) -> Counter:
         """What is billed of it: nothing, if a byte may be in it twice."""
@@ -387,12 +361,12 @@ def _fell(before: Counter, now: Counter) -> bool:
 
 
 def _changed_wires(state: State, reading: Reading) -> dict[PortKey, Wire]:
-    seen = state.sightings
-    return {
-        port: reading.wires[port]
-        for port in sorted(reading.wires)
-        if port not in seen or (seen[port].newer != reading.wires[port] and port not in reading.blind)
-    }
+    seen, blind, found = state.sightings, reading.blind, []
+    for port, wire in reading.wires.items():
+        old = seen.get(port)
+        if old is None or (old.newer != wire and port not in blind):
+            found.append(port)
+    return {port: reading.wires[port] for port in sorted(found)}
 
 
 def _differ(before: Owner, now: Owner) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from accounting.balance import Tally
 from accounting.bounds import Sighting, Wire
-from accounting.count import Baseline, Standing, State, Step
 from accounting.records import (
     Balance,
     Billable,
@@ -27,6 +26,9 @@ from accounting.records import (
     Run,
     Series,
 )
+from accounting.state import Baseline, Standing, State, Step
+from accounting.turns import Turns, whole
+from accounting.wording import Words, listed, quoted
 from model.ids import ClassId, HostName, PortKey
 
 Plain = dict[str, Any]
@@ -36,6 +38,9 @@ FORMAT: Final = 2
 _READABLE: Final = (1, FORMAT)
 _LIMIT: Final = 1 << 63
 HEAD: Final = 4_096
+_RECORDS: Final = '"records":['
+"""Nowhere else in a step: in a text the quotes would be escaped, and behind one stands no letter."""
+_DECODER: Final = json.JSONDecoder()
 _AT: Final = re.compile(rb'"at_ms":(\d{1,18}),')
 
 
@@ -88,36 +93,61 @@ def billable(host: HostName, raw: Mapping[str, Any]) -> Billable:
 
 def step_bytes(step: Step) -> bytes:
     """A journal body."""
-    return _dump(
-        {
-            "format": FORMAT,
-            "run": _plain_run(step.run),
-            "at_ms": step.at_ms,
-            "records": [_plain_record(r) for r in step.records],
-            "wires": [[port, wire.identity, wire.bytes] for port, wire in sorted(step.wires.items())],
-            "blind": sorted(step.blind),
-            "begun": _plain_tallies(step.begun),
-            "unsure": sorted(step.unsure),
-        }
+    return whole(step_turns(step))
+
+
+def step_turns(step: Step) -> Turns[bytes]:
+    """`step_bytes`, in turns."""
+    words = Words()
+
+    def record(one: Record) -> str:
+        return words.interval(one) if isinstance(one, Interval) else _text_of(_plain_record(one))
+
+    run = _text_of(_plain_run(step.run))
+    records = yield from listed(step.records, record)
+    wires = yield from listed(
+        sorted(step.wires.items()), lambda one: f"[{one[0]},{quoted(one[1].identity)},{one[1].bytes}]"
     )
+    blind = _text_of(sorted(step.blind))
+    begun = yield from _worded_tallies(step.begun, words)
+    head = f'{{"format":{FORMAT},"run":{run},"at_ms":{step.at_ms},"records":'
+    middle = f',"blind":{blind},"begun":'
+    end = f',"unsure":{_text_of(sorted(step.unsure))}}}'
+    return b"".join([head.encode(), *records, b',"wires":', *wires, middle.encode(), *begun, end.encode()])
 
 
 def parse_step(body: bytes) -> Step:
-    """The inverse of `step_bytes`; ValueError for anything else."""
-    raw = _load(body)
+    """The inverse of `step_bytes`; ValueError for anything else.
+
+    Record by record: `json.loads` of megabytes lets no other thread do anything meanwhile.
+    """
+    text = body.decode()
+    head, found, _ = text.partition(_RECORDS)
     try:
-        run = _run(raw["run"])
-        return Step(
-            run,
-            _number(raw, "at_ms"),
-            tuple(_record(run.host, r) for r in raw["records"]),
-            {PortKey(port): Wire(identity, count) for port, identity, count in raw["wires"]},
-            frozenset(PortKey(port) for port in raw.get("blind", ())),
-            _tallies(raw.get("begun", ())),
-            frozenset(PortKey(port) for port in raw.get("unsure", ())),
-        )
+        if not found:  # with spaces, for example
+            return _step(rest := _load(text), [_record(_run(rest["run"]).host, r) for r in rest["records"]])
+        host = _run(_load(f"{head}{found}]}}")["run"]).host
+        end = at = len(head) + len(found)
+        records, separator = [], "]" if text.startswith("]", at) else ","
+        while separator == ",":
+            raw, end = _DECODER.raw_decode(text, at)
+            records.append(_record(host, raw))
+            separator, at = text[end : end + 1], end + 1
+        return _step(_load(head + found + text[end:]), records)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a step of the journal: {error!r}") from error
+
+
+def _step(raw: Plain, records: Iterable[Record]) -> Step:
+    return Step(
+        _run(raw["run"]),
+        _number(raw, "at_ms"),
+        tuple(records),
+        {PortKey(port): Wire(identity, count) for port, identity, count in raw["wires"]},
+        frozenset(PortKey(port) for port in raw.get("blind", ())),
+        _tallies(raw.get("begun", ())),
+        frozenset(PortKey(port) for port in raw.get("unsure", ())),
+    )
 
 
 def step_time(begin: bytes) -> int | None:
@@ -128,32 +158,34 @@ def step_time(begin: bytes) -> int | None:
 
 def state_bytes(state: State) -> bytes:
     """A checkpoint body."""
-    return _dump(
-        {
-            "format": FORMAT,
-            "next_sequence": state.next_sequence,
-            "run": None if state.run is None else _plain_run(state.run),
-            "read_ms": state.read_ms,
-            "baselines": [
-                [*series, *b.counter, b.standing.value, _plain_owner(b.owner)]
-                for series, b in sorted(state.baselines.items(), key=lambda item: item[0])
-            ],
-            "sightings": [
-                [
-                    port,
-                    s.older.identity,
-                    s.older.bytes,
-                    s.newer.identity,
-                    s.newer.bytes,
-                    s.newer_ms,
-                    s.counted,
-                ]
-                for port, s in sorted(state.sightings.items(), key=lambda item: item[0])
-            ],
-            "tallies": _plain_tallies(state.tallies),
-            "unsure": sorted(state.unsure),
-        }
-    )
+    return whole(state_turns(state))
+
+
+def state_turns(state: State) -> Turns[bytes]:
+    """`state_bytes`, in turns."""
+    words = Words()
+
+    def baseline(series: Series) -> str:
+        (port, class_id, epoch), of = series, state.baselines[series]
+        packets, octets = of.counter
+        standing = of.standing.value
+        return f'[{port},{class_id},{epoch},{packets},{octets},"{standing}",{words.owner(of.owner)}]'
+
+    def sighting(one: tuple[PortKey, Sighting]) -> str:
+        older, newer = one[1].older, one[1].newer
+        return (
+            f"[{one[0]},{words.name(older.identity)},{older.bytes},{words.name(newer.identity)},"
+            f"{newer.bytes},{one[1].newer_ms},{one[1].counted}]"
+        )
+
+    run = "null" if state.run is None else _text_of(_plain_run(state.run))
+    baselines = yield from listed(sorted(state.baselines), baseline)
+    sightings = yield from listed(sorted(state.sightings.items(), key=_key), sighting)
+    tallies = yield from _worded_tallies(state.tallies, words)
+    head = f'{{"format":{FORMAT},"next_sequence":{state.next_sequence},"run":{run},"read_ms":{state.read_ms}'
+    lists = [b',"baselines":', *baselines, b',"sightings":', *sightings, b',"tallies":', *tallies]
+    end = f',"unsure":{_text_of(sorted(state.unsure))}}}'
+    return b"".join([head.encode(), *lists, end.encode()])
 
 
 def parse_state(body: bytes) -> State:
@@ -181,28 +213,28 @@ def parse_state(body: bytes) -> State:
         raise ValueError(f"not a checkpoint of the journal: {error!r}") from error
 
 
-def _dump(raw: Plain) -> bytes:
-    return json.dumps(raw, separators=(",", ":")).encode()
+def _text_of(raw: Any) -> str:
+    return json.dumps(raw, separators=(",", ":"))
 
 
-def _load(body: bytes) -> Plain:
+def _key(item: tuple[Any, object]) -> Any:
+    return item[0]
+
+
+def _load(body: bytes | str) -> Plain:
     raw = json.loads(body)
     if not isinstance(raw, dict) or raw.get("format") not in _READABLE:
         raise ValueError(f"not of journal format {FORMAT} or before")
     return raw
 
 
-def _plain_tallies(tallies: Mapping[PortKey, Tally]) -> list[list[Any]]:
-    return [
-        [
-            port,
-            t.from_ms,
-            t.counted,
-            _plain_owner(t.owner),
-            *([t.wire.identity, t.wire.bytes] if t.wire else []),
-        ]
-        for port, t in sorted(tallies.items(), key=lambda item: item[0])
-    ]
+def _worded_tallies(tallies: Mapping[PortKey, Tally], words: Words) -> Turns[list[bytes]]:
+    def tally(one: tuple[PortKey, Tally]) -> str:
+        port, t = one
+        wire = f",{quoted(t.wire.identity)},{t.wire.bytes}" if t.wire else ""
+        return f"[{port},{t.from_ms},{t.counted},{words.owner(t.owner)}{wire}]"
+
+    return listed(sorted(tallies.items(), key=_key), tally)
 
 
 def _tallies(raw: Iterable[list[Any]]) -> dict[PortKey, Tally]:

@@ -83,12 +83,13 @@ class _Place:
 
 
 class Journal:
-    """One directory, one writer (held by a lock file); `append` and `pending` may come from two threads."""
+    """One directory, one writer (held by a lock file). `append`, `pending` and `acknowledge` may come from
+    three threads; nothing but `append` waits for a disk that another one uses."""
 
     def __init__(self, directory: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         """Opens and recovers (see `recovery`); Unavailable if the directory can't be used or is in use."""
         self.directory, self._segment_bytes = directory, segment_bytes
-        self._guard = threading.Lock()
+        self._guard, self._writing = threading.Lock(), threading.Lock()
         self._file: int | None = None
         self._path = directory
         self._size = self._fresh_from = self._reserved = 0
@@ -117,17 +118,23 @@ class Journal:
 
         The reserve is for steps that are FINAL; others are refused once there is nothing beside it.
         """
-        with self._guard:
+        with self._writing:  # not `_guard`: nobody else has to wait for the disk
             try:
                 self._find_segment(checkpoint, need)
                 number = self._next
                 start = self._put(Frame(Kind.STEP, number, body), need)
             except OSError as error:
                 return Refused(error.strerror or str(error))
-            self._next += 1
-            self._places.append(_Place(number, self._path, start, len(body)))
-            self._segments[-1] = (self._path, number)
+            with self._guard:
+                self._next += 1
+                self._places.append(_Place(number, self._path, start, len(body)))
+                self._segments[-1] = (self._path, number)
             return Written(number)
+
+    @property
+    def begins_segment(self) -> bool:
+        """Whether the next step needs its checkpoint."""
+        return self._file is None or self._size - self._fresh_from >= self._segment_bytes
 
     def pending(self, limit: int) -> tuple[Frame, ...]:
         """Up to `limit` frames that are not acknowledged, oldest first. OSError if the disk can't be read."""
@@ -171,9 +178,12 @@ class Journal:
     def acknowledge(self, number: int) -> Refused | None:
         """Frames up to `number` are safe elsewhere. Refused: they will be offered again after a restart."""
         self.skip(number)
+        try:
+            _write_acknowledged(self.directory, number)
+        except OSError as error:
+            return Refused(error.strerror or str(error))
         with self._guard:
             try:
-                _write_acknowledged(self.directory, number)
                 self.acknowledged = number
                 while len(self._segments) > 1 and self._segments[0][1] <= number:
                     self._segments[0][0].unlink(missing_ok=True)
@@ -184,7 +194,7 @@ class Journal:
 
     def close(self) -> None:
         """Give the directory back. Everything that was `Written` is on disk already."""
-        with self._guard:
+        with self._writing:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
@@ -244,7 +254,7 @@ class Journal:
 
     def _find_segment(self, checkpoint: Callable[[], bytes], need: Need) -> None:
         """A new one, if it is due; what is FINAL goes into an old one if there is no room for that."""
-        if self._file is not None and self._size - self._fresh_from < self._segment_bytes:
+        if not self.begins_segment:
             return
         try:
             self._begin_segment(checkpoint())
@@ -273,7 +283,8 @@ class Journal:
             os.close(self._file)
         self._file, self._path, self._size, self._fresh_from = file, path, len(data), len(data)
         self._reserved = room
-        self._segments.append((path, self._next - 1))
+        with self._guard:
+            self._segments.append((path, self._next - 1))
 
     def _free_path(self) -> Path:
         """Never that of an older attempt: its checkpoint may be the only one that is on disk."""

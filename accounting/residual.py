@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from accounting.balance import Tally, sent
 from accounting.bounds import Wire, within
 from accounting.records import Record
+from accounting.turns import ROWS, Turns, whole
 from model.ids import PortKey
 
 
@@ -43,9 +44,26 @@ def followed(
     tallies: Mapping[PortKey, Tally],
 ) -> Residual:
     """After one more reading of these records and interfaces. `tallies`: of the ports that send, after it."""
-    new, wire, counted, unseen = sent(records), before.wire, before.counted, 0
+    return whole(following(before, records, wires, tallies))
+
+
+def following(
+    before: Residual,
+    records: tuple[Record, ...],
+    wires: Mapping[PortKey, Wire],
+    tallies: Mapping[PortKey, Tally],
+) -> Turns[Residual]:
+    """`followed`, in turns."""
+    new: dict[PortKey, int] = {}
+    for start in range(0, len(records), ROWS):
+        for port, count in sent(records[start : start + ROWS]).items():
+            new[port] = new.get(port, 0) + count
+        yield
+    wire, counted, unseen = before.wire, before.counted, 0
     marks: dict[PortKey, Mark] = {}
-    for port in tallies.keys() | before.marks.keys():
+    for at, port in enumerate(tallies.keys() | before.marks.keys()):
+        if not at % ROWS:
+            yield
         old, now = before.marks.get(port), wires.get(port)
         since = 0 if old is None else old.counted + new.get(port, 0)
         passed = None if old is None else within(old.wire, now)

@@ -98,6 +98,12 @@ class Control:
         self.agents[host.name] = self._agent(host, *flags)
         self.agents[host.name].start()
 
+    def set_api(self, *flags: str) -> None:
+        """Restart the API as one with these settings besides."""
+        self.api.stop()
+        self.api = self._api(*flags)
+        self.api.start()
+
     def outfit(self, host: Hypervisor, kernel: Path) -> None:
         """Restart the agent of a host as one whose VFs are those of a simulated kernel (`firmware`)."""
         self.agents[host.name].stop()
@@ -146,13 +152,13 @@ class Control:
         command = ringfenced(STORE, "--dir", str(directory), "--remote", f"unix:{self.store_socket}")
         return self._daemon(self.node, STORE, command, lambda: listens(self.store_socket))
 
-    def _api(self) -> Daemon:
+    def _api(self, *more: str) -> Daemon:
         ledger = self.lab.directory.path / "ledger.db"
         reflectors = [word for r in self.lab.reflectors for word in ("--reflector", r.address)]
         command = ringfenced(API, "--store", f"unix:{self.store_socket}",
                              "--listen", f"unix:{self.api_socket}",
                              "--ledger", f"sqlite:///{ledger}",
-                             *reflectors)  # fmt: skip
+                             *reflectors, *more)  # fmt: skip
         return self._daemon(self.node, API, command, lambda: listens(self.api_socket))
 
     def _speaker(self, host: Hypervisor) -> Daemon:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from controller.agent import receipts
+from controller.agent import private, receipts
 from controller.agent.scribe import Scribe
 from model.ids import HostName
 from model.report import DriftReceipt, parse_receipts, render_receipts
@@ -61,12 +61,8 @@ class Book:
     def _write(self, kept: tuple[DriftReceipt, ...]) -> None:
         """Atomically: temporary file, fsync, rename."""
         part = self._path.with_suffix(".part")
-        with open(part, "w", encoding="utf-8", opener=_private) as out:
+        with open(part, "w", encoding="utf-8", opener=private.opener) as out:
             json.dump({"host": self._host, "receipts": json.loads(render_receipts(kept))}, out)
             out.flush()
             os.fsync(out.fileno())
         os.replace(part, self._path)
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)

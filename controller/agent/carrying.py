@@ -27,7 +27,7 @@ def carry_out(command: commands.Command, effects: Effects, before: Snapshot, now
             effects.meter.close_flows(before, command.cookies)
         case commands.Shift():
             work = partial(effects.switch.program, command.patch)
-            effects.meter.shift(now, command.ports, work, command.pace)
+            effects.meter.shift(now, command.ports, work, before)
         case commands.CloseLinks():
             effects.switch.close_links(command.links)
         case commands.Zones():

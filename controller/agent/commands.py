@@ -45,15 +45,6 @@ class CloseCounters:
     cookies: tuple[int, ...]
 
 
-class Pace(Enum):
-    """How often the data path may be stilled for a change."""
-
-    ALWAYS = "always"
-    """The operator changes it."""
-    RATIONED = "rationed"
-    """Others may, by thousands: what comes too soon after the last one is a gap."""
-
-
 @dataclass(frozen=True, slots=True)
 class Shift:
     """Send the patch, one bundle, while nothing waits to be counted: it moves the pass of the data path in
@@ -61,7 +52,6 @@ class Shift:
 
     ports: tuple[PortKey, ...]
     patch: Patch
-    pace: Pace = Pace.ALWAYS
 
 
 @dataclass(frozen=True, slots=True)

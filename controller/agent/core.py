@@ -12,19 +12,21 @@ routes are announced.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from immutables import Map
 
 from bgp import learn, moves, originate
 from bgp.codec.update import Update
-from bgp.table import Limits, Outcome, Table
+from bgp.table import Limits
 from bgp.trail import Past, Spot
 from controller.agent import binder, brake, commands, heralds, living, mobility, sightings, state, zones
 from controller.agent.announcements import Announced
-from controller.agent.shares import Shares
+from controller.agent.knowledge import Core as Core
+from controller.agent.knowledge import Learning
+from controller.agent.knowledge import Result as Result
 from controller.agent.state import Synced as Synced
 from model.addresses import Address
 from model.change import Change, Part
@@ -36,46 +38,6 @@ from pipelines.index import waits
 
 LOG: Final = logging.getLogger(__name__)
 _UNKNOWN: Final = Past()
-
-Learning = Callable[[Table], tuple[Table, Outcome]]
-"""A step of the learner (see `bgp.learn`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """All that the agent knows.
-
-    `offered`: the stored maps as the store last said; `effective`: what the data plane is held to. They
-    differ while the brake or the operator holds (`stop`), and then `pending` are the changes between them.
-    """
-
-    effective: Snapshot
-    offered: Snapshot
-    program: pipeline.Program
-    routes: originate.Originated
-    table: Table
-    pending: frozenset[Change] = frozenset()
-    stop: brake.Stop | None = None
-    confirmed: str = ""
-    store_complete: bool = False
-    session: bool = False
-    swept: bool = False
-    refusals: Map[PortKey, str] = Map()
-    asked: frozenset[PortKey] = frozenset()
-    fresh: frozenset[Change] = frozenset()
-    """What became effective, or is said differently of a port, since the loop last took note of it."""
-    adopted: frozenset[PortKey] = frozenset()
-    """Ports for which the switch has counters of an earlier life, and which do not live here yet."""
-    announced: frozenset[PortKey] = frozenset()
-    """Ports that are moving here and whose workload has said so."""
-    moved: sightings.Moves = Map()
-    shares: Shares = field(default_factory=Shares)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    core: Core
-    commands: tuple[commands.Command, ...] = field(default=())
 
 
 def start(host: HostName, saved: Snapshot | None, limits: Limits, past: Past = _UNKNOWN) -> Core:
@@ -106,7 +68,16 @@ def on_store(
         removed = state.remove(core.offered, gone)
         step = state.join(removed, lambda s: state.upsert(s, items))
     core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
-    return _release_hold(core)
+    return _release_hold(core, step.changes)
+
+
+def on_rested(core: Core) -> Result:
+    """The data path may be stilled again: what waited for that becomes effective, all of it at once."""
+    learned = _learned(replace(core, resting=False), ())
+    if not learned.core.late.intent:
+        return learned
+    released = _release_hold(learned.core, frozenset())
+    return Result(released.core, (*learned.commands, *released.commands))
 
 
 def on_inventory(core: Core, seen: state.Seen) -> Result:
@@ -173,7 +144,16 @@ def on_probe_failed(core: Core, vtep: Address) -> Result:
 
 
 def _learned(core: Core, steps: Iterable[Learning]) -> Result:
-    """Run steps of the learner and commit what came of them at once."""
+    """Run steps of the learner and commit what came of them at once; behind those that wait."""
+    said = (*core.late.said, *steps)
+    late = replace(core, late=replace(core.late, said=said))
+    if core.resting and core.late.said:
+        return Result(late)
+    learned = _learn(replace(core, late=replace(core.late, said=())), said)
+    return Result(late) if core.resting and learned.stills() else learned
+
+
+def _learn(core: Core, steps: Iterable[Learning]) -> Result:
     table, snapshot, changes = core.table, core.effective, frozenset[Change]()
     contested: dict[PortKey, int] = {}
     for step in steps:
@@ -268,14 +248,14 @@ def on_answers(core: Core, answers: Iterable[tuple[PortKey, Binding | str | None
     again = [port for port, answer in said if not isinstance(answer, str)]
     step = state.upsert(core.offered, items)
     core = replace(core, offered=step.snapshot, pending=core.pending | step.changes)
-    return _reconsider(_release_hold(core) if items else Result(core), again)
+    return _reconsider(_release_hold(core, step.changes) if items else Result(core), again)
 
 
 def _reconsider(answered: Result, ports: Iterable[PortKey]) -> Result:
     """Claim what is due only now: while a claim is under way no other is made for its port, and the store's
     own word of it may have come before the answer, which then changes nothing.
     """
-    if answered.core.stop is not None:
+    if answered.core.stop is not None or answered.core.late.intent:
         return answered
     core, asked = _claim(
         answered.core, binder.claims(answered.core.effective, ports, answered.core.announced)
@@ -306,33 +286,41 @@ def on_tick(core: Core, synced: Synced, now: float) -> Result:
     return Result(core, orders)
 
 
-def _release_hold(core: Core) -> Result:
-    """Let the store's word become effective, unless the brake or the operator says otherwise."""
+def _release_hold(core: Core, news: frozenset[Change]) -> Result:
+    """Let the store's word become effective, unless the brake or the operator says otherwise, or it would
+    still the data path again too soon.
+
+    `news`: what it said last. The brake judges what is said at once, however much waits with it.
+    """
     candidate = state.adopt_stored(core.effective, core.offered)
-    stop = _judge(core, candidate)
+    stop = _judge(core, candidate, news if core.late.intent else core.pending)
     own = core.offered.this()
     if stop is not None and own is not None and own.confirm == stop.token and not own.frozen:
         core = replace(core, confirmed=stop.token)
         stop = None
+    late, known = core.late, replace(core.late, intent=False, dropped=0)
     if stop is not None:
-        return Result(replace(core, stop=stop))
-    first = _commit(replace(core, stop=None, pending=frozenset()), *state.vacate(core.effective, candidate))
+        return Result(replace(core, stop=stop, late=known))
+    base = replace(core, stop=None, pending=frozenset(), late=known)
+    first = _commit(base, *state.vacate(core.effective, candidate))
     second = _commit(first.core, state.adopt_stored(first.core.effective, core.offered), core.pending)
     result = Result(second.core, (*first.commands, *second.commands))
     dropped = sum(
         len(g[1]) for c in result.commands if isinstance(c, commands.Program) for g in c.patch.groups
     )
-    stop = brake.judge_flows(core.effective, dropped, len(core.program.claims))
+    stop = brake.judge_flows(core.effective, dropped - late.dropped, len(core.program.claims))
     if stop is not None and (own is None or own.confirm != stop.token):
-        return Result(replace(core, stop=stop))
+        return Result(replace(core, stop=stop, late=known))
+    if core.resting and result.stills():
+        return Result(replace(core, late=replace(late, intent=True, dropped=dropped)))
     return result
 
 
-def _judge(core: Core, candidate: Snapshot) -> brake.Stop | None:
+def _judge(core: Core, candidate: Snapshot, changes: frozenset[Change]) -> brake.Stop | None:
     own = core.offered.this()
     if own is not None and own.frozen:
         return brake.Stop("frozen", "the operator froze this host", "")
-    return brake.judge(core.effective, candidate, core.pending)
+    return brake.judge(core.effective, candidate, changes)
 
 
 def _commit(core: Core, new: Snapshot, changes: frozenset[Change]) -> Result:

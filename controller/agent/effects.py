@@ -7,15 +7,16 @@ decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from immutables import Map
 
 from bgp.interest import Interest
-from controller.agent.commands import Pace, Sweep, Zones
+from controller.agent.commands import Sweep, Zones
 from controller.agent.fitting import Load
 from controller.agent.pathing import Wish
+from controller.agent.reporting import Circumstance
 from controller.agent.switching import Care, Found
 from controller.agent.telling import Post
 from model.addresses import Address
@@ -48,6 +49,12 @@ class Meter(Protocol):
     def notice(self, snapshot: Snapshot, changes: frozenset[Change] | None) -> None: ...
     def sight(self, snapshot: Snapshot) -> None: ...
     def read(self, snapshot: Snapshot) -> None: ...
+    def begin(self, snapshot: Snapshot) -> None: ...
+    def go_on(self, snapshot: Snapshot, seconds: float) -> None: ...
+    @property
+    def busy(self) -> bool: ...
+    @property
+    def writing(self) -> bool: ...
     def close(self, snapshot: Snapshot, ports: tuple[PortKey, ...], links: tuple[str, ...]) -> None: ...
     def close_flows(self, snapshot: Snapshot, doomed: tuple[int, ...]) -> None: ...
     def shift(
@@ -55,8 +62,9 @@ class Meter(Protocol):
         snapshot: Snapshot,
         ports: tuple[PortKey, ...],
         work: Callable[[], object],
-        pace: Pace = Pace.ALWAYS,
+        before: Snapshot | None = None,
     ) -> None: ...
+    def rest(self) -> float: ...
     def counted_ms(self) -> int: ...
     def told(self) -> EgressReport: ...
     def alarms(self) -> tuple[str, ...]: ...
@@ -119,6 +127,12 @@ class Devices(Protocol):
     def seen(self) -> Sighting: ...
 
 
+class Bypass(Protocol):
+    """See `controller.agent.gauging.Gauging`: what gangs' devices send past the switch."""
+
+    def alarms(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """`speaker` None: a host without EVPN (a cluster of one)."""
@@ -133,6 +147,7 @@ class Effects:
     underlay: Underlay
     devices: Devices
     lease: Lease
+    bypass: Bypass
 
     def want(self, wish: Wish, load: Load) -> None:
         """What this host sends, and where to: paths are probed, and devices looked at."""
@@ -141,5 +156,17 @@ class Effects:
 
     def alarms(self) -> tuple[str, ...]:
         """What does not work, in words."""
-        parts = (self.meter, self.switch, self.paths, self.underlay, self.lease)
+        parts = (self.meter, self.switch, self.paths, self.underlay, self.lease, self.bypass)
         return tuple(words for part in parts for words in part.alarms())
+
+    def see(self, around: Circumstance, mended: tuple[str, ...]) -> Circumstance:
+        """What is said of it now; `mended` are alarms of what the audit found."""
+        return replace(
+            around,
+            alarms=(*self.alarms(), *mended),
+            underlay=self.underlay.least(),
+            devices=self.devices.seen(),
+            lease=self.lease.words(),
+            counted_ms=self.meter.counted_ms(),
+            egress=self.meter.told(),
+        )

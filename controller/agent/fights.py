@@ -19,6 +19,7 @@ from immutables import Map
 
 from bgp.table import Table
 from bgp.trail import Damped, Past, Place, Spot, Trail
+from controller.agent import private
 from controller.agent.decoding import decoder
 from controller.agent.encoding import encoder
 from model.ids import PortKey
@@ -76,7 +77,7 @@ class Fights:
         self._kept = now
         try:
             part = self._path.with_suffix(".part")
-            with open(part, "w", encoding="ascii", opener=_private) as out:
+            with open(part, "w", encoding="ascii", opener=private.opener) as out:
                 json.dump(_ENCODE(self._file(now)), out)
             os.replace(part, self._path)
         except OSError as error:
@@ -153,7 +154,3 @@ def _spot(place: Place) -> Spot:
 def _order(item: tuple[Spot, object]) -> tuple[str, int, str]:
     kind, network, what = item[0]
     return (kind, network, str(what))
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)

@@ -38,6 +38,8 @@ NARROW: Final = 2.0
 """The same while a counter of 32 bits is among them."""
 _JOIN: Final = 2.0
 _UNBIND: Final = "/driver/unbind"
+_NAMED: Final = 3
+"""Devices that an alarm names."""
 
 Read = Callable[[Iterable[Subject]], Mapping[Place, Tally]]
 
@@ -71,6 +73,7 @@ class Gauging:
         self._held: list[tuple[Step, State]] = []
         self._refused = False
         self._unread: frozenset[str] = frozenset()
+        self._uncounted: frozenset[str] = frozenset()
         self._narrow = False
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -90,6 +93,19 @@ class Gauging:
     def state(self) -> State:
         """What is counted so far."""
         return self._state
+
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong now, in words; does not wait for a reading under way.
+
+        A device is named once two readings in a row lacked it: one may have met it on its way somewhere.
+        """
+        found = ["the journal of gangs' devices takes nothing: is the disk full?"] if self._refused else []
+        if self._uncounted:
+            names = sorted(self._uncounted)
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            few = ", ".join(names[:_NAMED])
+            found.append(f"traffic of gangs' devices is not counted: {few}{more}: counters can't be read")
+        return tuple(found)
 
     def follow(self, claims: Mapping[str, Claim]) -> None:
         """Who has what from now on: call it before a device is changed for it."""
@@ -192,6 +208,7 @@ class Gauging:
             LOG.warning("device not counted vf=%s host=%s: its counters can't be read here", vf, self._host)
         for vf in sorted(self._unread - unread):
             LOG.info("device counted again vf=%s host=%s", vf, self._host)
+        self._uncounted = unread & self._unread
         self._unread = unread
 
 

@@ -113,7 +113,7 @@ def shifting(program: pipeline.Program, patch: Patch, old: Snapshot, new: Snapsh
         orders.append(commands.Shift(concerned(some, moves), Patch(some)))
     if leading:
         ports = concerned(leading.groups, leads)
-        orders.append(commands.Shift(ports, leading, commands.Pace.RATIONED))
+        orders.append(commands.Shift(ports, leading))
     return [*orders, *([commands.Program(last)] if last else [])]
 
 

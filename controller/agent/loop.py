@@ -23,6 +23,7 @@ from controller.agent.book import Book
 from controller.agent.calm import Calm
 from controller.agent.carrying import Care, carry_out
 from controller.agent.core import Core, Result, Synced
+from controller.agent.counting import Counting
 from controller.agent.effects import Effects
 from controller.agent.events import Answered, Event, Inventory, Released, SessionDown, SessionUp, Silent, Stop
 from controller.agent.fights import Fights
@@ -83,13 +84,13 @@ class Loop:
         self._unmetered = Tally()
         self._fights = Fights(directory, clock, lambda: wall() / 1000)
         self._calm = Calm()
+        self._counting = Counting(effects.meter, self._due, pace, clock, events.empty)
 
     def run(self) -> None:
         """Until a Stop event."""
         if self._effects.speaker is not None:
             self._effects.speaker.announce(self.core.routes.ordered())
-        meter = self._effects.meter
-        meter.notice(self.core.effective, self._unmetered.take())  # where the ports sat in the last life
+        self._effects.meter.notice(self.core.effective, self._unmetered.take())  # of the last life
         self._become(core.on_moment(self.core, self._wall()))
         while not self._stopping:
             self._take(max(0.0, self._next() - self._clock()))
@@ -232,6 +233,7 @@ class Loop:
                 LOG.error("%s failed host=%s: %s", type(command).__name__, self.core.effective.host, error)
                 self._audit_due = True
         self._complete_routes()
+        self.core = replace(self.core, resting=self._effects.meter.rest() > 0)
 
     def _carry_out(self, command: commands.Command, before: Core) -> None:
         match command:
@@ -294,17 +296,19 @@ class Loop:
 
     def _next(self) -> float:
         due = self._due
-        first = min(due.tick, due.heartbeat, due.sight, due.read, due.audit)
-        if self._unsaved:
-            first = min(first, due.save)
-        if self._unsaid:
-            first = min(first, due.report)
-        if self._speech.unfinished:
-            first = min(first, due.details)
-        return first
+        now_and_then = (
+            (bool(self.core.late), self._clock() + self._effects.meter.rest()),
+            (self._unsaved, due.save),
+            (self._unsaid, due.report),
+            (self._speech.unfinished, due.details),
+        )
+        always = due.tick, due.heartbeat, due.audit, self._counting.next()
+        return min(*always, *(at for wanted, at in now_and_then if wanted))
 
     def _periodic(self) -> None:
         now = self._clock()
+        if self.core.late and not self._effects.meter.rest():
+            self._become(core.on_rested(self.core))
         self._count(now)
         if now >= self._due.tick:
             self._due.tick = now + self._pace.tick
@@ -341,15 +345,8 @@ class Loop:
     def _count(self, now: float) -> None:
         """First of all, right after the events: a port that has left must not pass for one that is there."""
         self._effects.meter.notice(self.core.effective, self._unmetered.take())
-        reading = now >= self._due.read
-        if reading or now >= self._due.sight:
-            self._due.sight = now + self._pace.sight
-            if self._events.empty():
-                self._effects.meter.sight(self.core.effective)
-        if reading:
-            self._due.read = now + self._pace.read
-            if self.core.session:
-                self._guarded(lambda: self._effects.meter.read(self.core.effective))
+        snapshot, session = self.core.effective, self.core.session
+        self._guarded(lambda: self._counting.periodic(snapshot, now, session=session))
 
     def _guarded(self, work: Callable[[], None]) -> bool:
         """Whether it was done; what failed is logged and comes again."""
@@ -384,17 +381,13 @@ class Loop:
     def _say(self, now: float) -> None:
         self._unsaid = False
         mended = receipts.alarms(self._around.receipts, self._wall())
-        alarms, underlay = (*self._effects.alarms(), *mended), self._effects.underlay.least()
-        devices, lease = self._effects.devices.seen(), self._effects.lease.words()
-        around = replace(self._around, alarms=alarms, underlay=underlay, devices=devices, lease=lease)
-        meter = self._effects.meter
-        around = replace(around, counted_ms=meter.counted_ms(), egress=meter.told())
+        around = self._effects.see(self._around, mended)
         stated = reporting.judge(self.core, around)
         if news := self._teller.news():
             LOG.info("packets not forwarded host=%s %s", self.core.effective.host, news)
         if stated != self._stated:
-            host, was, now_is = self.core.effective.host, self._stated[0].value, stated[0].value
-            LOG.info("state host=%s from=%s to=%s reason=%s", host, was, now_is, stated[1])
+            words = self.core.effective.host, self._stated[0].value, stated[0].value, stated[1]
+            LOG.info("state host=%s from=%s to=%s reason=%s", *words)
             self._stated = stated
             self._since_ms = self._wall()
         self._speech.say(self.core, around, now, self._wall(), self._since_ms)

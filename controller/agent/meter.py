@@ -1,8 +1,9 @@
 """Meter: reads the accounting flows, counts, and journals before anything may be forgotten.
 
 Place: the agent's loop calls `tick` now and then and `close_ports` before it deletes the flows of ports; the
-uploader (`controller.agent.upload`) takes the journal to the API. One thread calls it. Must not delete or
-reset a counter, and must not raise: what fails now is counted later, since counters are cumulative.
+uploader (`controller.agent.upload`) takes the journal to the API. One thread calls it; `begin` and `go_on`
+are a `tick` in turns. Must not delete or reset a counter, and must not raise: what fails now is counted
+later, since counters are cumulative.
 
 Order at start: open the meter, `tick` once *before* the first flow is programmed (what runs already is
 adopted), program, `tick` again at once (a flow that was never read leaves no evidence if vswitchd dies).
@@ -11,48 +12,40 @@ adopted), program, `tick` again at once (a flow that was never read leaves no ev
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from accounting.attribution import SnapshotCatalogue
 from accounting.bounds import Departure, Wire
-from accounting.classes import inbound
-from accounting.count import Reading, State, Step, advance, fold, foreseen, recover, resembles_restart
-from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
-from accounting.journal import Journal, Need, Refused
-from accounting.records import Closed, Counter, Gap, Run, Series
-from accounting.residual import Residual, followed
+from accounting.count import advancing, fold, folding, foreseen, recover, resembles_restart
+from accounting.encode import parse_state, parse_step, state_bytes, state_turns, step_bytes, step_turns
+from accounting.journal import Journal, Need
+from accounting.records import Closed, Gap, Run, Series
+from accounting.residual import Residual, following
+from accounting.state import Reading, State
+from accounting.turns import Turns, whole
+from controller.agent.pen import Held, Tray
 from controller.agent.regaining import first_sequence, regained
+from controller.agent.sheet import Counters, Page, Sheet, series_named
 from model.errors import RingfenceError
-from model.ids import PortKey
+from model.ids import HostName, PortKey
 from model.snapshot import Snapshot
-from pipelines import cookies
 
 LOG: Final = logging.getLogger(__name__)
 SUSPICION_MS: Final = 1_000
 """How long a reading that resembles an unannounced restart is not believed; a restart is seen in 250 ms."""
-_COUNTING: Final = (cookies.Kind.ACCOUNT, cookies.Kind.ACCOUNT_IN)
-
-
-class Counters(Protocol):
-    """What the accounting tables' dumps give: columns of equal length (see southbound.openflow.dump)."""
-
-    @property
-    def cookie(self) -> Columns: ...
-    @property
-    def packets(self) -> Columns: ...
-    @property
-    def octets(self) -> Columns: ...
-
-
-class Columns(Protocol):
-    """A numpy array, as far as it matters here."""
-
-    def tolist(self) -> list[int]: ...
+_CLOSES_NOTHING: Final[frozenset[Series]] = frozenset()
+Slices = Callable[[], Iterator[Counters]]
+WINDOW: Final = 0.3
+"""Seconds that a reading in slices may take: so much newer are sightings of interfaces than the first
+counters (LAG_MS of `accounting.bounds` has half a second to spare)."""
+TRIES: Final = 3
+"""Readings in slices that others held up for longer than that, before one is made at a stretch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +70,8 @@ _NOTHING: Final = Presence(frozenset())
 class Outcome(Enum):
     """How a tick or a closing ended."""
 
+    COUNTED = "counted"
+    """In memory, and on its way to the disk (only `go_on` ends like this)."""
     JOURNALLED = "journalled"
     """Read, and on disk."""
     HELD = "held"
@@ -102,27 +97,31 @@ class Meter:
         *,
         read_wires: Callable[[], Mapping[PortKey, Wire]] = dict,
         on_written: Callable[[], None] = lambda: None,
+        slices: Slices | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read_counters`: all flows of the accounting tables. `read_wires`: what came in from bound ports by
-        their interfaces' own counters, for the bounds of gaps; only counters that outlive ovs-vswitchd.
+        """`read_counters`: all flows of the accounting tables; `slices`: the same in parts. `read_wires`:
+        what came in from bound ports by their interfaces' own counters, for the bounds of gaps; only counters
+        that outlive ovs-vswitchd.
         `on_written`: told after each step that is on disk, with something to upload (the uploader's `wake`).
         Unavailable if the journal can't be understood.
         """
         self._journal, self._read_counters, self._read_wires = journal, read_counters, read_wires
-        self._now_ms, self._on_written = now_ms, on_written
+        self._now_ms = now_ms
         self._state = _recovered(journal, now_ms())
-        self._held: list[tuple[Step, State]] = []
-        self._names: dict[int, Series | None] = {}
+        self._slices, self._clock = slices or (lambda: iter((read_counters(),))), clock
+        self._tray = Tray(journal, on_written)
+        self._sheet = Sheet()
+        self._turns: Turns[Outcome] | None = None
+        self._snapshot = Snapshot(HostName(""))
         self._suspected_ms: int | None = None
-        self._refused = False
-        # Whether earlier frames hold something to upload is not known: all of them have to be gone first.
-        self._billable, self._handed_ms = journal.newest, 0
+        self._handed_ms = 0
         self.residual = Residual()
 
     @property
     def held(self) -> int:
         """Steps that the journal has not taken."""
-        return len(self._held)
+        return len(self._tray)
 
     @property
     def state(self) -> State:
@@ -132,8 +131,7 @@ class Meter:
     @property
     def handed_ms(self) -> int:
         """All that was counted up to then has been taken by the API; Unix ms, 0 = not known yet."""
-        waiting = self._journal.waiting
-        if not self._held and (waiting is None or waiting > self._billable):
+        if self._tray.handed:
             self._handed_ms = self._state.read_ms
         return self._handed_ms
 
@@ -141,24 +139,67 @@ class Meter:
         """Read all counters of `run` (see `run_of`), count and journal. What `presence` tells of ports is
         taken in if the outcome is JOURNALLED or HELD; else it must be told again.
         """
-        if not self._flush():
-            return Outcome.DEFERRED
-        reading = self._read(run, snapshot, presence)
-        if reading is None:
-            return Outcome.UNREAD
-        if resembles_restart(self._state, reading) and not self._is_old_news(reading.at_ms):
-            return Outcome.SUSPECT
-        self._suspected_ms = None
-        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot)), reading)
+        self.drop()
+        self._snapshot = snapshot
+        outcome = whole(self._counting(run, presence, None))
+        return self._written() if outcome is Outcome.COUNTED else outcome
+
+    def begin(self, run: Run, presence: Presence) -> None:
+        """As `tick`, in turns: go on with `go_on`. Whatever else is read meanwhile drops it, and holds all
+        that this would have told.
+        """
+        self.drop()
+        self._turns = self._counting(run, presence, self._slices)
+
+    def go_on(self, snapshot: Snapshot, until: float) -> Outcome | None:
+        """Some turns, till `until` by the clock; `snapshot` as of now. None = not through; COUNTED = in
+        memory, for good, and the journal's answer comes as another outcome.
+        """
+        self._snapshot = snapshot
+        if self._turns is None:
+            return self._written() if self._tray.answered else None
+        try:
+            while True:
+                next(self._turns)
+                if self._clock() >= until:
+                    return None
+        except StopIteration as end:
+            self._turns = None
+            outcome: Outcome = end.value
+        except BaseException:
+            self._turns = None
+            raise
+        if outcome is Outcome.COUNTED:
+            self._tray.begin()
+        return outcome
+
+    def drop(self) -> None:
+        """Forget a reading that is not counted yet: counters are cumulative, so nothing is lost."""
+        if self._turns is not None:
+            self._turns.close()
+            self._turns = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether `go_on` has something to do now."""
+        return self._turns is not None
+
+    @property
+    def writing(self) -> bool:
+        """Whether a step is on its way to the disk."""
+        return self._tray.writing
 
     def foresee(self, ports: frozenset[PortKey]) -> None:
         """Have it on disk that these may be in doubt from now on, until the next reading: an agent that dies
-        in between leaves that to its next life. None: they are not."""
-        step = foreseen(self._state, ports)
-        if step is not None and ports != self._state.unsure:
-            self._held.append((step, self._state))
-            self._state = fold(self._state, step)
-            self._flush()
+        in between leaves that to its next life. None: they are not. It drops a reading in turns."""
+        before, step = self._state, foreseen(self._state, ports)
+        if step is not None and ports != before.unsure:
+            self.drop()
+            need = Need.FINAL if ports else Need.USUAL
+            self._tray.put(Held(step, step_bytes(step), partial(state_bytes, before), need))
+            self._state = fold(before, step)
+            self._sheet.follow(before, self._state)
+            self._tray.flush()
 
     def close_ports(
         self,
@@ -201,30 +242,63 @@ class Meter:
         purge: Callable[[], None],
         told: Presence,
     ) -> Outcome:
+        self.drop()
+        self._snapshot = snapshot
         try:
             purge()
         except (RingfenceError, OSError) as error:
             LOG.warning("egress not closed host=%s: purge failed: %s", run.host, error)
             return Outcome.UNCLOSED
         # in the middle of events: who else may have left meanwhile is not known
-        reading = self._read(run, snapshot, told)
-        if reading is None:
+        found = whole(self._reading(run, told, None))
+        if found is None:
             return Outcome.UNCLOSED
-        closing = frozenset(series for series in reading.counters if chosen(series))
-        return self._keep(advance(self._state, reading, SnapshotCatalogue(snapshot), closing), reading)
+        closing = frozenset(series for series in found[1].counters if chosen(series))
+        whole(self._keeping(*found, closing))
+        return self._written()
 
-    def _read(self, run: Run, snapshot: Snapshot, presence: Presence) -> Reading | None:
-        switch = snapshot.switch
+    def _counting(self, run: Run, presence: Presence, slices: Slices | None) -> Turns[Outcome]:
+        """A reading, until it is counted in memory."""
+        if not self._tray.flush():
+            return Outcome.DEFERRED
+        found = yield from self._reading(run, presence, slices)
+        if found is None:
+            return Outcome.UNREAD
+        reading = found[1]
+        if resembles_restart(self._state, reading) and not self._is_old_news(reading.at_ms):
+            return Outcome.SUSPECT
+        self._suspected_ms = None
+        yield from self._keeping(*found, _CLOSES_NOTHING)
+        return Outcome.COUNTED
+
+    def _reading(
+        self, run: Run, presence: Presence, slices: Slices | None
+    ) -> Turns[tuple[Page, Reading] | None]:
         try:
-            counters = self._sum(self._read_counters())
+            parts = [self._read_counters()] if slices is None else (yield from self._parts(slices))
         except (RingfenceError, OSError) as error:
             LOG.warning("egress not read host=%s: %s", run.host, error)
             return None
+        wires, pulled, at_ms = self._wires(run), presence.pulled(), self._now_ms()
+        page, counters, moved = yield from self._sheet.compare(parts, self._state, run)
+        switch = self._snapshot.switch
         datapath = switch.datapath if switch else "unknown"
-        wires, pulled = self._wires(run), presence.pulled()
-        blind = (self._state.sightings.keys() | wires.keys()) - presence.here
-        at_ms, doubted, withheld = self._now_ms(), presence.doubted, presence.withheld
-        return Reading(run, at_ms, datapath, counters, wires, pulled, frozenset(blind), doubted, withheld)
+        blind = frozenset((self._state.sightings.keys() | wires.keys()) - presence.here)
+        doubted, withheld = presence.doubted, presence.withheld
+        return page, Reading(run, at_ms, datapath, counters, wires, pulled, blind, doubted, withheld, moved)
+
+    def _parts(self, slices: Slices) -> Turns[Sequence[Counters]]:
+        """All slices; if others took so long in between that the first are too old, all of them once more."""
+        for _ in range(TRIES):
+            until, parts = self._clock() + WINDOW, []
+            for part in slices():
+                parts.append(part)
+                yield
+                if self._clock() >= until:
+                    break
+            else:
+                return parts
+        return [self._read_counters()]
 
     def _wires(self, run: Run) -> Mapping[PortKey, Wire]:
         """After the counters: so the wires hold all that the counters hold. Bounds only: may be missing."""
@@ -240,54 +314,40 @@ class Meter:
             self._suspected_ms = at_ms
         return abs(at_ms - self._suspected_ms) >= SUSPICION_MS
 
-    def _sum(self, counters: Counters) -> dict[Series, Counter]:
-        """`series_of`, parsing each cookie once and not at every tick (40,000 of them: 130 ms)."""
-        found = counters.cookie.tolist()
-        if len(self._names) > 2 * len(found):
-            self._names = {}
-        for cookie in found:
-            if cookie not in self._names:
-                self._names[cookie] = series_named(cookie)
-        return series_of(counters, self._names)
-
-    def _keep(self, step: Step, reading: Reading) -> Outcome:
-        """Journal a step. It counts in memory at once; a refused one is offered again, unchanged."""
-        if self._state.run is None or not self._state.run.goes_on(step.run):
+    def _keeping(self, page: Page, reading: Reading, closing: frozenset[Series]) -> Turns[None]:
+        """Count in memory, with the last turn: what the journal refuses is offered again, unchanged."""
+        before = self._state
+        step = yield from advancing(before, reading, SnapshotCatalogue(self._snapshot), closing)
+        state = yield from folding(before, step)
+        residual = yield from following(self.residual, step.records, reading.wires, state.tallies)
+        body = yield from step_turns(step)
+        checkpoint: Callable[[], bytes] = partial(state_bytes, before)
+        if self._journal.begins_segment:
+            ready = yield from state_turns(before)
+            checkpoint = partial(bytes, ready)
+        if before.run is None or not before.run.goes_on(step.run):
             LOG.info("egress counts anew host=%s vswitchd=%s", step.run.host, step.run.vswitchd_start)
+        need = Need.USUAL
         for gap in step.records:
+            if isinstance(gap, (Closed, Gap)):
+                need = Need.FINAL
             if isinstance(gap, Gap):
                 LOG.warning(
                     "egress gap tenant=%s port=%s host=%s cause=%s bound=%s",
                     gap.owner.tenant_name, gap.owner.port_name, gap.run.host, gap.cause.value, gap.bound,
                 )  # fmt: skip
-        self._held.append((step, self._state))
-        self._state = fold(self._state, step)
-        self.residual = followed(self.residual, step.records, reading.wires, self._state.tallies)
-        return Outcome.JOURNALLED if self._flush() else Outcome.HELD
+        self._tray.put(Held(step, body, checkpoint, need))
+        self._state, self.residual = state, residual
+        self._sheet.keep(page, state)
 
-    def _flush(self) -> bool:
-        """Write what is held; False if the journal refuses."""
-        wrote = False
-        final = any(isinstance(r, Closed | Gap) for step, _ in self._held for r in step.records)
-        final = final or any(step.unsure for step, _ in self._held)
-        need = Need.FINAL if final else Need.USUAL
-        while self._held:
-            step, before = self._held[0]
-            result = self._journal.append(step_bytes(step), partial(state_bytes, before), need)
-            if isinstance(result, Refused):
-                if not self._refused:
-                    LOG.error("egress journal refuses host=%s: %s", step.run.host, result.reason)
-                self._refused = True
-                return False
-            if self._refused:
-                LOG.info("egress journal goes on host=%s", step.run.host)
-            self._refused = False
-            self._held.pop(0)
-            if step.records:
-                wrote, self._billable = True, result.number
-        if wrote:
-            self._on_written()
-        return True
+    def _written(self) -> Outcome:
+        return Outcome.JOURNALLED if self._tray.flush() else Outcome.HELD
+
+    def stop(self) -> None:
+        """Wait for what is on its way to the disk; the journal may be closed then."""
+        self.drop()
+        if self._tray.writing:
+            self._tray.flush()
 
 
 def run_of(snapshot: Snapshot, boot_id: str) -> Run | None:
@@ -300,27 +360,6 @@ def run_of(snapshot: Snapshot, boot_id: str) -> Run | None:
 def read_boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
     """The kernel's id of this boot (random(4))."""
     return path.read_text().strip()
-
-
-def series_named(cookie: int) -> Series | None:
-    """What an account's cookie stands for; None for other cookies."""
-    parsed = cookies.parse(cookie)
-    if parsed is None or parsed.kind not in _COUNTING:
-        return None
-    received = parsed.kind is cookies.Kind.ACCOUNT_IN
-    return (parsed.port, inbound(parsed.cls) if received else parsed.cls, parsed.epoch)
-
-
-def series_of(counters: Counters, names: Mapping[int, Series | None]) -> dict[Series, Counter]:
-    """Counters by series; `names` knows every cookie. Flows of one cookie are summed, None is left out."""
-    out: dict[Series, Counter] = {}
-    columns = (counters.cookie.tolist(), counters.packets.tolist(), counters.octets.tolist())
-    for cookie, packets, octets in zip(*columns, strict=True):
-        series = names[cookie]
-        if series is not None:
-            before = out.get(series)
-            out[series] = (before[0] + packets, before[1] + octets) if before else (packets, octets)
-    return out
 
 
 def _recovered(journal: Journal, now_ms: int) -> State:

@@ -18,6 +18,7 @@ from typing import Final
 
 from bgp.codec import nlri
 from bgp.interest import Interest
+from controller.agent import private
 from controller.agent.effects import Speaker
 from model.addresses import format_mac
 from model.route import MacRoute, Route
@@ -84,7 +85,7 @@ class Sequences:
             LOG.error("mobility sequences not kept path=%s: %s", self._path, error)
 
     def _append(self, risen: dict[str, int]) -> None:
-        with open(self._path, "a", encoding="ascii", opener=_private) as out:
+        with open(self._path, "a", encoding="ascii", opener=private.opener) as out:
             out.write("".join(f"{key} {sequence}\n" for key, sequence in risen.items()))
             out.flush()
             os.fsync(out.fileno())
@@ -92,7 +93,7 @@ class Sequences:
 
     def _write_anew(self) -> None:
         part = self._path.with_suffix(".part")
-        with open(part, "w", encoding="ascii", opener=_private) as out:
+        with open(part, "w", encoding="ascii", opener=private.opener) as out:
             out.write("".join(f"{key} {sequence}\n" for key, sequence in self._known.items()))
             out.flush()
             os.fsync(out.fileno())
@@ -122,7 +123,3 @@ def _key(route: Route) -> str:
     if not isinstance(body, MacRoute) or rd is None:
         return ""
     return f"{rd.local_id} {format_mac(body.mac)} {body.address or '-'}"
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)

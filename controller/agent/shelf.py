@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from immutables import Map
 
+from controller.agent import private
 from controller.agent.encoding import encoder
 from model.intent import (
     Binding,
@@ -85,7 +86,7 @@ class Shelf:
         for chunk in self._chunks(snapshot):
             crc = zlib.crc32(chunk, crc)
         part = self._path.with_suffix(".part")
-        with open(part, "wb", opener=_private) as out:
+        with open(part, "wb", opener=private.opener) as out:
             out.write(json.dumps({"format": FORMAT, "crc": crc}).encode() + b"\n")
             out.writelines(self._chunks(snapshot))
             out.flush()
@@ -135,7 +136,3 @@ def _bucket(kind: type, some: list[tuple[str, Any]], old: _Bucket) -> _Bucket:
     assert encode is not None
     texts = _TEXT([encode(value) for _, value in sorted(some, key=itemgetter(0))])
     return _Bucket(values, zlib.compress(texts[1:-1].encode(), _QUICKLY))
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)

@@ -6,7 +6,7 @@ Place: effects, called by the loop's thread only. Must not decide what is wanted
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -190,6 +190,10 @@ class Switching:
     def counters(self) -> Counters:
         """The accounting tables as arrays, what was sent before what was got."""
         return self._channel.counters(*COUNTER_TABLES)
+
+    def counter_slices(self) -> Iterator[Counters]:
+        """The same, a part at a time."""
+        return self._channel.counter_slices(*COUNTER_TABLES)
 
     def epochs(self) -> Map[PortKey, int]:
         """The accounting epoch under which the switch counts for each port."""

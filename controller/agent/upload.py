@@ -1,7 +1,8 @@
 """Upload: takes the egress journal to the API, on a thread of its own.
 
-Place: woken by the meter; posts to POST /v1/usage over the API's unix socket. Nothing is lost while the API
-is away: frames stay in the journal till the API says that they are in the ledger. Must not change them.
+Place: woken by the meter; posts to POST /v1/usage over the API's unix socket, or by `post` over TLS. Nothing
+is lost while the API is away: frames stay in the journal till the API says that they are in the ledger. Must
+not change them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +25,7 @@ from accounting.encode import Plain, parse_step, plain
 from accounting.frames import Frame
 from accounting.journal import Journal, Refused
 from accounting.records import Closed, Ended
+from controller.agent.withheld import Held, Withheld
 from model.ids import HostName
 
 LOG: Final = logging.getLogger(__name__)
@@ -30,13 +33,16 @@ PATH: Final = "/v1/usage"
 BATCH: Final = 500
 """Records in one request."""
 _FRAMES: Final = 64
-_TIMEOUT: Final = 30.0
+TIMEOUT: Final = 30.0
+"""Seconds without a byte."""
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
 _IDLE: Final = 30.0
 _ANSWER: Final = 1 << 20
 _NEVER: Final = frozenset({400, 413, 422})
 """Answers that will be the same next time: the batch is cut until the record at fault stands alone."""
+_NOT_YOURS: Final = 403
+"""The host's certificate lacks the name under which something was counted; its next one may have it."""
 
 
 class Post(Protocol):
@@ -52,17 +58,22 @@ class UnixPost:
     socket_path: Path
 
     def __call__(self, body: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("localhost", timeout=_TIMEOUT)
+        connection = http.client.HTTPConnection("localhost", timeout=TIMEOUT)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(_TIMEOUT)
+        sock.settimeout(TIMEOUT)
         connection.sock = sock
         try:
             sock.connect(str(self.socket_path))
-            connection.request("POST", PATH, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read(_ANSWER)
+            return exchange(connection, body)
         finally:
             sock.close()
+
+
+def exchange(connection: http.client.HTTPConnection, body: bytes) -> tuple[int, bytes]:
+    """One request over what is connected: see Post."""
+    connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    return response.status, response.read(_ANSWER)
 
 
 class Uploader:
@@ -74,6 +85,9 @@ class Uploader:
         """`refused`: file for records that the API will never take, one JSON a line, fsynced."""
         self._journal, self._host, self._post = journal, host, post
         self._refused, self._jitter = refused, jitter
+        directory = journal.directory
+        self._withheld = Withheld(directory.with_name(f"{directory.name}-withheld.jsonl"))
+        self._again = 0.0
         self._condition = threading.Condition()
         self._woken = self._stopping = self._failing = False
         self._pause = _FIRST_PAUSE
@@ -101,7 +115,14 @@ class Uploader:
         """Whether all that is journalled now reaches the ledger within `timeout` seconds."""
         self.wake()
         with self._condition:
-            return self._condition.wait_for(lambda: not self._journal.backlog, timeout)
+            return self._condition.wait_for(
+                lambda: not self._journal.backlog and not self._withheld.names, timeout
+            )
+
+    @property
+    def withheld(self) -> Held:
+        """What waits for a certificate with the name under which it was counted."""
+        return self._withheld.held
 
     def _run(self) -> None:
         while True:
@@ -126,6 +147,7 @@ class Uploader:
 
     def _upload_once(self) -> bool:
         """Carry up to _FRAMES frames; True if there may be more."""
+        self._offer_again()
         frames = self._journal.pending(_FRAMES)
         if not frames:
             return False
@@ -135,10 +157,15 @@ class Uploader:
             self._journal.skip(last)
             return True
         # By the name that the host bore then: what was sent under it already must be known as the same.
+        kept: list[tuple[HostName, Plain]] = []
         for host, some in groupby(records, key=lambda found: found[0]):
             named = [record for _, record in some]
             for start in range(0, len(named), BATCH):
-                self._carry(host, named[start : start + BATCH])
+                batch = named[start : start + BATCH]
+                if not self._carry(host, batch):
+                    kept += ((host, record) for record in batch)
+        # Only once all the rest is through: what has to wait for the API comes again as a whole.
+        self._withheld.add(kept)
         result = self._journal.acknowledge(last)
         if isinstance(result, Refused):
             LOG.warning("egress upload not noted host=%s: %s", self._host, result.reason)
@@ -154,19 +181,34 @@ class Uploader:
             if not isinstance(record, (Closed, Ended)):
                 yield step.run.host, plain(record)
 
-    def _carry(self, host: HostName, records: Sequence[Plain]) -> None:
-        """Post; a batch that is refused for good is halved until the culprit is alone, and put aside."""
+    def _offer_again(self) -> None:
+        """What was withheld, now and then: this host may have got another certificate."""
+        now = time.monotonic()
+        if self._withheld.names and now >= self._again:
+            self._again = now + _LONGEST_PAUSE
+            self._withheld.offer(self._carry, BATCH)
+
+    def _carry(self, host: HostName, records: Sequence[Plain]) -> bool:
+        """Post; a batch that is refused for good is halved until the culprit is alone, and put aside.
+
+        False: this host may not speak for an earlier name of its own; nothing else has to wait for that.
+        """
         status, answer = self._post(_body(host, records))
         if status == 200:
             self._note_conflicts(answer)
+        elif status == _NOT_YOURS and host != self._host:
+            if host not in self._withheld.names:
+                LOG.error("egress withheld host=%s counted-as=%s: %s", self._host, host, answer[:500])
+            return False
         elif status not in _NEVER:
             raise _TryLater(f"the API answers {status}: {answer[:200]!r}")
         elif len(records) > 1:
             middle = len(records) // 2
-            self._carry(host, records[:middle])
-            self._carry(host, records[middle:])
+            parts = (records[:middle], records[middle:])
+            return all(self._carry(host, part) for part in parts)
         else:
             self._set_aside(host, records[0], status, answer)
+        return True
 
     def _note_conflicts(self, answer: bytes) -> None:
         try:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from accounting.bounds import LAG_MS, Departure, Wire
-from accounting.count import Standing, State
 from accounting.records import UNKNOWN
+from accounting.state import Standing, State
+from controller.agent.seating import Seat, Seating
 from controller.southbound.netlink.counters import LinkCounters, Look
 from model.change import Change, Part
 from model.errors import Unavailable
@@ -25,15 +26,6 @@ from model.ids import PortKey, Uid
 from model.snapshot import Snapshot
 
 LOG: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a port sits in the switch: another one means that it was pulled out in between."""
-
-    port: PortKey
-    name: str
-    ofport: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +56,15 @@ class Vantage:
     """Knows a port's interface longer than the snapshot: a vswitchd that starts shows none for a while."""
 
     def __init__(
-        self, counters: LinkCounters | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        counters: LinkCounters | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        seating: Seating | None = None,
     ) -> None:
+        """`seating`: where the seats are kept for the agent's next life."""
+        self._seating = Seating() if seating is None else seating
+        self._kept: dict[Uid, Seat] = {}
+        self._unkept, self._waits = True, False
         self._counters = LinkCounters() if counters is None else counters
         self._clock = clock
         self._names: dict[str, PortKey] = {}
@@ -86,14 +85,30 @@ class Vantage:
         self._identities = {port: identity for port, identity in known if port in counting}
         self._names = {name.rpartition("#")[0]: port for port, name in self._identities.items()}
         self.look(saved)
+        if (kept := self._seating.load(self._started)) is not None:  # the snapshot may be older
+            self._seats, self._kept, self._waits = kept, dict(kept), True
+            self._names |= {seat.name: seat.port for seat in kept.values()}
         self._remembered = frozenset(seat.port for seat in self._seats.values())
+
+    def keep(self) -> None:
+        """Put the seats on disk, if they are others: call it before anything is read, since a port that came
+        may be among it. Who left has his seat there until that is in the journal's keeping."""
+        if self._waits or not self._unkept:
+            return
+        left = {uid: seat for uid, seat in self._kept.items() if seat.port in self._pulled}
+        seats = {uid: seat for uid, seat in self._seats.items() if seat.port not in self._pulled} | left
+        if self._seating.save(self._started, seats):
+            self._kept, self._unkept = seats, bool(self._pulled)
 
     def look(self, snapshot: Snapshot, changes: frozenset[Change] | None = None) -> None:
         """Take in what a snapshot shows. Who left, or sits elsewhere, was pulled out.
 
         `changes`: all since the last look, None = look at everything. They save time, and nothing else.
         """
-        uids = None if changes is None else _touched(snapshot, changes)
+        if self._waits and snapshot.switch is None:
+            return  # its interfaces are those of the saved snapshot, which may be older than the seats
+        uids = None if changes is None or self._waits else _touched(snapshot, changes)
+        self._waits = False
         if uids is None:
             self._look_everywhere(snapshot)
             return
@@ -101,6 +116,7 @@ class Vantage:
             now, before = self._seat(uid, snapshot), self._seats.get(uid)
             if now == before:
                 continue
+            self._unkept = True
             if before is not None:
                 heir = snapshot.ports.get(before.port)
                 del self._seats[uid]
@@ -131,6 +147,7 @@ class Vantage:
             stays = now is not None and (now == seat or started != self._started)
             if not stays and (heir is None or heir.uid == uid):
                 self.depart(seat.port)
+        self._unkept |= seats != self._seats or started != self._started
         self._seats, self._started = seats, started
 
     def _port(self, uid: Uid, snapshot: Snapshot) -> PortKey | None:
@@ -205,6 +222,7 @@ class Vantage:
         for port in ports:
             self.depart(port)
         self._seats = {uid: seat for uid, seat in self._seats.items() if seat.port not in ports}
+        self._unkept = True
 
     def departures(self) -> Mapping[PortKey, Departure]:
         """Those who were pulled out; call `wires` before, so that their last counts are known."""

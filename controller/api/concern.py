@@ -16,8 +16,7 @@ from model.report import Report, State
 from model.wanted import Kind, Reference
 
 DEAD_AFTER_MS: Final = 15_000
-"""A host that has not reported for this long counts as dead."""
-
+"""A host that was not heard of for this long counts as dead; `Report.stamp_ms` is when, see `hearing`."""
 
 _EVERYWHERE: Final = frozenset({Kind.EGRESS_CLASS, Kind.HYPERVISOR, Kind.EXTERNAL})
 _NOWHERE: Final = frozenset({Kind.SKU, Kind.FABRIC, Kind.NODE})

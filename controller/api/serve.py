@@ -1,7 +1,7 @@
-"""Serve: the API on a unix socket, mode 0660, until told to stop.
+"""Serve: the API on a unix socket, mode 0660, until told to stop; and a door for uploads, if one is wanted.
 
-Place: run by `ringfenced api`. Must not open TCP: there is no TLS
-and no token yet, and the operator's rights are the socket's.
+Place: run by `ringfenced api`. Must not serve the API over TCP: there is no token yet, and the operator's
+rights are the socket's. Uploads over TLS are an application of their own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from fastapi import FastAPI
 from accounting.ledger import Ledger
 from controller.api.app import create
 from controller.api.books import Books
+from controller.api.door import Complaints, Door
+from controller.api.hearing import Hearing
 from controller.api.listener import listen, server
 from controller.api.service import Build, Service
-from controller.api.settings import Settings
+from controller.api.settings import Settings, Uploads
 from controller.api.sums import sums
 from controller.api.upkeep import Upkeep
+from controller.api.uploads import uploads
 from controller.api.usage import usage
 from controller.api.usage_explain import usage_explain
 from controller.api.usage_export import usage_export
@@ -33,6 +36,7 @@ from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, Outcome, PortRow
 from controller.store.words import Word
 from controller.store.writer import LARGE, Store, Writing
+from controller.tls.papers import Current, serving
 from ipam.steps import Plan
 from model.ids import HostName, Uid
 
@@ -53,10 +57,12 @@ class Cluster:
     """The store, with the cluster's settings written into it before its first use: it may start after us.
 
     Later it is never written again unasked: a store that was replaced by an empty one must be noticed.
+    Reports bear the moment at which they were heard here.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, hearing: Hearing) -> None:
         self._store = store
+        self._hearing = hearing
         self._settings = settings
         self._lock = threading.Lock()
         self._ready = False
@@ -66,17 +72,17 @@ class Cluster:
         return self._store.contents()
 
     def reports(self, hosts: Iterable[HostName] | None = None) -> tuple[HostReport, ...]:
-        return self._store.reports(hosts)
+        return self._hearing.told(self._store.reports(hosts))
 
     def report_heads(self, hosts: Iterable[HostName]) -> tuple[HostReport, ...]:
-        return self._store.report_heads(hosts)
+        return self._hearing.told(self._store.report_heads(hosts))
 
     def want_lease(self, host: HostName, partner: HostName) -> Lease | None:
         """See Store.want_lease."""
         return self._store.want_lease(host, partner)
 
     def headless_reports(self) -> tuple[HostReport, ...]:
-        return self._store.headless_reports()
+        return self._hearing.told(self._store.headless_reports())
 
     def report_versions(self, hosts: Iterable[HostName]) -> tuple[tuple[HostName, str], ...]:
         return self._store.report_versions(hosts)
@@ -113,13 +119,19 @@ class Cluster:
                 self._ready = True
 
 
-def assemble(settings: Settings, store: Store, ledger: Ledger, books: Books) -> FastAPI:
+def assemble(settings: Settings, store: Store, hearing: Hearing, ledger: Ledger, books: Books) -> FastAPI:
     """The application of this process; touches neither store nor ledger before the first request."""
-    service = Service(Cluster(store, settings), now_ms, new_uid)
+    service = Service(Cluster(store, settings, hearing), now_ms, new_uid)
     words = HostWords(service)
     live = usage_live(ledger, words, now_ms)
     asked = (usage_report(ledger), live, usage_explain(ledger, words), usage_export(ledger), sums(ledger))
     return create(service, (usage(ledger), *asked), books=books)
+
+
+def open_door(wanted: Uploads, ledger: Ledger) -> Door:
+    """What agents on other hosts reach; not started. Invalid, Conflict."""
+    complain = Complaints()
+    return Door(wanted.place, Current(wanted.papers, serving), uploads(ledger, complain), complain)
 
 
 def run(settings: Settings) -> None:
@@ -133,13 +145,21 @@ def run(settings: Settings) -> None:
         ledger = Ledger(settings.ledger)
         upkeep = Upkeep(ledger, now_ms, settings.keep_days)
         books = Books(ledger, now_ms)
-        app = assemble(settings, store, ledger, books)
+        hearing = Hearing(store.report_stamps, now_ms)
+        app = assemble(settings, store, hearing, ledger, books)
+        door = None if settings.uploads is None else open_door(settings.uploads, ledger)
         _LOG.info("api serves path=%s store=%s", settings.socket, settings.store)
         upkeep.start()
         books.start()
+        hearing.start()
+        if door is not None:
+            door.start()
         try:
             server(app, settings.concurrency).run(sockets=[listening])
         finally:
+            if door is not None:
+                door.stop()
+            hearing.stop()
             books.stop()
             upkeep.stop()
             ledger.close()

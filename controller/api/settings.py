@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from controller.tls.endpoint import Endpoint
+from controller.tls.papers import Papers
 from model.addresses import Address
 from model.intent import Policy
 
@@ -16,9 +18,17 @@ _USUAL: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
+class Uploads:
+    """Where agents on other hosts post, and with which papers they are met."""
+
+    place: Endpoint
+    papers: Papers
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL;
-    `keep_days`: so long it keeps single intervals (None: for ever).
+    `keep_days`: so long it keeps single intervals (None: for ever). `uploads`: None: no TCP.
 
     `asn`, `reflectors`, `policy`, `site`: settings of the cluster, written into the store (`site` only into a
     new one).
@@ -29,6 +39,7 @@ class Settings:
     group: str = "ringfence"
     ledger: str = "sqlite:////var/lib/ringfence/ledger.db"
     keep_days: int | None = None
+    uploads: Uploads | None = None
     concurrency: int = 128
     asn: int = 65000
     reflectors: tuple[Address, ...] = ()

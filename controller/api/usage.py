@@ -1,8 +1,9 @@
 """Usage: agents post what they counted.
 
 Place: the only door into the egress ledger. A host may post for itself alone: every record is keyed by the
-batch's host. Who posts is not checked here: the socket's mode is the trust (0660, no TCP); with TLS the
-host's certificate will have to say so. Must not change or drop a record: all of a batch is kept, or none.
+batch's host. Who posts is not checked here: on the unix socket its mode is the trust (0660), over TLS
+`controller.api.uploads` looks at the host's certificate first. Must not change or drop a record: all of a
+batch is kept, or none.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from model.ids import HostName
 
 MAX_RECORDS: Final = 5_000
 """Records in one batch."""
-_LAST_MS: Final = 1 << 53
+_LAST: Final = 1 << 53
+"""What JSON's readers hold exactly."""
+_LAST_MS: Final = 1 << 47
+"""In the year 6429: reports could not write the date of much later ones, whoever posts them."""
 
 # No character 0: PostgreSQL has no place for it, and a batch that it refuses would come again for ever.
 _PRINTED: Final = r"^[^\x00]*$"
@@ -54,7 +58,7 @@ class OwnerBody(_Strict):
 class _RecordBody(_Strict):
     boot_id: Name
     vswitchd_start: Name
-    sequence: Annotated[int, Field(ge=0, lt=_LAST_MS)]
+    sequence: Annotated[int, Field(ge=0, lt=_LAST)]
     from_ms: Time
     to_ms: Time
     port: PortNumber
@@ -117,12 +121,15 @@ def usage(ledger: Ledger) -> APIRouter:
     @routes.post("", response_model=ReceiptBody)
     def post(batch: Batch) -> JSONResponse:
         """Keep intervals, gaps and balances of one host. Safe to repeat; on disk when the answer comes."""
-        receipt = ledger.post(
-            [record_of(batch.host, body, place) for place, body in enumerate(batch.records)]
-        )
-        return JSONResponse(asdict(receipt))
+        return keep(ledger, batch)
 
     return routes
+
+
+def keep(ledger: Ledger, batch: Batch) -> JSONResponse:
+    """All of it, or Invalid; the answer is the receipt."""
+    receipt = ledger.post([record_of(batch.host, body, place) for place, body in enumerate(batch.records)])
+    return JSONResponse(asdict(receipt))
 
 
 def record_of(host: str, body: Body, place: int) -> Any:

@@ -12,10 +12,12 @@ import logging
 import queue
 import random
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,14 +41,16 @@ from controller.agent.meter import Meter, read_boot_id
 from controller.agent.metering import Metering
 from controller.agent.pace import Pace
 from controller.agent.pathing import Pathing
+from controller.agent.post import TlsPost
 from controller.agent.probing import Probing
 from controller.agent.questioning import Questioning
+from controller.agent.seating import Seating
 from controller.agent.sequences import Sequences
 from controller.agent.shares import Shares
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
-from controller.agent.upload import UnixPost, Uploader
+from controller.agent.upload import Post, UnixPost, Uploader
 from controller.agent.vantage import Vantage
 from controller.daemon import allocator, flags
 from controller.daemon.bypass import Bypass
@@ -63,6 +67,8 @@ from controller.store import framing
 from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
+from controller.tls.endpoint import HEAD
+from controller.tls.papers import Current, calling
 from ipam.devices import look
 from ipam.devices.kernel import ROOT, Kernel
 from model.ids import HostName
@@ -70,6 +76,9 @@ from pipelines import cookies
 
 LOG: Final = logging.getLogger(__name__)
 _NONE: Final = "none"
+_SWITCH: Final = 0.001
+"""Seconds for which a thread may hold up another one that is ready (Python's own: 0.005). While the upload
+parses megabytes the loop goes on after 1.3 ms, not 7, each time that it has waited for the switch."""
 _COLLECT: Final = (50_000, 20, 20)
 """Thresholds of the garbage collector. What the agent holds is frozen values, many and without cycles, which
 the collector walks in vain: compiling 100,000 flows took 1.0 s with Python's thresholds, 0.6 s with these."""
@@ -77,14 +86,14 @@ the collector walks in vain: compiling 100,000 flows took 1.0 s with Python's th
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`speaker` None: no EVPN on this host (a cluster of one)."""
+    """`speaker` None: no EVPN on this host (a cluster of one). `post`: makes one for a thread."""
 
     store: str
     rundir: Path
     bridge: str
     datapath: str
     speaker: Path | None
-    api: Path
+    post: Callable[[], Post]
     state: Path
     berths: Path
     pace: Pace
@@ -97,6 +106,7 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
     """Until terminated. `kernel`: in the place of this host's, for its VFs; labs have another."""
     settings = parse(argv)
     gc.set_threshold(*_COLLECT)
+    sys.setswitchinterval(_SWITCH)
     allocator.give_back()
     framing.speed_up()
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -150,7 +160,13 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument(
         "--speaker", default="unix:/run/ringfence/speaker.sock", help="unix:PATH, or none: no EVPN"
     )
-    parser.add_argument("--api", default="unix:/run/ringfence/api.sock", help="unix:PATH, for egress records")
+    parser.add_argument(
+        "--api",
+        default="unix:/run/ringfence/api.sock",
+        metavar="unix:PATH|tls:HOST:PORT",
+        help="where egress records go (default %(default)s); tls: with this host's certificate, below",
+    )
+    flags.add_papers(parser, "--api", "the API's")
     parser.add_argument("--state", type=Path, default=Path("/var/lib/ringfence/agent"))
     parser.add_argument(
         "--berths", type=Path, default=berthing.PATH, help="file that tells the CNI plugin of this host's VFs"
@@ -180,7 +196,7 @@ def parse(argv: Sequence[str]) -> Settings:
         bridge=given.bridge,
         datapath=given.datapath,
         speaker=speaker,
-        api=Path(given.api.removeprefix("unix:")),
+        post=_post(parser, given),
         state=given.state,
         berths=given.berths,
         pace=Pace(read=given.read_every, audit=given.audit_every),
@@ -188,6 +204,22 @@ def parse(argv: Sequence[str]) -> Settings:
         shares=flags.shares(parser, given),
         timing=Timing(given.lease),
     )
+
+
+def _post(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Callable[[], Post]:
+    """Certificates are first read when there is something to post: a host without one still has its flows."""
+    papers = flags.papers(parser, given, "--api")
+    if not given.api.startswith(HEAD):
+        if papers is not None:
+            parser.error(f"--api-cert, --api-key and --api-ca are for --api {HEAD}HOST:PORT")
+        return partial(UnixPost, Path(given.api.removeprefix("unix:")))
+    if papers is None:
+        parser.error(f"--api {given.api}: name --api-cert, --api-key and --api-ca, too")
+    try:
+        endpoint = flags.endpoint(given.api)
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"--api: {error}")
+    return lambda: TlsPost(endpoint, Current(papers, calling))
 
 
 class _SystemId:
@@ -228,19 +260,20 @@ class _Hands:
         kernel: Kernel | None,
     ) -> None:
         put = events.put
-        vantage = Vantage()
+        vantage = Vantage(seating=Seating(settings.state / "seats.json"))
         self._switching = Switching(
             database, settings.rundir, settings.bridge, settings.datapath, time.monotonic
         )
         journal = Journal(settings.state / "egress")
         refused = settings.state / "egress-refused.jsonl"
-        self._uploader = Uploader(journal, host, UnixPost(settings.api), refused, random.Random())
+        self._uploader = Uploader(journal, host, settings.post(), refused, random.Random())
         meter = Meter(
             journal,
             self._switching.counters,
             lambda: time.time_ns() // 1_000_000,
             read_wires=vantage.wires,
             on_written=self._uploader.wake,
+            slices=self._switching.counter_slices,
         )
         self._store = Store(settings.store)
         self._leases = Connection(settings.store)
@@ -260,6 +293,7 @@ class _Hands:
             settings.rundir,
             read_boot_id(),
             breaches=self._leasing.breaches,
+            devices=lambda: self._bypass.withheld,
         )
         self._keeper = Keeper(self._store, host, put, self._leasing.hold)
         self._probing = Probing(Prober(secrets.randbits(64)), put)
@@ -278,7 +312,7 @@ class _Hands:
         self._looking = Looking(look.observe)
         plugging = Plugging(settings.rundir / "db.sock", settings.bridge)
         root = ROOT if kernel is None else kernel.root
-        self._bypass = Bypass(settings.state, host, UnixPost(settings.api), root, read_boot_id())
+        self._bypass = Bypass(settings.state, host, settings.post(), root, read_boot_id())
         self._moored = Moored(
             settings.store, host, settings.state, settings.berths, kernel, plugging, self._bypass.gauging
         )
@@ -293,6 +327,7 @@ class _Hands:
             self._fitting,
             self._looking,
             self._leasing,
+            self._bypass,
         )
 
     def _voice(self, path: Path, speaker: Client) -> Hush:

@@ -1,17 +1,18 @@
 """`ringfenced api`: flags to settings, then serve.
 
-Place: a unit of its own; stateless but for the ledger's database. Must not listen on TCP.
+Place: a unit of its own; stateless but for the ledger's database. Must not listen on TCP, but for uploads.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from controller.api.serve import run as serve
-from controller.api.settings import Settings
+from controller.api.settings import Settings, Uploads
 from controller.daemon import flags
 
 
@@ -28,7 +29,25 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--reflector", action="append", type=ip_address, default=[], help="repeat for more")
     parser.add_argument("--site", type=int, default=usual.site, help="part of every allocated MAC, 0..65535")
     flags.add_policy(parser)
+    parser.add_argument(
+        "--uploads",
+        type=flags.place,
+        metavar="tls:ADDRESS:PORT",
+        help="where agents on other hosts post egress records; nothing else is answered (default: nowhere)",
+    )
+    flags.add_papers(parser, "--uploads", "agents'")
+    parser.add_argument(
+        "--uploads-crl",
+        type=Path,
+        metavar="FILE",
+        help="a list in PEM, of that authority, of certificates that it took back",
+    )
     given = parser.parse_args(argv)
+    papers = flags.papers(parser, given, "--uploads")
+    if (given.uploads is None) != (papers is None) or (given.uploads_crl and papers is None):
+        parser.error("--uploads, --uploads-cert, --uploads-key and --uploads-ca go together")
+    if papers is not None:
+        papers = replace(papers, revoked=given.uploads_crl)
     serve(
         Settings(
             store=given.store,
@@ -36,6 +55,7 @@ def run(argv: Sequence[str]) -> int:
             group=given.group,
             ledger=given.ledger,
             keep_days=given.keep_intervals,
+            uploads=None if papers is None else Uploads(given.uploads, papers),
             asn=given.asn,
             reflectors=tuple(given.reflector),
             site=given.site,

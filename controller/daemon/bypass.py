@@ -15,6 +15,7 @@ from typing import Final
 from accounting.journal import Journal
 from controller.agent.gauging import Clocks, Gauging
 from controller.agent.upload import Post, Uploader
+from controller.agent.withheld import Held
 from ipam.devices import tallies, vf_counts
 from model.ids import HostName
 
@@ -36,6 +37,15 @@ class Bypass:
             Clocks(_now, _up),
             self._uploader.wake,
         )
+
+    @property
+    def withheld(self) -> Held:
+        """See Uploader."""
+        return self._uploader.withheld
+
+    def alarms(self) -> tuple[str, ...]:
+        """See Gauging."""
+        return self.gauging.alarms()
 
     def start(self) -> None:
         """Begin to read, and to upload what earlier lives left behind."""

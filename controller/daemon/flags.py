@@ -1,4 +1,4 @@
-"""Flags that more than one command has: the cluster's policy, the ledger's memory, how much a host holds.
+"""Flags of more than one command: the cluster's policy, the ledger's memory, how much a host holds, papers.
 
 Place: `ringfenced api` and `ringfenced agent` read them; `ringfenced all` takes the same and hands them on.
 Must not hold a flag of one command alone.
@@ -7,12 +7,15 @@ Must not hold a flag of one command alone.
 from __future__ import annotations
 
 import math
-from argparse import Action, ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final
 
 from controller.agent.shares import CONNECTIONS, Shares
+from controller.tls.endpoint import Endpoint, parse_endpoint, parse_place
+from controller.tls.papers import Papers
 from model.intent import Guard, Policy
 
 _NUMBERS: Final = (
@@ -106,6 +109,44 @@ def shares(parser: ArgumentParser, given: Namespace) -> Shares:
             f"write 1 <= port <= tenant <= {CONNECTIONS}"
         )
     return Shares(given.tenant_connections, given.port_connections)
+
+
+def place(text: str) -> Endpoint:
+    """A flag's value: an address and a port to listen at."""
+    try:
+        return parse_place(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def endpoint(text: str) -> Endpoint:
+    """A flag's value: a server."""
+    try:
+        return parse_endpoint(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def add_papers(parser: ArgumentParser, flag: str, whose: str) -> None:
+    """Who this end of TLS is, and whom it believes. `whose`: certificates that the authority vouches for."""
+    for word, text in (
+        ("cert", "certificate in PEM, with its intermediates; these files are read again when they change"),
+        ("key", "its key in PEM, without a password, mode 0600"),
+        ("ca", f"the authority in PEM that vouches for {whose} certificates"),
+    ):
+        parser.add_argument(f"{flag}-{word}", type=Path, metavar="FILE", help=text)
+
+
+def papers(parser: ArgumentParser, given: Namespace, flag: str) -> Papers | None:
+    """What the flags of `add_papers` say; some without the others end the process with a sentence."""
+    names = [f"{flag}-{word}" for word in ("cert", "key", "ca")]
+    found = [getattr(given, name.removeprefix("--").replace("-", "_")) for name in names]
+    if not any(found):
+        return None
+    missing = [name for name, path in zip(names, found, strict=True) if not path]
+    if missing:
+        parser.error(f"{', '.join(missing)}: missing beside the others of {', '.join(names)}")
+    return Papers(*(Path(path) for path in found))
 
 
 def words(actions: Iterable[Action], given: Namespace) -> list[str]:

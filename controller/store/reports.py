@@ -129,6 +129,11 @@ def read_versions(
     return tuple(sorted((HostName(r["host"]), rows.reference(r["_version"])) for r in found))
 
 
+def read_stamps(connection: Connection) -> tuple[tuple[HostName, int], ...]:
+    """(host, when its own clock says that it reported last, Unix ms), by host."""
+    return tuple(sorted((HostName(r["host"]), r["stamp"]) for r in _select(connection, None, _HEAD[:2])))
+
+
 def read_ports(connection: Connection, uid: str | None) -> tuple[tuple[HostName, str, PortRow], ...]:
     """(host, uid, row) of all interfaces, or of those with one uid."""
     where = [] if uid is None else [["uid", "==", uid]]

@@ -288,6 +288,10 @@ class Store:
         """(host, what changes with each report), by host: who polls need not read the same reports again."""
         return reports.read_versions(self._connection, hosts)
 
+    def report_stamps(self) -> tuple[tuple[HostName, int], ...]:
+        """(host, Unix ms of its last report by its own clock), by host."""
+        return reports.read_stamps(self._connection)
+
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
         """(host, uid, row) of every interface that hosts say something of, or of those with one uid."""
         return reports.read_ports(self._connection, uid)

@@ -7,24 +7,22 @@ standard input ends, and prints how many readings that were.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 
 import numpy as np
 from scapy.layers.inet import UDP
 
+from accounting.bounds import Wire
 from accounting.journal import Journal
 from accounting.records import Run
-from controller.agent.meter import Meter, Presence
+from controller.agent.meter import Meter, Outcome, Presence
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.change import Change, Part, Patch
@@ -36,8 +34,10 @@ from pipelines.accounts import ACCOUNT_TABLE
 from pipelines.compile import compile, recompile
 from pipelines.shapes.paths import COUNTER
 from tests.bench import packets
+from tests.bench.beside import Beside, begun, over
 from tests.bench.figures import Row, Table, frozen_heap, spread, timed
 from tests.bench.snapshots import strangers
+from tests.bench.turns import beside
 from tests.contract.ovs import PrivateOvs
 from tests.fakes import world
 
@@ -65,7 +65,13 @@ def run() -> tuple[Table, ...]:
         with frozen_heap():
             packets.fill(ovs, packets.plain())
             fill(channel)
-            tables = _readings(ovs, channel), _changes(ovs, channel), _forwarding(ovs), _counted()
+            tables = (
+                _readings(ovs, channel),
+                _changes(ovs, channel),
+                beside(channel, ACCOUNT_TABLE, _owners(), _changer(channel)),
+                _forwarding(ovs),
+                _counted(),
+            )
         channel.close()
         return tables
     finally:
@@ -104,34 +110,10 @@ def _readings(ovs: PrivateOvs, channel: Channel) -> Table:
     )
 
 
-class Reading:
-    """A context manager: another process reads meanwhile, `pause` seconds apart."""
-
-    def __init__(self, path: Path, pause: float) -> None:
-        self.readings = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.counters", str(path), str(pause)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> Reading:
-        assert self._process.stdout is not None
-        self._process.stdout.readline()  # it has begun
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        told, _ = self._process.communicate(timeout=60)
-        if kind is None:
-            self.readings = int(told)
-
-
 def _changes(ovs: PrivateOvs, channel: Channel) -> Table:
     """Five MACs behind a tunnel come and go: alone, and beside readings back to back."""
     alone = _come_and_go(channel)
-    with Reading(ovs.management, 0.0) as reading:
+    with Beside("counters", ovs.management, 0.0) as reading:
         beside = _come_and_go(channel)
     delays = [max(0.0, one - median(alone)) for one in beside]
     return Table(
@@ -142,25 +124,36 @@ def _changes(ovs: PrivateOvs, channel: Channel) -> Table:
             Row("readings back to back", spread(beside)),
             Row("  delayed by", spread(delays)),
         ),
-        (f"{CHANGES} changes; {reading.readings} readings meanwhile, on another connection",),
+        (f"{CHANGES} changes; {int(reading.told)} readings meanwhile, on another connection",),
     )
 
 
 def _come_and_go(channel: Channel) -> list[float]:
+    seconds, change = [], _changer(channel)
+    for _ in range(CHANGES):
+        time.sleep(0.002)
+        seconds.append(change())
+    return seconds
+
+
+def _changer(channel: Channel) -> Callable[[], float]:
+    """The MACs come, or go again; seconds until that is acknowledged."""
     base = world.two_tenants()
     some = strangers(MACS, 0)
     some = tuple(replace(one, network=next(iter(base.networks))) for one in some)
     full = world.added(base, *some)
     touched = frozenset(Change(Part.REMOTE, (one.network, one.mac)) for one in some)
-    program, seconds, old, new = compile(base), [], base, full
-    for _ in range(CHANGES):
-        time.sleep(0.002)
+    state = [(compile(base), base, full)]
+
+    def change() -> float:
+        program, old, new = state.pop()
         program, patch = recompile(program, old, new, touched)
+        state.append((program, new, old))
         began = time.perf_counter()
         channel.send(patch)
-        seconds.append(time.perf_counter() - began)
-        old, new = new, old
-    return seconds
+        return time.perf_counter() - began
+
+    return change
 
 
 def _forwarding(ovs: PrivateOvs) -> Table:
@@ -173,7 +166,7 @@ def _forwarding(ovs: PrivateOvs) -> Table:
             if pause is None:
                 found[name].append(packets.flood(ovs, SECONDS, frame))
                 continue
-            with Reading(ovs.management, pause):
+            with Beside("counters", ovs.management, pause):
                 found[name].append(packets.flood(ovs, SECONDS, frame))
     calm = median(found[paces[0][0]])
     return Table(
@@ -198,8 +191,9 @@ def _counted() -> Table:
     rows = []
     with tempfile.TemporaryDirectory(prefix="rfcount") as folder:
         journal, now = Journal(Path(folder)), iter(range(1_800_000_000_000, 1 << 60, 10_000))
-        meter = Meter(journal, lambda: found, lambda: next(now))
-        tick = partial(meter.tick, run_, snapshot, Presence(frozenset()))
+        wires = {PortKey(port): Wire(f"tap{port}#{port}", 0) for port in range(FIRST, FIRST + PORTS)}
+        meter = Meter(journal, lambda: found, lambda: next(now), read_wires=lambda: wires)
+        tick: Callable[[], Outcome] = lambda: meter.tick(run_, snapshot, Presence(frozenset(wires)))  # noqa: E731
         tick()
         for share, words in ((0, "none has changed"), (10, "a tenth has"), (1, "all have")):
             walls, processors = [], []
@@ -207,6 +201,8 @@ def _counted() -> Table:
                 changed = COUNTERS // share if share else 0
                 packets_[:changed] += np.uint64(5)
                 octets[:changed] += np.uint64(5_000)
+                for port in list(wires)[: changed // CLASSES]:
+                    wires[port] = Wire(wires[port].identity, wires[port].bytes + 5_000 * CLASSES)
                 cost = timed(tick)
                 walls.append(cost.wall)
                 processors.append(cost.processor)
@@ -216,7 +212,7 @@ def _counted() -> Table:
         f"From {COUNTERS:,} counters to intervals on disk",
         ("median ms", "processor ms"),
         tuple(rows),
-        ("after they were read, in the agent's own thread",),
+        ("after they were read, with an interface for each port; medians of 5",),
     )
 
 
@@ -230,12 +226,11 @@ def _owners() -> Snapshot:
 
 
 def _read(path: Path, pause: float) -> None:
-    channel, over = Channel(path, Encoder(), counted=frozenset({ACCOUNT_TABLE})), threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    channel, ended = Channel(path, Encoder(), counted=frozenset({ACCOUNT_TABLE})), over()
     channel.counters(ACCOUNT_TABLE)
-    print("begun", flush=True)
+    begun()
     readings = 0
-    while not over.wait(pause):
+    while not ended.wait(pause):
         channel.counters(ACCOUNT_TABLE)
         readings += 1
     print(readings)

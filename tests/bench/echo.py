@@ -1,6 +1,6 @@
 """How long a switch leaves others waiting: echo requests on a connection and in a process of their own.
 
-Place: started by `flows` around what it measures (`Echo`), so that neither Python nor the other connection
+Place: started by `flows` around what it measures (`Beside`), so that neither Python nor the other connection
 stands between question and answer. As a program (`python -m tests.bench.echo SOCKET`) it asks until its
 standard input ends, and prints the times as JSON.
 """
@@ -10,41 +10,19 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
+
+from tests.bench.beside import begun, over
 
 _HEADER = struct.Struct("!BBHI")
 _VERSION, _HELLO, _REQUEST, _REPLY = 5, 0, 2, 3
 _PAUSE = 0.0005
 
 
-class Echo:
-    """A context manager; afterwards `seconds` are the times of all answers, in order."""
-
-    def __init__(self, path: Path) -> None:
-        self.seconds: Sequence[float] = ()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.echo", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> Echo:
-        assert self._process.stdout is not None
-        self._process.stdout.readline()  # it has had a first answer
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        told, _ = self._process.communicate(timeout=30)
-        if kind is None:
-            self.seconds = tuple(json.loads(told))
+def seconds(told: str) -> tuple[float, ...]:
+    """The times of all answers, in order, of what it printed."""
+    return tuple(json.loads(told))
 
 
 def main() -> None:
@@ -53,19 +31,18 @@ def main() -> None:
     asked.connect(sys.argv[1])
     asked.settimeout(30)
     asked.sendall(_HEADER.pack(_VERSION, _HELLO, _HEADER.size, 1))
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    seconds: list[float] = []
-    while not over.is_set():
+    ended = over()
+    times: list[float] = []
+    while not ended.is_set():
         began = time.perf_counter()
         asked.sendall(_HEADER.pack(_VERSION, _REQUEST, _HEADER.size, 2))
         while _next(asked) != _REPLY:
             pass
-        seconds.append(time.perf_counter() - began)
-        if len(seconds) == 1:
-            print("ready", flush=True)
+        times.append(time.perf_counter() - began)
+        if len(times) == 1:
+            begun()
         time.sleep(_PAUSE)
-    print(json.dumps(seconds))
+    print(json.dumps(times))
 
 
 def _next(stream: socket.socket) -> int:

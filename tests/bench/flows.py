@@ -24,8 +24,8 @@ from model.snapshot import Snapshot
 from pipelines.accounts import ACCOUNT_TABLE
 from pipelines.compile import Program, compile, install, recompile
 from pipelines.render import text
-from tests.bench.bulk import Bulk
-from tests.bench.echo import Echo
+from tests.bench import bulk, echo
+from tests.bench.beside import Beside
 from tests.bench.figures import Cost, Row, Table, frozen_heap, spread, timed, typical
 from tests.bench.snapshots import crowded, populate, strangers
 from tests.contract.ovs import PrivateOvs
@@ -121,7 +121,7 @@ def _loaded(ovs: PrivateOvs, snapshot: Snapshot, program: Program) -> tuple[Tabl
 def _changes(ovs: PrivateOvs, channel: Channel, snapshot: Snapshot, program: Program) -> Table:
     """Five MACs behind tunnels come and go on the loaded switch: alone, then while others load it in bulk."""
     flows, calm = _come_and_go(channel, snapshot, program, CHANGES)
-    with Bulk(ovs.management, FLOWS) as bulk:
+    with Beside("bulk", ovs.management, FLOWS) as load:
         _, busy = _come_and_go(channel, snapshot, program, CHANGES, BUSY_PAUSE)
     return Table(
         f"A change of {flows} flows on a switch with {FLOWS:,} (MACs come, MACs go)",
@@ -135,7 +135,7 @@ def _changes(ovs: PrivateOvs, channel: Channel, snapshot: Snapshot, program: Pro
         (
             f"{CHANGES} changes, one after the other; beside the bulk load {BUSY_PAUSE * 1e3:g} ms apart",
             f"bulk load: another process and connection, bundles of {BUNDLE_FLOWS:,},"
-            f" {bulk.rate:,.0f} flows a second meanwhile",
+            f" {bulk.rate(load.told):,.0f} flows a second meanwhile",
         ),
     )
 
@@ -163,7 +163,7 @@ def _audit(ovs: PrivateOvs, channel: Channel, program: Program) -> Table:
     """Read everything back, slice by slice, and compare it byte by byte; others ask for an echo meanwhile."""
     read, longest, compared, whole, slices = [], [], [], [], 0
     encoder = Encoder()
-    with Echo(ovs.management) as echo:
+    with Beside("echo", ovs.management) as asking:
         for _ in range(ROUNDS):
             began = time.perf_counter()
             dumps, times, before = [], [], began
@@ -181,7 +181,8 @@ def _audit(ovs: PrivateOvs, channel: Channel, program: Program) -> Table:
             longest.append(max(times))
             whole.append(ended - began)
             slices = len(times)
-    p50, p99, most = spread(echo.seconds)
+    echoes = echo.seconds(asking.told)
+    p50, p99, most = spread(echoes)
     return Table(
         f"Audit of {len(program.claims):,} flows",
         ("median ms",),
@@ -194,7 +195,7 @@ def _audit(ovs: PrivateOvs, channel: Channel, program: Program) -> Table:
             Row("  p99", (p99,)),
             Row("  longest", (most,)),
         ),
-        (f"medians of {ROUNDS}; {len(echo.seconds):,} echoes, from a process of their own",),
+        (f"medians of {ROUNDS}; {len(echoes):,} echoes, from a process of their own",),
     )
 
 

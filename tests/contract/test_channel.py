@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.southbound.openflow import channel as channel_module
 from controller.southbound.openflow.bundles import BUNDLE_FLOWS
 from controller.southbound.openflow.channel import SLICE, Channel
 from controller.southbound.openflow.dump import Dump
@@ -212,6 +213,27 @@ def test_counters_of_flows_of_many_lengths(channel: Channel) -> None:
     assert sorted(counters.cookie.tolist()) == [OURS | n for n in (1, 2, 3)]
     assert counters.packets.tolist() == counters.octets.tolist() == [0, 0, 0]
     assert channel.counters(99).cookie.tolist() == []
+
+
+def test_between_slices_of_counters_changes_are_sent_and_no_flow_is_listed_twice(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "SLICE", 4)
+    flows = [plain(number) for number in range(40)]
+    channel.send(put(*flows))
+    assert numbers(channel) == list(range(40)), "now it knows how many there are"
+    found = []
+    for part in channel.counter_slices(PLAIN.table):
+        found.append([cookie & 0xFFFFFFFF for cookie in part.cookie.tolist()])
+        assert channel.send(put(plain(100 + len(found)))).refused == ()
+    listed = [number for part in found for number in part]
+    assert len(found) > 5 and len(listed) == len(set(listed)) and set(range(40)) <= set(listed)
+    half = channel.counter_slices(PLAIN.table)
+    next(half)
+    channel.close()  # as when the switch went away
+    channel.send(put(plain(999)))
+    with pytest.raises(Unavailable, match="began anew"):
+        next(half)
 
 
 def test_comes_back_after_a_crash_of_vswitchd(own_ovs: PrivateOvs) -> None:

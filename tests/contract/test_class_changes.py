@@ -18,7 +18,6 @@ from accounting.encode import parse_step
 from accounting.journal import Journal
 from accounting.records import Cause, Gap, Interval
 from controller.agent import metering
-from controller.agent.commands import Pace
 from controller.agent.meter import Meter
 from controller.agent.metering import Metering
 from controller.agent.standstill import Stillness, still
@@ -156,9 +155,8 @@ def test_without_it_packets_do(bench: Bench) -> None:
     assert any(moved)
 
 
-@pytest.mark.parametrize("pace", [Pace.ALWAYS, Pace.RATIONED])
 def test_in_doubt_nothing_is_billed_as_what_it_was_not(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pace: Pace
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A standstill that never holds: packets change their class, and no bill shows it."""
 
@@ -178,6 +176,7 @@ def test_in_doubt_nothing_is_billed_as_what_it_was_not(
         Any,
         SimpleNamespace(
             recall=lambda *_: None,
+            keep=lambda: None,
             look=lambda *_: None,
             search=lambda *_: None,
             sight=frozenset,
@@ -195,7 +194,7 @@ def test_in_doubt_nothing_is_billed_as_what_it_was_not(
         now[0] += 2.0
         bench.send()
         sent[cls] = sent.get(cls, 0) + 2 * BURST
-        made.shift(snapshot, ports, lambda patch=patch: bench.channel.send(patch), pace)
+        made.shift(snapshot, ports, lambda patch=patch: bench.channel.send(patch))
         now[0] += 2.0
         made.sight(snapshot)
     bench.send()

@@ -8,40 +8,53 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from accounting.bypass.count import Holding
+from accounting.journal import Journal
+from accounting.records import Owner
+from controller.agent.claims import Claim, name
 from controller.agent.credence import Credence
+from controller.agent.gauging import Clocks, Gauging, Watched
 from controller.agent.settling import Settler
 from controller.cni.main import respond
-from ipam.devices import carrying, look, reading
+from ipam.devices import carrying, look, reading, tallies, vf_counts
 from ipam.devices.desired import DesiredPf, DesiredVf, Setting, Value, VfDriver
 from ipam.devices.found import FoundPf
 from ipam.devices.kernel import Host
 from ipam.devices.operations import plan
+from ipam.devices.tallies import Subject
 from model.bearing import HostPart, Reached
-from model.gang import GangState
+from model.fabric import FabricKind
+from model.gang import GangState, Use
 from model.hardware import Eswitch, PciAddress, format_pci
+from model.ids import PortKey
 from tests.fakes.berths import gang, interface, page
 from tests.fakes.host import HOST, layout, mooring, moorings
 
 KERNEL = Host()
 MAC = 0x020A00000001
+TIMEOUT = 120.0
+"""Seconds for what takes one: the machine may do other things, and only what never comes is a failure."""
 
 
 def ip(*words: str) -> str:
-    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20).stdout
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + TIMEOUT
     while not true():
         assert time.monotonic() < deadline, "the link does not come up"
         time.sleep(0.05)
@@ -50,7 +63,7 @@ def until(true: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def pci() -> PciAddress:
     for module in ("igb", "igbvf"):
-        subprocess.run(["modprobe", module], check=True, timeout=60)
+        subprocess.run(["modprobe", module], check=True, timeout=TIMEOUT)
     (pf,) = (pf for pf in look.observe().pfs if pf.driver == "igb")
     assert (pf.total, pf.made, pf.id) == (7, 0, "8086:10c9")
     ip("link", "set", pf.netdev, "up")
@@ -215,7 +228,7 @@ def test_containers_get_real_vfs_and_give_them_back(pci: PciAddress, tmp_path: P
         ask("CHECK", index, prevResult=answer)
     (link,) = json.loads(ip("-netns", "pod0", "-j", "-d", "link", "show", "net1"))
     assert (link["parentdev"], link["mtu"]) == (places[0], 1400)
-    until(lambda: subprocess.run(PING, timeout=20).returncode == 0)
+    until(lambda: subprocess.run(PING, timeout=TIMEOUT).returncode == 0)
     # Renamed, and beside one that bears name and mark, it is known by its PCI address.
     ip("-netns", "pod0", "link", "set", "net1", "down", "alias", "")
     ip("-netns", "pod0", "link", "set", "net1", "name", "mine")
@@ -232,3 +245,105 @@ def test_containers_get_real_vfs_and_give_them_back(pci: PciAddress, tmp_path: P
 
 
 PING = ["ip", "netns", "exec", "pod0", "ping", "-c", "1", "-W", "2", "10.128.0.11"]
+
+
+class Gangs:
+    """Two VFs and who has them, as the store would say; the first gang's number is 7."""
+
+    def __init__(self, pci: PciAddress, directory: Path) -> None:
+        self.pci, self.journal = pci, Journal(directory)
+        clocks = Clocks(
+            lambda: time.time_ns() // 1_000_000,
+            lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+        )
+        read = partial(tallies.observe, KERNEL.root, vf_counts.observe)
+        self.gauging = Gauging(self.journal, read, HOST, "a-boot", clocks)
+
+    def say(self, *words: tuple[int, int, str]) -> None:
+        """VF, generation of its gang, and how far that is."""
+        claims = {}
+        for vf, generation, word in words:
+            owner = Owner(f"p{generation}", "", f"t{generation}", f"t{generation}", f"g{generation}", "")
+            up, going = word != "set", word == "going"
+            holding = Holding(PortKey(1 + vf), generation, owner, up, going)
+            claims[name(self.pci, vf)] = Claim(
+                holding, Subject(self.pci, vf, FabricKind.ETHERNET, Use.CONTAINER)
+            )
+        self.gauging.follow(claims)
+
+
+def quiet(*prefix: str) -> None:
+    """No word of IPv6 by itself on links that come up."""
+    text = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6 2>/dev/null || true"
+    subprocess.run([*prefix, "sh", "-c", text], check=True, timeout=TIMEOUT)
+
+
+def reach(here: str, index: int) -> None:
+    """A VF of this namespace with an address, its neighbour known: nothing is said but what a test says."""
+    ip("address", "add", f"10.9.0.{1 + index}/24", "dev", here)
+    ip("link", "set", here, "up")
+    ip("neighbour", "replace", "10.9.0.9", "lladdr", "02:0a:00:00:00:02", "dev", here, "nud", "permanent")
+    until(lambda: (Path("/sys/class/net") / here / "carrier").read_text() == "1\n")
+
+
+def test_what_vfs_carry_is_billed_to_the_byte_to_whom_it_was(pci: PciAddress, tmp_path: Path) -> None:
+    """VF 0 is read on this host, VF 1 when its pod gives it back; VF 0 then goes to another gang. The journal
+    is compared with a ledger outside."""
+    quiet()
+    ip("netns", "add", "pod1")
+    quiet("ip", "netns", "exec", "pod1")
+    both = (vf(0, vlan=0), vf(1, vlan=0))
+    assert carrying.settle(KERNEL, wish(pci, *both)).faults == ()
+    gangs = Gangs(pci, tmp_path / "devices")
+    gangs.say((0, 7, "set"), (1, 9, "set"))
+    near, far = (netdev(pci, index)["ifname"] for index in (0, 1))
+    gangs.say((0, 7, "up"), (1, 9, "up"))
+    ip("link", "set", far, "netns", "pod1")
+    ip("-netns", "pod1", "address", "add", "10.9.0.9/24", "dev", far)
+    ip("-netns", "pod1", "link", "set", far, "up")
+    for index in (0, 1):
+        peer = ("lladdr", "02:0a:00:00:00:01", "dev", far, "nud", "permanent")
+        ip("-netns", "pod1", "neighbour", "replace", f"10.9.0.{1 + index}", *peer)
+    reach(near, 0)
+    exchange(near, 500, 300)
+    (pf,) = (pf for pf in look.observe().pfs if pf.pci == pci)
+    assert set(vf_counts.observe(pf.netdev).values()) == {vf_counts.VfCount((0, 0), (0, 0))}, (
+        "igb counts none"
+    )
+    gangs.gauging.tick()
+    exchange(near, 10, 20)
+    gangs.say((0, 7, "going"), (1, 9, "up"))
+    ip("-netns", "pod1", "link", "set", far, "down")
+    ip("-netns", "pod1", "link", "set", far, "netns", "1")
+    parked = DesiredVf(0, VfDriver.NONE, MappingProxyType({Setting.MAC: 0}))
+    watched = Watched(KERNEL, gangs.gauging)
+    assert carrying.settle(watched, wish(pci, parked, both[1])).faults == ()
+    gangs.say((1, 9, "going"))
+    assert carrying.settle(watched, wish(pci, *both)).faults == ()
+    gangs.say((0, 8, "set"), (1, 9, "going"))
+    ip("link", "set", far, "netns", "pod1")
+    ip("-netns", "pod1", "link", "set", far, "up")
+    gangs.say((0, 8, "up"), (1, 9, "going"))
+    again = netdev(pci, 0)["ifname"]
+    reach(again, 1)
+    exchange(again, 0, 40)
+    gangs.gauging.tick()
+    ip("netns", "delete", "pod1")
+    gangs.journal.close()
+    shutil.copytree(tmp_path / "devices", "/mnt/results/devices")
+
+
+def exchange(here: str, pings: int, frames: int) -> None:
+    """Echoes of 142 bytes both ways, and frames of 200 bytes that nobody answers."""
+    if pings:
+        words = ["ping", "-f", "-c", str(pings), "-s", "100", "10.9.0.9"]
+        said = subprocess.run(words, check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout
+        assert f"{pings} packets transmitted, {pings} received" in said
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((here, 0))
+        frame = bytes.fromhex("020a00000002 020a00000001 88b5").ljust(200, b"x")
+        for _ in range(frames):
+            raw.send(frame)
+            time.sleep(0.001)
+    statistics = Path("/sys/class/net") / here / "statistics/tx_packets"
+    until(lambda: int(statistics.read_text()) >= pings + frames)

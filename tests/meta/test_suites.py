@@ -43,6 +43,16 @@ def test_the_guest_runs_its_own_tests_and_leaves_out_what_exists_for_a_reason() 
     assert all((ROOT / path).exists() for group in TOGETHER for path in group)
 
 
+def test_what_asks_about_the_data_path_is_long_and_runs_in_the_guest_as_well() -> None:
+    assert arguments()[len(EVERYTHING) :][:2] == ["-m", "not long or datapaths"]
+    both = [
+        p for p in TESTS if "pytest.mark.datapaths" in p.read_text(encoding="utf-8") and p != Path(__file__)
+    ]
+    assert both and all("pytest.mark.long" in path.read_text(encoding="utf-8") for path in both)
+    left = {path for path, _ in LEFT_OUT}
+    assert not [shown(path) for path in both if shown(path) in left]
+
+
 def test_no_test_file_lies_where_nothing_looks() -> None:
     assert len(TESTS) > 50
     stray = [shown(p) for p in TESTS if p.relative_to(ROOT).parts[0] != "tests"]

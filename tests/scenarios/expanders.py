@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
-from controller.agent.core import Synced
+from controller.agent import commands
+from controller.agent.core import Result, Synced
 from tests.scenarios import strangers
 from tests.scenarios.facts import Delivery, Fact, Heard, Row, Step, Wire
 from tests.scenarios.golden import differences, seen
@@ -169,6 +171,28 @@ def slow_store(house: House, state: State, folder: Path) -> None:
         house.answer()
 
 
+def weary(house: House, state: State, folder: Path) -> None:
+    """The data path has just been stilled: what would still it again waits, whatever comes meanwhile, and is
+    taken in at once; where the past matters, before the next phase."""
+    for phase in state.phases:
+        for step in _single(phase):
+            house.weary = "it was stilled a moment ago"
+            house.run(step)
+        if state.memory is Memory.PATH:
+            house.rest()
+    house.rest()
+
+
+def exhausted(house: House, state: State, folder: Path) -> None:
+    """As `weary`, but whatever changes a flow would still the data path: intent and routes wait alike."""
+    with mock.patch.object(Result, "stills", _changes_flows):
+        weary(house, state, folder)
+
+
+def _changes_flows(result: Result) -> bool:
+    return any(isinstance(command, commands.Program | commands.Shift) for command in result.commands)
+
+
 def reboot(house: House, state: State, folder: Path) -> None:
     """The host went down; while store and reflectors are away it comes up as it was; then they come."""
     plain(house, state, folder)
@@ -201,6 +225,8 @@ EXPANDERS: tuple[Expander, ...] = (
     forgotten,
     orphans,
     slow_store,
+    weary,
+    exhausted,
     reboot,
 )
 

@@ -80,6 +80,8 @@ class House:
     """Why the store does not answer claims now; empty: it answers at once."""
     stale: set[bytes] = field(default_factory=set)
     """Routes of an earlier life that the speaker still announces, until it hears that ours are complete."""
+    weary: str = ""
+    """Why the data path may not be stilled now; empty: it may."""
     adopting: str = ""
     """Why flows may be put over themselves now; empty: they may not."""
 
@@ -117,6 +119,12 @@ class House:
         self.stale = set()
         self.adopting = ""
         self.check()
+
+    def rest(self) -> None:
+        """The data path may be stilled again."""
+        self.weary = ""
+        self._become(core.on_rested)
+        assert not self.core.late, "nothing waits for ever"
 
     def answer(self) -> None:
         """The store answers what it was asked."""
@@ -269,7 +277,7 @@ class House:
 
     def _become(self, event: Callable[[Core], Result]) -> None:
         """The next state of the core; its commands; and what the world answers."""
-        before = self.core
+        before = replace(self.core, resting=bool(self.weary))
         result = event(before)
         self.core = result.core
         _in_order(result.commands)

@@ -143,15 +143,20 @@ class Channel:
     def counters(self, *tables: int) -> Counters:
         """Cookies, packets and octets of tables as arrays, one table after the other: a slice at a time, as
         `dumps`, by as many as each held last. All of one life of the switch, or Unavailable."""
+        return joined(self.counter_slices(*tables))
+
+    def counter_slices(self, *tables: int) -> Iterator[Counters]:
+        """`counters`, slice by slice: changes may be sent in between."""
         conversation = self._ready()
-        found = []
         for table in tables:
-            slices = self._slices(table, self._held.get(table, 0))
-            found.append(joined([self.dump(table, *part).counters() for part in slices]))
-            self._held[table] = len(found[-1].cookie)
-        if self._conversation is not conversation:
-            raise unavailable(self._path, "the switch began anew while its counters were read")
-        return joined(found)
+            held = 0
+            for part in self._slices(table, self._held.get(table, 0)):
+                found = self.dump(table, *part).counters()
+                if self._conversation is not conversation:
+                    raise unavailable(self._path, "the switch began anew while its counters were read")
+                held += len(found.cookie)
+                yield found
+            self._held[table] = held
 
     def _slices(self, table: int, flows: int) -> Iterator[tuple[int, int]]:
         """(cookie, mask) of each slice of a table that holds so many flows."""

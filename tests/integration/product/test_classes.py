@@ -7,6 +7,7 @@ that the packets arrive, are counted on the way, and have the class of a prefix.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -161,3 +162,39 @@ def test_a_version_comes_into_force_at_its_moment(scenario: TwoTenants) -> None:
     found = {name: after.get(name, 0) - before.get(name, 0) for name in ("storage", "dated")}
     assert sum(found.values()) == early + late
     assert abs(found["storage"] - early) <= doubt and found["dated"] > 0
+
+
+def test_who_changes_his_own_ways_all_the_time_is_billed_all_the_same(scenario: TwoTenants) -> None:
+    """Each change of a port's allowed pairs moves what is counted of it. Were that in doubt each time, he
+    could send for nothing: the changes that come too soon wait instead."""
+    here, there = scenario.of("red")[:2]
+    before, bound = settled(scenario), gap_bound(scenario, here)
+    done = threading.Event()
+    (port,) = scenario.control.get("ports", here.port, "--tenant", "red")
+    port.pop("status")
+    changes: list[int] = []
+
+    def change_again_and_again() -> None:
+        while not done.is_set():
+            prefix = f"10.0.0.{100 + len(changes) % 2}/32"
+            scenario.control.apply(
+                [{**port, "spec": {**port["spec"], "allowedAddresses": [{"prefix": prefix}]}}]
+            )
+            changes.append(1)
+
+    with UdpStream(here.vm, there.vm, there.ipv4, rate=1000, size=300) as stream:
+        threads = [threading.Thread(target=change_again_and_again) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            until("many changes were made", lambda: len(changes) >= 25, 90)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+        result = stream.stop()
+    after, doubt = settled(scenario), gap_bound(scenario, here) - bound
+    billed, sent = sum(after.values()) - sum(before.values()), result.layer3_bytes
+    print(f"{len(changes)} changes, sent {sent}, billed {billed}, in doubt up to {doubt}")
+    assert result.lost == 0
+    assert sent - doubt <= billed <= sent and billed > 0.8 * sent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,7 +17,7 @@ from topologies.scenarios.two_tenants import SUBNETS, Workload
 from topologies.traffic.ping import ping
 from topologies.traffic.udp import UdpStream, count_udp
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.datapaths]
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 ECHO = {4: 20 + 8 + 56, 6: 40 + 8 + 56}
@@ -24,8 +25,8 @@ ECHO = {4: 20 + 8 + 56, 6: 40 + 8 + 56}
 
 
 @pytest.fixture(scope="module")
-def lab(outside_lab: Outside) -> Outside:
-    """With a class for where the server is."""
+def lab(outside_lab: Outside) -> Iterator[Outside]:
+    """With a class for where the server is; the lab may be others' as well, so that goes in the end."""
     document = {
         "apiVersion": "ringfence/v1",
         "kind": "EgressClass",
@@ -34,7 +35,9 @@ def lab(outside_lab: Outside) -> Outside:
     }
     done = outside_lab.base.control.run("apply", "-f", "-", "--wait", stdin=json.dumps(document))
     assert done.ok, done.stdout + done.stderr
-    return outside_lab
+    yield outside_lab
+    done = outside_lab.base.control.run("delete", "egressclass", "world", "--wait")
+    assert done.ok, done.stdout + done.stderr
 
 
 def vm(lab: Outside, tenant: str, port: str) -> Workload:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from accounting.balance import layer2
 from accounting.bounds import Wire
-from accounting.count import Reading, Standing, State, advance, fold, recover
+from accounting.count import advance, fold, recover
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.records import HOUR, Balance, Interval, Run
+from accounting.state import Reading, Standing, State
 from model.ids import ClassId, HostName, PortKey
 from tests.unit.accounting.examples import Names
 

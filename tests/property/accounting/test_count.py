@@ -12,9 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from accounting.bounds import Wire
-from accounting.count import Reading, State, Step, advance, fold, recover
+from accounting.count import advance, fold, recover
 from accounting.encode import billable, parse_state, parse_step, plain, state_bytes, step_bytes
 from accounting.records import Cause, Gap, Interval, Run
+from accounting.state import Reading, State, Step
 from model.ids import ClassId, HostName, PortKey
 from tests.unit.accounting.examples import Names
 

@@ -1,4 +1,4 @@
-"""Ports that are pulled out: whatever the order of events, billed <= sent <= billed + bounds of the gaps.
+"""Ports that are pulled out or change: in any order of events, billed <= sent <= billed + bounds of the gaps.
 
 A model of Open vSwitch and the kernel: counts reach the flows late, and what is pending goes nowhere when the
 interface leaves. Over it run the real metering, vantage and meter, with news that come late, agents that die
@@ -7,6 +7,7 @@ and come back, interfaces that are deleted, made anew and plugged again, and vsw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
@@ -22,6 +23,8 @@ from accounting.records import Gap, Interval
 from controller.agent import metering
 from controller.agent.meter import Meter
 from controller.agent.metering import Metering
+from controller.agent.seating import Seat, Seating, Seats
+from controller.agent.standstill import Stillness
 from controller.agent.vantage import Vantage
 from controller.southbound.netlink.counters import Count, Look
 from model.ids import EVERYTHING_ELSE, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
@@ -54,6 +57,21 @@ class Columns:
     octets: np.ndarray
 
 
+class Kept(Seating):
+    """In memory: what an agent wrote before it was killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: tuple[str, dict[Uid, Seat]] = ("", {})
+
+    def load(self, started: str) -> dict[Uid, Seat] | None:
+        return dict(self.written[1]) if started and started == self.written[0] else None
+
+    def save(self, started: str, seats: Seats) -> bool:
+        self.written = (started, dict(seats))
+        return True
+
+
 @dataclass
 class World:
     """The truth. `pending`: (ms, port, frames) that the flows have not been told of."""
@@ -69,8 +87,11 @@ class World:
     """The OpenFlow port whose packets are taken for a port's."""
     pending: list[tuple[int, int, int]] = field(default_factory=list)
     sent: dict[int, int] = field(default_factory=dict)
+    seating: Seating = field(default_factory=Seating)
     started: int = 1
     serial: int = 10
+    proves: bool = True
+    """Whether a standstill can be proven."""
     news_at: int | None = None
     """When the oldest news that the agent has not heard came up."""
 
@@ -93,6 +114,17 @@ class World:
         columns = ([c for c, _ in rows], [n for _, n in rows], [n * FRAME for _, n in rows])
         return Columns(*(np.array(column, dtype=np.uint64) for column in columns))
 
+    def slices(self):
+        """One flow in each, read when it is asked for."""
+        for cookie in sorted(self.flows) or [0]:
+            count = self.flows.get(cookie)
+            rows = [] if count is None else [count]
+            columns = ([cookie] * len(rows), rows, [n * FRAME for n in rows])
+            yield Columns(*(np.array(column, dtype=np.uint64) for column in columns))
+
+    def clock(self) -> float:
+        return self.now / 1e3
+
     def push(self, until: int) -> None:
         for at, port, frames in self.pending:
             if at <= until and self.cookie(port) in self.flows:
@@ -101,6 +133,21 @@ class World:
 
     def purge(self, rundir: Path) -> None:
         self.push(self.now)
+
+    def still(self, rundir: Path, work: Callable[[], None]) -> Stillness:
+        """Proven: nothing was pending when the work was done."""
+        if self.proves:
+            self.push(self.now)
+        work()
+        return Stillness.PROVEN if self.proves else Stillness.DOUBTFUL
+
+    def shift(self, port: int, how: str) -> None:
+        """The pass moves in which a port is counted; what is pending is told to where it would go now."""
+        mine = [entry for entry in self.pending if entry[1] == port]
+        if how == "lost":
+            self.pending = [entry for entry in self.pending if entry[1] != port]
+        elif how == "twice":
+            self.pending += mine
 
     def close_links(self, links: tuple[str, ...]) -> tuple[str, ...]:
         assert not links
@@ -165,6 +212,7 @@ class Memory:
         self.checkpoint: bytes | None = None
         self.steps: list[bytes] = []
         self.backlog = 0
+        self.begins_segment = False
 
     @property
     def recovery(self) -> Recovery:
@@ -181,6 +229,10 @@ class Memory:
 
     def records(self, kind):
         return [r for body in self.steps for r in parse_step(body).records if isinstance(r, kind)]
+
+
+class Killed(Exception):
+    """The agent, in the middle of a change."""
 
 
 class Agent:
@@ -200,10 +252,17 @@ class Agent:
         self.restart()
 
     def restart(self) -> None:
-        world, vantage = self.world, Vantage(self.world, lambda: self.world.now / 1e3)
+        world, vantage = self.world, Vantage(self.world, self.world.clock, self.world.seating)
         world.left = {}  # what the kernel told nobody
-        meter = Meter(self.journal, world.counters, lambda: world.now, read_wires=vantage.wires)
-        self.metering = Metering(meter, vantage, world, None, self.journal, Path("."), "boot")
+        meter = Meter(
+            self.journal,
+            world.counters,
+            lambda: world.now,
+            read_wires=vantage.wires,
+            slices=world.slices,
+            clock=world.clock,
+        )
+        self.metering = Metering(meter, vantage, world, None, self.journal, Path("."), "boot", world.clock)
         self.snapshot = replace(self.snapshot, switch=None)
         self.metering.notice(self.snapshot, None)
         world.tell()
@@ -250,6 +309,31 @@ class Agent:
         if fresh:
             self.metering.read(self.snapshot)
 
+    def take_turns(self, count: int) -> None:
+        while count and self.metering.busy:
+            self.metering.go_on(self.snapshot, 0.0)
+            count -= 1
+        while self.metering.writing:  # a journal that answers at once, on a thread of its own
+            self.metering.go_on(self.snapshot, 0.0)
+
+    def shift(self, port: int, how: str, then: str) -> None:
+        self.world.proves = then == "proven"
+        unsure: list[frozenset[PortKey]] = []
+
+        def work() -> None:
+            assert not self.metering.busy, "nothing is read while it goes on"
+            self.world.shift(port, how)
+            unsure.extend(parse_step(body).unsure for body in self.journal.steps[-1:])
+            if then == "killed":
+                raise Killed
+
+        try:
+            self.metering.shift(self.snapshot, (PortKey(port),), work)
+        except Killed:
+            self.restart()
+            self.hear()
+        assert PortKey(port) in unsure[0], "it is on disk before"
+
     def sight(self) -> None:
         if not self.behind:
             self.metering.sight(self.snapshot)
@@ -266,6 +350,13 @@ def act(world: World, agent: Agent, operation: tuple) -> None:
         case ("read",):
             agent.sight()
             agent.metering.read(agent.snapshot)
+        case ("begin",):
+            agent.sight()
+            agent.metering.begin(agent.snapshot)
+        case ("turns", count):
+            agent.take_turns(count)
+        case ("shift", port, how, then):
+            agent.shift(port, how, then)
         case ("read_amid_news",):
             agent.metering.read(agent.snapshot)
         case ("hear", milliseconds):
@@ -323,6 +414,7 @@ def pass_time(world: World, agent: Agent, milliseconds: int) -> None:
 PORT = st.sampled_from(PORTS)
 SEND = st.tuples(st.just("send"), PORT, st.integers(1, 50), st.sampled_from([0, 0, 1, 7]))
 WAIT = st.tuples(st.just("wait"), st.sampled_from([0, 10, 100, 399, 499, 500, 600, 1_000, 1_001, 3_000]))
+THEN = st.sampled_from(["proven", "doubtful", "doubtful", "killed"])
 OPERATIONS = st.one_of(
     SEND,
     SEND,
@@ -331,6 +423,12 @@ OPERATIONS = st.one_of(
     WAIT,
     st.just(("sight",)),
     st.just(("read",)),
+    st.just(("begin",)),
+    st.just(("begin",)),
+    st.tuples(st.just("turns"), st.sampled_from([1, 2, 3, 5, 100])),
+    st.tuples(st.just("turns"), st.sampled_from([1, 2, 3, 5, 100])),
+    st.tuples(st.just("shift"), PORT, st.sampled_from(["twice", "lost", "right"]), THEN),
+    st.tuples(st.just("shift"), PORT, st.sampled_from(["twice", "lost", "right"]), THEN),
     st.just(("read_amid_news",)),
     st.tuples(st.just("hear"), st.sampled_from([0, 5, 300])),
     st.tuples(st.just("hear_part"), PORT, st.sampled_from([0, 300, 2_000])),
@@ -342,12 +440,17 @@ OPERATIONS = st.one_of(
     st.just(("push",)),
 )
 FIRST = ("send", 7, 10, 0)
+AMID = [("shift", 7, "right", "proven"), FIRST, ("read",), FIRST, ("shift", 7, "twice", "doubtful")]
+"""Bytes that wait to be told twice."""
 
 
-def run(operations: list[tuple], talkative: bool) -> tuple[World, Memory]:
+def run(operations: list[tuple], talkative: bool, seated: bool = True) -> tuple[World, Memory]:
     """Everything, from plugging to the last reading."""
-    world = World(talkative)
-    with patch.object(metering.unixctl, "revalidate_purge", world.purge):
+    world = World(talkative, seating=Kept() if seated else Seating())
+    with (
+        patch.object(metering.unixctl, "revalidate_purge", world.purge),
+        patch.object(metering, "still", world.still),
+    ):
         agent = Agent(world)
         agent.hear()
         agent.metering.read(agent.snapshot)
@@ -363,17 +466,27 @@ def run(operations: list[tuple], talkative: bool) -> tuple[World, Memory]:
 
 
 @settings(max_examples=1_000, deadline=None)
-@given(st.lists(OPERATIONS, max_size=40), st.booleans())
-@example([FIRST, ("detach", 7)], True)
-@example([FIRST, ("read",), ("wait", 1_001), ("read",), FIRST, ("replug", 7), ("hear", 0)], False)
-@example([FIRST, ("read",), ("absence", 7, 5_001)], False)
-@example([FIRST, ("remake", 7), ("sight",)], False)
-@example([FIRST, ("lose_snapshot", 7)], False)
-@example([FIRST, ("replug", 7), ("lose_snapshot", 8)], False)
-@example([FIRST, ("read",), ("detach", 7), ("detach", 8), ("hear_part", 8, 2_000), ("hear", 0)], False)
-@example([FIRST, ("detach", 7), ("attach", 7), ("die",)], True)
-def test_what_is_billed_and_the_bounds_cover_what_was_sent(operations, talkative):
-    world, journal = run(operations, talkative)
+@given(st.lists(OPERATIONS, max_size=40), st.booleans(), st.booleans())
+@example([FIRST, ("detach", 7)], True, True)
+@example([FIRST, ("read",), ("wait", 1_001), ("read",), FIRST, ("replug", 7), ("hear", 0)], False, True)
+@example([FIRST, ("read",), ("absence", 7, 5_001)], False, True)
+@example([FIRST, ("remake", 7), ("sight",)], False, True)
+@example([FIRST, ("lose_snapshot", 7)], False, True)
+@example([FIRST, ("lose_snapshot", 7)], False, False)
+@example([FIRST, ("replug", 7), ("lose_snapshot", 8)], False, True)
+@example([FIRST, ("read",), ("detach", 7), ("detach", 8), ("hear_part", 8, 2_000), ("hear", 0)], False, True)
+@example([FIRST, ("detach", 7), ("attach", 7), ("die",)], True, True)
+@example(
+    [FIRST, ("begin",), ("turns", 2), ("detach", 7), ("wait", 100), ("turns", 100), ("hear", 0)], False, True
+)
+@example([FIRST, ("begin",), ("turns", 2), ("shift", 7, "twice", "doubtful"), ("turns", 100)], False, True)
+@example([*AMID, ("begin",), ("turns", 100)], False, True)
+@example([FIRST, ("begin",), ("turns", 3), ("shift", 7, "twice", "killed"), ("begin",)], False, True)
+@example(
+    [FIRST, ("begin",), ("turns", 1), ("wait", 1_000), FIRST, ("turns", 100), ("detach", 7)], False, True
+)
+def test_what_is_billed_and_the_bounds_cover_what_was_sent(operations, talkative, seated):
+    world, journal = run(operations, talkative, seated)
     for port in PORTS:
         intervals = [r for r in journal.records(Interval) if r.series[0] == port]
         billed = sum(r.bytes + r.header_bytes * r.packets for r in intervals)

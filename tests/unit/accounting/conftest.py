@@ -1,15 +1,21 @@
-"""Ledgers for the accounting tests: on SQLite, and on a PostgreSQL that is started when one is asked for."""
+"""Ledgers for the accounting tests: on SQLite, on a PostgreSQL that is started when one is asked for, and one
+with a month in it behind an API.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accounting.ledger import Ledger, sqlite_url
+from controller.cli import main
 from tests.postgresql import Postgresql
+from tests.unit.accounting.october import PRICES, a_site
+from tests.unit.accounting.test_upload import Site
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +63,40 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", path], check=True, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """For those who only read."""
+    with a_site(tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """For one who posts."""
+    with a_site(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """Types a command in the directory of the price list: to the test's own site, if it has one."""
+    place: Site = request.getfixturevalue("site" if "site" in request.fixturenames else "shared")
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words: str) -> tuple[int, str, str]:
+        try:
+            code = main.main(["--api", f"unix:{place.socket}", "egress", *words])
+        except SystemExit as stop:
+            code = int(str(stop.code))
+        out = capfd.readouterr()
+        return code, out.out, out.err
+
+    return typed

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from accounting.balance import Tally
 from accounting.bounds import Departure, Wire
 from accounting.classes import INBOUND, UNCLASSIFIED
-from accounting.count import Reading, State, Step, advance, fold, recover
+from accounting.count import advance, fold, recover
 from accounting.encode import billable, parse_state, parse_step, plain, state_bytes, step_bytes
 from accounting.ledger import BALANCES, Ledger
 from accounting.records import HOUR, Balance, Owner, Run
+from accounting.state import Reading, State, Step
 from model.ids import ClassId, HostName, PortKey
 from tests.unit.accounting.examples import RUN, SECOND_RUN, Names, balance, interval, owner_of
 

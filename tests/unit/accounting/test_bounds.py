@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import pytest
 from immutables import Map
 
-from accounting.bounds import LAG_MS, Departure, Sighting, Wire, at_departure, sight, since_reading
-from accounting.count import Reading, State, advance, fold
+from accounting.bounds import LAG_MS, Departure, Sighting, Wire, at_departure, sights, since_reading
+from accounting.count import advance, fold
 from accounting.encode import parse_state, parse_step, state_bytes, step_bytes
 from accounting.records import Cause, Gap
+from accounting.state import Reading, State
+from accounting.turns import whole
 from controller.agent.vantage import Track, Vantage
 from controller.southbound.netlink import counters
 from controller.southbound.netlink.counters import Count, LinkCounters, Look
@@ -49,19 +51,19 @@ def test_what_cannot_be_told_is_unknown():
 
 def test_a_blind_reading_moves_no_sighting_and_keeps_what_it_counted():
     before = {PORT: Sighting(wire(0), wire(1_000), 0, counted=10)}
-    after = sight(before, {}, {PORT: 200}, 10 * LAG_MS, frozenset({PORT}))
+    after = whole(sights(before, {}, {PORT: 200}, 10 * LAG_MS, frozenset({PORT})))
     assert after == {PORT: Sighting(wire(0), wire(1_000), 0, counted=210)}
-    after = sight(before, {PORT: wire(1_200)}, {PORT: 200}, 10 * LAG_MS, frozenset())
+    after = whole(sights(before, {PORT: wire(1_200)}, {PORT: 200}, 10 * LAG_MS, frozenset()))
     assert after == {PORT: Sighting(wire(1_000), wire(1_200), 10 * LAG_MS)}
 
 
 def test_a_clock_that_was_stepped_back_holds_no_sighting_for_hours():
     before = {PORT: Sighting(wire(1_000), wire(2_000), 7_200_000, counted=10)}
-    after = sight(before, {PORT: wire(3_000)}, {PORT: 200}, 5_000, frozenset())
+    after = whole(sights(before, {PORT: wire(3_000)}, {PORT: 200}, 5_000, frozenset()))
     assert after == {PORT: Sighting(wire(1_000), wire(2_000), 5_000, counted=210)}, "nothing is sure yet"
-    after = sight(after, {PORT: wire(4_000)}, {PORT: 300}, 5_000 + LAG_MS - 1, frozenset())
+    after = whole(sights(after, {PORT: wire(4_000)}, {PORT: 300}, 5_000 + LAG_MS - 1, frozenset()))
     assert after[PORT] == Sighting(wire(1_000), wire(2_000), 5_000, counted=510)
-    after = sight(after, {PORT: wire(5_000)}, {PORT: 400}, 5_000 + LAG_MS, frozenset())
+    after = whole(sights(after, {PORT: wire(5_000)}, {PORT: 400}, 5_000 + LAG_MS, frozenset()))
     assert after == {PORT: Sighting(wire(2_000), wire(5_000), 5_000 + LAG_MS)}
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from accounting.bounds import Wire
 from accounting.classes import inbound
-from accounting.count import Reading, State, Step, advance, fold, resembles_restart
+from accounting.count import advance, fold, resembles_restart
 from accounting.records import UNKNOWN, Cause, Gap, Interval, Run
+from accounting.state import Reading, State, Step
 from model.ids import ClassId, HostName, PortKey
 from tests.unit.accounting.examples import RUN, SECOND_RUN, Names, owner_of
 

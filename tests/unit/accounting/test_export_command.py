@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,97 +11,10 @@ from typing import Any
 import pytest
 
 from accounting.focus import COLUMNS
-from accounting.ledger import sqlite_url
-from accounting.ledger.tables import DAY
-from accounting.records import UNKNOWN
-from controller.cli import main
 from controller.cli.commands import OK, REFUSED, USAGE
-from tests.unit.accounting.examples import gap, interval, owner_of
+from tests.unit.accounting.examples import owner_of
+from tests.unit.accounting.october import MONTH, PRICES, on
 from tests.unit.accounting.test_upload import Site
-
-NOV = 1_793_491_200_000
-"""2026-11-01T00:00:00Z in milliseconds. The clock is the machine's: tests ask for a month that is over."""
-OCT = NOV - 31 * DAY
-MONTH = ["--from", "2026-10-01", "--to", "2026-11-01"]
-PRICES = """
-kind: PriceList
-metadata: {name: standard}
-spec:
-  currency: EUR
-  unit: GB
-  provider: Example Cloud
-  rounding: {to: 0.01, mode: half-up}
-  prices:
-  - {class: everything-else, from: 2026-01-01, to: 2026-10-03, price: 0.05}
-  - {class: everything-else, from: 2026-10-03, price: 0.045}
-  - {class: same-network, from: 2026-01-01, price: 0}
-  - {class: everything-else, direction: in, from: 2026-01-01, price: 0.01}
-"""
-
-
-def on(day: int, sequence: int, size: int, **more: Any) -> Any:
-    return interval(
-        sequence, from_ms=OCT + day * DAY + 1_000, to_ms=OCT + day * DAY + 2_000, bytes=size, **more
-    )
-
-
-@contextmanager
-def a_site(folder: Path) -> Iterator[Site]:
-    """October of two tenants."""
-    made = Site(folder, sqlite_url(folder / "ledger.db"))
-    made.up()
-    made.ledger.post(
-        [
-            on(0, 1, 1_234_567_891),
-            on(2, 2, 1_000_000_000),
-            on(2, 3, 7, series=(8, 0, 1), owner=owner_of(8), class_name="same-network"),
-            on(2, 4, 10**10, series=(7, 257, 3)),
-            on(5, 5, 10**9, series=(9, 1, 3), owner=owner_of(9, "red")),
-            on(5, 6, 99, series=(10, 1, 3), owner=UNKNOWN),
-            gap(7, from_ms=OCT + 3 * DAY, to_ms=OCT + 3 * DAY + 5_000, bound=999),
-        ]
-    )
-    yield made
-    made.down()
-    made.journal.close()
-    made.ledger.close()
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """For those who only read."""
-    with a_site(tmp_path_factory.mktemp("site")) as made:
-        yield made
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """For one who posts."""
-    with a_site(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def run(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Any:
-    """Types a command in the directory of the price list: to the test's own site, if it has one."""
-    place: Site = request.getfixturevalue("site" if "site" in request.fixturenames else "shared")
-    (tmp_path / "prices.yaml").write_text(PRICES)
-    monkeypatch.chdir(tmp_path)
-
-    def typed(*words: str) -> tuple[int, str, str]:
-        try:
-            code = main.main(["--api", f"unix:{place.socket}", "egress", *words])
-        except SystemExit as stop:
-            code = int(str(stop.code))
-        out = capfd.readouterr()
-        return code, out.out, out.err
-
-    return typed
 
 
 def export(run: Any, *words: str) -> tuple[int, str, str]:

@@ -17,7 +17,10 @@ from accounting.classes import INBOUND
 from accounting.encode import parse_step
 from accounting.journal import Journal
 from accounting.records import Cause, Gap, Interval
-from controller.agent.meter import Meter, Outcome, Presence, run_of, series_named, series_of
+from accounting.state import State
+from accounting.turns import whole
+from controller.agent.meter import Meter, Outcome, Presence, run_of
+from controller.agent.sheet import Sheet, series_named
 from model.errors import Fault, Unavailable
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, HostName, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Network, Port, Tenant
@@ -143,7 +146,8 @@ def test_cookies_of_other_flows_are_left_out_and_equal_ones_are_summed():
         np.array([1, 2, 9, 9, 9], dtype=np.uint64),
         np.array([100, 2**63, 9, 9, 9], dtype=np.uint64),
     )
-    found = series_of(columns, {c: series_named(c) for c in columns.cookie.tolist()})
+    _, found, moved = whole(Sheet().compare([columns], State(1), RUN))
+    assert moved is None and series_named(5) is None
     assert found == {(7, 1, 1): (3, 2**63 + 100)}
     assert all(type(n) is int for counter in found.values() for n in counter)
 

@@ -13,9 +13,8 @@ import pytest
 from accounting.curves import DAY, HOUR, Point, chart, merged, step_of, unit_of
 from controller.cli.commands import OK, USAGE
 from tests.unit.accounting.examples import gap
-from tests.unit.accounting.test_export_command import OCT, on, run, shared, site  # noqa: F401  (fixtures)
+from tests.unit.accounting.october import MONTH, OCT, on
 
-MONTH = ["--from", "2026-10-01", "--to", "2026-11-01"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -54,7 +53,7 @@ def test_units_are_decimal() -> None:
     ]  # fmt: skip
 
 
-def test_the_same_ledger_is_the_same_picture(run: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_the_same_ledger_is_the_same_picture(run: Any, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "a.svg", "b.svg"):
         code, out, _ = run("plot", "--tenant", "blue", *MONTH, "--file", name)
         assert code == OK and out == f"{name}: 2 curves, 2,234,567,898 bytes\n"
@@ -64,7 +63,7 @@ def test_the_same_ledger_is_the_same_picture(run: Any, tmp_path: Path) -> None: 
     assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
-def test_a_gap_is_in_the_picture(run: Any, site: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_a_gap_is_in_the_picture(run: Any, site: Any, tmp_path: Path) -> None:
     """Without it the picture is another one; more gaps than a report lists are told by steps."""
     query = ["plot", "--tenant", "red", *MONTH]
     assert run(*query, "--file", "before.svg")[0] == OK
@@ -79,7 +78,7 @@ def test_a_gap_is_in_the_picture(run: Any, site: Any, tmp_path: Path) -> None:  
     assert after.count("url(#") > before.count("url(#")
 
 
-def test_received_bytes_by_port(run: Any) -> None:  # noqa: F811
+def test_received_bytes_by_port(run: Any) -> None:
     query = ["plot", "--tenant", "blue", *MONTH, "--direction", "in", "--by", "port", "-o", "json"]
     found = json.loads(run(*query)[1])
     assert [(curve["label"], sum(curve["values"])) for curve in found["curves"]] == [("vm7", 10**10)]
@@ -90,7 +89,7 @@ def test_received_bytes_by_port(run: Any) -> None:  # noqa: F811
     [[], ["--file", "x.pdf"], ["--file", "no/x.png"], ["--to", "2026-09-01", "--file", "x.png"]],
     ids=["no file", "another kind", "no folder", "backwards"],
 )
-def test_what_makes_no_sense(run: Any, words: list[str]) -> None:  # noqa: F811
+def test_what_makes_no_sense(run: Any, words: list[str]) -> None:
     assert run("plot", "--tenant", "blue", *MONTH, *words)[0] == USAGE
 
 

@@ -14,6 +14,7 @@ from accounting.journal import Journal, Refused, Written
 from accounting.room import LOW_BYTES, Level, Room, Space, Trend, level, look
 from controller.agent.meter import Meter, Outcome, Presence
 from controller.agent.metering import Metering
+from controller.agent.withheld import Held
 from tests.unit.accounting.test_meter import FLOW, RUN, SNAPSHOT, FakeSwitch
 
 G = 1 << 30
@@ -88,7 +89,7 @@ def test_a_disk_that_fills_is_an_alarm_before_it_is_full_and_none_after(disk: Pa
     journal = Journal(disk / "egress")
     switch, now = FakeSwitch({FLOW: (0, 0)}), [1_000_000]
     meter = Meter(journal, switch.counters, lambda: now[0])
-    nothing: Any = SimpleNamespace(pending=False)
+    nothing: Any = SimpleNamespace(pending=False, withheld=Held())
     metering = Metering(meter, nothing, nothing, nothing, journal, disk, "boot")
     said: list[tuple[bool, bool]] = []
 

@@ -15,12 +15,12 @@ import pytest
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from accounting.count import State, Step
 from accounting.encode import plain, state_bytes, step_bytes
 from accounting.journal import Journal, Written
 from accounting.ledger import Ledger
 from accounting.records import Closed, Run
 from accounting.report import Grouping, Query, report
+from accounting.state import State, Step
 from controller.agent import upload
 from controller.agent.upload import UnixPost, Uploader
 from controller.api import replies

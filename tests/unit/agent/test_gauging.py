@@ -211,8 +211,10 @@ def test_a_full_disk_bills_later_and_a_kill_meanwhile_bills_nobody_else(host: Ho
     host.pass_(10)
     host.gauging.tick()
     host.gauging.tick()
+    assert host.gauging.alarms() == ("the journal of gangs' devices takes nothing: is the disk full?",)
     host.journal.append = append
     host.gauging.tick()
+    assert host.gauging.alarms() == ()
     assert host.billed() == {("job7", OUT): 11_000}
     host.journal.append = lambda *_: Refused("disk full")
     host.pass_(100)
@@ -264,13 +266,19 @@ def test_a_device_that_can_not_be_read_is_told_once_and_counted_when_it_can(
     host.up(7)
     host.silent = True
     host.pass_(10)
-    for _ in range(3):
+    host.gauging.tick()
+    assert host.gauging.alarms() == ()
+    for _ in range(2):
         host.gauging.tick()
     assert [record.message for record in caplog.records].count(
         f"device not counted vf={VF} host=hv1: its counters can't be read here"
     ) == 1
+    (alarm,) = host.gauging.alarms()
+    both = ", ".join(name(parse_pci(nic), 1) for nic in NICS)
+    assert alarm == f"traffic of gangs' devices is not counted: {both}: counters can't be read"
     host.silent = False
     host.gauging.tick()
+    assert host.gauging.alarms() == ()
     assert (host.billed(), host.gaps()) == ({("job7", OUT): 10_000}, [])
     host.silent = True
     host.pass_(10)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 from dataclasses import fields, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import pytest
 from immutables import Map
 
 from bgp.client import Received
@@ -14,7 +16,8 @@ from bgp.codec.update import Parts, join
 from bgp.table import Limits
 from controller.agent import core
 from controller.agent.effects import Effects
-from controller.agent.events import Event, SessionDown, SessionUp
+from controller.agent.events import Event, SessionDown, SessionUp, Silent
+from controller.agent.knowledge import Late
 from controller.agent.loop import Loop
 from controller.agent.pace import Pace
 from controller.agent.receipts import Mended
@@ -49,8 +52,24 @@ class Hands:
     def words(self) -> str:
         return ""
 
+    def rest(self) -> float:
+        return 0.0
+
     def __getattr__(self, _name: str) -> Any:
         return lambda *_, **__: None
+
+
+class Alarmed(Hands):
+    """The same, of a host on which something is wrong."""
+
+    def alarms(self) -> tuple[str, ...]:
+        return ("a device is not counted",)
+
+
+def test_what_is_wrong_with_devices_past_the_switch_is_among_the_alarms() -> None:
+    hands = Hands()
+    effects: Any = replace(Effects(*[hands] * len(fields(Effects))), bypass=Alarmed())  # type: ignore[arg-type]
+    assert effects.alarms() == ("a device is not counted",)
 
 
 def test_what_peers_said_is_reported_before_the_next_heartbeat(tmp_path: Path) -> None:
@@ -187,3 +206,43 @@ def test_a_flow_changed_again_and_again_degrades_the_host(tmp_path: Path) -> Non
         loop._periodic()
         hands.now[0] += 0.5
     assert "changed by somebody else 3 times" in hands.reports[-1].reason
+
+
+class Stilled(Hands):
+    """The data path was stilled a moment ago."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.busy, self.writing = 0.7, False, False
+
+    def rest(self) -> float:
+        return self.left
+
+
+def test_what_waits_for_the_data_path_is_taken_up_as_soon_as_it_may_be_stilled(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    hands, now, rested = Stilled(), [100.0], list[bool]()
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    effects: Any = Effects(*[hands] * len(fields(Effects)))
+    start = replace(core.start(HostName("hv1"), None, Limits()), late=Late(intent=True))
+    slow = Pace(tick=50.0, save=50.0, report=50.0, details=50.0, heartbeat=50.0, sight=50.0, read=50.0)
+    loop = Loop(start, effects, events, tmp_path, slow, lambda: now[0], lambda: 0)
+
+    def note(given: core.Core) -> core.Result:
+        rested.append(given.resting)
+        return core.Result(replace(given, late=Late()))
+
+    monkeypatch.setattr(core, "on_rested", note)
+    loop._periodic()
+    assert loop.core.resting and not rested
+    assert loop._next() - now[0] == pytest.approx(0.7)
+    now[0] += 0.7
+    hands.left = 0.0
+    events.put(Silent(ip_address("192.0.2.12")))
+    loop._take(0.0)
+    assert not loop.core.resting and not rested, "something else came first"
+    loop._periodic()
+    assert len(rested) == 1 and not loop.core.late
+    loop._periodic()
+    assert len(rested) == 1, "once"

@@ -164,15 +164,15 @@ def test_what_moves_whether_packets_are_counted_is_rationed(had, put, drop, port
     patch = Patch(((put, drop),))
     found = living.shifting(having(*had), patch, HERE, HERE)
     if ports:
-        assert found == [commands.Shift(ports, patch, commands.Pace.RATIONED)]
+        assert found == [commands.Shift(ports, patch)]
     else:
         assert found == [commands.Program(patch)]
 
 
-def test_meters_go_after_what_is_rationed() -> None:
+def test_meters_go_after_what_is_shifted() -> None:
     patch = Patch((((GUARD,), ()), ((OTHER,), ())), LIMITS[:1], LIMITS[1])
     assert living.shifting(EMPTY, patch, HERE, HERE) == [
         commands.Program(Patch((((OTHER,), ()),), LIMITS[:1])),
-        commands.Shift((ONE,), Patch((((GUARD,), ()),)), commands.Pace.RATIONED),
+        commands.Shift((ONE,), Patch((((GUARD,), ()),))),
         commands.Program(Patch((), (), LIMITS[1])),
     ]

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from accounting.encode import plain
+from controller.agent.post import TlsPost
 from controller.api.serve import Cluster
 from controller.api.service import Storage
 from controller.cli.client import Api, Refused, Unreachable
 from controller.store.server import Server
+from controller.tls.endpoint import Endpoint
+from controller.tls.papers import Current, calling
+from tests.fakes.authority import Authority
+from tests.unit.accounting.examples import interval
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 from pathlib import Path
 from controller.api.serve import run
-from controller.api.settings import Settings
+from controller.api.settings import Settings, Uploads
+from controller.tls.endpoint import Endpoint
+from controller.tls.papers import Papers
 folder = "{0}"
 store, ledger = f"unix:{{folder}}/store.sock", f"sqlite:///{{folder}}/ledger.db"
-run(Settings(store, Path(folder, "api.sock"), "no-such-group", ledger, asn=64999))
+files = (Path(folder, "api.crt"), Path(folder, "api.key"), Path(folder, "api.trust"))
+door = Uploads(Endpoint("127.0.0.1", {1}), Papers(*files))
+run(Settings(store, Path(folder, "api.sock"), "no-such-group", ledger, uploads=door, asn=64999))
 """
 
 
@@ -38,8 +50,12 @@ def ask(folder: Path, path: str, deadline: float) -> object:
 def test_it_starts_without_store_and_stops_without_trace(tmp_path: Path) -> None:
     deadline = time.monotonic() + 90
     store = Server(tmp_path)
+    authority = Authority(tmp_path)
+    authority.server()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(tmp_path)],
+        [sys.executable, "-c", PROGRAM.format(tmp_path, port)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
@@ -50,6 +66,10 @@ def test_it_starts_without_store_and_stops_without_trace(tmp_path: Path) -> None
         assert ask(tmp_path, "/v1/gangs", deadline)["items"] == []
         usage = Api(f"unix:{tmp_path}/api.sock")
         assert not usage.get("/v1/usage/report", {"tenant": "none", "from": 0, "to": 1})["known"]
+        post = TlsPost(Endpoint("127.0.0.1", port), Current(authority.host("hv1"), calling))
+        batch = {"host": "hv1", "records": [plain(interval(1))]}
+        assert post(json.dumps(batch).encode())[0] == 200
+        assert usage.get("/v1/usage/report", {"tenant": "blue", "from": 0, "to": 9_000})["rows"]
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert not (tmp_path / "api.sock").exists()

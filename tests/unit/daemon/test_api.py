@@ -1,12 +1,16 @@
-"""`ringfenced api`: its flags for EVPN become the policy of the cluster."""
+"""`ringfenced api`: what its flags become, and which of them can't be."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.api.settings import Uploads
 from controller.daemon import api
+from controller.tls.endpoint import Endpoint
+from controller.tls.papers import Papers
 from model.intent import Guard, Policy
 
 
@@ -35,3 +39,25 @@ def test_intervals_are_kept_for_ever_unless_told(monkeypatch: pytest.MonkeyPatch
     for wrong in ("1", "-3", "x"):
         with pytest.raises(SystemExit):
             settings(monkeypatch, "--keep-intervals", wrong)
+
+
+def test_uploads_need_a_place_and_papers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert settings(monkeypatch).uploads is None
+    files = ("--uploads-cert", "c", "--uploads-key", "k", "--uploads-ca", "a")
+    found = settings(monkeypatch, "--uploads", "tls:[::]:6650", *files, "--uploads-crl", "r").uploads
+    assert found == Uploads(Endpoint("::", 6650), Papers(Path("c"), Path("k"), Path("a"), Path("r")))
+    assert settings(monkeypatch, "--uploads", "tls:0.0.0.0:6650", *files).uploads.papers.revoked is None
+    for words in (
+        ("--uploads", "tls:0.0.0.0:6650"),
+        ("--uploads", "tls:0.0.0.0:6650", *files[:4]),
+        ("--uploads", "tls:api.example:6650", *files),
+        ("--uploads", "tcp:0.0.0.0:6650", *files),
+        ("--uploads", "tls:0.0.0.0", *files),
+        files,
+        ("--uploads-crl", "r"),
+    ):
+        with pytest.raises(SystemExit):
+            settings(monkeypatch, *words)
+        assert "--uploads" in capsys.readouterr().err

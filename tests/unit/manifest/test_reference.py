@@ -35,7 +35,7 @@ PLANNER = (
 )
 NO_RULES = {
     *("egress-class", "egress-classes", "floating-ip", "floating-ips", "web-1"),  # names of kinds, an example
-    *("already-running", "not-a-socket", "path-too-long"),  # at the start of the API only
+    *("already-running", "not-a-socket", "not-listening", "path-too-long"),  # at the start of the API only
     "evpn-release",  # a question to agents
     *("libvirt-hostdev", "cloud-init"),  # forms of an export
     *("content-type", "content-length", "idempotency-key", "utf-8"),
