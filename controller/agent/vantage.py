@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from accounting.bounds import LAG_MS, Departure, Wire
-from accounting.records import UNKNOWN
+from accounting.records import UNKNOWN, Owner, Series
 from accounting.state import Standing, State
 from controller.agent.seating import Seat, Seating
 from controller.southbound.netlink.counters import LinkCounters, Look
@@ -71,6 +71,7 @@ class Vantage:
         self._seats: dict[Uid, Seat] = {}
         self._started = ""
         self._remembered: frozenset[PortKey] = frozenset()
+        self._recalled: frozenset[Series] = frozenset()
         self._tracks: dict[PortKey, Track] = {}
         self._pulled: dict[PortKey, _Leaver] = {}
         self._identities: dict[PortKey, str] = {}
@@ -80,7 +81,8 @@ class Vantage:
         """What the journal and the saved snapshot know of an earlier life; call it first."""
         self._started = state.run.vswitchd_start if state.run is not None else ""
         # One that was closed may be unplugged, and come back by another interface: nothing of it is pending.
-        counting = {s[0] for s, baseline in state.baselines.items() if baseline.standing is Standing.OPEN}
+        self._recalled = frozenset(_counting(state))
+        counting = {series[0] for series in self._recalled}
         known = ((port, seen.newer.identity) for port, seen in state.sightings.items())
         self._identities = {port: identity for port, identity in known if port in counting}
         self._names = {name.rpartition("#")[0]: port for port, name in self._identities.items()}
@@ -158,13 +160,15 @@ class Vantage:
         return known
 
     def search(self, state: State, snapshot: Snapshot) -> None:
-        """Once per life: ports that left while no agent watched, or that no snapshot says the seats of."""
-        for series, baseline in state.baselines.items():
-            owner = baseline.owner
+        """Once per life: ports that left while no agent watched, or that no snapshot says the seats of. What
+        began to count in this life, which may be before anybody could look, has not.
+        """
+        for series, owner in _counting(state).items():
             stayed = Uid(owner.port_uid) in snapshot.interfaces and series[0] in self._remembered
             gone = owner != UNKNOWN and not stayed
-            if gone and baseline.standing is Standing.OPEN and series[0] not in self._pulled:
+            if gone and series in self._recalled and series[0] not in self._pulled:
                 self.depart(series[0])
+        self._recalled = frozenset()
 
     def sight(self) -> frozenset[PortKey]:
         """Count at the interfaces; the ports that are surely in the switch. Only when all news were heard."""
@@ -255,6 +259,12 @@ class Vantage:
             for c in look.counts
             if c.name in self._names
         }
+
+
+def _counting(state: State) -> dict[Series, Owner]:
+    """Whose counters run."""
+    found = state.baselines.items()
+    return {series: each.owner for series, each in found if each.standing is Standing.OPEN}
 
 
 def _touched(snapshot: Snapshot, changes: Iterable[Change]) -> tuple[Uid, ...] | None:

@@ -260,7 +260,7 @@ class _Hands:
         kernel: Kernel | None,
     ) -> None:
         put = events.put
-        vantage = Vantage(seating=Seating(settings.state / "seats.json"))
+        vantage = Vantage(seating=Seating(settings.state / "seats"))
         self._switching = Switching(
             database, settings.rundir, settings.bridge, settings.datapath, time.monotonic
         )

@@ -4,7 +4,6 @@ with a month in it behind an API.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,18 +50,6 @@ def ledger(url: str) -> Iterator[Ledger]:
     made = Ledger(url)
     yield made
     made.close()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB of its own."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "ringfence-test", path], check=True, timeout=20)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", path], check=True, timeout=20)
 
 
 @pytest.fixture(scope="module")

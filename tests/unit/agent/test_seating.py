@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from immutables import Map
@@ -56,10 +58,10 @@ NOTHING = replace(there(0), switch=None)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """What a life left that saw the port come, and was killed before its snapshot was on disk."""
-    first = life(tmp_path / "seats.json", NOTHING, State(1, COUNTS.run))
+    first = life(tmp_path / "seats", NOTHING, State(1, COUNTS.run))
     first.look(there())
     first.keep()
-    return tmp_path / "seats.json"
+    return tmp_path / "seats"
 
 
 def test_a_port_that_has_sat_there_all_the_time_has_not_left(path: Path) -> None:
@@ -98,18 +100,79 @@ def test_who_left_keeps_his_seat_on_disk_until_that_is_journalled(path: Path) ->
     assert not hear(life(path, NOTHING, closed), there(0), closed)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"started": "s1"}', '{"started": "s1", "seats": [[1]]}'])
+def test_what_began_to_count_before_anybody_could_look_has_not_left(tmp_path: Path) -> None:
+    """It came while no agent ran, and its flows were programmed in the same event that showed it."""
+    begun = life(tmp_path / "seats", NOTHING, State(1, COUNTS.run))
+    assert not hear(begun, there(), COUNTS)
+    known = life(tmp_path / "seats", NOTHING, COUNTS)
+    assert hear(known, there(), COUNTS), "the control: it counted before"
+
+
+SEAT = {Uid("p"): Seat(PORT, "eth7", 1)}
+OTHER = {Uid("q"): Seat(PortKey(8), "eth8", 2)}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "00000000 []", f"{crc32(b'[1]'):08x} [1]"])
 def test_what_cannot_be_read_is_not_known(path: Path, text: str) -> None:
-    path.write_text(text)
+    for file in path.parent.glob("seats.*"):
+        file.write_text(text)
     assert Seating(path).load("s1") is None
     assert hear(life(path, NOTHING), there())
 
 
+def test_an_agent_that_dies_as_it_writes_leaves_what_was_there_before(path: Path) -> None:
+    seating = Seating(path)
+    assert seating.load("s1") == SEAT
+    before = {file: file.read_bytes() for file in path.parent.glob("seats.*")}
+    assert seating.save("s1", SEAT | OTHER)
+    (written,) = [file for file, data in before.items() if file.read_bytes() != data]
+    after = written.read_bytes()
+    for cut in range(len(after)):
+        written.write_bytes(after[:cut] + before[written][cut:])
+        assert Seating(path).load("s1") in (SEAT, SEAT | OTHER)
+    written.write_bytes(after)
+    assert Seating(path).load("s1") == SEAT | OTHER, "the control"
+
+
+def test_the_last_word_counts_however_many_there_were(path: Path) -> None:
+    for number in range(4):
+        for seats in (SEAT | OTHER, OTHER, {}, SEAT, OTHER)[number:]:
+            seating = Seating(path)
+            seating.load("")
+            assert seating.save(f"s{number}", seats)
+            assert Seating(path).load(f"s{number}") == seats
+    assert Seating(path).load("s2") is None, "those of another life of the switch"
+
+
+def test_a_full_disk_takes_seats_all_the_same(disk: Path) -> None:
+    seating = Seating(disk / "seats")
+    assert seating.save("s1", {})
+    fill(disk)
+    many = {Uid(f"{n:036d}"): Seat(PortKey(n), f"tap-{n:010d}", n) for n in range(700)}
+    for seats in (SEAT, OTHER, many):
+        assert seating.save("s1", seats)
+        assert Seating(disk / "seats").load("s1") == seats
+    more = {Uid(f"{n:036d}"): Seat(PortKey(n), f"tap-{n:010d}", n) for n in range(4_000)}
+    assert not seating.save("s1", more), "the control: the disk is full"
+    assert Seating(disk / "seats").load("s1") == many
+    (disk / "filling").unlink()
+    assert seating.save("s1", more)
+    assert Seating(disk / "seats").load("s1") == more
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filling").open("wb", buffering=0) as file:
+        for size in (1 << 16, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+
+
 def test_a_disk_that_takes_nothing_is_tried_again(tmp_path: Path) -> None:
-    missing = tmp_path / "later" / "seats.json"
+    missing = tmp_path / "later" / "seats"
     first = life(missing, NOTHING)
     first.look(there())
     first.keep()
     missing.parent.mkdir()
     first.keep()
-    assert Seating(missing).load("s1") == {Uid("p"): Seat(PORT, "eth7", 1)}
+    assert Seating(missing).load("s1") == SEAT
