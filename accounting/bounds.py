@@ -64,6 +64,11 @@ def within(older: Wire | None, now: Wire | None) -> int | None:
     return now.bytes - older.bytes
 
 
+def unseen(now: Wire | None) -> Sighting | None:
+    """Of a port whose interface no reading has seen: it began at zero, before anything was counted."""
+    return None if now is None else Sighting(Wire(now.identity, 0), Wire(now.identity, 0), 0)
+
+
 def since_reading(sighting: Sighting | None, now: Wire | None, counted: int) -> int | None:
     """What may be missing since the reading that `sighting` knows of, `counted` being new on top of it.
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Final
 
 from accounting.balance import Look, Tally, carried, endings, is_sent, layer2
-from accounting.bounds import Wire, at_departure, sights, since_reading, within
+from accounting.bounds import Wire, at_departure, sights, since_reading, unseen, within
 from accounting.records import (
     ETHERNET_HEADER,
     UNKNOWN,
@@ -307,18 +307,17 @@ class _Draft:
     def _bound(self, port: PortKey, cause: Cause) -> int | None:
         """What the interface saw and no interval holds, at most; None = unknown."""
         departure = self.reading.pulled.get(port)
+        now = self.reading.wires.get(port) if departure is None else departure.last
         same_boot = self.state.run is not None and self.state.run.boot_id == self.reading.run.boot_id
-        sighting = self.state.sightings.get(port) if same_boot else None
+        sighting = self.state.sightings.get(port, unseen(now)) if same_boot else None
         counted = self.counted.get(port, 0)
         if cause is Cause.PASS_MOVED:  # what was counted may have been counted twice: nothing is taken off
             return within(sighting.older, self.reading.wires.get(port)) if sighting else None
-        if departure is None:
-            return since_reading(sighting, self.reading.wires.get(port), counted)
+        if cause is not Cause.PORT_REMOVED or departure is None:
+            return since_reading(sighting, now, counted)
         if port in self.unbilled:  # nor is what it had surely counted when it left
             departure = replace(departure, sure=None)
-        if cause is Cause.PORT_REMOVED:
-            return at_departure(departure, sighting, counted)
-        return since_reading(sighting, departure.last, counted)
+        return at_departure(departure, sighting, counted)
 
     def _interval(self, series: Series, owner: Owner, raw: Counter, counter: Counter) -> None:
         packets, octets = raw

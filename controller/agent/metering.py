@@ -246,14 +246,19 @@ class Metering:
         if alone:
             self.read(snapshot if before is None else before)  # what was counted by now is sure
         known, self._moved = self._moved, self._moved | frozenset(ports)
-        self._meter.foresee(self._moved)
-        stillness = still(self._rundir, work)
+        stillness = still(self._rundir, lambda: self._foreseen(work))
         self._rested = self._clock() + REST
         if stillness is Stillness.PROVEN:
             self._moved = known
             self._meter.foresee(known)
         else:
             self.read(snapshot)
+
+    def _foreseen(self, work: Callable[[], object]) -> None:
+        """On disk right before, and not while a standstill is waited for: an agent that dies then leaves no
+        gap."""
+        self._meter.foresee(self._moved)
+        work()
 
     def rest(self) -> float:
         """Seconds for which the data path is better not stilled; 0 = it may be."""

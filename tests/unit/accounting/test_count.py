@@ -113,6 +113,15 @@ def test_no_bound_is_claimed_from_another_interface_or_boot():
         assert _gaps(host.read({}, run=run, wires={PortKey(7): wire})) == [(7, Cause.RUN_ENDED, None)]
 
 
+def test_a_port_whose_interface_no_reading_saw_lost_at_most_what_that_took_in():
+    """It came, was read by what its flows count alone, and the switch died within the second."""
+    for run, bound in ((SECOND_RUN, 900 - 228), (Run(HostName("hv1"), "boot-b", "start-2"), None)):
+        host = Host()
+        host.read({SERIES: (0, 0)})
+        found = host.read({SERIES: (2, 228)}, run=run, wires={PortKey(7): Wire("eth7#3", 900)})
+        assert _gaps(found) == [(7, Cause.RUN_ENDED, bound)]
+
+
 def test_a_closed_port_leaves_no_gap_and_late_packets_still_count():
     host = Host()
     host.read({SERIES: (1, 114)})
