@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -34,6 +35,7 @@ from controller.api.usage_live import HostWords, usage_live
 from controller.api.usage_report import usage_report
 from controller.store.leases import Lease
 from controller.store.records import Contents, HostReport, Outcome, PortRow
+from controller.store.wire import Connection
 from controller.store.words import Word
 from controller.store.writer import LARGE, Store, Writing
 from controller.tls.papers import Current, serving
@@ -139,8 +141,10 @@ def run(settings: Settings) -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # uvicorn stops in good order, then raises the signal again: it must not end us before we tidy up.
         signal.signal(signal.SIGTERM, _leave)
+    if settings.caller is not None:
+        settings.caller.check()
     listening = listen(settings.socket, settings.group)
-    store = Store(settings.store, now_ms, new_uid)
+    store = Store(settings.store, now_ms, new_uid, partial(Connection, caller=settings.caller))
     try:
         ledger = Ledger(settings.ledger)
         upkeep = Upkeep(ledger, now_ms, settings.keep_days)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from controller.store.calling import Caller
 from controller.tls.endpoint import Endpoint
 from controller.tls.papers import Papers
 from model.addresses import Address
@@ -27,14 +28,16 @@ class Uploads:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`store`: remote of the store. `group`: may use the socket, if it exists. `ledger`: SQLAlchemy URL;
-    `keep_days`: so long it keeps single intervals (None: for ever). `uploads`: None: no TCP.
+    """`store`: remote of the store. `caller`: for one over TLS. `group`: may use the socket, if it exists.
+    `ledger`: SQLAlchemy URL; `keep_days`: so long it keeps single intervals (None: for ever). `uploads`:
+    None: no TCP.
 
     `asn`, `reflectors`, `policy`, `site`: settings of the cluster, written into the store (`site` only into a
     new one).
     """
 
     store: str = "unix:/run/ringfence/store.sock"
+    caller: Caller | None = None
     socket: Path = Path("/run/ringfence/api.sock")
     group: str = "ringfence"
     ledger: str = "sqlite:////var/lib/ringfence/ledger.db"

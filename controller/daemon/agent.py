@@ -64,6 +64,7 @@ from controller.southbound.ovsdb.plugging import Plugging
 from controller.southbound.ovsdb.reading import Local
 from controller.southbound.probe import Prober
 from controller.store import framing
+from controller.store.calling import Caller
 from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
@@ -86,9 +87,11 @@ the collector walks in vain: compiling 100,000 flows took 1.0 s with Python's th
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`speaker` None: no EVPN on this host (a cluster of one). `post`: makes one for a thread."""
+    """`caller`: for a store over TLS. `speaker` None: no EVPN on this host (a cluster of one). `post`: makes
+    one for a thread."""
 
     store: str
+    caller: Caller | None
     rundir: Path
     bridge: str
     datapath: str
@@ -132,7 +135,7 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start(start.table.interest)
         questioning = Questioning(
-            lambda: Connection(settings.store, Seat.ANY),
+            lambda: Connection(settings.store, Seat.ANY, settings.caller),
             host,
             lambda: loop.core,
             events.put,
@@ -153,7 +156,7 @@ def parse(argv: Sequence[str]) -> Settings:
     """Flags over an optional JSON settings file with the same names."""
     parser = argparse.ArgumentParser(prog="ringfenced agent", description="The agent of one hypervisor.")
     parser.add_argument("--config", type=Path, help="JSON file with the same keys, dashes as underscores")
-    parser.add_argument("--store", default="unix:/run/ringfence/store.sock", help="remote of the store")
+    flags.add_store(parser)
     parser.add_argument("--ovs-rundir", type=Path, default=Path("/run/openvswitch"))
     parser.add_argument("--bridge", default="br-int")
     parser.add_argument("--datapath", choices=("system", "netdev"), default="system")
@@ -192,6 +195,7 @@ def parse(argv: Sequence[str]) -> Settings:
     speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
     return Settings(
         store=given.store,
+        caller=flags.caller(parser, given),
         rundir=given.ovs_rundir,
         bridge=given.bridge,
         datapath=given.datapath,
@@ -275,8 +279,9 @@ class _Hands:
             on_written=self._uploader.wake,
             slices=self._switching.counter_slices,
         )
-        self._store = Store(settings.store)
-        self._leases = Connection(settings.store)
+        connect = partial(Connection, caller=settings.caller)
+        self._store = Store(settings.store, connect=connect)
+        self._leases = connect(settings.store)
         self._leasing = Leasing(
             host,
             settings.timing,
@@ -298,7 +303,7 @@ class _Hands:
         self._keeper = Keeper(self._store, host, put, self._leasing.hold)
         self._probing = Probing(Prober(secrets.randbits(64)), put)
         self._speaker = None if settings.speaker is None else Client(str(settings.speaker), put)
-        self._watch = Watch(settings.store, host, put)
+        self._watch = Watch(settings.store, host, put, caller=settings.caller)
         callbacks = Callbacks(
             on_up=lambda _: put(SessionUp()),
             on_down=lambda reason: put(SessionDown(reason)),
@@ -314,7 +319,14 @@ class _Hands:
         root = ROOT if kernel is None else kernel.root
         self._bypass = Bypass(settings.state, host, settings.post(), root, read_boot_id())
         self._moored = Moored(
-            settings.store, host, settings.state, settings.berths, kernel, plugging, self._bypass.gauging
+            settings.store,
+            host,
+            settings.state,
+            settings.berths,
+            kernel,
+            plugging,
+            self._bypass.gauging,
+            settings.caller,
         )
         self.effects = Effects(
             self._switching,

@@ -20,7 +20,7 @@ def run(argv: Sequence[str]) -> int:
     """Until terminated."""
     usual = Settings()
     parser = argparse.ArgumentParser(prog="ringfenced api", description=__doc__.splitlines()[0])
-    parser.add_argument("--store", default=usual.store, help="remote of the store (unix:PATH, or a list)")
+    flags.add_store(parser)
     parser.add_argument("--listen", default=f"unix:{usual.socket}", help="unix:PATH")
     parser.add_argument("--group", default=usual.group, help="group that may use the socket, if it exists")
     parser.add_argument("--ledger", default=usual.ledger, help="SQLAlchemy URL of the ledger")
@@ -51,6 +51,7 @@ def run(argv: Sequence[str]) -> int:
     serve(
         Settings(
             store=given.store,
+            caller=flags.caller(parser, given),
             socket=Path(given.listen.removeprefix("unix:")),
             group=given.group,
             ledger=given.ledger,

@@ -16,14 +16,17 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from controller.daemon import flags
 from controller.fabric.bell import Bell
 from controller.fabric.conductor import PATIENCE, Conductor, Duty
 from controller.fabric.drivers import DRIVERS, Ready, guid
 from controller.fabric.office import Office
 from controller.fabric.process import conduct
+from controller.store.wire import Connection
 from controller.store.writer import Store, clock
 from model.errors import Conflict, Fault
 
@@ -38,7 +41,9 @@ def run(argv: Sequence[str]) -> int:
     # Whoever has the lock knows that there is no earlier life of it any more.
     owner = f"{socket.gethostname()}:{ready.lock or os.getpid()}"
     with _alone(ready.lock):
-        store = Store(given.store)
+        if given.caller is not None:
+            given.caller.check()
+        store = Store(given.store, connect=partial(Connection, caller=given.caller))
         try:
             _conduct(store, given, ready, owner)
         finally:
@@ -71,9 +76,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         choices=[kind.name for kind in DRIVERS],
         help="what holds its partitions; none: a fabric of RoCE, which has none",
     )
-    parser.add_argument(
-        "--store", default="unix:/run/ringfence/store.sock", help="remote of the store (unix:PATH, or a list)"
-    )
+    flags.add_store(parser)
     parser.add_argument(
         "--patience",
         type=float,
@@ -92,6 +95,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     for kind in DRIVERS:
         kind.declare(parser)
     given = parser.parse_args(argv)
+    given.caller = flags.caller(parser, given)
     if not 0 < given.patience < math.inf:
         parser.error(f"--patience {given.patience}: write seconds, more than 0")
     return given

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from controller.agent.shares import CONNECTIONS, Shares
-from controller.tls.endpoint import Endpoint, parse_endpoint, parse_place
+from controller.store.calling import Caller, parse_place
+from controller.tls.endpoint import Endpoint, parse_endpoint
+from controller.tls.endpoint import parse_place as parse_listener
 from controller.tls.papers import Papers
+from model.errors import Invalid
 from model.intent import Guard, Policy
 
 _NUMBERS: Final = (
@@ -114,7 +117,7 @@ def shares(parser: ArgumentParser, given: Namespace) -> Shares:
 def place(text: str) -> Endpoint:
     """A flag's value: an address and a port to listen at."""
     try:
-        return parse_place(text)
+        return parse_listener(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
 
@@ -147,6 +150,42 @@ def papers(parser: ArgumentParser, given: Namespace, flag: str) -> Papers | None
     if missing:
         parser.error(f"{', '.join(missing)}: missing beside the others of {', '.join(names)}")
     return Papers(*(Path(path) for path in found))
+
+
+def add_store(parser: ArgumentParser) -> None:
+    """Where the store is, and as whom to go there."""
+    parser.add_argument(
+        "--store",
+        default="unix:/run/ringfence/store.sock",
+        metavar="unix:PATH|ssl:HOST:PORT",
+        help="remote of the store, or several with commas between (default %(default)s); tcp:HOST:PORT for"
+        " loopback; ssl: with a certificate, below",
+    )
+    add_papers(parser, "--store", "the store's")
+
+
+def caller(parser: ArgumentParser, given: Namespace) -> Caller | None:
+    """What the flags of `add_store` say of TLS; what can't be ends the process with a sentence. No file is
+    read yet.
+    """
+    found = papers(parser, given, "--store")
+    remotes = [each.strip() for each in str(given.store).split(",")]
+    certified = [each.removeprefix("ssl:") for each in remotes if each.startswith("ssl:")]
+    if not certified:
+        if found is not None:
+            parser.error("--store-cert, --store-key and --store-ca are for --store ssl:HOST:PORT")
+        return None
+    if found is None:
+        parser.error(f"--store {given.store}: name --store-cert, --store-key and --store-ca, too")
+    if any(each.startswith("tcp:") for each in remotes):
+        # Else whoever keeps us from the one would be believed at the other.
+        parser.error(f"--store {given.store}: write ssl: for all, or for none")
+    try:
+        for each in certified:
+            parse_place(each)
+    except Invalid as error:
+        parser.error(f"--store: {error.faults[0].message}. {error.faults[0].remedy}")
+    return Caller(found)
 
 
 def words(actions: Iterable[Action], given: Namespace) -> list[str]:

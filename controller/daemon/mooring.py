@@ -7,6 +7,7 @@ Must not hold logic.
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,9 @@ from controller.agent.credence import Credence
 from controller.agent.gauging import Gauging, Watched
 from controller.agent.outlets import Bridge
 from controller.agent.settling import nobody
+from controller.store.calling import Caller
 from controller.store.moorings import Lookout
+from controller.store.wire import Connection
 from controller.store.words import Word
 from controller.store.writer import Store
 from ipam.devices.kernel import Host, Kernel
@@ -30,7 +33,7 @@ REMEMBERED: Final = "devices.json"
 class Moored:
     """`remote`: of the store. `state`: directory in which it is remembered which cluster was obeyed.
     `berths`: the file that the CNI plugin reads. `bridge`: where representors of ports' VFs go. `gauging`:
-    counts what gangs' VFs carry; None = nobody does."""
+    counts what gangs' VFs carry; None = nobody does. `caller`: for a remote over TLS."""
 
     def __init__(
         self,
@@ -41,9 +44,10 @@ class Moored:
         kernel: Kernel | None = None,
         bridge: Bridge | None = None,
         gauging: Gauging | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self._host = host
-        self._store = Store(remote)
+        self._store = Store(remote, connect=partial(Connection, caller=caller))
         hands: Kernel = Host() if kernel is None else kernel
         self._bearing = Bearing(
             host,
@@ -54,7 +58,7 @@ class Moored:
             bridge=bridge,
             follow=nobody if gauging is None else lambda found: gauging.follow(claims(found)),
         )
-        self._lookout = Lookout(remote, host, self._bearing.moor)
+        self._lookout = Lookout(remote, host, self._bearing.moor, caller=caller)
 
     def start(self) -> None:
         """Begin; returns at once, whether or not the store is there."""

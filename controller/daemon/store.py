@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from controller.daemon import flags
 from controller.store.server import Server
 
 LOG: Final = logging.getLogger(__name__)
@@ -25,16 +26,25 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--remote", default="unix:/run/ringfence/store.sock", help="where to serve: unix:PATH"
     )
-    parser.add_argument("--also", action="append", default=[], help="a further OVSDB remote; repeat for more")
+    parser.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="pssl:PORT[:ADDRESS]",
+        help="where to listen, too, over TLS, to who has a certificate of --also-ca; repeat for more. On"
+        " loopback alone ptcp:PORT:ADDRESS, in clear; punix:PATH",
+    )
+    flags.add_papers(parser, "--also", "clients'")
     settings = parser.parse_args(argv)
     socket = Path(settings.remote.removeprefix("unix:"))
-    server = Server(settings.dir, settings.also, socket)
+    server = Server(settings.dir, settings.also, socket, flags.papers(parser, settings, "--also"))
     server.start()
     LOG.info("store serves remote=%s", server.remote)
     ended = threading.Event()
     try:
         while server.pid:
             ended.wait(_LOOK)
+            server.renew()
     finally:
         server.stop()
     LOG.error("ovsdb-server ended by itself: see %s", settings.dir)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.store import gangs, hardware, merging
+from controller.store.calling import Caller
 from controller.store.merging import Row
 from controller.store.records import DATABASE
 from controller.store.rows import outlet, reference, texts
@@ -91,7 +92,7 @@ class Moorings:
 
 class Lookout:
     """`on_change` is called in this thread: with the whole of it at each change, with None when the store is
-    lost. `rng`: jitter."""
+    lost. `rng`: jitter. `caller`: for `ssl:`."""
 
     def __init__(
         self,
@@ -99,7 +100,9 @@ class Lookout:
         host: HostName,
         on_change: Callable[[Moorings | None], None],
         rng: random.Random | None = None,
+        caller: Caller | None = None,
     ) -> None:
+        self._caller = caller
         self._remote, self._host, self._on_change = remote, host, on_change
         self._rng = rng or random.Random()
         self._columns = {table: merging.of(table, unread) for table, unread in _UNREAD.items()}
@@ -123,7 +126,7 @@ class Lookout:
             self._thread.join(_JOIN)
 
     def _open(self) -> Connection:
-        return Connection(self._remote, Seat.ANY, rng=self._rng, accept=_accept)
+        return Connection(self._remote, Seat.ANY, self._caller, self._rng, _accept)
 
     def _run(self) -> None:
         said = ""

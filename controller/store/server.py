@@ -18,11 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from controller.store.calling import Caller
 from controller.store.faults import Lost
+from controller.store.listening import Listening, parse_all
 from controller.store.records import DATABASE, REPORTS
 from controller.store.schema import VERSION, intent_schema, parse_version
 from controller.store.schema_of_reports import reports_schema
+from controller.store.showing import Showing
 from controller.store.wire import Connection, check_version
+from controller.tls.papers import Papers
 from model.errors import Fault, Invalid, RingfenceError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -36,16 +40,25 @@ _PATH_LIMIT: Final = 107
 
 
 class Server:
-    """`directory` holds everything: files, socket, pid, log. `remotes`: what to listen on besides its socket.
+    """`directory` holds everything: files, socket, pid, log. `remotes`: what to listen on besides its socket,
+    see `listening`. `papers`: its own, for those over TLS.
 
     Start it from a thread that lives as long as the server shall: the kernel ends the server when that thread
     ends (prctl(2), PR_SET_PDEATHSIG).
     """
 
-    def __init__(self, directory: Path, remotes: Sequence[str] = (), socket: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        remotes: Sequence[str] = (),
+        socket: Path | None = None,
+        papers: Papers | None = None,
+    ) -> None:
         self._directory = directory.absolute()
         self._socket = (socket or self._directory / "store.sock").absolute()
         self._remotes = tuple(remotes)
+        self._papers = papers
+        self._showing: Showing | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,12 +80,16 @@ class Server:
                     "store", "path-too-long", f"{self._socket} is too long for a socket", "Shorten the path."
                 )
             )
+        listening = parse_all(self._remotes, certified=self._papers is not None)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         files = [self._prepare("ringfence.db", intent_schema())]
         files.append(self._prepare("reports.db", reports_schema()))
+        if self._papers is not None:
+            self._showing = Showing(self._papers, self._socket.parent)
         self._process = subprocess.Popen(
-            self._command(files),
+            self._command(files, listening),
+            env=None if self._showing is None else self._showing.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -81,8 +98,16 @@ class Server:
         self._await_answer(self._process)
         log.info("store started pid=%d remote=%s", self._process.pid, self.remote)
 
+    def renew(self) -> None:
+        """Let it show renewed certificates, if there are any; to be called every now and then."""
+        if self._showing is not None:
+            self._showing.renew()
+
     def stop(self) -> None:
         """End it in good order, or by force after ten seconds."""
+        showing, self._showing = self._showing, None
+        if showing is not None:
+            showing.close()
         process = self._process
         if process is None:
             return
@@ -96,7 +121,7 @@ class Server:
             log.info("store stopped pid=%d", process.pid)
         self._process = None
 
-    def _command(self, files: Sequence[Path]) -> list[str]:
+    def _command(self, files: Sequence[Path], listening: Sequence[Listening]) -> list[str]:
         directory = self._directory
         return [
             _tool("setpriv"),
@@ -105,7 +130,8 @@ class Server:
             _tool("ovsdb-server"),
             *(str(file) for file in files),
             f"--remote=punix:{self._socket}",
-            *(f"--remote={remote}" for remote in self._remotes),
+            *(f"--remote={place}" for place in listening),
+            *(() if self._showing is None else self._showing.options()),
             f"--unixctl={directory / 'store.ctl'}",
             f"--pidfile={directory / 'store.pid'}",
             f"--log-file={directory / 'store.log'}",
@@ -192,14 +218,14 @@ def upgrade(path: Path, schema: Path) -> None:
     log.info("store upgraded file=%s from=%s to=%s", path, found, ours)
 
 
-def convert(remote: str) -> None:
+def convert(remote: str, caller: Caller | None = None) -> None:
     """Bring a running database (of a RAFT cluster, which has no one file) to this program's version.
 
     Rows stay. Clients, this one too, are disconnected by the server and come back. Raises Invalid if the
     database is newer, Unavailable.
     """
     found: list[str] = []
-    connection = Connection(remote, accept=found.append)
+    connection = Connection(remote, caller=caller, accept=found.append)
     try:
         connection.call("list_dbs", [])
         if parse_version(found[-1]) < parse_version(VERSION):

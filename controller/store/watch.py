@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from controller.store import merging
+from controller.store.calling import Caller
 from controller.store.merging import Row
 from controller.store.records import DATABASE
 from controller.store.schema import VERSION, parse_version
@@ -56,7 +57,7 @@ _Place = tuple[str, Uid]
 class Watch:
     """`remote`: one or more of `unix:PATH`, `tcp:HOST:PORT`, `ssl:HOST:PORT`, joined by commas.
 
-    `on_event` is called in the watch's thread. `rng`: jitter.
+    `on_event` is called in the watch's thread. `rng`: jitter. `caller`: for `ssl:`.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Watch:
         host: HostName,
         on_event: Callable[[Batch], None],
         rng: random.Random | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self._host = host
+        self._caller = caller
         self._on_event = on_event
         self._rng = rng or random.Random()
         self._remote = remote
@@ -112,7 +115,7 @@ class Watch:
             self._stopping.wait(self._rng.uniform(*pause))
 
     def _open(self) -> Connection:
-        return Connection(self._remote, Seat.ANY, rng=self._rng, accept=self._accept, fold=_fold)
+        return Connection(self._remote, Seat.ANY, self._caller, self._rng, self._accept, _fold)
 
     def _session(self) -> None:
         """From the first rows to the loss of the connection: monitors go with it."""

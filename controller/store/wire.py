@@ -11,13 +11,13 @@ import logging
 import random
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final
 
+from controller.store.calling import Caller
 from controller.store.faults import Lost, interpret
 from controller.store.framing import Fold, Framer
 from controller.store.records import DATABASE
@@ -49,8 +49,8 @@ class Seat(Enum):
 class Connection:
     """A session with one of several servers.
 
-    `remote`: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`, several joined by commas. `tls`: the context
-    for `ssl:`. `rng`: jitter of the pauses between attempts. `accept`: raises for schema versions that
+    `remote`: `unix:PATH`, `tcp:HOST:PORT` or `ssl:HOST:PORT`, several joined by commas. `caller`: as whom
+    to go to `ssl:`. `rng`: jitter of the pauses between attempts. `accept`: raises for schema versions that
     won't do. `fold`: what the objects of a message become (see `framing`); messages stay dictionaries.
     """
 
@@ -58,14 +58,14 @@ class Connection:
         self,
         remote: str,
         seat: Seat = Seat.LEADER,
-        tls: ssl.SSLContext | None = None,
+        caller: Caller | None = None,
         rng: random.Random | None = None,
         accept: Callable[[str], None] | None = None,
         fold: Fold | None = None,
     ) -> None:
         self._remotes = tuple(r.strip() for r in remote.split(",") if r.strip())
         self._seat = seat
-        self._tls = tls
+        self._caller = caller
         self._rng = rng or random.Random()
         self._accept = accept or check_version
         self._lock = threading.RLock()
@@ -133,7 +133,8 @@ class Connection:
         held = self._socket
         if held is not None:
             try:
-                held.shutdown(socket.SHUT_RDWR)
+                # Not TLS's own: that would let another thread go on in clear.
+                socket.socket.shutdown(held, socket.SHUT_RDWR)
             except OSError:
                 pass  # it is gone already
         with self._lock:
@@ -209,6 +210,8 @@ class Connection:
                 return
             except (OSError, Unavailable) as error:
                 self._drop()
+                if self._caller is not None and not self._closed.is_set():
+                    self._caller.complain(remote, error)
                 self._turn += 1
                 if time.monotonic() + pause >= deadline:
                     raise _unreachable(self._remotes, str(error)) from error
@@ -216,7 +219,7 @@ class Connection:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _connect(self, remote: str, deadline: float) -> None:
-        held = _open(remote, self._tls, max(deadline - time.monotonic(), 0.001))
+        held = _open(remote, self._caller, max(deadline - time.monotonic(), 0.001))
         self._socket, self._framer, self._arrived = held, Framer(self._fold), []
         operation = {
             "op": "select",
@@ -226,6 +229,8 @@ class Connection:
         }
         results = self._exchange("transact", ["_Server", operation], deadline)
         self._accept(_find_version(results[0].get("rows", []), self._seat))
+        if self._caller is not None:
+            self._caller.succeed()
 
     def _drop(self) -> None:
         if self._socket is not None:
@@ -266,12 +271,12 @@ def _find_version(rows: Sequence[dict[str, Any]], seat: Seat) -> str:
     return str(json.loads(row["schema"])["version"])
 
 
-def _open(remote: str, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:
+def _open(remote: str, caller: Caller | None, timeout: float) -> socket.socket:
     kind, _, rest = remote.partition(":")
     opener: dict[str, Callable[[], socket.socket]] = {
         "unix": lambda: _open_unix(rest, timeout),
         "tcp": lambda: _open_tcp(rest, timeout),
-        "ssl": lambda: (tls or ssl.create_default_context()).wrap_socket(_open_tcp(rest, timeout)),
+        "ssl": lambda: _open_tls(rest, caller, timeout),
     }
     if kind not in opener:
         raise Invalid(
@@ -296,6 +301,14 @@ def _open_tcp(place: str, timeout: float) -> socket.socket:
     held = socket.create_connection((host.strip("[]"), int(port)), timeout)
     held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return held
+
+
+def _open_tls(place: str, caller: Caller | None, timeout: float) -> socket.socket:
+    if caller is None:
+        message = f"ssl:{place}: no certificate is named with which to go there"
+        remedy = "Name --store-cert, --store-key and --store-ca."
+        raise Invalid(Fault("store", "store-uncertified", message, remedy))
+    return caller.connect(place, timeout)
 
 
 def _lost(why: str) -> Lost:
