@@ -83,10 +83,17 @@ class Server:
         listening = parse_all(self._remotes, certified=self._papers is not None)
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._socket.parent.mkdir(parents=True, exist_ok=True)
-        files = [self._prepare("ringfence.db", intent_schema())]
-        files.append(self._prepare("reports.db", reports_schema()))
         if self._papers is not None:
             self._showing = Showing(self._papers, self._socket.parent)
+        try:
+            self._launch(listening)
+        except BaseException:
+            self._hide()
+            raise
+
+    def _launch(self, listening: Sequence[Listening]) -> None:
+        files = [self._prepare("ringfence.db", intent_schema())]
+        files.append(self._prepare("reports.db", reports_schema()))
         self._process = subprocess.Popen(
             self._command(files, listening),
             env=None if self._showing is None else self._showing.environment(),
@@ -105,9 +112,7 @@ class Server:
 
     def stop(self) -> None:
         """End it in good order, or by force after ten seconds."""
-        showing, self._showing = self._showing, None
-        if showing is not None:
-            showing.close()
+        self._hide()
         process = self._process
         if process is None:
             return
@@ -120,6 +125,11 @@ class Server:
                 process.wait(_STOP_TIMEOUT)
             log.info("store stopped pid=%d", process.pid)
         self._process = None
+
+    def _hide(self) -> None:
+        showing, self._showing = self._showing, None
+        if showing is not None:
+            showing.close()
 
     def _command(self, files: Sequence[Path], listening: Sequence[Listening]) -> list[str]:
         directory = self._directory

@@ -91,6 +91,41 @@ def test_half_of_what_tls_needs_is_refused(
     assert "--api" in capsys.readouterr().err
 
 
+STORE = ("--store-cert", "c", "--store-key", "k", "--store-ca", "a")
+
+
+def test_a_store_over_tls_needs_its_own_papers(tmp_path: Path) -> None:
+    assert parse([]).caller is None
+    assert parse(["--store", "unix:/run/a.sock,tcp:127.0.0.1:6640"]).caller is None
+    found = parse(["--store", "ssl:store.example:6640, ssl:[2001:db8::1]:6640", *STORE])
+    assert found.caller is not None and found.store.startswith("ssl:store.example")
+    file = tmp_path / "agent.json"
+    values = {"store": "ssl:store.example:6640", "store_cert": "c", "store_key": "k", "store_ca": "a"}
+    file.write_text(json.dumps(values))
+    assert parse(["--config", str(file)]).caller is not None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        STORE,
+        ("--store", "ssl:store.example:6640"),
+        ("--store", "ssl:store.example:6640", *STORE[:4]),
+        ("--store", "ssl:store.example:6640", *PAPERS),
+        ("--store", "ssl:store.example", *STORE),
+        ("--store", "ssl:2001:db8::1:6640", *STORE),
+        ("--store", "ssl:store.example:6640,tcp:store.example:6641", *STORE),
+        ("--store", "tcp:store.example:6640", *STORE),
+    ],
+)
+def test_what_no_store_over_tls_is_is_refused(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(words)
+    assert "--store" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("text", "host", "port"),
     [

@@ -6,8 +6,6 @@ import logging
 import os
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -20,49 +18,19 @@ from cryptography import x509
 from controller.store import leases
 from controller.store.calling import Caller
 from controller.store.moorings import Lookout, Moorings
-from controller.store.server import Server
 from controller.store.watch import Watch
-from controller.store.wire import Connection, Seat
+from controller.store.wire import Connection
 from controller.store.writer import Store
-from controller.tls.papers import Papers, calling
+from controller.tls.papers import calling
 from model.change import Part
 from model.errors import Invalid, Unavailable
 from model.ids import HostName
 from tests.fakes.authority import SERVER, Authority
+from tests.unit.store.certified import House, reach, shown
 from tests.unit.store.house import Collector, apply, base, poll, port, uid_of
-from tests.unit.store.test_cluster import LOOPBACK, free_ports
+from tests.unit.store.test_cluster import LOOPBACK
 
 _LIST = b'{"id":1,"method":"list_dbs","params":[]}'
-_WAIT = 20.0
-
-
-class House:
-    """A store that listens over TLS on loopback."""
-
-    def __init__(self, directory: Path, *names: str) -> None:
-        self.directory = directory
-        self.authority = Authority(directory / "ca")
-        self.papers = self.authority.server(LOOPBACK)
-        (self.port,) = free_ports(1)
-        also = [f"pssl:{self.port}:{LOOPBACK}"]
-        self.server = Server(directory / "db", also, papers=self.papers)
-
-    @property
-    def remote(self) -> str:
-        return f"ssl:{LOOPBACK}:{self.port}"
-
-    def caller(self, name: str = "hv1") -> Caller:
-        return Caller(self.authority.host(name))
-
-    def wire(self, papers: Papers | None) -> ssl.SSLSocket:
-        """After its handshake. None: without a certificate."""
-        context = (
-            ssl.create_default_context(cafile=str(self.authority.file)) if papers is None else calling(papers)
-        )
-        return context.wrap_socket(self.raw(), server_hostname=LOOPBACK)
-
-    def raw(self) -> socket.socket:
-        return socket.create_connection((LOOPBACK, self.port), _WAIT)
 
 
 @pytest.fixture
@@ -80,21 +48,6 @@ def asked(sock: socket.socket) -> bytes:
         return sock.recv(1 << 16)
     except (ConnectionError, ssl.SSLError):
         return b""
-
-
-def reach(house: House, papers: Papers, seconds: float = _WAIT) -> None:
-    """A question as a client asks it. Unavailable, Invalid."""
-    connection = Connection(house.remote, Seat.ANY, Caller(papers))
-    try:
-        connection.call("list_dbs", [], seconds)
-    finally:
-        connection.close()
-
-
-def shown(house: House) -> bytes | None:
-    """The certificate that the store shows."""
-    with house.wire(house.authority.host("look")) as wire:
-        return wire.getpeercert(binary_form=True)
 
 
 def test_reads_monitors_and_writes_go_over_tls(house: House) -> None:
@@ -286,28 +239,3 @@ def test_without_a_certificate_or_a_place_there_is_no_connection(house: House) -
     for wrong in ("ssl:", "ssl:::1:5", "ssl:a", "ssl:a:0", "ssl:a b:1"):
         with pytest.raises(Invalid, match="no remote"):
             Connection(wrong, caller=house.caller()).call("list_dbs", [])
-
-
-def test_the_process_refuses_what_is_in_clear_and_shows_what_it_has(directory: Path) -> None:
-    house = House(directory)
-    words = [sys.executable, "-m", "controller.daemon.main", "store", "--dir", str(directory / "db")]
-    words += ["--remote", f"unix:{directory}/s.sock", "--also"]
-    refused = subprocess.run(
-        [*words, f"ptcp:{house.port}"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert refused.returncode == 1
-    assert f"store remote ptcp:{house.port}: " in refused.stderr and "pssl:" in refused.stderr
-    files = house.papers
-    words += [f"pssl:{house.port}:{LOOPBACK}", "--also-cert", str(files.certificate), "--also-ca"]
-    words += [str(files.authorities), "--also-key", str(files.key)]
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    try:
-        poll(lambda: (directory / "s.sock").exists())
-        reach(house, house.authority.host("hv1"))
-        before = shown(house)
-        house.authority.server(LOOPBACK)
-        poll(lambda: shown(house) != before)
-    finally:
-        process.terminate()
-        process.wait(_WAIT)
-    assert not list(directory.glob("store-tls-*"))
