@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="ringfenced",
-        description="The processes of Ringfence. They listen on unix sockets; with certificates `store --also` and"
-        " `api --uploads` on TCP, too.",
+        description="The processes of Ringfence. They listen on unix sockets; with certificates"
+        " `store --also` and `api --uploads` on TCP, too.",
         epilog="ringfenced PROCESS --help shows the settings of one.",
     )
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))

@@ -12,12 +12,16 @@ import socket
 import ssl
 import threading
 import time
+from typing import Final
 
 from controller.tls.endpoint import HEAD, Endpoint, parse_endpoint
 from controller.tls.papers import Current, Papers, calling
 from model.errors import Fault, Invalid, Unavailable
 
 log = logging.getLogger(__name__)
+
+_ANSWER: Final = 2.0
+"""Seconds until a host says that it is there, before TLS begins."""
 
 
 class Caller:
@@ -43,7 +47,7 @@ class Caller:
                 context = self._current.context()
         except Invalid as error:
             raise Unavailable(*error.faults) from error
-        raw = socket.create_connection((endpoint.host, endpoint.port), timeout)
+        raw = socket.create_connection((endpoint.host, endpoint.port), min(timeout, _ANSWER))
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             raw.settimeout(max(deadline - time.monotonic(), 0.001))

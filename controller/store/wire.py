@@ -30,6 +30,9 @@ TIMEOUT: Final = 10.0
 """Seconds that a call may take, connecting again included."""
 _CONNECT: Final = 2.0
 """Seconds for one attempt to reach one remote, greeting included."""
+_CONNECT_TLS: Final = 8.0
+"""The same over TLS, whose handshake takes the server milliseconds: of a thousand that come back at once,
+none shall give up and begin anew what was nearly through."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _READ: Final = 1 << 18
 _NOT_YET: Final = "database not available"
@@ -206,7 +209,8 @@ class Connection:
                 raise _unreachable(self._remotes, "this connection was closed")
             remote = self._remotes[self._turn % len(self._remotes)]
             try:
-                self._connect(remote, min(deadline, time.monotonic() + _CONNECT))
+                patience = _CONNECT_TLS if remote.startswith("ssl:") else _CONNECT
+                self._connect(remote, min(deadline, time.monotonic() + patience))
                 return
             except (OSError, Unavailable) as error:
                 self._drop()

@@ -1,1 +1,1 @@
-"""TLS: who an end of a connection is, and whom it believes. For uploads, at both ends."""
+"""TLS: who an end of a connection is, and whom it believes. For uploads and the store, at both ends."""

@@ -1,8 +1,8 @@
 """Papers: certificate, key and authorities of one end, in files, and the TLS contexts made of them.
 
-Place: effects at the edge, for the door of the API and the post of an agent. Files are looked at before each
-connection, so that a renewed certificate needs no restart. Must not let a key into an error or a log, nor use
-one that others than its owner may read.
+Place: effects at the edge, for door and post of uploads, and for the store at both ends. Files are
+looked at before each connection, so that a renewed certificate needs no restart. Must not let a key into an
+error or a log, nor use one that others than its owner may read.
 """
 
 from __future__ import annotations
