@@ -37,7 +37,6 @@ class Settings:
     """
 
     store: str = "unix:/run/ringfence/store.sock"
-    caller: Caller | None = None
     socket: Path = Path("/run/ringfence/api.sock")
     group: str = "ringfence"
     ledger: str = "sqlite:////var/lib/ringfence/ledger.db"
@@ -48,3 +47,4 @@ class Settings:
     reflectors: tuple[Address, ...] = ()
     site: int = 0
     policy: Policy = _USUAL
+    caller: Caller | None = None
