@@ -20,14 +20,12 @@ from model.gang import Quota
 from model.hardware import Gpu, PfSlot
 from model.ids import HostName, Mac, Vni
 from model.intent import Egress, Pair, Relation
+from model.labels import Labels as Labels
 from model.outlet import Outlet
 from model.targets import Community
 
 UNMARKED: Final = -1
 """A DSCP that is written as `none`: packets keep theirs."""
-
-Labels = tuple[tuple[str, str], ...]
-"""Sorted (key, value) pairs."""
 
 
 class Kind(Enum):
