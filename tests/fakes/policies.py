@@ -6,8 +6,10 @@ meet, cover and contradict each other often.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import product
 
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from model.addresses import Address
 from model.ids import PortKey, Uid
 from model.labels import Operator, Requirement, Selector, labels
 from model.policy import (
+    WITH_PORTS,
     Action,
     Block,
     Default,
@@ -162,22 +165,25 @@ def policy_sets(draw: st.DrawFn) -> tuple[Policy, ...]:
 tenants = st.one_of(st.just({}), of_both.map(lambda both: {"acme": both}))
 
 
-@st.composite
-def connections(draw: st.DrawFn) -> Connection:
-    """Between ports that can meet, or one of them and somebody outside."""
-    ours = draw(st.sampled_from(WORLD))
-    own = draw(st.sampled_from(ours.addresses))
-    others: list[tuple[Endpoint | None, Address]] = [(None, one) for one in OUTSIDE]
-    others += [
-        (one, a) for one in WORLD if one.scope == ours.scope and one is not ours for a in one.addresses
-    ]
-    other, far = draw(st.sampled_from([pair for pair in others if pair[1].version == own.version]))
-    version = own.version
-    protocol = draw(st.sampled_from((6, 17, 132, 47, Protocol.ICMP if version == 4 else Protocol.ICMPV6)))
-    number = draw(st.sampled_from((*BOUNDS, 8080))) if protocol in (6, 17, 132) else 0
-    icmp = protocol in (Protocol.ICMP, Protocol.ICMPV6)
-    kind = draw(st.sampled_from((3, 8, 128))) if icmp else 0
-    code = draw(st.sampled_from((0, 4))) if icmp else 0
-    if draw(st.booleans()):
-        return Connection(ours, other, own, far, protocol, number, kind, code)
-    return Connection(other, ours, far, own, protocol, number, kind, code)
+def _carried(version: int) -> Iterator[tuple[int, int, int, int]]:
+    """(protocol, port, ICMP type, ICMP code)"""
+    yield from product(WITH_PORTS, (*BOUNDS, 8080), (0,), (0,))
+    yield from product((Protocol.ICMP if version == 4 else Protocol.ICMPV6,), (0,), (3, 8, 128), (0, 4))
+    yield 47, 0, 0, 0
+
+
+def _everything() -> Iterator[Connection]:
+    for ours in WORLD:
+        near = [one for one in WORLD if one.scope == ours.scope and one is not ours]
+        others: list[tuple[Endpoint | None, Address]] = [(None, address) for address in OUTSIDE]
+        others += [(one, address) for one in near for address in one.addresses]
+        for own, (other, far) in product(ours.addresses, others):
+            for carried in _carried(own.version) if own.version == far.version else ():
+                yield Connection(ours, other, own, far, *carried)
+                if other is None:
+                    yield Connection(None, ours, far, own, *carried)
+
+
+CONNECTIONS = tuple(_everything())
+connections = st.sampled_from(CONNECTIONS)
+"""Between ports that can meet, or one of them and somebody outside."""

@@ -47,9 +47,7 @@ def policy(*rules: Rule, name: str = "p", defaults: Defaults = SILENT, **others:
     return Policy(name, "acme", rules=rules, defaults=defaults, **others)  # type: ignore[arg-type]
 
 
-def over(
-    *rules: Rule, tier: Tier = Tier.OPERATOR, name: str = "o", defaults: Defaults = SILENT
-) -> Policy:
+def over(*rules: Rule, tier: Tier = Tier.OPERATOR, name: str = "o", defaults: Defaults = SILENT) -> Policy:
     return Policy(name, "", tier, rules=rules, defaults=defaults)
 
 

@@ -1,0 +1,206 @@
+"""Regions: what rules match, as sets of numbers that can be cut, compared and added up.
+
+Place: under the analysis. Exact for addresses, protocols, ports and ICMP types; a selection is only compared
+as a whole. Must not know the order of rules.
+
+A family of addresses is a range of integers; what a protocol carries besides is a range of 65,536: its
+destination ports, or ICMP type and code as one number of 16 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from model.addresses import Prefix
+from model.labels import covers, overlap, satisfiable
+from model.policy import PORTS, WITH_PORTS, Block, Peer, Protocol, Selection, Service
+from pipelines.policy.entries import Entry
+
+Span = tuple[int, int]
+"""First and last, both included."""
+FAMILIES: Final = (4, 6)
+OTHERS: Final = -1
+"""Stands for all protocols that nobody names."""
+_ALL: Final = (PORTS[0], PORTS[-1])
+_WIDTH: Final = {4: 32, 6: 128}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Peers at addresses of one family: of that selection only, if there is one."""
+
+    family: int
+    span: Span
+    selection: Selection | None = None
+
+
+def whole(family: int) -> Span:
+    return 0, (1 << _WIDTH[family]) - 1
+
+
+def span(prefix: Prefix) -> Span:
+    return int(prefix.network_address), int(prefix.broadcast_address)
+
+
+def pieces(peers: Sequence[Peer]) -> Iterator[Piece]:
+    """All that some peers could be; nothing of what cannot exist."""
+    if not peers:
+        yield from (Piece(family, whole(family)) for family in FAMILIES)
+    for peer in peers:
+        if isinstance(peer, Block):
+            family = peer.prefix.version
+            yield from (Piece(family, one) for one in _spans(peer))
+        elif possible(peer):
+            yield from (Piece(family, whole(family), peer) for family in FAMILIES)
+
+
+def possible(selection: Selection) -> bool:
+    """Whether any port could be taken."""
+    parts = (selection.ports, selection.networks, selection.tenants)
+    return all(part is None or satisfiable(part) for part in parts)
+
+
+def atoms(piece: Piece, peers: Iterable[Peer]) -> Iterator[Piece]:
+    """The piece, cut wherever a block of these begins or ends: each part is inside or outside of each."""
+    first, last = piece.span
+    cuts = {first, last + 1}
+    for peer in peers:
+        if isinstance(peer, Block) and peer.prefix.version == piece.family:
+            for low, high in map(span, (peer.prefix, *peer.excepted)):
+                cuts.update(cut for cut in (low, high + 1) if first < cut <= last)
+    ordered = sorted(cuts)
+    for low, beyond in pairwise(ordered):
+        yield Piece(piece.family, (low, beyond - 1), piece.selection)
+
+
+def holds(peers: Sequence[Peer], atom: Piece) -> bool:
+    """Whether all of an atom is among these peers."""
+    return not peers or any(_holds(peer, atom) for peer in peers)
+
+
+def carried(services: Sequence[Service], family: int, named: Iterable[int]) -> dict[int, list[Span]]:
+    """What services take of each protocol, those that are `named` and all others."""
+    if not services:
+        return {protocol: [_ALL] for protocol in (*named, OTHERS) if _of_family(protocol, family)}
+    found: dict[int, list[Span]] = {}
+    for service in services:
+        if _of_family(service.protocol, family):
+            found.setdefault(service.protocol, []).extend(_carried(service))
+    return found
+
+
+def within(asked: Sequence[Span], given: Sequence[Span]) -> bool:
+    """Whether spans that are asked for lie in the others together."""
+    ordered = sorted(given)
+    return all(_within(one, ordered) for one in asked)
+
+
+def selection_covers(wide: Selection, narrow: Selection) -> bool:
+    """Whether, for the same subject, one takes all that the other could take."""
+    if not covers(wide.ports, narrow.ports) or not covers(wide.networks, narrow.networks):
+        return False
+    if wide.tenants is None:
+        return narrow.tenants is None
+    return not wide.tenants.requirements or (
+        narrow.tenants is not None and covers(wide.tenants, narrow.tenants)
+    )
+
+
+def may_meet(one: Entry, two: Entry) -> bool:
+    """Whether some connection could match both; False only where none can."""
+    if one.direction is not two.direction or not _subjects_meet(one, two):
+        return False
+    named = {service.protocol for service in (*one.services, *two.services)}
+    for mine in pieces(one.peers):
+        for other in pieces(two.peers):
+            if _pieces_meet(mine, other) and _services_meet(one, two, mine.family, named):
+                return True
+    return False
+
+
+def _spans(block: Block) -> Iterator[Span]:
+    """The block without what is excepted."""
+    low, last = span(block.prefix)
+    for first, end in sorted(map(span, block.excepted)):
+        if low < first:
+            yield low, first - 1
+        low = max(low, end + 1)
+    if low <= last:
+        yield low, last
+
+
+def _holds(peer: Peer, atom: Piece) -> bool:
+    if isinstance(peer, Selection):
+        return atom.selection is not None and selection_covers(peer, atom.selection)
+    if peer.prefix.version != atom.family or not _inside(atom.span, span(peer.prefix)):
+        return False
+    return not any(_touch(atom.span, span(one)) for one in peer.excepted)
+
+
+def _of_family(protocol: int, family: int) -> bool:
+    return protocol != {4: Protocol.ICMPV6, 6: Protocol.ICMP}[family]
+
+
+def _carried(service: Service) -> Iterator[Span]:
+    if service.protocol in WITH_PORTS and service.ports is not None:
+        if service.ports.first <= service.ports.last:
+            yield service.ports.first, service.ports.last
+    elif service.protocol in (Protocol.ICMP, Protocol.ICMPV6):
+        kinds = range(256) if service.kind is None else (service.kind,)
+        if service.kind is None and service.code is None:
+            yield _ALL
+        elif service.code is None:
+            yield from ((kind << 8, kind << 8 | 0xFF) for kind in kinds)
+        else:
+            yield from ((kind << 8 | service.code,) * 2 for kind in kinds)
+    else:
+        yield _ALL
+
+
+def _within(one: Span, ordered: Sequence[Span]) -> bool:
+    low, last = one
+    for first, end in ordered:
+        if first > low:
+            return False
+        if end >= low:
+            low = end + 1
+        if low > last:
+            return True
+    return False
+
+
+def _inside(narrow: Span, wide: Span) -> bool:
+    return wide[0] <= narrow[0] and narrow[1] <= wide[1]
+
+
+def _touch(one: Span, two: Span) -> bool:
+    return one[0] <= two[1] and two[0] <= one[1]
+
+
+def _subjects_meet(one: Entry, two: Entry) -> bool:
+    mine, other = one.subject, two.subject
+    if one.place.tenant and two.place.tenant and one.place.tenant != two.place.tenant:
+        return False
+    return overlap(mine.ports, other.ports) and overlap(mine.networks, other.networks)
+
+
+def _pieces_meet(one: Piece, two: Piece) -> bool:
+    if one.family != two.family or not _touch(one.span, two.span):
+        return False
+    if one.selection is None or two.selection is None:
+        return True
+    mine, other = one.selection, two.selection
+    return overlap(mine.ports, other.ports) and overlap(mine.networks, other.networks)
+
+
+def _services_meet(one: Entry, two: Entry, family: int, named: Iterable[int]) -> bool:
+    mine, other = (carried(entry.services, family, named) for entry in (one, two))
+    return any(
+        _touch(a, b)
+        for protocol in mine.keys() & other.keys()
+        for a in mine[protocol]
+        for b in other[protocol]
+    )
