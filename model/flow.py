@@ -151,6 +151,17 @@ class Copy:
     table: int
 
 
+@dataclass(frozen=True, slots=True)
+class Conjunction:
+    """What the flow matches is `clause` (from 0) of the `clauses` (two or more) of conjunction `number`: a
+    packet that meets a flow of each clause is looked up again, with that number in `conj_id`. Its flow has no
+    other action; all flows of a conjunction have the same priority (ovs-fields(7))."""
+
+    number: Value
+    clause: int
+    clauses: int
+
+
 class Special(Enum):
     """Outputs that are no port number. CONTROLLER_APART: to the controller, by a queue of its own, which the
     others do not fill."""
@@ -175,6 +186,7 @@ Action = (
     | Recirculate
     | CheckLarger
     | Copy
+    | Conjunction
     | Special
 )
 

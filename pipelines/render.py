@@ -12,6 +12,7 @@ from model.addresses import format_mac
 from model.flow import (
     Action,
     CheckLarger,
+    Conjunction,
     Copy,
     Ct,
     DecTtl,
@@ -120,6 +121,8 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
         case Copy(field, number, number_of_table):
             load = f"set_field:{show(field, number)}->{field.name}"
             return f"clone({load},{NEW_PASS},resubmit(,{number_of_table}))"
+        case Conjunction(number, clause, clauses):
+            return f"conjunction({show(IN_PORT, number)},{clause + 1}/{clauses})"
         case Special():
             return action.name
 

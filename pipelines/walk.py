@@ -16,6 +16,7 @@ from typing import Final, Protocol, assert_never
 from model.flow import (
     Action,
     CheckLarger,
+    Conjunction,
     Copy,
     Ct,
     DecTtl,
@@ -258,6 +259,8 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             _check_larger(action, flow, run)
         case Copy():
             _copy(action, flow, run)
+        case Conjunction():
+            raise ValueError(f"{flow.shape.name} is chosen together with the other clauses, or not at all")
         case _:
             assert_never(action)  # a new kind of action needs its case here
 

@@ -13,6 +13,7 @@ from controller.southbound.openflow.fields import MATCH_ORDER
 from model.change import Patch
 from model.flow import (
     CheckLarger,
+    Conjunction,
     Copy,
     Ct,
     DecTtl,
@@ -48,6 +49,9 @@ METER = Slot("meter", 32)
 SIZE = Slot("size", 16)
 COPY = Slot("port", 32)
 DSCP = Slot("dscp", 6)
+CONJ = Slot("conjunction", 32)
+NUMBER = Slot("number", 16)
+MASK16 = Slot("mask16", 16)
 
 IPV4 = (Match(ETH, 0x0800),)
 IPV6 = (Match(ETH, 0x86DD),)
@@ -68,6 +72,7 @@ NEEDS: dict[str, tuple[Match, ...]] = {
     **dict.fromkeys(("ipv6_src", "ipv6_dst", "ipv6_label"), IPV6),
     **dict.fromkeys(("tcp_src", "tcp_dst"), with_protocol(6)),
     **dict.fromkeys(("udp_src", "udp_dst"), with_protocol(17)),
+    **dict.fromkeys(("sctp_src", "sctp_dst"), with_protocol(132)),
     **dict.fromkeys(("icmp_type", "icmp_code"), with_protocol(1)),
     **dict.fromkeys(("icmpv6_type", "icmpv6_code"), ICMPV6),
     **dict.fromkeys(("nd_target", "nd_reserved", "nd_options_type", "nd_sll"), SOLICIT),
@@ -154,6 +159,17 @@ ACTIONS = (
     Shape("track6", 9, 18, IPV6, (Ct(ZONE, 10, Nat(End.DESTINATION, IP6)),), None, (ZONE, IP6)),
     Shape("track-again", 9, 19, IPV4, (SetField(Field("in_port", 16), 0), Ct(7, 3)), None),
     Shape("tracked", 9, 20, (*IPV6, *CONNECTION, Match(Field("ct_zone", 16), ZONE)), (), 10, (ZONE,)),
+    Shape("clause", 9, 31, IPV4, (Conjunction(CONJ, 2, 3),), None, (CONJ,)),
+    Shape("concluded", 9, 31, (Match(Field("conj_id", 32), CONJ),), (), 10, (CONJ,)),
+    Shape(
+        "ports",
+        9,
+        31,
+        (*with_protocol(6), Match(Field("tcp_dst", 16), NUMBER, MASK16)),
+        (Conjunction(CONJ, 0, 2),),
+        None,
+        (NUMBER, MASK16, CONJ),
+    ),
     Shape("constant-prefix", 9, 14, (*IPV6, Match(Field("ipv6_dst", 128), IP6, 0xFF << 120)), (), 10, (IP6,)),
 )
 

@@ -72,6 +72,8 @@ MATCH_ORDER: Final[tuple[WireField, ...]] = (
     _oxm("tcp_dst", 14, 2, moved="tcp_dst_nxm"),
     _oxm("udp_src", 15, 2, moved="udp_src_nxm"),
     _oxm("udp_dst", 16, 2, moved="udp_dst_nxm"),
+    _oxm("sctp_src", 17, 2),
+    _oxm("sctp_dst", 18, 2),
     _oxm("icmp_type", 19, 1, "icmpv4_type", "icmpv4_type_nxm"),
     _oxm("icmp_code", 20, 1, "icmpv4_code", "icmpv4_code_nxm"),
     _oxm("icmpv6_type", 29, 1, moved="icmpv6_type_nxm"),

@@ -24,6 +24,7 @@ from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
 from model.flow import (
     Action,
     CheckLarger,
+    Conjunction,
     Copy,
     Ct,
     DecTtl,
@@ -278,6 +279,8 @@ def _action(flow: Flow, action: Action) -> Any:
             return _check_larger(flow, action)
         case Copy():
             return _copy(flow, action)
+        case Conjunction():
+            return _parser.NXActionConjunction(action.clause, action.clauses, flow.fill(action.number))
         case Special.IN_PORT:
             return _parser.OFPActionOutput(_of.OFPP_IN_PORT, 0)
         case Special.CONTROLLER:

@@ -148,7 +148,7 @@ def _check_slots(shape: Shape) -> None:
     used = [m.value for m in shape.match] + [m.mask for m in shape.match] + [shape.priority]
     tracked = [a for a in shape.actions if isinstance(a, Ct)]
     used += [a.zone for a in tracked] + [a.commit.address for a in tracked if a.commit is not None]
-    holders = ("value", "port", "meter", "octets")
+    holders = ("value", "port", "meter", "octets", "number")
     used += [getattr(action, name, None) for action in shape.actions for name in holders]
     stray = [s.name for s in used if isinstance(s, Slot) and s not in shape.slots]
     if stray:
