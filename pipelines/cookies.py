@@ -16,6 +16,7 @@ anything.
       prefix   key of the VRF 16 [43:28] | 28 bits of a digest of the prefix [27:0]
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
       account in: the same, of what the port got from outside
+      policy   number of a rule's state 20 [43:24] | port key 24 [23:0], 0 for a rule as a whole
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from model.ids import COOKIE_MARK, SAME_NETWORK, ClassId, Mac, NetworkKey, PortK
 MARK_MASK: Final = 0xFFFF << 48
 MARK: Final = COOKIE_MARK << 48
 EPOCHS: Final = range(1 << 12)
+RULES: Final = range(1 << 20)
 _BODY: Final = (1 << 44) - 1
 _NO_NETWORK: Final = NetworkKey(0)
 _NO_PORT: Final = PortKey(0)
@@ -51,6 +53,7 @@ class Kind(IntEnum):
     ANNOUNCE = 10
     PREFIX = 11
     ACCOUNT_IN = 12
+    POLICY = 13
 
 
 class Reason(IntEnum):
@@ -88,6 +91,7 @@ class Cookie:
     digest: int = 0
     path: int = 0
     """The low 44 bits of a VTEP's address."""
+    rule: int = 0
 
 
 def host(table: int = 0, cls: int = 0) -> int:
@@ -150,6 +154,13 @@ def account_in(key: PortKey, cls: ClassId, epoch: int) -> int:
     return _account(Kind.ACCOUNT_IN, key, cls, epoch)
 
 
+def policy(rule: int, port: PortKey = _NO_PORT) -> int:
+    """A flow of a policy's rule; with a port, the counter of its hits there. ValueError beyond 20 bits."""
+    if rule not in RULES:
+        raise ValueError(f"number {rule} of a policy's rule is outside 0..{RULES[-1]}")
+    return MARK | Kind.POLICY << 44 | rule << 24 | port
+
+
 def _account(kind: Kind, key: PortKey, cls: ClassId, epoch: int) -> int:
     if epoch not in EPOCHS:
         raise ValueError(f"epoch {epoch} of port {key} is outside 0..{EPOCHS[-1]}")
@@ -175,6 +186,8 @@ def parse(cookie: int) -> Cookie | None:
         return Cookie(Kind.VRF, tenant=TenantKey(body & 0xFFFF))
     if kind == Kind.TOLD:
         return _told(body)
+    if kind == Kind.POLICY:
+        return Cookie(Kind.POLICY, port=PortKey(body & 0xFFFFFF), rule=body >> 24)
     if kind == Kind.PREFIX:
         return Cookie(Kind.PREFIX, tenant=TenantKey(body >> 28), digest=body & 0xFFFFFFF)
     return Cookie(Kind(kind), port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)

@@ -53,6 +53,7 @@ class Place:
     tenant: str
     policy: str
     number: int
+    direction: Direction
     name: str = ""
 
     def __str__(self) -> str:
@@ -70,7 +71,6 @@ class Entry:
     evidence is kept by, and what chooses the ports of a share."""
 
     place: Place
-    direction: Direction
     subject: Selection
     action: Action
     peers: tuple[Peer, ...]
@@ -78,6 +78,10 @@ class Entry:
     state: State
     share: int
     identity: str
+
+    @property
+    def direction(self) -> Direction:
+        return self.place.direction
 
     def at(self, port: Uid) -> State:
         """The state that it has on one port."""
@@ -142,7 +146,7 @@ def _of_tenant(asked: Selector, port: Endpoint) -> bool:
 def _rules(policy: Policy, direction: Direction) -> Iterator[Entry]:
     for number, rule in enumerate(policy.rules, 1):
         if rule.direction is direction:
-            yield _entry(_place(policy, number, rule.name), policy.subject, rule)
+            yield _entry(_place(policy, number, direction, rule.name), policy.subject, rule)
 
 
 def _tier_defaults(policies: Iterable[Policy], direction: Direction) -> list[Entry]:
@@ -151,7 +155,7 @@ def _tier_defaults(policies: Iterable[Policy], direction: Direction) -> list[Ent
     for policy in policies:
         default = policy.defaults.of(direction)
         if default is not None:
-            found.append(_default(_place(policy, 0), policy.subject, default, direction))
+            found.append(_default(_place(policy, 0, direction), policy.subject, default))
     return sorted(found, key=lambda entry: (entry.action is not Action.DENY, entry.state is State.COUNT))
 
 
@@ -159,15 +163,15 @@ def _bottom(tenants: Tenants, direction: Direction) -> Iterator[Entry]:
     for name in sorted(tenants):
         default = tenants[name].of(direction)
         if default is not None:
-            yield _default(Place(Level.LAST, name, "", 0), Selection(), default, direction)
+            yield _default(Place(Level.LAST, name, "", 0, direction), Selection(), default)
 
 
-def _place(policy: Policy, number: int, name: str = "") -> Place:
-    return Place(Level(policy.tier), policy.tenant, policy.name, number, name)
+def _place(policy: Policy, number: int, direction: Direction, name: str = "") -> Place:
+    return Place(Level(policy.tier), policy.tenant, policy.name, number, direction, name)
 
 
-def _default(place: Place, subject: Selection, default: Default, direction: Direction) -> Entry:
-    rule = Rule(direction, default.action, state=default.state, share=default.share)
+def _default(place: Place, subject: Selection, default: Default) -> Entry:
+    rule = Rule(place.direction, default.action, state=default.state, share=default.share)
     return _entry(place, subject, rule)
 
 
@@ -186,7 +190,6 @@ def _entry(place: Place, subject: Selection, rule: Rule) -> Entry:
     )
     return Entry(
         place,
-        rule.direction,
         subject,
         rule.action,
         rule.peers,

@@ -20,6 +20,7 @@ def test_layout() -> None:
     assert cookies.vrf(TenantKey(0xABCD)) == 0x52F1_5_0000000ABCD
     assert cookies.told(TenantKey(0xABCD), Reason.NO_HOST, NetworkKey(0x17)) == 0x52F1_6_004_0017_ABCD
     assert cookies.account(PortKey(0xABCDEF), ClassId(0x12), 0x345) == 0x52F1_4_ABCDEF12345
+    assert cookies.policy(0x12345, PortKey(0xABCDEF)) == 0x52F1_D_12345ABCDEF
 
 
 @given(st.integers(1, (1 << 24) - 1), st.integers(0, 255), st.integers(0, 4095))
@@ -43,6 +44,7 @@ def test_the_others_are_read_back() -> None:
     assert cookies.parse(cookies.told(TenantKey(5), Reason.TTL)) == Cookie(
         Kind.TOLD, tenant=TenantKey(5), reason=Reason.TTL
     )
+    assert cookies.parse(cookies.policy(7, PortKey(6))) == Cookie(Kind.POLICY, port=PortKey(6), rule=7)
     remote = cookies.parse(cookies.remote(NetworkKey(5), Mac(0x020000000007)))
     assert remote == Cookie(Kind.REMOTE, network=NetworkKey(5), mac=7)
 
@@ -56,3 +58,9 @@ def test_what_is_not_ours_is_none(alien: int) -> None:
 def test_an_epoch_has_12_bits(epoch: int) -> None:
     with pytest.raises(ValueError, match="outside"):
         cookies.account(PortKey(1), ClassId(0), epoch)
+
+
+@pytest.mark.parametrize("rule", [-1, 1 << 20])
+def test_the_number_of_a_rule_has_20_bits(rule: int) -> None:
+    with pytest.raises(ValueError, match="outside"):
+        cookies.policy(rule)

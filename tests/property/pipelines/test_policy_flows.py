@@ -1,0 +1,94 @@
+"""The flows of drawn policies say what the slow verdict says: who passes, by which rule, with which hit.
+
+What the fake choice among conjunctions is worth, tests/contract/test_policy.py shows on a real switch.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, ip_network
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.policy import Action, Block, Defaults, Direction, Policy, PortRange
+from pipelines.overlap import overlaps
+from pipelines.policy.masks import FULL, masked, prefixes
+from pipelines.policy.verdict import Connection, Judged, judge
+from tests.fakes import conjunctions
+from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet
+from tests.fakes.policies import BOUNDS, PREFIXES, blocks, connections, policy_sets, tenants
+
+
+def judged(laid: Laid, connection: Connection, direction: Direction) -> Judged:
+    """The verdict in the flows' words."""
+    last, seen = conjunctions.run(laid.flows, laid.chain.foreseen[0], packet(connection, direction))
+    by, hit = (laid.entry(seen.get(field.name, 0)) for field in (DECIDED, NOTED))
+    if last is None:
+        return Judged(Action.DENY, None)
+    assert last == laid.chain.allowed
+    return Judged(Action.ALLOW, by, hit)
+
+
+def same(said: Judged, wanted: Judged) -> bool:
+    """A drop names its rule by the counter of its flow, not in a register."""
+    if wanted.action is Action.DENY:
+        return said.action is Action.DENY
+    names = [one and one.place for one in (said.by, wanted.by, said.hit, wanted.hit)]
+    return said.action is Action.ALLOW and names[0] == names[1] and names[2] == names[3]
+
+
+@given(policy_sets(), tenants, st.lists(connections, min_size=15, max_size=15))
+@settings(max_examples=150)
+def test_flows_agree_with_the_verdict(
+    policies: tuple[Policy, ...], of_tenants: dict[str, Defaults], tried: list[Connection]
+) -> None:
+    laid = {direction: lay(policies, of_tenants, direction) for direction in Direction}
+    for connection in tried:
+        outcome = judge(connection, policies, of_tenants)
+        for direction, wanted in ((Direction.OUT, outcome.outward), (Direction.IN, outcome.inward)):
+            if wanted is not None:
+                assert same(judged(laid[direction], connection, direction), wanted)
+
+
+@given(policy_sets(), tenants)
+@settings(max_examples=50)
+def test_no_two_flows_are_one_to_a_switch(
+    policies: tuple[Policy, ...], of_tenants: dict[str, Defaults]
+) -> None:
+    for direction in Direction:
+        flows = lay(policies, of_tenants, direction).flows
+        assert len({flow.key() for flow in flows}) == len(flows)
+        deciding = [flow for flow in flows if not conjunctions._clauses(flow)]
+        assert not list(overlaps(deciding))
+
+
+ports = st.one_of(st.sampled_from(BOUNDS), st.integers(0, FULL))
+
+
+@given(ports, ports, st.lists(ports, min_size=20, max_size=20))
+def test_masks_match_a_range_and_nothing_else(one: int, two: int, tried: list[int]) -> None:
+    first, last = sorted((one, two))
+    found = masked(PortRange(first, last))
+    assert len(found) <= 30
+    assert sum(FULL + 1 - mask for _, mask in found) == last - first + 1
+    for port in (*tried, first, last, first - 1, last + 1):
+        hits = [value for value, mask in found if 0 <= port <= FULL and port & mask == value]
+        assert len(hits) == (first <= port <= last)
+
+
+@given(st.lists(blocks(), max_size=3))
+def test_prefixes_are_the_blocks_without_what_is_excepted(some: list[Block]) -> None:
+    found = prefixes(some)
+    edges = [edge for prefix in PREFIXES for edge in (prefix[0], prefix[-1])]
+    for address in (*edges, IPv4Address("10.0.0.3"), IPv4Address("192.0.2.1")):
+        wanted = any(
+            address in block.prefix and not any(address in hole for hole in block.excepted) for block in some
+        )
+        assert sum(address in prefix for prefix in found) == wanted
+
+
+def test_an_exception_costs_the_bits_between() -> None:
+    holed = Block(ip_network("10.0.0.0/8"), (ip_network("10.1.2.3/32"),))
+    found = prefixes([holed])
+    assert len(found) == 24
+    assert all(isinstance(prefix, IPv4Network) for prefix in found)

@@ -1,0 +1,134 @@
+"""Flows of policies: what they look like, and that they grow with the sum of what a rule names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from model.errors import Exhausted
+from model.flow import Flow
+from model.labels import labels, matching
+from model.policy import (
+    Action,
+    Block,
+    Default,
+    Defaults,
+    Direction,
+    Endpoint,
+    Peer,
+    Policy,
+    PortRange,
+    Protocol,
+    Rule,
+    Selection,
+    Service,
+    State,
+)
+from pipelines.policy import flows as module
+from pipelines.policy.entries import standing
+from pipelines.policy.flows import compile
+from pipelines.policy.resolve import Directory
+from pipelines.render import text
+from tests.fakes.chains import chain
+from tests.fakes.policies import DB, WORLD, port
+
+CHAIN = chain(Direction.IN)
+SILENT = Defaults()
+WEB = Selection(matching([("app", "web")]))
+
+
+def laid(
+    *rules: Rule,
+    ports: tuple[Endpoint, ...] = (DB,),
+    known: tuple[Endpoint, ...] = WORLD,
+    defaults: Defaults = SILENT,
+) -> tuple[Flow, ...]:
+    """Without the misses, which are always there."""
+    policy = Policy("p", "acme", subject=Selection(), rules=rules, defaults=defaults)
+    entries = standing((policy,), {}, Direction.IN)
+    numbers = {entry.place: index for index, entry in enumerate(entries, 1)}
+    found = compile(CHAIN, entries, ports, Directory.of(known), numbers)
+    return tuple(flow for flow in found if flow.fill(flow.shape.priority))
+
+
+def rule(*parts: Peer | Service, action: Action = Action.ALLOW, state: State = State.ENFORCE) -> Rule:
+    peers = tuple(part for part in parts if not isinstance(part, Service))
+    services = tuple(part for part in parts if isinstance(part, Service))
+    return Rule(Direction.IN, action, peers, services, state)
+
+
+def tcp(first: int, last: int | None = None) -> Service:
+    return Service(Protocol.TCP, PortRange(first, last or first))
+
+
+def shown(flows: tuple[Flow, ...]) -> list[str]:
+    return sorted(text(flow).partition(",")[2].replace("priority=", "") for flow in flows)
+
+
+def test_a_rule_is_a_conjunction() -> None:
+    block = Block(ip_network("192.0.2.0/24"))
+    assert shown(laid(rule(WEB, block, tcp(80, 82)))) == [
+        "table=155,60000,conj_id=2 actions=set_field:2->reg14,goto_table:158",
+        "table=155,60000,eth_type=0x800,ip_proto=6,tcp_dst=80/65534 actions=conjunction(2,3/3)",
+        "table=155,60000,eth_type=0x800,ip_proto=6,tcp_dst=82 actions=conjunction(2,3/3)",
+        "table=155,60000,eth_type=0x800,ip_src=192.0.2.0/255.255.255.0 actions=conjunction(2,2/3)",
+        "table=155,60000,eth_type=0x86dd,ip_proto=6,tcp_dst=80/65534 actions=conjunction(2,3/3)",
+        "table=155,60000,eth_type=0x86dd,ip_proto=6,tcp_dst=82 actions=conjunction(2,3/3)",
+        "table=155,60000,reg11=3 actions=conjunction(2,1/3)",
+        "table=155,60000,reg12=1,eth_type=0x800,ip_src=10.0.0.1 actions=conjunction(2,2/3)",
+        "table=155,60000,reg12=1,eth_type=0x86dd,ipv6_src=fd00::1 actions=conjunction(2,2/3)",
+    ]
+
+
+def test_a_default_is_a_flow_for_each_port() -> None:
+    shut = laid(defaults=Defaults(inward=Default(Action.DENY)), ports=WORLD[:2])
+    assert shown(shut) == ["table=155,60000,reg11=1 actions=drop", "table=155,60000,reg11=2 actions=drop"]
+
+
+def test_what_counts_is_noted_and_counted_for_each_port() -> None:
+    assert shown(laid(defaults=Defaults(inward=Default(Action.DENY, State.COUNT)))) == [
+        "table=151,60000,reg11=3 actions=set_field:3->reg13,goto_table:154",
+        "table=158,60000,reg13=3,reg11=3 actions=goto_table:159",
+    ]
+
+
+def test_ports_for_which_nothing_counts_have_no_flows_of_the_other_world() -> None:
+    assert {flow.shape.table for flow in laid(rule(WEB))} == {155}
+    both = {flow.shape.table for flow in laid(rule(WEB), rule(state=State.COUNT, action=Action.DENY))}
+    assert both == {151, 155, 158}
+
+
+def test_a_rule_for_nobody_has_no_flows() -> None:
+    assert laid(rule(Selection(matching([("app", "nothing")])))) == ()
+
+
+def many(count: int) -> tuple[Endpoint, ...]:
+    """Ports with an address of each family that bear the same label."""
+    first4, first6 = ip_address("10.64.0.0"), ip_address("fd64::")
+    made = (port(1000 + n, str(first4 + n), str(first6 + n)) for n in range(count))
+    return tuple(replace(one, labels=labels([("app", "web")])) for one in made)
+
+
+@pytest.mark.parametrize(("peers", "services"), [(1, 1), (1, 100), (100, 1), (100, 100), (1000, 100)])
+def test_flows_grow_with_the_sum(peers: int, services: int) -> None:
+    """Two families: an address of each for a port, and a flow in each for a service."""
+    subjects, known = many(50)[:7], many(peers)
+    every = tuple(tcp(2 * n + 1) for n in range(services))
+    flows = laid(rule(WEB, *every), ports=subjects, known=known)
+    assert len(flows) == 7 + 2 * peers + 2 * services + 1
+
+
+def test_five_thousand_ports_that_a_selector_takes() -> None:
+    """As peers of what lives here, in two rules, one of them with ranges."""
+    known = many(5_000)
+    flows = laid(rule(WEB, tcp(443)), rule(WEB, tcp(1, 65534)), ports=known[:50], known=known)
+    assert len(flows) == 2 * (50 + 10_000 + 1) + 2 * (1 + 30)
+
+
+def test_too_many_rules_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOP", 3)
+    assert laid(rule(tcp(1)), rule(tcp(2)))
+    with pytest.raises(Exhausted, match="3 rules concern its ports"):
+        laid(rule(tcp(1)), rule(tcp(2)), rule(tcp(3)))
