@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from controller.southbound import unixctl
@@ -71,7 +71,11 @@ def stage(ovs: PrivateOvs, channel: Channel) -> Iterator[tuple[PrivateOvs, Chann
 
 
 @given(policy_sets(), tenants, st.lists(connections, min_size=25, max_size=25))
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # smaller ones: ask the property of the same flows
+)
 def test_a_real_switch_judges_as_the_verdict_does(
     stage: tuple[PrivateOvs, Channel],
     policies: tuple[Policy, ...],

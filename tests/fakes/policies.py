@@ -35,7 +35,10 @@ from model.policy import (
 )
 from pipelines.policy.verdict import Connection
 
-OUTSIDE = tuple(ip_address(text) for text in ("10.0.0.99", "198.51.100.7", "2001:db8:9::7"))
+OUTSIDE = tuple(
+    ip_address(text) for text in ("10.0.0.1", "10.0.0.99", "198.51.100.7", "2001:db8:9::7", "fd00::2")
+)
+"""Strangers. Two have addresses that ports of ours have, too."""
 
 
 def port(key: int, *addresses: str, scope: int = 1, tenant: str = "acme", network: str = "blue") -> Endpoint:
@@ -49,14 +52,16 @@ def labelled(one: Endpoint, **given: str) -> Endpoint:
     return replace(one, labels=labels(given.items()))
 
 
-WEB, APP, DB, LONER, ALIEN = WORLD = (
+WEB, APP, DB, LONER, TWIN, ALIEN = WORLD = (
     labelled(port(1, "10.0.0.1", "fd00::1"), app="web", tier="front"),
     labelled(port(2, "10.0.0.2", "fd00::2"), app="app"),
     labelled(port(3, "10.0.1.3", "fd00:1::3", network="green"), app="db", tier="back"),
     labelled(port(4, "10.0.0.2", scope=2, network="island"), app="app"),
+    labelled(port(6, "10.0.0.1", scope=2, network="island"), app="db"),
     labelled(port(5, "10.9.0.5", scope=3, tenant="umbrella", network="red"), app="web"),
 )
-"""Two routed networks of acme; LONER in one that is not, with an address of APP's; ALIEN, of another."""
+"""Two routed networks of acme; in one that is not, LONER and TWIN, with addresses of APP and WEB; and ALIEN,
+of another tenant."""
 
 requirements = st.one_of(
     st.builds(

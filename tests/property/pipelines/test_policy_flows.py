@@ -6,17 +6,29 @@ What the fake choice among conjunctions is worth, tests/contract/test_policy.py 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, ip_network
+from itertools import product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.policy import Action, Block, Defaults, Direction, Policy, PortRange
+from model.policy import Action, Block, Default, Defaults, Direction, Policy, PortRange, Rule, State, Tier
 from pipelines.overlap import overlaps
 from pipelines.policy.masks import FULL, masked, prefixes
 from pipelines.policy.verdict import Connection, Judged, judge
 from tests.fakes import conjunctions
 from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet
-from tests.fakes.policies import BOUNDS, PREFIXES, blocks, connections, policy_sets, tenants
+from tests.fakes.policies import (
+    APP,
+    BOUNDS,
+    CONNECTIONS,
+    PREFIXES,
+    WEB,
+    blocks,
+    connections,
+    policy_sets,
+    tenants,
+)
 
 
 def judged(laid: Laid, connection: Connection, direction: Direction) -> Judged:
@@ -48,6 +60,33 @@ def test_flows_agree_with_the_verdict(
         for direction, wanted in ((Direction.OUT, outcome.outward), (Direction.IN, outcome.inward)):
             if wanted is not None:
                 assert same(judged(laid[direction], connection, direction), wanted)
+
+
+DEFAULTS = (Action.ALLOW, Action.DENY)
+SAID = (None, *product(Action, State))
+
+
+@pytest.mark.parametrize("operator", SAID, ids=str)
+def test_tiers_hand_on_to_each_other(operator: tuple[Action, State] | None) -> None:
+    """Every way that one rule a tier, and a default at the end, can follow each other."""
+    connection = next(c for c in CONNECTIONS if c.source is WEB and c.target is APP)
+    for tenant, baseline, last in product(SAID, SAID, (None, *product(DEFAULTS, State))):
+        said = ((Tier.OPERATOR, operator), (Tier.TENANT, tenant), (Tier.BASELINE, baseline))
+        policies = tuple(
+            Policy(
+                tier.name,
+                "acme" if tier is Tier.TENANT else "",
+                tier,
+                rules=(Rule(Direction.IN, one[0], state=one[1]),),
+            )
+            for tier, one in said
+            if one is not None
+        )
+        of_tenants = {"acme": Defaults(inward=None if last is None else Default(*last))}
+        wanted = judge(connection, policies, of_tenants).inward
+        assert wanted is not None
+        found = judged(lay(policies, of_tenants, Direction.IN), connection, Direction.IN)
+        assert same(found, wanted), (said, last)
 
 
 @given(policy_sets(), tenants)
