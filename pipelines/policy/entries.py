@@ -68,7 +68,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A rule or a default among those that judge. `identity` stays as long as its meaning does: it is what
-    evidence is kept by, and what chooses the ports of a share."""
+    evidence is kept by."""
 
     place: Place
     subject: Selection
@@ -85,7 +85,7 @@ class Entry:
 
     def at(self, port: Uid) -> State:
         """The state that it has on one port."""
-        if self.state is State.COUNT or self.share >= 100 or _lot(self.identity, port) < self.share:
+        if self.state is State.COUNT or self.share >= 100 or lot(port) < self.share:
             return self.state
         return State.COUNT
 
@@ -108,6 +108,16 @@ def standing(policies: Iterable[Policy], tenants: Tenants, direction: Direction)
 def rank(policy: Policy) -> tuple[int, int, str, str]:
     """The order in which policies judge."""
     return policy.tier, policy.order, policy.name, policy.tenant
+
+
+def place(policy: Policy, number: int, direction: Direction, name: str = "") -> Place:
+    """Where a policy's rule or, with number 0, its default stands."""
+    return Place(Level(policy.tier), policy.tenant, policy.name, number, direction, name)
+
+
+def bottom(tenant: str, direction: Direction) -> Place:
+    """Where the default of a tenant stands."""
+    return Place(Level.LAST, tenant, "", 0, direction)
 
 
 def concerns(entry: Entry, port: Endpoint) -> bool:
@@ -146,7 +156,7 @@ def _of_tenant(asked: Selector, port: Endpoint) -> bool:
 def _rules(policy: Policy, direction: Direction) -> Iterator[Entry]:
     for number, rule in enumerate(policy.rules, 1):
         if rule.direction is direction:
-            yield _entry(_place(policy, number, direction, rule.name), policy.subject, rule)
+            yield _entry(place(policy, number, direction, rule.name), policy.subject, rule)
 
 
 def _tier_defaults(policies: Iterable[Policy], direction: Direction) -> list[Entry]:
@@ -155,7 +165,7 @@ def _tier_defaults(policies: Iterable[Policy], direction: Direction) -> list[Ent
     for policy in policies:
         default = policy.defaults.of(direction)
         if default is not None:
-            found.append(_default(_place(policy, 0, direction), policy.subject, default))
+            found.append(_default(place(policy, 0, direction), policy.subject, default))
     return sorted(found, key=lambda entry: (entry.action is not Action.DENY, entry.state is State.COUNT))
 
 
@@ -163,11 +173,7 @@ def _bottom(tenants: Tenants, direction: Direction) -> Iterator[Entry]:
     for name in sorted(tenants):
         default = tenants[name].of(direction)
         if default is not None:
-            yield _default(Place(Level.LAST, name, "", 0, direction), Selection(), default)
-
-
-def _place(policy: Policy, number: int, direction: Direction, name: str = "") -> Place:
-    return Place(Level(policy.tier), policy.tenant, policy.name, number, direction, name)
+            yield _default(bottom(name, direction), Selection(), default)
 
 
 def _default(place: Place, subject: Selection, default: Default) -> Entry:
@@ -214,7 +220,8 @@ def _told(peer: Peer) -> object:
 _WHOLE: Final = 1 << 64
 
 
-def _lot(identity: str, port: Uid) -> int:
-    """0 to 99, always the same for a rule and a port, and of no pattern over ports."""
-    drawn = blake2b(f"{identity} {port}".encode(), digest_size=8).digest()
+def lot(port: Uid) -> int:
+    """0 to 99, of no pattern over ports, and for one port the same in all rules: where a rule is enforced
+    first, its exceptions are as well."""
+    drawn = blake2b(port.encode(), digest_size=8).digest()
     return int.from_bytes(drawn, "big") * 100 // _WHOLE

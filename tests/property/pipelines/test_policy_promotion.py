@@ -1,0 +1,61 @@
+"""After a promotion with its companions exactly what was predicted is dropped, on the ports that it takes."""
+
+from __future__ import annotations
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from model.policy import Defaults, Direction, Policy, State
+from pipelines.policy.entries import Entry, Place, lot, standing
+from pipelines.policy.promotion import companions, promote, promote_tenants
+from pipelines.policy.verdict import Connection, Outcome, judge
+from tests.fakes.policies import connections, policy_sets, tenants
+
+
+def closed(every: list[tuple[Entry, ...]], chosen: frozenset[Place], share: int) -> frozenset[Place]:
+    """With all companions, and theirs."""
+    while True:
+        more = {other.place for of in every for _, other in companions(of, chosen, share)}
+        if more <= chosen:
+            return chosen
+        chosen |= more
+
+
+def predicted(connection: Connection, before: Outcome, chosen: frozenset[Place], share: int) -> bool:
+    """Whether a hit was noted of a rule that is enforced at that port now."""
+    ends = ((connection.source, before.outward), (connection.target, before.inward))
+    return before.allowed and any(
+        judged.hit.place in chosen and lot(port.uid) < share
+        for port, judged in ends
+        if port is not None and judged is not None and judged.hit is not None
+    )
+
+
+@given(
+    policy_sets(),
+    tenants,
+    st.sampled_from((30, 60, 100, 100)),
+    st.sets(st.integers(0, 20), min_size=1, max_size=8),
+    st.lists(connections, min_size=25, max_size=25),
+)
+@settings(max_examples=200)
+def test_what_was_predicted_is_dropped_and_nothing_else(
+    policies: tuple[Policy, ...],
+    of_tenants: dict[str, Defaults],
+    share: int,
+    wanted: set[int],
+    tried: list[Connection],
+) -> None:
+    every = [standing(policies, of_tenants, direction) for direction in Direction]
+    counting = [e for of in every for e in of if e.state is State.COUNT or e.share < 100]
+    chosen = frozenset(entry.place for at, entry in enumerate(counting) if at in wanted)
+    if not chosen:
+        return
+    chosen = closed(every, chosen, share)
+    later = promote(policies, chosen, share), promote_tenants(of_tenants, chosen, share)
+    for connection in tried:
+        before, after = judge(connection, policies, of_tenants), judge(connection, *later)
+        dropped = before.allowed and not after.allowed
+        assert dropped == predicted(connection, before, chosen, share), (before, after)
+        if dropped:
+            event("dropped")
