@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
+
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from model.policy import Defaults, Direction, Policy, State
+from model.policy import Action, Default, Defaults, Direction, Policy, Rule, State, Tier
 from pipelines.policy.entries import Entry, Place, lot, standing
 from pipelines.policy.promotion import companions, promote, promote_tenants
 from pipelines.policy.verdict import Connection, Outcome, judge
-from tests.fakes.policies import connections, policy_sets, tenants
+from tests.fakes.policies import APP, CONNECTIONS, WEB, connections, policy_sets, tenants
 
 
 def closed(every: list[tuple[Entry, ...]], chosen: frozenset[Place], share: int) -> frozenset[Place]:
@@ -31,6 +34,40 @@ def predicted(connection: Connection, before: Outcome, chosen: frozenset[Place],
     )
 
 
+SAID = (None, *product(Action, State))
+ALLOWS = (Action.ALLOW, State.ENFORCE)
+DROPS_NOTHING_NEW = (ALLOWS, (Action.ALLOW, State.COUNT), (Action.DENY, State.ENFORCE))
+SHUT = (None, *(Default(Action.DENY, state) for state in State))
+
+
+@pytest.mark.parametrize("operator", SAID, ids=str)
+def test_every_way_that_rules_stand_above_each_other(operator: tuple[Action, State] | None) -> None:
+    """All that a rule above, two rules and a default can say of one connection, and all choices of them; what
+    passes the first rule may be allowed by one behind it."""
+    connection = next(c for c in CONNECTIONS if c.source is WEB and c.target is APP)
+    dropped = 0
+    for first, second, default, below in product(SAID, SAID, SHUT, (None, ALLOWS)):
+        policies = (
+            Policy("o", "", Tier.OPERATOR, rules=_rules(operator, below)),
+            Policy("t", "acme", rules=_rules(first, second), defaults=Defaults(inward=default)),
+        )
+        before = judge(connection, policies, {})
+        every = [standing(policies, {}, Direction.IN)]
+        counting = [entry.place for entry in every[0] if entry.state is State.COUNT]
+        for size in range(1, len(counting) + 1):
+            for some in combinations(counting, size):
+                chosen = closed(every, frozenset(some), 100)
+                after = judge(connection, promote(policies, chosen, 100), {})
+                ended = before.allowed and not after.allowed
+                assert ended == predicted(connection, before, chosen, 100), (policies, some)
+                dropped += ended
+    assert bool(dropped) == (operator not in DROPS_NOTHING_NEW)
+
+
+def _rules(*said: tuple[Action, State] | None) -> tuple[Rule, ...]:
+    return tuple(Rule(Direction.IN, one[0], state=one[1]) for one in said if one is not None)
+
+
 @given(
     policy_sets(),
     tenants,
@@ -38,7 +75,7 @@ def predicted(connection: Connection, before: Outcome, chosen: frozenset[Place],
     st.sets(st.integers(0, 20), min_size=1, max_size=8),
     st.lists(connections, min_size=25, max_size=25),
 )
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_what_was_predicted_is_dropped_and_nothing_else(
     policies: tuple[Policy, ...],
     of_tenants: dict[str, Defaults],
