@@ -7,13 +7,15 @@ rule must take all of a selection. What is named is really unreachable; must not
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from model.errors import Fault
 from model.labels import NAME, covers, matching
 from model.policy import Action, Direction, Policy, State
 from pipelines.policy import regions
-from pipelines.policy.entries import Entry, Tenants, standing
+from pipelines.policy.entries import Entry, Level, Tenants, standing
+from pipelines.policy.regions import Reach
 
 EMPTY: Final = "policy-rule-empty"
 UNREACHABLE: Final = "policy-rule-unreachable"
@@ -26,14 +28,42 @@ def analyse(policies: Iterable[Policy], tenants: Tenants) -> tuple[Fault, ...]:
     return tuple(fault for direction in Direction for fault in _analyse(standing(given, tenants, direction)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An entry, and what it matches."""
+
+    entry: Entry
+    reach: Reach
+
+
 def _analyse(entries: tuple[Entry, ...]) -> Iterator[Fault]:
-    for index, entry in enumerate(entries):
-        if not entry.place.number:
+    named = sorted({service.protocol for entry in entries for service in entry.services})
+    ready = [_Ready(entry, regions.reach(entry, named)) for entry in entries]
+    subjects = _Subjects()
+    for index, one in enumerate(ready):
+        if not one.entry.place.number:
             continue
-        if reason := _vain(entry):
-            yield _empty(entry, reason)
-        elif blamed := _covering(entry, list(_before(entry, entries[:index]))):
-            yield _unreachable(entry, blamed)
+        if reason := _vain(one.entry):
+            yield _empty(one.entry, reason)
+        elif blamed := _covering(one, list(_before(one, ready[:index], subjects))):
+            yield _unreachable(one.entry, blamed)
+
+
+class _Subjects:
+    """Whose subjects cover whose: asked once for two policies, however many rules they have."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[Level, str, str], tuple[Level, str, str]], bool] = {}
+
+    def cover(self, wide: Entry, narrow: Entry) -> bool:
+        key = (_policy(wide), _policy(narrow))
+        if key not in self._known:
+            self._known[key] = _subject_covers(wide, narrow)
+        return self._known[key]
+
+
+def _policy(entry: Entry) -> tuple[Level, str, str]:
+    return entry.place.level, entry.place.tenant, entry.place.policy
 
 
 def _vain(entry: Entry) -> str:
@@ -49,19 +79,20 @@ def _vain(entry: Entry) -> str:
     return ""
 
 
-def _before(entry: Entry, earlier: Sequence[Entry]) -> Iterator[Entry]:
+def _before(one: _Ready, earlier: Sequence[_Ready], subjects: _Subjects) -> Iterator[_Ready]:
     """Those whose match would keep this entry from deciding. Of higher tiers only what stands before any
     pass: behind one, nobody knows what is left."""
-    passed = set()
-    for one in earlier:
-        if one.place.level != entry.place.level:
-            if one.action is Action.PASS:
-                passed.add(one.place.level)
-            if one.place.level in passed:
+    entry, passed = one.entry, set()
+    for other in earlier:
+        level = other.entry.place.level
+        if level != entry.place.level:
+            if other.entry.action is Action.PASS:
+                passed.add(level)
+            if level in passed:
                 continue
-        stays = one.enforced_everywhere() or entry.state is State.COUNT
-        if stays and _subject_covers(one, entry):
-            yield one
+        stays = other.entry.enforced_everywhere() or entry.state is State.COUNT
+        if stays and regions.serve_together(one.reach, other.reach) and subjects.cover(other.entry, entry):
+            yield other
 
 
 def _subject_covers(wide: Entry, narrow: Entry) -> bool:
@@ -78,34 +109,28 @@ def _subject_covers(wide: Entry, narrow: Entry) -> bool:
     return covers(mine.tenants, matching(known))
 
 
-def _covering(entry: Entry, earlier: Sequence[Entry]) -> tuple[Entry, ...]:
-    """One that takes all of it; else those that do together; none if something is left for it."""
-    for one in earlier:
-        if _together(entry, (one,)):
-            return (one,)
-    kept = list(earlier)
-    if len(kept) < 2 or not _together(entry, kept):
+def _covering(one: _Ready, earlier: Sequence[_Ready]) -> tuple[Entry, ...]:
+    """One that takes all of it; else the fewest that do together; none if something is left for it."""
+    if not _together(one, earlier):
         return ()
-    for one in reversed(earlier):
-        fewer = [other for other in kept if other is not one]
-        if _together(entry, fewer):
+    for other in earlier:
+        if _together(one, (other,)):
+            return (other.entry,)
+    kept = list(earlier)
+    for other in reversed(earlier):
+        fewer = [each for each in kept if each is not other]
+        if _together(one, fewer):
             kept = fewer
-    return tuple(kept)
+    return tuple(each.entry for each in kept)
 
 
-def _together(entry: Entry, others: Sequence[Entry]) -> bool:
+def _together(one: _Ready, others: Sequence[_Ready]) -> bool:
     """Whether every atom of what the entry matches is taken by these."""
-    named = {service.protocol for one in (entry, *others) for service in one.services}
-    blocks = tuple(peer for one in others for peer in one.peers)
-    asked = {family: regions.carried(entry.services, family, named) for family in regions.FAMILIES}
-    given = [
-        (one, {family: regions.carried(one.services, family, named) for family in regions.FAMILIES})
-        for one in others
-    ]
-    for piece in regions.pieces(entry.peers):
-        wanted = {protocol: spans for protocol, spans in asked[piece.family].items() if spans}
-        for atom in regions.atoms(piece, blocks) if wanted else ():
-            takers = [carried[piece.family] for one, carried in given if regions.holds(one.peers, atom)]
+    reaches = [other.reach for other in others]
+    for piece in regions.pieces(one.entry.peers):
+        wanted = {protocol: spans for protocol, spans in one.reach.carried[piece.family].items() if spans}
+        for atom in regions.atoms(piece, reaches) if wanted else ():
+            takers = [reach.carried[atom.family] for reach in reaches if regions.holds(reach, atom)]
             for protocol, spans in wanted.items():
                 if not regions.within(spans, [s for taker in takers for s in taker.get(protocol, ())]):
                     return False

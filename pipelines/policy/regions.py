@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -35,6 +36,31 @@ class Piece:
     family: int
     span: Span
     selection: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What an entry matches, made ready for many questions. `carried`: by family, then by protocol."""
+
+    everyone: bool
+    blocks: tuple[tuple[int, Span, tuple[Span, ...]], ...]
+    """(family, what the prefix spans, what its exceptions do)"""
+    selections: tuple[Selection, ...]
+    carried: dict[int, dict[int, list[Span]]]
+
+
+def reach(entry: Entry, named: Sequence[int]) -> Reach:
+    """`named`: the protocols that anybody names."""
+    return Reach(
+        not entry.peers,
+        tuple(
+            (peer.prefix.version, span(peer.prefix), tuple(map(span, peer.excepted)))
+            for peer in entry.peers
+            if isinstance(peer, Block)
+        ),
+        tuple(peer for peer in entry.peers if isinstance(peer, Selection)),
+        {family: carried(entry.services, family, named) for family in FAMILIES},
+    )
 
 
 def whole(family: int) -> Span:
@@ -63,22 +89,40 @@ def possible(selection: Selection) -> bool:
     return all(part is None or satisfiable(part) for part in parts)
 
 
-def atoms(piece: Piece, peers: Iterable[Peer]) -> Iterator[Piece]:
+def atoms(piece: Piece, others: Iterable[Reach]) -> Iterator[Piece]:
     """The piece, cut wherever a block of these begins or ends: each part is inside or outside of each."""
     first, last = piece.span
     cuts = {first, last + 1}
-    for peer in peers:
-        if isinstance(peer, Block) and peer.prefix.version == piece.family:
-            for low, high in map(span, (peer.prefix, *peer.excepted)):
-                cuts.update(cut for cut in (low, high + 1) if first < cut <= last)
+    for other in others:
+        for family, taken, holes in other.blocks:
+            if family == piece.family:
+                for low, high in (taken, *holes):
+                    cuts.update(cut for cut in (low, high + 1) if first < cut <= last)
     ordered = sorted(cuts)
     for low, beyond in pairwise(ordered):
         yield Piece(piece.family, (low, beyond - 1), piece.selection)
 
 
-def holds(peers: Sequence[Peer], atom: Piece) -> bool:
-    """Whether all of an atom is among these peers."""
-    return not peers or any(_holds(peer, atom) for peer in peers)
+def holds(other: Reach, atom: Piece) -> bool:
+    """Whether all of an atom is among its peers."""
+    if other.everyone:
+        return True
+    for family, taken, holes in other.blocks:
+        inside = family == atom.family and _inside(atom.span, taken)
+        if inside and not any(_touch(atom.span, hole) for hole in holes):
+            return True
+    chosen = atom.selection
+    return chosen is not None and any(selection_covers(wide, chosen) for wide in other.selections)
+
+
+def serve_together(one: Reach, other: Reach) -> bool:
+    """Whether some service is of both."""
+    for family, mine in one.carried.items():
+        others = other.carried[family]
+        for protocol, spans in mine.items():
+            if any(_touch(a, b) for b in others.get(protocol, ()) for a in spans):
+                return True
+    return False
 
 
 def carried(services: Sequence[Service], family: int, named: Iterable[int]) -> dict[int, list[Span]]:
@@ -98,6 +142,7 @@ def within(asked: Sequence[Span], given: Sequence[Span]) -> bool:
     return all(_within(one, ordered) for one in asked)
 
 
+@lru_cache(maxsize=1 << 16)
 def selection_covers(wide: Selection, narrow: Selection) -> bool:
     """Whether, for the same subject, one takes all that the other could take."""
     if not covers(wide.ports, narrow.ports) or not covers(wide.networks, narrow.networks):
@@ -130,14 +175,6 @@ def _spans(block: Block) -> Iterator[Span]:
         low = max(low, end + 1)
     if low <= last:
         yield low, last
-
-
-def _holds(peer: Peer, atom: Piece) -> bool:
-    if isinstance(peer, Selection):
-        return atom.selection is not None and selection_covers(peer, atom.selection)
-    if peer.prefix.version != atom.family or not _inside(atom.span, span(peer.prefix)):
-        return False
-    return not any(_touch(atom.span, span(one)) for one in peer.excepted)
 
 
 def _of_family(protocol: int, family: int) -> bool:
