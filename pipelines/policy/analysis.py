@@ -15,7 +15,7 @@ from model.labels import NAME, covers, matching
 from model.policy import Action, Direction, Policy, State
 from pipelines.policy import regions
 from pipelines.policy.entries import Entry, Level, Tenants, standing
-from pipelines.policy.regions import Reach
+from pipelines.policy.regions import Piece, Reach, Selections, Span
 
 EMPTY: Final = "policy-rule-empty"
 UNREACHABLE: Final = "policy-rule-unreachable"
@@ -38,14 +38,15 @@ class _Ready:
 
 def _analyse(entries: tuple[Entry, ...]) -> Iterator[Fault]:
     named = sorted({service.protocol for entry in entries for service in entry.services})
-    ready = [_Ready(entry, regions.reach(entry, named)) for entry in entries]
+    selections = Selections()
+    ready = [_Ready(entry, regions.reach(entry, named, selections)) for entry in entries]
     subjects = _Subjects()
     for index, one in enumerate(ready):
         if not one.entry.place.number:
             continue
         if reason := _vain(one.entry):
             yield _empty(one.entry, reason)
-        elif blamed := _covering(one, list(_before(one, ready[:index], subjects))):
+        elif blamed := _covering(one, list(_before(one, ready[:index], subjects)), selections):
             yield _unreachable(one.entry, blamed)
 
 
@@ -109,32 +110,47 @@ def _subject_covers(wide: Entry, narrow: Entry) -> bool:
     return covers(mine.tenants, matching(known))
 
 
-def _covering(one: _Ready, earlier: Sequence[_Ready]) -> tuple[Entry, ...]:
+def _covering(one: _Ready, earlier: Sequence[_Ready], selections: Selections) -> tuple[Entry, ...]:
     """One that takes all of it; else the fewest that do together; none if something is left for it."""
-    if not _together(one, earlier):
+    if not _together(one, earlier, selections):
         return ()
     for other in earlier:
-        if _together(one, (other,)):
+        if _together(one, (other,), selections):
             return (other.entry,)
     kept = list(earlier)
     for other in reversed(earlier):
         fewer = [each for each in kept if each is not other]
-        if _together(one, fewer):
+        if _together(one, fewer, selections):
             kept = fewer
     return tuple(each.entry for each in kept)
 
 
-def _together(one: _Ready, others: Sequence[_Ready]) -> bool:
-    """Whether every atom of what the entry matches is taken by these."""
+def _together(one: _Ready, others: Sequence[_Ready], selections: Selections) -> bool:
+    """Whether every piece of what the entry matches is taken by these, the narrow ones asked first: as a
+    whole or, if need be, atom by atom."""
     reaches = [other.reach for other in others]
-    for piece in regions.pieces(one.entry.peers):
-        wanted = {protocol: spans for protocol, spans in one.reach.carried[piece.family].items() if spans}
-        for atom in regions.atoms(piece, reaches) if wanted else ():
-            takers = [reach.carried[atom.family] for reach in reaches if regions.holds(reach, atom)]
-            for protocol, spans in wanted.items():
-                if not regions.within(spans, [s for taker in takers for s in taker.get(protocol, ())]):
-                    return False
+    for piece in sorted(one.reach.pieces, key=_width):
+        wanted = one.reach.carried[piece.family]
+        if not _taken(piece, wanted, reaches, selections):
+            atoms = regions.atoms(piece, reaches)
+            if not all(_taken(atom, wanted, reaches, selections) for atom in atoms):
+                return False
     return True
+
+
+def _taken(
+    piece: Piece, wanted: dict[int, list[Span]], reaches: Sequence[Reach], selections: Selections
+) -> bool:
+    takers = [reach.carried[piece.family] for reach in reaches if regions.holds(reach, piece, selections)]
+    return all(
+        regions.within(spans, [span for taker in takers for span in taker.get(protocol, ())])
+        for protocol, spans in wanted.items()
+    )
+
+
+def _width(piece: Piece) -> int:
+    first, last = piece.span
+    return last - first
 
 
 def _empty(entry: Entry, reason: str) -> Fault:

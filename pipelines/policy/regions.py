@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -46,19 +45,42 @@ class Reach:
     blocks: tuple[tuple[int, Span, tuple[Span, ...]], ...]
     """(family, what the prefix spans, what its exceptions do)"""
     selections: tuple[Selection, ...]
+    pieces: tuple[Piece, ...]
     carried: dict[int, dict[int, list[Span]]]
 
 
-def reach(entry: Entry, named: Sequence[int]) -> Reach:
+class Selections:
+    """Which selection covers which, worked out once for two that are written alike, however many rules name
+    them."""
+
+    def __init__(self) -> None:
+        self._same: dict[Selection, Selection] = {}
+        self._covers: dict[tuple[int, int], bool] = {}
+
+    def one(self, selection: Selection) -> Selection:
+        """The object that stands for all that are equal to it."""
+        return self._same.setdefault(selection, selection)
+
+    def cover(self, wide: Selection, narrow: Selection) -> bool:
+        """Of objects that `one` gave."""
+        key = (id(wide), id(narrow))
+        if key not in self._covers:
+            self._covers[key] = selection_covers(wide, narrow)
+        return self._covers[key]
+
+
+def reach(entry: Entry, named: Sequence[int], selections: Selections) -> Reach:
     """`named`: the protocols that anybody names."""
+    peers = tuple(selections.one(peer) if isinstance(peer, Selection) else peer for peer in entry.peers)
     return Reach(
         not entry.peers,
         tuple(
             (peer.prefix.version, span(peer.prefix), tuple(map(span, peer.excepted)))
-            for peer in entry.peers
+            for peer in peers
             if isinstance(peer, Block)
         ),
-        tuple(peer for peer in entry.peers if isinstance(peer, Selection)),
+        tuple(peer for peer in peers if isinstance(peer, Selection)),
+        tuple(pieces(peers)),
         {family: carried(entry.services, family, named) for family in FAMILIES},
     )
 
@@ -103,7 +125,7 @@ def atoms(piece: Piece, others: Iterable[Reach]) -> Iterator[Piece]:
         yield Piece(piece.family, (low, beyond - 1), piece.selection)
 
 
-def holds(other: Reach, atom: Piece) -> bool:
+def holds(other: Reach, atom: Piece, selections: Selections) -> bool:
     """Whether all of an atom is among its peers."""
     if other.everyone:
         return True
@@ -112,7 +134,7 @@ def holds(other: Reach, atom: Piece) -> bool:
         if inside and not any(_touch(atom.span, hole) for hole in holes):
             return True
     chosen = atom.selection
-    return chosen is not None and any(selection_covers(wide, chosen) for wide in other.selections)
+    return chosen is not None and any(selections.cover(wide, chosen) for wide in other.selections)
 
 
 def serve_together(one: Reach, other: Reach) -> bool:
@@ -142,7 +164,6 @@ def within(asked: Sequence[Span], given: Sequence[Span]) -> bool:
     return all(_within(one, ordered) for one in asked)
 
 
-@lru_cache(maxsize=1 << 16)
 def selection_covers(wide: Selection, narrow: Selection) -> bool:
     """Whether, for the same subject, one takes all that the other could take."""
     if not covers(wide.ports, narrow.ports) or not covers(wide.networks, narrow.networks):
