@@ -16,8 +16,8 @@ class Table:
 
     def __init__(self, flows: Iterable[Flow]) -> None:
         ordered = sorted(flows, key=_height, reverse=True)
-        self._soft = [flow for flow in ordered if _clauses(flow)]
-        self._hard = [flow for flow in ordered if not _clauses(flow)]
+        self._soft = [flow for flow in ordered if clauses(flow)]
+        self._hard = [flow for flow in ordered if not clauses(flow)]
 
     def choose(self, packet: Packet) -> Flow | None:
         """A conjunction counts where its clauses stand, if they are all met and a flow has its number."""
@@ -28,7 +28,7 @@ class Table:
                 break
             if not matches(flow, packet):
                 continue
-            for clause in _clauses(flow):
+            for clause in clauses(flow):
                 key = (_height(flow), flow.fill(clause.number))
                 met.setdefault(key, set()).add(clause.clause)
                 if len(met[key]) == clause.clauses:
@@ -63,5 +63,5 @@ def _height(flow: Flow) -> int:
     return flow.fill(flow.shape.priority)
 
 
-def _clauses(flow: Flow) -> list[Conjunction]:
+def clauses(flow: Flow) -> list[Conjunction]:
     return [action for action in flow.shape.actions if isinstance(action, Conjunction)]

@@ -24,6 +24,7 @@ from model.policy import (
 from pipelines.policy import regions
 from pipelines.policy.analysis import analyse
 from pipelines.policy.entries import Entry, concerns, judging, standing
+from pipelines.policy.regions import may_meet
 from pipelines.policy.verdict import Connection, judge, meets
 from tests.fakes.policies import (
     BOUNDS,
@@ -40,7 +41,7 @@ from tests.fakes.policies import (
 
 
 @given(policy_sets(), tenants, st.integers(0, 30))
-@settings(max_examples=150)
+@settings(max_examples=90)
 def test_no_false_accusation(policies: tuple[Policy, ...], of_tenants: dict[str, Defaults], at: int) -> None:
     """Neither as things are, nor as they would be if all that counts were enforced."""
     accused = {(fault.object, fault.path) for fault in analyse(policies, of_tenants)}
@@ -52,6 +53,16 @@ def test_no_false_accusation(policies: tuple[Policy, ...], of_tenants: dict[str,
                     outcome = judge(connection, *world)
                     ends = (one for one in (outcome.outward, outcome.inward) if one is not None)
                     assert not [one for one in ends if one.by and one.by.place == entry.place]
+
+
+@given(policy_sets())
+@settings(max_examples=30)
+def test_what_meets_in_a_connection_may_meet(policies: tuple[Policy, ...]) -> None:
+    for direction in Direction:
+        entries = standing(policies, {}, direction)[:6]
+        matched = [{id(connection) for connection in _of(entry)} for entry in entries]
+        for (one, mine), (two, other) in product(zip(entries, matched, strict=True), repeat=2):
+            assert may_meet(one, two) or not mine & other
 
 
 def _of(entry: Entry) -> list[Connection]:
@@ -106,6 +117,7 @@ exact = st.builds(
 
 
 @given(st.lists(exact, min_size=2, max_size=5).map(tuple))
+@settings(max_examples=60)
 def test_of_prefixes_and_services_every_unreachable_rule_is_named(rules: tuple[Rule, ...]) -> None:
     policy = Policy("p", "acme", subject=Selection(), rules=rules)
     accused = {fault.path for fault in analyse((policy,), {})}

@@ -75,7 +75,7 @@ def _rules(*said: tuple[Action, State] | None) -> tuple[Rule, ...]:
     st.sets(st.integers(0, 20), min_size=1, max_size=8),
     st.lists(connections, min_size=25, max_size=25),
 )
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_what_was_predicted_is_dropped_and_nothing_else(
     policies: tuple[Policy, ...],
     of_tenants: dict[str, Defaults],

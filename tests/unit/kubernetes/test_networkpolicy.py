@@ -215,7 +215,7 @@ json = st.recursive(
 
 
 @given(st.one_of(json, json.map(lambda spec: document({"namespace": "x", "spec": spec}))))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_no_document_raises(one: object) -> None:
     converted = convert([one], "acme")
     assert all(fault.rule and fault.message and fault.remedy for fault in converted.faults)

@@ -54,7 +54,7 @@ def test_what_a_selector_takes(selector: Selector, app: str | None, taken: bool)
 
 
 @given(selectors, selectors)
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_containment_and_overlap_are_those_of_the_objects(one: Selector, two: Selector) -> None:
     """`never-named` stands for all values that no selector lists."""
     of_one, of_two = ({o for o in OBJECTS if selects(s, o)} for s in (one, two))
