@@ -246,19 +246,14 @@ class Metering:
         if alone:
             self.read(snapshot if before is None else before)  # what was counted by now is sure
         known, self._moved = self._moved, self._moved | frozenset(ports)
-        stillness = still(self._rundir, lambda: self._foreseen(work))
+        # On disk right before, not while a standstill is waited for: an agent that dies then leaves no gap.
+        stillness = still(self._rundir, work, ready=partial(self._meter.foresee, self._moved))
         self._rested = self._clock() + REST
         if stillness is Stillness.PROVEN:
             self._moved = known
             self._meter.foresee(known)
         else:
             self.read(snapshot)
-
-    def _foreseen(self, work: Callable[[], object]) -> None:
-        """On disk right before, and not while a standstill is waited for: an agent that dies then leaves no
-        gap."""
-        self._meter.foresee(self._moved)
-        work()
 
     def rest(self) -> float:
         """Seconds for which the data path is better not stilled; 0 = it may be."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -58,26 +59,37 @@ class _Held:
     empty: bool
 
 
-def still(rundir: Path, work: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> Stillness:
+def still(
+    rundir: Path,
+    work: Callable[[], object],
+    clock: Callable[[], float] = time.monotonic,
+    ready: Callable[[], object] = lambda: None,
+) -> Stillness:
     """Do `work`, one bundle, while the data path is empty. It is done in any case, and its errors passed on.
 
     Waits for the end of Open vSwitch's next look at its flows first (half a second at most); until then
     nothing is different for anybody's packets. Begins again while too little time is left for the work.
+    `ready`: done once before that, when it has come so far; it may take long: then it begins again as well.
     """
-    try:
-        held = _hold(rundir, clock, megaflows.population(rundir).limit)
-        for _ in range(HOLDS - 1):
-            if not held.empty or held.until - clock() >= held.least:
-                break
-            held = _hold(rundir, clock, held.limit)
-    except (RingfenceError, OSError) as error:
-        LOG.warning("data path not stilled: %s", error)
-        held = None
+    held = _tried(lambda: _hold(rundir, clock, megaflows.population(rundir).limit))
+    ready()
+    for _ in range(HOLDS - 1):
+        if held is None or not held.empty or held.until - clock() >= held.least:
+            break
+        held = _tried(partial(_hold, rundir, clock, held.limit))
     try:
         work()
     finally:
         stillness = Stillness.DOUBTFUL if held is None else _release(rundir, held, clock)
     return stillness
+
+
+def _tried(hold: Callable[[], _Held]) -> _Held | None:
+    try:
+        return hold()
+    except (RingfenceError, OSError) as error:
+        LOG.warning("data path not stilled: %s", error)
+        return None
 
 
 def _hold(rundir: Path, clock: Callable[[], float], known: int) -> _Held:

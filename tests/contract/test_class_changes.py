@@ -160,7 +160,8 @@ def test_in_doubt_nothing_is_billed_as_what_it_was_not(
 ) -> None:
     """A standstill that never holds: packets change their class, and no bill shows it."""
 
-    def unproven(_rundir: Path, work: Callable[[], object]) -> Stillness:
+    def unproven(_rundir: Path, work: Callable[[], object], ready: Callable[[], object]) -> Stillness:
+        ready()
         work()
         return Stillness.DOUBTFUL
 

@@ -134,8 +134,9 @@ class World:
     def purge(self, rundir: Path) -> None:
         self.push(self.now)
 
-    def still(self, rundir: Path, work: Callable[[], None]) -> Stillness:
+    def still(self, rundir: Path, work: Callable[[], None], ready: Callable[[], None]) -> Stillness:
         """Proven: nothing was pending when the work was done."""
+        ready()
         if self.proves:
             self.push(self.now)
         work()

@@ -58,9 +58,10 @@ class Scene:
         )  # fmt: skip
         self.metering = self.metered()
 
-    def _still(self, _rundir: Path, work: Any) -> Stillness:
+    def _still(self, _rundir: Path, work: Any, ready: Any) -> Stillness:
         self.stilled += 1
         self.now += self.took
+        ready()
         work()
         return self.stillness
 

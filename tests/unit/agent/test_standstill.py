@@ -159,6 +159,26 @@ def test_after_some_of_them_the_bundle_goes_in_doubt(ovs: Vswitchd) -> None:
     assert ovs.limit == 7_000
 
 
+@pytest.mark.parametrize(("seconds", "holds"), [(0.001, 1), (0.2, 1), (0.4, 2), (30.0, 2)])
+def test_a_slow_disk_before_the_bundle_puts_nothing_in_doubt(
+    ovs: Vswitchd, seconds: float, holds: int
+) -> None:
+    def ready() -> None:
+        ovs.said.append("ready")
+        ovs.now += seconds
+        if seconds > RHYTHM:
+            ovs.look()
+
+    assert still(NOWHERE, ovs.bundle, lambda: ovs.now, ready) is Stillness.PROVEN
+    assert ovs.said.count("revalidator/wait") == holds
+    zero, last = "upcall/set-flow-limit 0", "bundle with 0 flows"
+    told = [word for word in ovs.said if word in ("ready", zero, last)]
+    assert told == [zero, "ready", *[zero] * (holds - 1), "bundle with 0 flows"], (
+        "once, and not while it waits"
+    )
+    assert ovs.limit == 7_000
+
+
 @pytest.mark.parametrize("where", ["upcall/show", "revalidator/wait", "coverage/read-counter"])
 def test_without_an_answer_the_work_is_done_in_doubt(ovs: Vswitchd, where: str) -> None:
     ovs.dead = where
