@@ -170,6 +170,27 @@ TOGETHER: tuple[tuple[str, ...], ...] = tuple(
 """Files that use one lab, in the order in which they get it."""
 
 
+_PRODUCT = "tests/integration/product/test_"
+CHOSEN: tuple[str, ...] = tuple(
+    f"{_PRODUCT}{name}"
+    for name in (
+        "isolation.py::test_nothing_of_a_hostile_vm_reaches_another_tenant[known unicast]",
+        "isolation.py::test_oversized_frames_reach_nobody_else",
+        "isolation.py::test_forged_vxlan_reaches_nobody",
+        "egress.py::test_bytes_in_the_ledger_are_bytes_sent[4]",
+        "outward.py::test_out_and_in_by_a_floating_ip[4]",
+        "outward.py::test_behind_the_gateway[6]",
+        "outward.py::test_nothing_untranslated_reaches_the_border[4]",
+        "routing.py::test_routed_packets_lose_one_ttl_a_router[4]",
+        "routing.py::test_routed_packets_lose_one_ttl_a_router[6]",
+        "routing.py::test_no_other_tenant_is_reached[4]",
+        "irb.py",
+    )
+)
+"""What `make test-all` runs there: isolation, the bill, the way out, routing, and what exists there only.
+All of it takes one processor one to three hours: `make test-guest`."""
+
+
 def arguments() -> list[str]:
     """For pytest: folders, what to leave out of them, and of long tests those of both data paths."""
     words = (f"--{'deselect' if '::' in path else 'ignore'}={path}" for path, _ in LEFT_OUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.kernel.suite import EVERYTHING, LEFT_OUT, TOGETHER, arguments
+from tests.kernel.suite import CHOSEN, EVERYTHING, LEFT_OUT, TOGETHER, arguments
 from tests.meta.tree import ROOT, files, shown
 
 TESTS = [path for path in files() if path.name.startswith("test_") and path.suffix == ".py"]
@@ -24,7 +24,11 @@ def test_what_one_command_leaves_out_the_other_runs() -> None:
     assert '-m "not long and not guest"' in recipes["test"]
     assert re.search(r"-m pytest .*-m long ", recipes["test-long"])
     assert "-m tests.kernel" in recipes["test-guest"]
-    assert {"test-long", "test-guest"} <= set(recipes["test-all"].split())
+    whole, chosen = (recipes[name].split() for name in ("test-guest", "test-guest-chosen"))
+    assert [*whole[:-1], "--chosen"] == chosen
+    marked = [shown(p) for p in TESTS if re.search(r"pytest\.mark\.guest\b", p.read_text(encoding="utf-8"))]
+    assert set(marked) - {shown(Path(__file__))} <= set(CHOSEN), "nothing else runs what needs the guest"
+    assert {"test-long", "test-guest-chosen"} <= set(recipes["test-all"].split())
 
 
 def test_continuous_integration_runs_both() -> None:
@@ -41,6 +45,15 @@ def test_the_guest_runs_its_own_tests_and_leaves_out_what_exists_for_a_reason() 
         assert path.startswith("tests/integration/") and len(reason.split()) > 4
     assert len(LEFT_OUT) == sum(word.startswith(("--ignore=", "--deselect=")) for word in arguments())
     assert all((ROOT / path).exists() for group in TOGETHER for path in group)
+
+
+def test_what_is_chosen_for_the_guest_exists_and_runs_in_the_whole_as_well() -> None:
+    left = {path for path, _ in LEFT_OUT}
+    for chosen in CHOSEN:
+        file, _, test = chosen.partition("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert not test or f"def {test.partition('[')[0]}(" in text, chosen
+        assert not {chosen, chosen.partition("[")[0], file} & left
 
 
 def test_what_asks_about_the_data_path_is_long_and_runs_in_the_guest_as_well() -> None:
