@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.integration.product.bill import QUIET, ledger
+from tests.integration.product.priority import prefer_switches
 from topologies.deadline import until
 from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.udp import UdpResult, UdpStream
@@ -31,6 +32,7 @@ Bill = dict[str, int]
 @pytest.fixture
 def scenario(two_tenants_lab: Callable[..., TwoTenants]) -> TwoTenants:
     made = two_tenants_lab(2)
+    prefer_switches(made.lab)
     made.await_reachability()
     here, there = made.of("red")[:2]
     there.vm.run(

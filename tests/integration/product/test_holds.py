@@ -229,7 +229,7 @@ def test_exabgp_alone_is_lost_and_says_everything_again(scenario: TwoTenants) ->
             now = neighbours(scenario, "hv1")
             return all(now[peer] == (count + 1, "yes") for peer, (count, _) in was["hv1"].items())
 
-        until("new sessions, and all was said in them", again, 60)
+        until("new sessions, and all was said in them", again, 120)
         await_in_sync(scenario)
         assert learned(scenario) == before
     assert children(speaker.pid)[0] != engine
