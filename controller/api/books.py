@@ -7,7 +7,6 @@ Must not change the ledger, nor stop anything: a full disk stops no packet, host
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from accounting.ledger import Ledger
 from accounting.ledger.standing import Account, account, disk_of
 from accounting.records import HOUR
 from accounting.room import Level, Room, Space, look
+from controller.api.rounds import Rounds
 from model.errors import RingfenceError
 
 LOG: Final = logging.getLogger(__name__)
@@ -56,20 +56,17 @@ class Books:
         self._ledger, self._now_ms, self._space = ledger, now_ms, space
         self._disk: Path | None = None
         self._room = Room(clock, self._look_at_disk)
-        self._stopping = threading.Event()
         self._late = False
         self.seen: Seen | None = None
-        self._thread = threading.Thread(target=self._run, name="ledger-books", daemon=True)
+        self._rounds = Rounds("ledger-books", self.once, PERIOD)
 
     def start(self) -> None:
         """Begin; the first look is made at once, by the thread."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End the thread after what it is at."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._rounds.stop()
 
     def once(self) -> None:
         """One look; never raises."""
@@ -110,16 +107,6 @@ class Books:
 
     def _look_at_disk(self) -> Space | None:
         return None if self._disk is None else self._space(self._disk)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self.once()
-            except Exception:
-                # A bug here must cost an alarm, never the API.
-                LOG.exception("egress ledger not looked at")
-            if self._stopping.wait(PERIOD):
-                return
 
 
 def _alarm(message: str, remedy: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from controller.api.rounds import Rounds
 from controller.store.records import HostReport
 from model.errors import RingfenceError
 from model.ids import HostName
@@ -48,18 +49,15 @@ class Hearing:
         self._lock = threading.Lock()
         self._heard: dict[HostName, _Heard] = {}
         self._failing = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hearing", daemon=True)
+        self._rounds = Rounds("hearing", self.once, PERIOD)
 
     def start(self) -> None:
         """Begin; the first look is made at once, by the thread."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End the thread after what it is at."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._rounds.stop()
 
     def once(self) -> None:
         """One look; never raises."""
@@ -94,9 +92,3 @@ class Hearing:
 
     def _now(self) -> int:
         return int(self._clock() * 1_000)
-
-    def _run(self) -> None:
-        while True:
-            self.once()
-            if self._stopping.wait(PERIOD):
-                return

@@ -8,7 +8,6 @@ requests, nor drop anything unless told for how long intervals are kept.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from accounting.ledger import Ledger
 from accounting.ledger.retention import Reason, release
 from accounting.ledger.rollup import roll
 from accounting.records import DAY
+from controller.api.rounds import Rounds
 from model.errors import RingfenceError
 
 LOG: Final = logging.getLogger(__name__)
@@ -32,20 +32,17 @@ class Upkeep:
 
     def __init__(self, ledger: Ledger, now_ms: Callable[[], int], keep_days: int | None) -> None:
         self._ledger, self._now_ms, self._keep_days = ledger, now_ms, keep_days
-        self._stopping = threading.Event()
         self._failing = False
         self._unsummed: frozenset[tuple[str, int]] = frozenset()
-        self._thread = threading.Thread(target=self._run, name="ledger-upkeep", daemon=True)
+        self._rounds = Rounds("ledger-upkeep", self.once, PERIOD)
 
     def start(self) -> None:
         """Begin; what stands over from before goes first."""
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """End the thread after what it is at."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._rounds.stop()
 
     def once(self) -> None:
         """One look; never raises."""
@@ -81,11 +78,5 @@ class Upkeep:
             if reason is Reason.DIFFERS:
                 LOG.error("egress sums differ from intervals, which are kept host=%s hour_ms=%d", host, hour)
 
-    def _run(self) -> None:
-        while True:
-            self.once()
-            if self._stopping.wait(PERIOD):
-                return
-
     def _go_on(self) -> bool:
-        return not self._stopping.wait(PAUSE)
+        return self._rounds.go_on(PAUSE)
