@@ -160,7 +160,7 @@ class Stage:
 
 def _watched(contents: Contents) -> tuple[object, ...]:
     """What conductors and these tests go by."""
-    return contents.cluster, contents.ledger
+    return contents.cluster, contents.ledger.gangs, contents.ledger.cooling
 
 
 def stage(
