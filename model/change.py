@@ -32,6 +32,7 @@ class Part(Enum):
     PEERING = "peerings"
     EXTERNAL = "externals"
     FLOATING = "floating"
+    POLICY = "policies"
     PREFIX = "prefixes"
     SIGHTING = "sightings"
     CLAIMED = "claimed"

@@ -11,12 +11,15 @@ from typing import Final
 
 from model.addresses import Address, Prefix
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.labels import Labels
 from model.outlet import Outlet
+from model.policy import Defaults
 from model.targets import PLAIN, Rules
 
 _NO_VNI: Final = Vni(0)
 _NO_VRF: Final = TenantKey(0)
 _NOWHERE: Final = HostName("")
+_SILENT: Final = Defaults()
 
 
 class Guard(Enum):
@@ -73,6 +76,8 @@ class Tenant:
     of each family, IPv4 first; `gateways` translate: the first of them that works, the others stand by.
     With FABRIC: `public_prefixes` are what borders may be told besides private ones, IPv4 first.
     `distinguisher`: the number in its route distinguishers, 0 = the key (RFC 4364 section 4.2).
+    `defaults`: what becomes of connections that no policy decides; `seats`: the numbers of these two, out and
+    in, 0 where nothing is said (model.policy).
     """
 
     uid: Uid
@@ -86,6 +91,9 @@ class Tenant:
     public_prefixes: tuple[Prefix, ...] = ()
     rules: Rules = PLAIN
     distinguisher: int = 0
+    labels: Labels = ()
+    defaults: Defaults = _SILENT
+    seats: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class Network:
     dscp: int | None = None
     rules: Rules = PLAIN
     distinguisher: int = 0
+    labels: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,7 @@ class Port:
     activate: bool = False
     sticky: bool = False
     vf: Outlet | None = None
+    labels: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)

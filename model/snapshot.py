@@ -29,6 +29,7 @@ from model.intent import (
     Tenant,
 )
 from model.inventory import Interface, Switch
+from model.policy import Standing
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
 
 RemoteKey = tuple[NetworkKey, Mac]
@@ -62,6 +63,7 @@ class Snapshot:
     peerings: Map[TenantKey, Peering] = Map()
     externals: Map[TenantKey, External] = Map()
     floating: Map[Uid, FloatingIp] = Map()
+    policies: Map[Uid, Standing] = Map()
     prefixes: Map[PrefixKey, RemotePrefix] = Map()
     sightings: Map[SightingKey, Sighting] = Map()
     claimed: Map[SightingKey, RemoteAddress] = Map()
