@@ -53,7 +53,8 @@ def test_there_are_examples_of_every_kind() -> None:
     for path in EXAMPLES:
         contents, made = _apply(contents, path)
         kinds.update(step.reference.kind for step in made.steps)
-    assert kinds == set(Kind) - {Kind.GANG}
+    unread = {Kind.SECURITY_POLICY, Kind.OPERATOR_POLICY}  # until the manifest has readers of them
+    assert kinds == set(Kind) - {Kind.GANG} - unread
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=shown)
