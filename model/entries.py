@@ -156,7 +156,10 @@ def _entry(place: Place, subject: Selection, rule: Rule) -> Entry:
         rule.action.value,
         _told(subject),
         tuple(_told(peer) for peer in rule.peers),
-        tuple((s.protocol, s.ports and (s.ports.first, s.ports.last), s.kind, s.code) for s in rule.services),
+        tuple(
+            (int(s.protocol), s.ports and (s.ports.first, s.ports.last), s.kind, s.code)
+            for s in rule.services
+        ),
     )
     return Entry(
         place,

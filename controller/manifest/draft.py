@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.manifest import readers
+from controller.manifest.branch import Branch
 from controller.manifest.fields import FieldRule, KindRule, Presence, Shape
 from controller.manifest.readers import Misfit
 from controller.manifest.schema import API_VERSION, KINDS, find_kind
@@ -227,6 +228,8 @@ def _field(
         values[path] = _labels(reading, path, entry.value)
     elif rule.shape in {Shape.MANY, Shape.RECORDS}:
         values[path] = _many(reading, rule, entry.value)
+    elif rule.tree is not None:
+        values[path] = rule.tree(Branch(path, entry.value, reading.fault))
     else:
         one = _record if rule.shape is Shape.RECORD else _one
         value = one(reading, rule, path, entry.value)

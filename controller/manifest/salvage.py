@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.manifest.draft import Draft
 from controller.manifest.salvage_hardware import salvage_hardware, salvage_vf
+from controller.manifest.salvage_policy import salvage_policy
 from model.gang import Quota
 from model.intent import Pair
 from model.wanted import (
@@ -38,6 +39,8 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
             return _root(draft, name)
         case Kind.SKU | Kind.FABRIC | Kind.NODE:
             return salvage_hardware(draft, name)
+        case Kind.OPERATOR_POLICY:
+            return salvage_policy(draft, name, None)
         case _:
             return None if tenant is None else _tenanted(draft, tenant, name)
 
@@ -59,6 +62,7 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 get("spec.communities"),
                 get("spec.distinguisher"),
                 None if get("spec.quota") is None else Quota(*get("spec.quota")),
+                get("spec.defaults"),
             )
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)
@@ -132,6 +136,8 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 labels=labels,
                 where=where,
             )
+        case Kind.SECURITY_POLICY:
+            return salvage_policy(draft, name, tenant)
         case Kind.PEERING if get("spec.peer"):
             return WantedPeering(tenant, name, get("spec.peer"), get("spec.prefixes") or (), labels, where)
         case Kind.ROUTE if get("spec.prefix"):

@@ -20,6 +20,7 @@ from controller.manifest.fields import (
     Shape,
 )
 from controller.manifest.hardware import FABRIC, NODE, PORT_VF, QUOTA, SKU
+from controller.manifest.policies import OPERATOR_POLICY, SECURITY_POLICY, TENANT_DEFAULTS
 from controller.manifest.routing import routing_rules
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
@@ -70,6 +71,7 @@ TENANT: Final = KindRule(
         ),
         *routing_rules("its VRF", "L3VNI"),
         QUOTA,
+        TENANT_DEFAULTS,
     ),
 )
 NETWORK: Final = KindRule(
@@ -310,6 +312,7 @@ PORT: Final = KindRule(
 
 KINDS: Final = (
     HYPERVISOR, SKU, FABRIC, NODE, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP, PEERING,
+    OPERATOR_POLICY, SECURITY_POLICY,
 )  # fmt: skip
 """In the order in which they are written."""
 
