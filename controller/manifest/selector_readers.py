@@ -117,13 +117,14 @@ def _requirement(branch: Branch) -> Requirement | None:
     key = fields["key"].one(read_label_key) if "key" in fields else None
     operator = fields["operator"].choose(Operator) if "operator" in fields else None
     values = _values(fields["values"]) if "values" in fields else ()
-    if operator in _LISTING and "values" not in fields:
-        branch.fault("selector-values", f"{operator.value} has no values", "Write values: [web].")
-    elif operator not in (None, *_LISTING) and values:
-        fields["values"].fault("selector-values", f"{operator.value} has values", "Take them out.")
-    elif operator in _LISTING and not values:
-        fields["values"].fault("selector-values", f"{operator.value} has no values", "Write values: [web].")
-    return None if key is None or operator is None else Requirement(key, operator, values)
+    if key is None or operator is None:
+        return None
+    if (operator in _LISTING) != ("values" in fields and not fields["values"].is_empty()):
+        said, advice = ("no", "Write values: [web].") if operator in _LISTING else ("some", "Take them out.")
+        at = fields.get("values", branch)
+        at.fault("selector-values", f"{operator.value} has {said} values", advice)
+        return None
+    return Requirement(key, operator, values)
 
 
 def _values(branch: Branch) -> tuple[str, ...]:
