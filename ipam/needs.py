@@ -12,6 +12,7 @@ from ipam.contents import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -99,6 +100,8 @@ def needs(record: Record) -> tuple[Need, ...]:
             return (of_tenant(tenant), of_external(external), *ports)
         case NodeRecord(value):
             return (of_sku(value.sku), of_fabric(value.fabric), of_host(value.host))
+        case PolicyRecord(_, tenant):
+            return () if tenant is None else (of_tenant(tenant),)
         case PeeringRecord(_, tenant, peer):
             return (of_tenant(tenant), of_tenant(peer))
         case _:

@@ -25,6 +25,7 @@ from model.wanted import (
     Tenanted,
     WantedExternal,
     WantedNetwork,
+    WantedPolicy,
     WantedTenant,
     refer,
 )
@@ -81,7 +82,8 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord, mtu: int) -
     value = replace(value, mtu=mtu if want.mtu is None else want.mtu)
     value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
     value = replace(value, dscp=_dscp(want, None), rules=ruled(want, None), distinguisher=chosen)
-    trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
+    value = replace(value, labels=want.labels or ())
+    trial.settle(want, None, NetworkRecord(value, want.tenant, value.labels))
 
 
 def _merge(before: NetworkRecord, want: WantedNetwork, distinguisher: int) -> NetworkRecord:
@@ -96,7 +98,7 @@ def _merge(before: NetworkRecord, want: WantedNetwork, distinguisher: int) -> Ne
         value = replace(value, routed=want.routed)
     value = replace(value, dscp=_dscp(want, value.dscp), rules=ruled(want, value.rules))
     labels = before.labels if want.labels is None else want.labels
-    return replace(before, value=value, labels=labels)
+    return replace(before, value=replace(value, labels=labels), labels=labels)
 
 
 def _dscp(want: WantedNetwork, before: int | None) -> int | None:
@@ -180,10 +182,10 @@ def _check_vni(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) 
     return False
 
 
-def find_tenant(trial: Trial, want: Tenanted) -> TenantRecord | None:
+def find_tenant(trial: Trial, want: Tenanted | WantedPolicy) -> TenantRecord | None:
     """The object's tenant; None and a fault if there is none."""
-    found = trial.draft.tenants.get(want.tenant)
-    if found is not None or Reference(Kind.TENANT, want.tenant) in trial.asked:
+    found = trial.draft.tenants.get(want.tenant or "")
+    if found is not None or Reference(Kind.TENANT, want.tenant or "") in trial.asked:
         return found  # if it is asked for and not there, that tenant's own faults say why
     trial.refuse(
         Conflict,

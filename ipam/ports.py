@@ -121,7 +121,7 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
         if value.migration and value.migration not in value.hosts:
             value = replace(value, migration=HostName(""), activate=False)
         labels = before.labels if want.labels is None else want.labels
-        trial.settle(want, before, replace(before, value=value, labels=labels))
+        trial.settle(want, before, replace(before, value=replace(value, labels=labels), labels=labels))
         return
     pools = trial.draft.pools
     key = trial.allocate(want, pools[PORT_KEY], "pool port-key", "")
@@ -133,8 +133,8 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
     if key is None or mac is None or addresses is None:
         return
     value = Port(trial.new_uid(), port.network.key, want.name, PortKey(key), mac, addresses, port.hosts)
-    value = replace(_limited(value, want), vf=port.vf)
-    trial.settle(want, None, PortRecord(value, want.tenant, want.network, want.labels or ()))
+    value = replace(_limited(value, want), vf=port.vf, labels=want.labels or ())
+    trial.settle(want, None, PortRecord(value, want.tenant, want.network, value.labels))
 
 
 def _limited(value: Port, want: WantedPort) -> Port:

@@ -92,14 +92,35 @@ class Entry:
 
 def standing(policies: Iterable[Policy], tenants: Tenants, direction: Direction) -> tuple[Entry, ...]:
     """All entries of a direction, of all subjects, in the order in which they judge."""
-    ordered = sorted(policies, key=rank)
-    found: list[Entry] = []
-    for tier in Tier:
-        of_tier = [policy for policy in ordered if policy.tier is tier]
-        found.extend(entry for policy in of_tier for entry in _rules(policy, direction))
-        found.extend(_tier_defaults(of_tier, direction))
+    found = [_written(policy, number, direction) for policy, number in in_order(policies, direction)]
     found.extend(_bottom(tenants, direction))
     return tuple(found)
+
+
+def in_order(policies: Iterable[Policy], direction: Direction) -> Iterator[tuple[Policy, int]]:
+    """The same of policies alone, as their rules from 1, and 0 for a default."""
+    ordered = sorted(policies, key=rank)
+    for tier in Tier:
+        of_tier = [policy for policy in ordered if policy.tier is tier]
+        for policy in of_tier:
+            rules = enumerate(policy.rules, 1)
+            yield from ((policy, number) for number, rule in rules if rule.direction is direction)
+        silent = (policy for policy in of_tier if policy.defaults.of(direction) is not None)
+        yield from ((policy, 0) for policy in sorted(silent, key=lambda one: _weight(one, direction)))
+
+
+def identities(policy: Policy) -> tuple[str, ...]:
+    """Of its rules by position, then of its defaults, out and in, empty where nothing is said."""
+    rules = (_written(policy, number, rule.direction) for number, rule in enumerate(policy.rules, 1))
+    said = ((policy.defaults.of(d) is not None, d) for d in Direction)
+    defaults = (_written(policy, 0, d).identity if there else "" for there, d in said)
+    return (*(entry.identity for entry in rules), *defaults)
+
+
+def identities_of(tenant: str, defaults: Defaults) -> tuple[str, ...]:
+    """Of a tenant's own defaults, out and in, empty where nothing is said."""
+    found = {entry.direction: entry.identity for d in Direction for entry in _bottom({tenant: defaults}, d)}
+    return tuple(found.get(d, "") for d in Direction)
 
 
 def rank(policy: Policy) -> tuple[int, int, str, str]:
@@ -117,20 +138,20 @@ def bottom(tenant: str, direction: Direction) -> Place:
     return Place(Level.LAST, tenant, "", 0, direction)
 
 
-def _rules(policy: Policy, direction: Direction) -> Iterator[Entry]:
-    for number, rule in enumerate(policy.rules, 1):
-        if rule.direction is direction:
-            yield _entry(place(policy, number, direction, rule.name), policy.subject, rule)
+def _written(policy: Policy, number: int, direction: Direction) -> Entry:
+    if number:
+        rule = policy.rules[number - 1]
+        return _entry(place(policy, number, direction, rule.name), policy.subject, rule)
+    default = policy.defaults.of(direction)
+    assert default is not None
+    return _default(place(policy, 0, direction), policy.subject, default)
 
 
-def _tier_defaults(policies: Iterable[Policy], direction: Direction) -> list[Entry]:
+def _weight(policy: Policy, direction: Direction) -> tuple[bool, bool]:
     """Denies first: of the defaults that hold for a port, the first decides."""
-    found = []
-    for policy in policies:
-        default = policy.defaults.of(direction)
-        if default is not None:
-            found.append(_default(place(policy, 0, direction), policy.subject, default))
-    return sorted(found, key=lambda entry: (entry.action is not Action.DENY, entry.state is State.COUNT))
+    default = policy.defaults.of(direction)
+    assert default is not None
+    return default.action is not Action.DENY, default.state is State.COUNT
 
 
 def _bottom(tenants: Tenants, direction: Direction) -> Iterator[Entry]:

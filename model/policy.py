@@ -171,6 +171,9 @@ class Policy:
 NUMBERS: Final = range(1, 1 << 19)
 """Of rules and defaults, cluster-wide."""
 HEIGHTS: Final = range(1, 65_001)
+UNREAD: Final = NUMBERS[-2:]
+"""Of these, those of the two rules, out and in, that stand for a policy that can't be read; no other has
+them, nor the greatest height (controller.store.policies)."""
 
 
 @dataclass(frozen=True, slots=True)
