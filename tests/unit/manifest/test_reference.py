@@ -47,6 +47,7 @@ def rules_in_code() -> set[str]:
     files = [
         *(ROOT / "controller" / "manifest").glob("*.py"),
         *(ROOT / "controller" / "api").glob("*.py"),
+        *(ROOT / "controller" / "kubernetes").glob("*.py"),
         *(ROOT / "ipam" / f"{name}.py" for name in PLANNER),
     ]
     trees = (ast.parse(path.read_text()) for path in files)

@@ -1,0 +1,64 @@
+"""`ringfence policy` as people run it: a process with arguments, streams, an exit code. No API is needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from controller.cli.commands import OK, REFUSED, USAGE
+from controller.manifest.manifest import Source, parse
+from tests.unit.cli.test_commands import ringfence
+from tests.unit.kubernetes.test_sources import WEB
+
+
+def test_a_conversion_can_be_applied(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(WEB)
+    (tmp_path / "db.yml").write_text(WEB.replace("web", "db"))
+    ran = ringfence(None, "policy", "convert", "--tenant", "acme", str(tmp_path))
+    assert (ran.returncode, ran.stderr) == (OK, "")
+    manifest = parse([Source("out.yaml", ran.stdout)])
+    assert not manifest.faults
+    assert [(one.kind.value, one.tenant, one.name[:8]) for one in manifest.references] == [
+        ("SecurityPolicy", "acme", "shop-db-"),
+        ("SecurityPolicy", "acme", "shop-web"),
+    ]
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_it_reads_standard_input_and_writes_json(where: str) -> None:
+    form = ("-o", "json")
+    words = ("policy", "convert", "-t", "acme", "-")
+    ran = ringfence(None, *((*form, *words) if where == "before" else (*words, *form)), text=WEB)
+    assert ran.returncode == OK
+    listed = json.loads(ran.stdout)
+    assert listed["kind"] == "List" and len(listed["items"]) == 1
+    assert not parse([], [listed]).faults
+    assert list(yaml.safe_load_all(ringfence(None, *words, text=WEB).stdout)) == listed["items"]
+
+
+def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(WEB.replace("443", "https") + "---\n" + WEB.replace("web", "db"))
+    ran = ringfence(None, "policy", "convert", "--tenant", "acme", str(path))
+    assert (ran.returncode, ran.stdout) == (REFUSED, "")
+    assert f"{path}:18: NetworkPolicy shop/web spec.ingress[0].ports[0].port" in ran.stderr
+    assert "[named-port]" in ran.stderr and "Write its number" in ran.stderr
+    ran = ringfence(None, "policy", "convert", "--tenant", "acme", str(path), "-o", "json")
+    assert [fault["rule"] for fault in json.loads(ran.stdout)["faults"]] == ["named-port"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--tenant", "Acme", "-"), REFUSED, "--tenant: "),
+        (("--tenant", "acme", "/nowhere/x.yaml"), REFUSED, "unreadable"),
+        (("-",), USAGE, "--tenant"),
+        (("--tenant", "acme"), USAGE, "FILE"),
+    ],
+)
+def test_wrong_use(words: tuple[str, ...], code: int, said: str) -> None:
+    ran = ringfence(None, "policy", "convert", *words, text=WEB)
+    assert ran.returncode == code and said in ran.stderr and "Traceback" not in ran.stderr
