@@ -15,10 +15,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A matchable or writable OVS field, named as in ovs-fields(7), `bits` wide."""
+    """A matchable or writable OVS field, named as in ovs-fields(7), `bits` wide; or, with `low`, so many bits
+    of it from there on (0 = the lowest), matched, written and moved alone. A flow matches no field twice, in
+    parts neither."""
 
     name: str
     bits: int
+    low: int | None = None
+
+    @property
+    def shift(self) -> int:
+        """How far left its value stands within the whole field."""
+        return self.low or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class SetField:
-    """Write a whole field."""
+    """Write a field, or that part of it."""
 
     field: Field
     value: Value
@@ -51,7 +59,7 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy a whole field into another of the same width, or the lower bits of a wider one."""
+    """Copy a field, or the part, into another of the same width, or the lower bits of a wider one."""
 
     source: Field
     target: Field
@@ -100,11 +108,15 @@ class Ct:
 
     With `commit` a new connection is remembered and translated as it says. None: the packet is only looked
     up: translated as its connection is if it has one, and not remembered if it has none.
+
+    With `remember` a connection is remembered, with or without a translation, and these are written into its
+    label; what they leave out of it stays. A known one gets another label, by packets of either direction.
     """
 
     zone: Value
     table: int
     commit: Nat | None = None
+    remember: tuple[SetField | Move, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

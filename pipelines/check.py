@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from model.errors import Fault, RingfenceError
 from model.flow import (
+    Action,
     CheckLarger,
     Copy,
     Ct,
@@ -27,7 +28,8 @@ from model.flow import (
     Slot,
     Value,
 )
-from pipelines.fields import CT_ZONE, FIELDS, NW_TTL, REGISTERS, Register, prerequisites
+from pipelines.fields import CT_ZONE, ETH_TYPE, FIELDS, NW_TTL, PARTS, REGISTERS, Register
+from pipelines.needs import IS_IP, prerequisites
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES
 from pipelines.tables import TABLES, Table
@@ -150,7 +152,7 @@ def _registers(
 
 
 def _reads(shapes: tuple[Shape, ...], table: Table, register: Register) -> bool:
-    actions = (a for shape in shapes if shape.table == table.number for a in shape.actions)
+    actions = (a for shape in shapes if shape.table == table.number for a in _every(shape))
     return any(
         (isinstance(a, OutputField) and a.field == register.field)
         or (isinstance(a, Move) and a.source == register.field)
@@ -178,7 +180,7 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
             )
     yield from _tracked(tables, table, shape)
     yield from _grouped(tables, table, shape)
-    for action in shape.actions:
+    for action in _every(shape):
         target = _written(action)
         if target is not None and target not in table.writes:
             yield _fault(shape.name, "writes", f"writes {target.name} in {table.name}", "declare the write")
@@ -253,25 +255,41 @@ def _alive(
 
 
 def _prerequisites(shape: Shape) -> Iterator[Fault]:
-    known: dict[Field, Value] = {}
+    known: dict[Field, Match] = {}
     for term in shape.match:
         yield from _needs(shape, term.field, known)
-        if term.mask is None:
-            known[term.field] = term.value
-    for action in shape.actions:
+        if term.field.name in {seen.name for seen in known}:
+            yield _fault(shape.name, "once", f"matches {term.field.name} twice", "match it as a whole")
+        known[term.field] = term
+    for action in _every(shape):
         if isinstance(action, Move):
             yield from _needs(shape, action.source, known)
+        if isinstance(action, Ct) and _commits(action) and not IS_IP.met(known.get(ETH_TYPE)):
+            message = f"remembers a connection before eth_type in {IS_IP.values}"
+            yield _fault(shape.name, "prerequisite", message, "match that first")
         target = _written(action)
         if target is not None:
             # OVS judges prerequisites by the flow's match, not by what earlier actions wrote.
             yield from _needs(shape, target, known)
 
 
-def _needs(shape: Shape, field: Field, known: dict[Field, Value]) -> Iterator[Fault]:
-    if field not in FIELDS:
+def _every(shape: Shape) -> Iterator[Action]:
+    """Its actions, and what they do within."""
+    for action in shape.actions:
+        yield action
+        if isinstance(action, Ct):
+            yield from action.remember
+
+
+def _commits(action: Ct) -> bool:
+    return action.commit is not None or bool(action.remember)
+
+
+def _needs(shape: Shape, field: Field, known: dict[Field, Match]) -> Iterator[Fault]:
+    if field not in FIELDS and field not in PARTS:
         yield _fault(shape.name, "declared", f"uses {field.name}", "add it to pipelines.fields.FIELDS")
     for need in prerequisites(field):
-        if known.get(need.field) not in need.values:
+        if not need.met(known.get(need.field)):
             message = f"uses {field.name} before {need.field.name} in {need.values}"
             yield _fault(shape.name, "prerequisite", message, "match that first")
 
@@ -282,7 +300,7 @@ def _slots(shape: Shape) -> Iterator[Fault]:
         used.append((term.value, term.field.bits))
         if term.mask is not None:
             used.append((term.mask, term.field.bits))
-    for action in shape.actions:
+    for action in _every(shape):
         if isinstance(action, SetField | Copy):
             used.append((action.value, action.field.bits))
         if isinstance(action, Metered):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from model.flow import End
 from pipelines import fields as f
-from pipelines.walk import Commit, Packet
+from pipelines.tracking import Commit, Packet
 
 TCP = 6
 _PORTS = {TCP: ("tcp_src", "tcp_dst"), f.UDP: ("udp_src", "udp_dst")}
@@ -63,7 +63,7 @@ class Conntrack:
         state = {"ct_zone": zone, "ct_state": f.CT_TRACKED | f.CT_NEW}
         if commit is None or len(known) >= self.limits.get(zone, 1 << 32):
             return state
-        wanted = _translated(seen, commit)
+        wanted = _translated(seen, commit.nat)
         free = self._free(known, wanted)
         if free is None:
             return state
@@ -95,8 +95,10 @@ def _tuple(packet: Packet) -> Tuple:
     return Tuple(kind, proto, packet.get(source, 0), packet.get(target, 0), sport, dport)
 
 
-def _translated(seen: Tuple, commit: Commit) -> Tuple:
-    end, address = commit
+def _translated(seen: Tuple, nat: tuple[End, int] | None) -> Tuple:
+    if nat is None:
+        return seen
+    end, address = nat
     return replace(seen, source=address) if end is End.SOURCE else replace(seen, target=address)
 
 

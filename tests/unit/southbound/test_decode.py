@@ -12,8 +12,10 @@ from controller.southbound.openflow.encoder import Encoder
 from model.flow import (
     Ct,
     DecTtl,
+    Field,
     Flow,
     Group,
+    Match,
     Metered,
     Move,
     Output,
@@ -24,6 +26,7 @@ from model.flow import (
     Slot,
     Special,
 )
+from model.ids import COOKIE_MARK
 from pipelines.shapes import SHAPES
 
 SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special, Ct, Group, Metered, Recirculate)
@@ -53,14 +56,26 @@ def test_every_shape_is_read_back(shape: Shape) -> None:
     flow = filled(shape)
     seen = listed(flow)
     expected = {
-        Matched(m.field.name, flow.fill(m.value), None if m.mask is None else flow.fill(m.mask))
-        for m in shape.match
+        Matched(m.field.name, flow.fill(m.value) << m.field.shift, _mask(flow, m)) for m in shape.match
     }
     assert set(matched(seen)) == expected
     assert list(done(seen)) == [
         *(d for action in shape.actions for d in _expected(flow, action)),
         *_goto(shape),
     ]
+
+
+def _mask(flow: Flow, term: Match) -> int | None:
+    """A part of a field is the whole one, masked."""
+    if term.field.low is None:
+        return None if term.mask is None else flow.fill(term.mask)
+    whole = (1 << term.field.bits) - 1
+    return (whole if term.mask is None else flow.fill(term.mask)) << term.field.low
+
+
+def _named(field: Field, bits: int) -> str:
+    whole = field.low is None and field.bits == bits
+    return field.name if whole else f"{field.name}[{field.shift}..{field.shift + bits - 1}]"
 
 
 def _goto(shape: Shape) -> list[Done]:
@@ -70,9 +85,11 @@ def _goto(shape: Shape) -> list[Done]:
 def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
     match action:
         case SetField():
-            return (Done("set_field", action.field.name, flow.fill(action.value)),)
+            name = _named(action.field, action.field.bits)
+            return (Done("set_field", name, flow.fill(action.value)),)
         case Move():
-            return (Done("move", action.target.name, source=action.source.name),)
+            bits = action.target.bits
+            return (Done("move", _named(action.target, bits), source=_named(action.source, bits)),)
         case Output():
             return (Done("output", number=flow.fill(action.port)),)
         case OutputField():
@@ -92,6 +109,19 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
         case Special.CONTROLLER_APART:
             return (Done("CONTROLLER", number=0xFFFFFFFD),)
     return (Done("CONTROLLER", number=0xFFFFFFFD),)
+
+
+def test_parts_of_a_field_are_named_by_their_bits() -> None:
+    epoch, noted = Field("ct_label", 32, 32), Field("ct_label", 32, 64)
+    reg = Field("reg9", 32)
+    actions = (SetField(epoch, 5), Move(noted, reg), Move(reg, noted))
+    seen = listed(Flow(Shape("parts", 3, 9, (Match(epoch, 7),), actions), COOKIE_MARK << 48))
+    assert matched(seen) == (Matched("ct_label", 7 << 32, 0xFFFFFFFF << 32),)
+    assert done(seen) == (
+        Done("set_field", "ct_label[32..63]", 5),
+        Done("move", "reg9", source="ct_label[64..95]"),
+        Done("move", "ct_label[64..95]", source="reg9"),
+    )
 
 
 def test_there_is_something_to_read() -> None:
