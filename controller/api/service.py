@@ -7,11 +7,12 @@ Must not keep state between calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
 from controller.api import answer, gang_life, health, inventory, pairing, view
+from controller.api.advice import advise
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
@@ -97,11 +98,14 @@ class Service:
     new_uid: Callable[[], Uid]
 
     def apply(self, manifest: Manifest, mode: Mode, ticket: Ticket) -> dict[str, Any]:
-        """Write all objects of a manifest, or none. Raises model.errors with every fault at once."""
+        """Write all objects of a manifest, or none. Raises model.errors with every fault at once;
+        what is only worth a word is told in `warnings`."""
         if manifest.faults:
             # Nothing will be written: the store is asked for further faults only, and may be away.
             raise Invalid(*self._all_faults(manifest))
-        return self._write(lambda contents: self._plan(contents, manifest), mode, ticket)
+        done = self._write(lambda contents: self._plan(contents, manifest), mode, ticket)
+        warnings = advise(self.store.contents(), manifest.wanted, manifest.drafts)
+        return done | {"warnings": [asdict(fault) for fault in warnings]}
 
     def delete(self, references: Sequence[Reference], mode: Mode, ticket: Ticket) -> dict[str, Any]:
         """Delete all named objects, or none."""
@@ -339,7 +343,7 @@ def _by_host(rows: Iterable[tuple[HostName, str, PortRow]]) -> dict[HostName, tu
 
 
 def _frame(hosts: frozenset[HostName], generation: int) -> dict[str, Any]:
-    return {"concerned": sorted(hosts), "generation": generation}
+    return {"concerned": sorted(hosts), "generation": generation, "warnings": []}
 
 
 def _nothing(_made: Plan) -> str:

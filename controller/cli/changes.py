@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from controller.cli.faults import print_fault
 from controller.cli.session import Session
 
 _DONE: Final = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
@@ -14,7 +15,7 @@ _WOULD: Final = {"create": "create", "change": "change", "delete": "delete", "un
 
 
 def print_changes(session: Session, answer: dict[str, Any]) -> None:
-    """One line for each object, then the sums."""
+    """One line for each object, then the sums; on stderr what is worth a word."""
     words = _WOULD if answer["dryRun"] else _DONE
     for change in answer["changes"]:
         if change["verb"] != "unchanged":
@@ -29,6 +30,8 @@ def print_changes(session: Session, answer: dict[str, Any]) -> None:
     else:
         replayed = " (this request had already been done)" if answer["replayed"] else ""
         session.line(f"{sums or 'nothing to do'}; generation {answer['generation']}{replayed}")
+    for warning in answer.get("warnings", ()):
+        print_fault(session, warning, "warning: ")
 
 
 def _name(change: dict[str, Any]) -> str:
