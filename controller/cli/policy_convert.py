@@ -25,10 +25,16 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  ringfence policy convert --tenant acme networkpolicies.yaml > policies.yaml\n"
         "  ringfence policy convert --tenant acme folder/ | ringfence apply -f -\n"
+        "  ringfence policy convert --tenant acme --count networkpolicies.yaml   drops nothing yet\n"
         "  kubectl get networkpolicies -A -o yaml | ringfence policy convert --tenant acme - -o json"
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a file, a folder, or - for standard input; YAML or JSON"
+    )
+    parser.add_argument(
+        "--count",
+        action="store_true",
+        help="what would be denied only counts, for now: nothing is dropped (see docs/policy.md)",
     )
     parser.add_argument("-t", "--tenant", required=True, metavar="T", help="whose policies they become")
 
@@ -36,7 +42,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, session: Session) -> int:
     """0; 1 if anything is refused."""
     sources = gather(arguments.files)
-    from controller.kubernetes.sources import convert_sources
+    from controller.kubernetes.sources import convert_sources, counting
     from controller.manifest.manifest import Source
     from controller.manifest.policy_documents import policy_document
     from controller.manifest.readers import Misfit, read_name
@@ -52,7 +58,8 @@ def run(arguments: argparse.Namespace, session: Session) -> int:
     found = convert_sources((Source(one["name"], one["text"]) for one in sources), arguments.tenant)
     if found.faults:
         raise Refused(422, [asdict(fault) for fault in found.faults])
-    items = [policy_document(policy) for policy in found.policies]
+    policies = [counting(policy) for policy in found.policies] if arguments.count else found.policies
+    items = [policy_document(policy) for policy in policies]
     # For people, too: a table of policies could not be applied.
     form = "json" if session.form == "json" else "yaml"
     shown = Session(session.api, form, session.out, session.err)

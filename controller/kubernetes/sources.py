@@ -16,7 +16,7 @@ from controller.manifest.policy_documents import policy_document
 from controller.manifest.text import Document, read
 from controller.manifest.tree import DEEPEST, Entry, Listing, Node, Scalar, Sort, Table, lines, show
 from model.errors import Fault
-from model.policy import Policy
+from model.policy import Defaults, Policy, State
 from model.wanted import Where
 
 _LONGEST_NUMBER: Final = 20
@@ -51,6 +51,12 @@ def convert_sources(sources: Iterable[Source], tenant: str) -> Converted:
     if not count:
         faults.append(Fault("manifest", "empty-manifest", "there is no document", "Give a NetworkPolicy."))
     return Converted(tuple(policies.values()), tuple(faults))
+
+
+def counting(policy: Policy) -> Policy:
+    """Its defaults, which alone deny, count."""
+    both = (policy.defaults.outward, policy.defaults.inward)
+    return replace(policy, defaults=Defaults(*(one and replace(one, state=State.COUNT) for one in both)))
 
 
 def _unfold(document: Document) -> Iterator[_Located]:

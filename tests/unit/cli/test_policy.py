@@ -39,6 +39,15 @@ def test_it_reads_standard_input_and_writes_json(where: str) -> None:
     assert list(yaml.safe_load_all(ringfence(None, *words, text=WEB).stdout)) == listed["items"]
 
 
+def test_what_it_denies_may_only_count_at_first() -> None:
+    words = ("policy", "convert", "-t", "acme", "-")
+    (made,) = yaml.safe_load_all(ringfence(None, *words, "--count", text=WEB).stdout)
+    (plain,) = yaml.safe_load_all(ringfence(None, *words, text=WEB).stdout)
+    assert plain["spec"].pop("defaults") == {"in": "deny"}
+    assert made["spec"].pop("defaults") == {"in": {"action": "deny", "state": "count"}}
+    assert made == plain and not parse([], [made]).faults
+
+
 def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     path = tmp_path / "web.yaml"
     path.write_text(WEB.replace("443", "https") + "---\n" + WEB.replace("web", "db"))

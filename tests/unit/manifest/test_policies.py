@@ -3,7 +3,10 @@ out is read as the same."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import yaml
@@ -313,6 +316,15 @@ def test_all_mistakes_are_found_in_one_go_each_at_its_line() -> None:
         (18, "spec.rules[0].services[0].port"),
         (23, "spec.rules[1].action"),
     ]
+
+
+def test_the_policies_of_the_page_have_no_mistake() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "policy.md").read_text()
+    blocks = [textwrap.dedent(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert len(blocks) >= 2
+    for number, text in enumerate(blocks):
+        manifest = parse([Source(f"block {number}", text)])
+        assert manifest.wanted and not manifest.faults
 
 
 words = st.sampled_from(("a", "b", "c"))
