@@ -57,6 +57,7 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
         peerings=Map({v.key: v for v in raw.get("peerings", ())}),
         externals=Map({v.key: v for v in raw.get("externals", ())}),
         floating=Map({v.uid: v for v in raw.get("floating", ())}),
+        policies=Map({v.uid: v for v in raw.get("policies", ())}),
         prefixes=Map({(v.vrf, v.prefix): v for v in raw.get("prefixes", ())}),
         sightings=Map({(v.network, v.address): v for v in raw.get("sightings", ())}),
         claimed=Map({(v.network, v.address): v for v in raw.get("claimed", ())}),

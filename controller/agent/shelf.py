@@ -33,6 +33,7 @@ from model.intent import (
     Tenant,
 )
 from model.inventory import Interface
+from model.policy import Standing
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
 from model.snapshot import Snapshot
 
@@ -51,6 +52,7 @@ MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("peerings", Peering),
     ("externals", External),
     ("floating", FloatingIp),
+    ("policies", Standing),
     ("prefixes", RemotePrefix),
     ("sightings", Sighting),
     ("claimed", RemoteAddress),

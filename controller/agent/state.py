@@ -67,6 +67,7 @@ STORED: tuple[Part, ...] = (
     Part.PEERING,
     Part.EXTERNAL,
     Part.FLOATING,
+    Part.POLICY,
 )
 """The maps that the store fills (the cluster row apart)."""
 
@@ -155,6 +156,7 @@ def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
         peerings=source.peerings,
         externals=source.externals,
         floating=source.floating,
+        policies=source.policies,
         by_uid=source.by_uid,
         by_network=source.by_network,
     )
@@ -227,6 +229,8 @@ def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
             return replace(snapshot, externals=value)
         case Part.FLOATING:
             return replace(snapshot, floating=value)
+        case Part.POLICY:
+            return replace(snapshot, policies=value)
         case Part.PREFIX:
             return replace(snapshot, prefixes=value)
         case Part.SIGHTING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controller.store import destinations, hardware, rows, ways
+from controller.store import destinations, hardware, policies, rows, ways
 from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
@@ -22,6 +22,7 @@ from controller.store.records import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -58,6 +59,8 @@ _TABLES: Final = {
     Kind.FLOATING_IP: "Floating_Ip",
     Kind.PEERING: "Peering",
     Kind.LINK: "Peering_Link",
+    Kind.OPERATOR_POLICY: "Policy",
+    Kind.SECURITY_POLICY: "Policy",
 }
 
 
@@ -210,7 +213,7 @@ def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
 
 _RARE: Final = (
     ClassRecord | RouteRecord | ExternalRecord | FloatingRecord | PeeringRecord | LinkRecord
-    | SkuRecord | FabricRecord | NodeRecord
+    | SkuRecord | FabricRecord | NodeRecord | PolicyRecord
 )  # fmt: skip
 """Kinds that are judged together with others, and of which there are few."""
 
@@ -223,10 +226,11 @@ def _takes_mac(step: Step) -> bool:
     return not isinstance(before, PortRecord) or before.value.mac != after.value.mac
 
 
-def _leads_out(step: Step) -> bool:
-    """Whether a tenant's way out is part of it: its addresses come from pools that no index guards."""
-    records = (step.before, step.after)
-    return any(isinstance(r, TenantRecord) and r.value.egress is not Egress.NONE for r in records)
+def _takes_unguarded(step: Step) -> bool:
+    """Whether a tenant's way out or its defaults are part of it: their addresses and numbers come from pools
+    that no index guards."""
+    found = [r.value for r in (step.before, step.after) if isinstance(r, TenantRecord)]
+    return any(value.egress is not Egress.NONE or any(value.seats) for value in found)
 
 
 def _needs_calm(step: Step) -> bool:
@@ -236,9 +240,9 @@ def _needs_calm(step: Step) -> bool:
         case Verb.CREATE if isinstance(step.after, PortRecord):
             return bool(step.after.value.allowed) or step.after.value.vf is not None
         case Verb.CREATE:
-            return isinstance(step.after, _RARE) or _leads_out(step)
+            return isinstance(step.after, _RARE) or _takes_unguarded(step)
         case Verb.CHANGE if isinstance(step.before, TenantRecord):
-            return _leads_out(step)
+            return _takes_unguarded(step)
         case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
             old, new = step.before.value, step.after.value
             return old.allowed != new.allowed or (new.vf is not None and new != old)
@@ -260,6 +264,9 @@ def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operat
     old, new = _columns(before, parents), _columns(after, parents)
     changed = sorted(column for column in new if new[column] != old[column])
     table, uid = _table(before), _uid(before)
+    if isinstance(before, PolicyRecord) and policies.unread(before.value):
+        yield update(table, uid, new)  # what it really says nobody has seen
+        return
     # whoever moves a port has seen that no VF serves it
     held = [*changed, "vf"] if table == "Port" and "hosts" in changed and "vf" not in changed else changed
     yield wait(table, by_uid(uid), held, [{column: old[column] for column in held}])
@@ -374,6 +381,8 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             return ways.external_columns(value, labels)
         case PeeringRecord(value, tenant, peer, labels):
             return ways.half_columns(value, parents.tenant(tenant), parents.tenant(peer), labels)
+        case PolicyRecord(value, tenant, labels):
+            return policies.policy_columns(value, parents.tenant(tenant) if tenant else None, labels)
         case LinkRecord(value, (first, second)):
             return ways.link_columns(value, parents.tenant(first), parents.tenant(second))
         case FloatingRecord(value, tenant, external, port, labels):

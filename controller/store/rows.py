@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
+from controller.store.policy_texts import defaults_text, parse_defaults
 from ipam.pools import Pool, PoolKind, parse_range, render_range
 from model.addresses import Address, format_mac, parse_mac
 from model.gang import Quota
@@ -145,6 +146,9 @@ def tenant(uid: Uid, row: Row) -> Tenant:
         ),
         rules=_rules(row),
         distinguisher=optional(row["distinguisher"]) or 0,
+        labels=labels(row["labels"]),
+        defaults=parse_defaults(optional_text(row["defaults"])),
+        seats=(int(optional(row["default_out"]) or 0), int(optional(row["default_in"]) or 0)),
     )
 
 
@@ -186,6 +190,7 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         dscp=optional(row["dscp"]),
         rules=_rules(row),
         distinguisher=optional(row["distinguisher"]) or 0,
+        labels=labels(row["labels"]),
     )
 
 
@@ -207,6 +212,7 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         activate=bool(optional(row["activate"])),
         sticky=bool(optional(row["sticky"])),
         vf=outlet(row["vf"]),
+        labels=labels(row["labels"]),
     )
 
 
@@ -283,6 +289,9 @@ def tenant_columns(value: Tenant, external: Uid | None, tags: Labels, most: Quot
         "distinguisher": value.distinguisher or ABSENT,
         "quota_gangs": _present(most.gangs),
         "quota_interfaces": _present(most.interfaces),
+        "defaults": defaults_text(value.defaults) or ABSENT,
+        "default_out": value.seats[0] or ABSENT,
+        "default_in": value.seats[1] or ABSENT,
         "labels": label_map(tags),
     }
 

@@ -12,10 +12,11 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import destinations, rows, ways
+from controller.store import destinations, policies, rows, ways
 from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
+from model.policy import Standing
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +30,27 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Port", Part.PORT),
     ("Binding", Part.BINDING),
     ("Route", Part.STATIC_ROUTE),
+    ("Policy", Part.POLICY),
     ("Floating_Ip", Part.FLOATING),
     ("Peering", Part.PEERING),
     ("Peering_Link", Part.PEERING),
 )
 """Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
-_PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port", "Route": "tenant"}
+_PARENT: Final = {
+    "Network": "tenant",
+    "Port": "network",
+    "Binding": "port",
+    "Route": "tenant",
+    "Policy": "tenant",
+}
 """Table -> the column whose row gives the parent's key."""
-_PARENT_TABLE: Final = {"Network": "Tenant", "Port": "Network", "Binding": "Port", "Route": "Tenant"}
+_PARENT_TABLE: Final = {
+    "Network": "Tenant",
+    "Port": "Network",
+    "Binding": "Port",
+    "Route": "Tenant",
+    "Policy": "Tenant",
+}
 _RANK: Final = {table: rank for rank, (table, _) in enumerate(PARTS)}
 _PART: Final = dict(PARTS)
 
@@ -182,6 +196,8 @@ class View:
                 return port.key, port
             case "Route":
                 return uid, ways.route(uid, row, TenantKey(key or 0))
+            case "Policy":
+                return uid, self._policy(uid, row, TenantKey(key or 0))
             case "External":
                 external = ways.external(uid, row)
                 return external.key, external
@@ -194,6 +210,16 @@ class View:
             case _:
                 binding = rows.binding(row, PortKey(key or 0))
                 return binding.port, binding
+
+    def _policy(self, uid: Uid, row: rows.Row, owner: TenantKey) -> Standing:
+        """One that can't be read is not left out: its ports are cut off, and it is logged."""
+        tenant = self._rows["Tenant", rows.reference(row["tenant"])]["name"] if owner else ""
+        value, reason = policies.standing(uid, row, tenant, owner)
+        if reason:
+            log.error(
+                "policy can't be read, its ports are cut off policy=%s/%s: %s", tenant, row["name"], reason
+            )
+        return value
 
     def _peering(self, uid: Uid, row: rows.Row) -> tuple[Hashable, Any] | None:
         """Two halves and their link; nothing while one of the halves is missing."""
@@ -209,6 +235,8 @@ class View:
         column = _PARENT.get(table)
         if column is None:
             return None
+        if table == "Policy" and rows.optional(row[column]) is None:
+            return 0  # the operator's
         parent = self._row((_PARENT_TABLE[table], rows.reference(row[column])))
         if parent is not None:
             return int(parent["key"])

@@ -37,7 +37,9 @@ from model.ids import HostName, Uid
 log = logging.getLogger(__name__)
 
 _UNREAD: Final = frozenset({"labels", "version", "effective"})
-"""Columns that only people need."""
+"""Columns that only people need,"""
+_SELECTED: Final = frozenset({"Tenant", "Network", "Port"})
+"""but for labels of what policies select by them."""
 _NAME: Final = "watch"
 _FRESH: Final = frozenset({"initial", "insert"})
 _NOTHING: Final = [False]
@@ -77,7 +79,7 @@ class Watch:
         self._connection = self._open()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
-        self._tables = {table: merging.of(table, _UNREAD) for table, _ in PARTS}
+        self._tables = {table: _columns(table) for table, _ in PARTS}
         self._view = View(host)
         self._scope = Scope()
         self._told = ""
@@ -201,6 +203,10 @@ class Watch:
             )
 
 
+def _columns(table: str) -> merging.Columns:
+    return merging.of(table, _UNREAD - {"labels"} if table in _SELECTED else _UNREAD)
+
+
 @dataclass(frozen=True, slots=True)
 class _New:
     """A row that is new to the reader (`initial` or `insert`): its columns as JSON."""
@@ -236,6 +242,7 @@ def _conditions(host: HostName, scope: Scope) -> dict[str, list[Any]]:
         "Binding": [["host", "==", host], *bound, *lent],
         "Network": [*owned, *(["tenant", "==", ["uuid", uid]] for uid in peers)],
         "Route": owned,
+        "Policy": [["tenant", "==", ["set", []]], *local("tenant")],
         "Tenant": [led, *known, *beside],
         "Floating_Ip": [*owned, *there],
         "Peering": local("tenant", "peer"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.store import rows
+from controller.store import merging, rows
 from controller.store.view import PARTS, View
+from model.change import Part
 from model.ids import HostName, Uid
+from model.policy import HEIGHTS, UNREAD, Action, Direction, Seat, Selection, Tier
 
 HOST = HostName("h1")
 
@@ -27,8 +29,31 @@ def uid(table: str, index: int) -> str:
 
 
 def row(table: str, index: int, variant: int) -> rows.Row:
+    """Whole, as a watch gives it."""
+    return merging.of(table, frozenset()).complete(written(table, index, variant))
+
+
+SPECS = (
+    '{"in":{"action":"deny"},"rules":[{"action":"allow","direction":"in"}]}',
+    "broken",
+    '{"subject":{"ports":[["app","Exists"]]},"strange":1}',
+    "{}",
+)
+SEATS = ('{"in":[3,4],"rules":[[1,9]]}', "{}", "{}", "{}")
+
+
+def written(table: str, index: int, variant: int) -> rows.Row:
     parent = index % 2
     match table:
+        case "Policy":
+            return {
+                "tenant": ["set", []] if index == 2 else ["uuid", uid("Tenant", parent)],
+                "name": f"s{index}",
+                "tier": "baseline" if index == 2 else "tenant",
+                "order": variant,
+                "spec": SPECS[variant],
+                "seats": SEATS[variant],
+            }
         case "Tenant":
             return {
                 "name": f"t{index}",
@@ -39,6 +64,9 @@ def row(table: str, index: int, variant: int) -> rows.Row:
                 "external_key": 50 + parent if variant % 2 else ["set", []],
                 "egress_addresses": "192.0.2.9" if variant % 2 else ["set", []],
                 "gateways": ["set", ["h1", "h2"]] if variant % 2 else ["set", []],
+                "labels": ["map", [["plan", "gold"]]] if variant % 2 else ["map", []],
+                "defaults": '{"in":{"action":"deny"}}' if variant % 2 else ["set", []],
+                "default_in": 7 if variant % 2 else ["set", []],
                 "gateway_active": "h2" if variant % 2 else ["set", []],
                 "public_prefixes": "198.51.100.0/24" if variant % 2 else ["set", []],
                 **RULES[variant % 2],
@@ -130,11 +158,22 @@ PLACES = st.tuples(
             "Floating_Ip",
             "Peering",
             "Peering_Link",
+            "Policy",
         ]
     ),
     st.integers(0, 3),
     st.integers(-1, 3),
 )
+
+
+def test_the_rows_that_are_drawn_can_be_read() -> None:
+    view = View(HOST)
+    for table, part in PARTS:
+        if part not in (Part.HYPERVISOR, Part.CLASS):
+            for index in range(1 if table in ONLY and table != "Peering" else 2):
+                view.touch(table, Uid(uid(table, index)), row(table, index, 0))
+    said = {part for part, _, _ in view.everything().upserts}
+    assert said == {part for _, part in PARTS} - {Part.HYPERVISOR, Part.CLASS}
 
 
 @given(st.lists(st.lists(PLACES, max_size=5), max_size=12))
@@ -160,6 +199,45 @@ def test_steps_amount_to_the_whole(turns) -> None:
     assert told == whole
     assert {(p, k): v for p, k, v in view.everything().upserts} == whole
     assert view.scope() == fresh.scope()
+
+
+def policies(view: View) -> dict:
+    return {key: value for part, key, value in view.everything().upserts if part is Part.POLICY}
+
+
+def test_a_policy_waits_for_its_tenant_and_goes_with_it() -> None:
+    view, place = View(HOST), Uid(uid("Policy", 0))
+    view.touch("Policy", place, row("Policy", 0, 0))
+    assert not policies(view)
+    view.touch("Tenant", Uid(uid("Tenant", 0)), row("Tenant", 0, 0))
+    batch = view.settle()
+    assert [(part, key) for part, key, _ in batch.upserts] == [(Part.TENANT, 1), (Part.POLICY, place)]
+    found = policies(view)[place]
+    assert (found.owner, found.policy.tenant, found.policy.tier) == (1, "t0", Tier.TENANT)
+    assert (found.seats, found.outward, found.inward) == ((Seat(1, 9),), None, Seat(3, 4))
+    view.touch("Tenant", Uid(uid("Tenant", 0)), None)
+    assert view.settle().deletes == ((Part.POLICY, place), (Part.TENANT, 1))
+
+
+def test_a_policy_that_cannot_be_read_cuts_its_ports_off(caplog) -> None:
+    view, place = View(HOST), Uid(uid("Policy", 2))
+    view.touch("Policy", place, row("Policy", 2, 0))
+    assert policies(view)[place].policy.tier is Tier.BASELINE and not caplog.text
+    view.touch("Policy", place, row("Policy", 2, 2))
+    sealed = policies(view)[place]
+    assert "policy can't be read, its ports are cut off policy=/s2: ValueError: 'strange'" in caplog.text
+    assert [(rule.direction, rule.action) for rule in sealed.policy.rules] == [
+        (Direction.OUT, Action.DENY),
+        (Direction.IN, Action.DENY),
+    ]
+    assert not any(rule.peers or rule.services for rule in sealed.policy.rules)
+    assert [seat.number for seat in sealed.seats] == [*UNREAD]
+    assert {seat.height for seat in sealed.seats} == {HEIGHTS[-1]}
+    assert [one.key for one in sealed.policy.subject.ports.requirements] == ["app"]
+    view.touch("Policy", place, row("Policy", 2, 1))
+    assert policies(view)[place].policy.subject == Selection(), "with no subject it is all of them"
+    view.touch("Policy", place, row("Policy", 2, 3))
+    assert policies(view)[place].policy.rules == ()
 
 
 def test_what_came_and_went_leaves_nothing_behind() -> None:
