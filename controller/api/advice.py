@@ -17,8 +17,9 @@ from model.policy import UNREAD, Policy
 from model.wanted import Reference, Wanted, WantedPolicy, refer, title
 from pipelines.policy.analysis import analyse
 
-MOST_COMPARED: Final = 1_000_000
-"""Pairs of rules; a second or two."""
+MOST_COMPARED: Final = 1_500_000
+"""Pairs of rules, and of their peers _LIGHT as many: a few seconds at most."""
+_LIGHT: Final = 128
 MOST_TOLD: Final = 100
 _Policies = dict[Reference, Policy]
 
@@ -34,8 +35,8 @@ def advise(
     found: dict[Fault, None] = {}
     compared = 0
     for tenant, group in _groups(contents, new):
-        mine = sum(len(policy.rules) for reference, policy in group.items() if reference in new)
-        compared += mine * sum(len(policy.rules) for policy in group.values())
+        mine, there = _size(policy for r, policy in group.items() if r in new), _size(group.values())
+        compared += mine[0] * there[0] + mine[1] * there[1] // _LIGHT
         if compared > most:
             found[_unseen(tenant)] = None
             break
@@ -44,6 +45,12 @@ def advise(
     told = [_placed(fault, placed.get(fault.object)) for fault in found]
     told.sort(key=lambda fault: not fault.source)
     return (*told[:MOST_TOLD], *_more(len(told) - MOST_TOLD))
+
+
+def _size(policies: Iterable[Policy]) -> tuple[int, int]:
+    """How many rules, and how many peers of theirs."""
+    rules = [rule for policy in policies for rule in policy.rules]
+    return len(rules), sum(len(rule.peers) for rule in rules)
 
 
 def _groups(contents: Contents, new: _Policies) -> Iterator[tuple[str, _Policies]]:

@@ -144,7 +144,12 @@ def test_it_says_where_it_has_not_looked() -> None:
     text = security("web", rule("deny", "1-100"), rule("allow", "80"))
     (told,) = advice(stored(), text, most=3)
     assert (told.rule, told.object) == ("policies-not-compared", "Tenant acme")
-    assert len(advice(stored(), text, most=4)) == 1
+    assert [one.rule for one in advice(stored(), text, most=4)] == ["policy-rule-contradicted"]
+    peers = ", ".join(f"{{cidr: 10.0.{n // 256}.{n % 256}}}" for n in range(1000))
+    wide = [
+        rule("allow", str(port)).replace("services:", f"from: [{peers}], services:") for port in range(20)
+    ]
+    assert [one.rule for one in advice(stored(), security("web", *wide))] == ["policies-not-compared"]
 
 
 def test_no_more_is_told_than_anybody_reads() -> None:
