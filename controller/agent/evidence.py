@@ -127,8 +127,9 @@ def add_samples(state: State, port: Uid, found: Iterable[tuple[RuleName, str]]) 
 
 def tell(state: State) -> HostEvidence:
     """In the form for the reports."""
+    seen = {name: Both() for name, _ in state.spots} | dict(state.totals)
     return bound(
-        (RuleSeen(name, both.enforced, both.counted) for name, both in sorted(state.totals.items())),
+        (RuleSeen(name, both.enforced, both.counted) for name, both in sorted(seen.items())),
         ((*spot, known.since, known.until) for spot, known in sorted(state.spots.items())),
         (
             Struck(*spot, known.total, known.last, known.samples)

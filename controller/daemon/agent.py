@@ -52,7 +52,7 @@ from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
 from controller.agent.upload import Post, UnixPost, Uploader
 from controller.agent.vantage import Vantage
-from controller.daemon import allocator, flags
+from controller.daemon import allocator, evidence, flags
 from controller.daemon.bypass import Bypass
 from controller.daemon.mooring import Moored
 from controller.southbound.netlink import ways
@@ -88,7 +88,7 @@ the collector walks in vain: compiling 100,000 flows took 1.0 s with Python's th
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`caller`: for a store over TLS. `speaker` None: no EVPN on this host (a cluster of one). `post`: makes
-    one for a thread."""
+    one for a thread. `evidence`: seconds between readings of what rules counted."""
 
     store: str
     caller: Caller | None
@@ -100,6 +100,7 @@ class Settings:
     state: Path
     berths: Path
     pace: Pace
+    evidence: float
     limits: Limits
     shares: Shares
     timing: Timing
@@ -134,8 +135,9 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
             start = replace(core.start(host, saved, settings.limits, past), shares=settings.shares)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start(start.table.interest)
+        connect = partial(Connection, settings.store, Seat.ANY, settings.caller)
         questioning = Questioning(
-            lambda: Connection(settings.store, Seat.ANY, settings.caller),
+            connect,
             host,
             lambda: loop.core,
             events.put,
@@ -143,8 +145,10 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
             settings.bridge,
         )
         questioning.start()
+        place = settings.rundir, settings.bridge, settings.state
         try:
-            loop.run()
+            with evidence.watching(connect, host, lambda: loop.core, *place, settings.evidence):
+                loop.run()
         finally:
             questioning.stop()
             LOG.info("agent ends host=%s", host)
@@ -176,6 +180,7 @@ def parse(argv: Sequence[str]) -> Settings:
     )
     parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
     parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
+    parser.add_argument("--evidence-every", type=float, default=60.0, help="the same for counters of rules")
     flags.add_holdings(parser)
     parser.add_argument(
         "--lease",
@@ -204,6 +209,7 @@ def parse(argv: Sequence[str]) -> Settings:
         state=given.state,
         berths=given.berths,
         pace=Pace(read=given.read_every, audit=given.audit_every),
+        evidence=given.evidence_every,
         limits=Limits(hold=hold, peer_hold=peer_hold),
         shares=flags.shares(parser, given),
         timing=Timing(given.lease),

@@ -322,6 +322,10 @@ class Store:
         """What fabrics say of gangs."""
         return words.fabrics(self._connection)
 
+    def evidence(self, names: Iterable[str] | None = None) -> tuple[Word, ...]:
+        """What hosts say of rules; see words.evidence."""
+        return words.evidence(self._connection, names)
+
     def ask(self, host: HostName, kind: str, text: str, patience: float) -> str:
         """See questions.ask. On a connection of its own: others need not wait for who waits."""
         connection = self._connect(self._remote)

@@ -14,6 +14,7 @@ from model.ids import Uid
 RULE, OTHER = RuleName(7, "aa"), RuleName(8, "bb")
 PORT, NEXT = Uid("p1"), Uid("p2")
 HOUR = 3_600_000
+OLD = Counted(Amount(), 2 * HOUR)
 NOON = 1_700_000_000_000
 
 
@@ -104,6 +105,13 @@ def test_the_newest_samples_stay() -> None:
         state = add_samples(state, PORT, [(RULE, text), (OTHER, text)])
     (hit,) = tell(state).hits
     assert hit.samples == ("d", "c", "b")
+
+
+def test_a_rule_that_hit_nothing_is_told_with_its_time() -> None:
+    quiet = replace(reading(0), decided={}, noted={})
+    told = tell(run(quiet, replace(quiet, began=2 * HOUR, wall=NOON + HOUR, spots={(RULE, PORT): OLD})))
+    (watch,) = told.watches
+    assert (watch.rules, watch.ports, watch.until - watch.since) == ((RULE,), (PORT,), HOUR - 5)
 
 
 def test_a_file_is_believed_whole_or_not_at_all() -> None:
