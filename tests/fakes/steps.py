@@ -19,7 +19,7 @@ from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, Stat
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteAddress, Sighting
 from tests.fakes import outward as out
-from tests.fakes import peering, world
+from tests.fakes import peering, ruled, world
 from tests.fakes.strategies import VTEPS, mac, subnets
 
 
@@ -47,6 +47,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         made.append((Part.HYPERVISOR, HostName(name), found))
     made += _ways_out()
     made += _peerings()
+    made += ruled.universe()
     for net in (1, 2, 3):
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
@@ -126,6 +127,7 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
     ports += [replace(one, allowed=world.PAIRS) for one in ports[::7]]
     ports += [replace(one, rate_in=5_000) for one in ports[::8]]
     ports += [replace(one, rate_out=8_000) for one in ports[::9]]
+    ports += [replace(one, labels=each) for one in ports[::4] for each in ruled.LABELS]
     bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
     return [
         (Part.PORT, key, ports),

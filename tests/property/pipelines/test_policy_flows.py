@@ -33,11 +33,11 @@ from tests.fakes.policies import (
 
 def judged(laid: Laid, connection: Connection, direction: Direction) -> Judged:
     """The verdict in the flows' words."""
-    last, seen = conjunctions.run(laid.flows, laid.chain.foreseen[0], packet(connection, direction))
+    last, seen = conjunctions.run(laid.flows, laid.start, packet(connection, direction))
     by, hit = (laid.entry(seen.get(field.name, 0)) for field in (DECIDED, NOTED))
     if last is None:
         return Judged(Action.DENY, None)
-    assert last == laid.chain.allowed
+    assert last == laid.counted.allowed
     return Judged(Action.ALLOW, by, hit)
 
 
