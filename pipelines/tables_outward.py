@@ -59,7 +59,7 @@ OUTSIDE: Final = Table(
     miss="drop: no border knows the way",
 )
 LANDING: Final = Table(
-    number=76,
+    number=65,
     name="landing",
     purpose="Hands what came for a floating IP to its port, if conntrack gave it the port's own address.",
     matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
