@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from controller.cli.faults import print_fault
+from controller.cli.policy_words import changed, default_changes, subject
 from controller.cli.session import Session
 
+_POLICIES: Final = ("SecurityPolicy", "OperatorPolicy")
 _DONE: Final = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
 _WOULD: Final = {"create": "create", "change": "change", "delete": "delete", "unchanged": "unchanged"}
 
@@ -41,13 +43,18 @@ def _name(change: dict[str, Any]) -> str:
 
 def _details(change: dict[str, Any]) -> str:
     spec, before = change.get("spec") or {}, change.get("before")
+    if before is not None and change["kind"] in _POLICIES:
+        return "  " + (changed(before, spec) or "labels")
     if before is not None:
         moved = [
             f"{key} {_word(before.get(key))} -> {_word(spec.get(key))}"
             for key in sorted(spec | before)
-            if spec.get(key) != before.get(key)
+            if key != "defaults" and spec.get(key) != before.get(key)
         ]
+        moved += default_changes(before.get("defaults", {}), spec.get("defaults", {}))
         return "  " + ("; ".join(moved) or "labels")
+    if change["kind"] in _POLICIES:
+        return f"  {len(spec.get('rules', []))} rules for {subject(spec.get('subject', {}))}" if spec else ""
     shown = [
         _word(spec[key])
         for key in (

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Final
 
+from controller.cli import policy_words
 from controller.cli.client import segment
 from controller.cli.commands import OK
 from controller.cli.session import Session
@@ -193,23 +194,6 @@ def _peering(item: Value) -> list[str]:
     return [metadata["tenant"], metadata["name"], spec["peer"], _words(spec["prefixes"]), state, vni]
 
 
-def _policy(item: Value) -> list[str]:
-    metadata, spec = item["metadata"], item.get("spec", {})
-    rules = spec.get("rules", [])
-    counting = sum(rule.get("state") == "count" for rule in rules)
-    defaults = spec.get("defaults", {}).items()
-    shown = {name: one if isinstance(one, str) else one["action"] for name, one in defaults}
-    return [
-        metadata.get("tenant") or spec["tier"],
-        metadata["name"],
-        str(spec.get("order", 0)),
-        f"{len(rules)}" + (f" ({counting} counting)" if counting else ""),
-        _words([f"{name}:{action}" for name, action in shown.items()]),
-        item["status"].get("state", "-"),
-        _labels(item),
-    ]
-
-
 def _labels(item: Value) -> str:
     return ", ".join(f"{key}={value}" for key, value in item["metadata"].get("labels", {}).items()) or "-"
 
@@ -218,6 +202,7 @@ def _words(values: list[str]) -> str:
     return " ".join(values) or "-"
 
 
+_OF_POLICY: Final = ("name", "order", "subject", "out", "in", "state")
 TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
     "Tenant": (("name", "l3vni", "networks", "egress", "gangs", "interfaces", "labels"), _tenant),
     "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),
@@ -230,7 +215,7 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "External": (("name", "vni", "pools", "users"), _external),
     "FloatingIp": (("tenant", "name", "external", "address", "port", "target", "host"), _floating),
     "Peering": (("tenant", "name", "peer", "prefixes", "state", "vni"), _peering),
-    "SecurityPolicy": (("tenant", "name", "order", "rules", "defaults", "state", "labels"), _policy),
-    "OperatorPolicy": (("tier", "name", "order", "rules", "defaults", "state", "labels"), _policy),
+    "SecurityPolicy": (("tenant", *_OF_POLICY), policy_words.cells),
+    "OperatorPolicy": (("tier", *_OF_POLICY), policy_words.cells),
     "Route": (("tenant", "name", "prefix", "next hops"), _route),
 }

@@ -71,3 +71,50 @@ def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path: Path) -> None:
 def test_wrong_use(words: tuple[str, ...], code: int, said: str) -> None:
     ran = ringfence(None, "policy", "convert", *words, text=WEB)
     assert ran.returncode == code and said in ran.stderr and "Traceback" not in ran.stderr
+
+
+TENANT = "apiVersion: ringfence/v1\nkind: Tenant\nmetadata: {name: ruled}\n---\n"
+RULES = """apiVersion: ringfence/v1
+kind: SecurityPolicy
+metadata: {name: web, tenant: ruled}
+spec:
+  subject: {ports: {matchLabels: {tier: web}}}
+  rules:
+  - {direction: in, action: deny, services: [{protocol: tcp, port: 1-100}]}
+  - {name: http, direction: in, action: allow, services: [{protocol: tcp, port: 80}]}
+  defaults: {in: {action: deny, state: count}}
+"""
+
+
+def test_apply_and_plan_warn_of_a_rule_that_can_never_match_and_do_it(house) -> None:
+    said = (
+        "warning: <stdin>:12: SecurityPolicy ruled/web spec.rules[1]: rule 2 (http) can never match: rule 1"
+    )
+    try:
+        for verb in ("plan", "apply"):
+            ran = ringfence(house, verb, "-f", "-", text=TENANT + RULES)
+            assert ran.returncode == OK and "SecurityPolicy ruled/web  2 rules for tier=web" in ran.stdout
+            assert said in ran.stderr and "[policy-rule-contradicted]" in ran.stderr
+        told = json.loads(ringfence(house, "apply", "-f", "-", "-o", "json", text=RULES).stdout)
+        assert not told["changed"]
+        assert [(one["rule"], one["line"]) for one in told["warnings"]] == [("policy-rule-contradicted", 8)]
+        mended = RULES.replace("action: deny, services", "action: allow, state: count, services")
+        ran = ringfence(house, "apply", "-f", "-", text=mended)
+        assert ran.returncode == OK and not ran.stderr
+        assert "SecurityPolicy ruled/web  rule 1 new; rule 1 gone" in ran.stdout
+        shown = ringfence(house, "get", "securitypolicies", "--tenant", "ruled").stdout
+        assert "tier=web" in shown and "2 rules, else deny (count)" in shown and "2 of 3 count" in shown
+    finally:
+        gone = ringfence(house, "delete", "policy", "web", "-t", "ruled")
+        assert gone.returncode == OK and "deleted   SecurityPolicy ruled/web" in gone.stdout
+        assert ringfence(house, "delete", "tenant", "ruled").returncode == OK
+
+
+def test_a_tenants_default_is_shown_as_it_changes(house) -> None:
+    spec = "spec: {defaults: {in: {action: deny, state: count}}}\n"
+    try:
+        assert ringfence(house, "apply", "-f", "-", text=TENANT).returncode == OK
+        ran = ringfence(house, "apply", "-f", "-", text=TENANT.replace("---\n", spec))
+        assert "Tenant ruled  default in none -> deny (count)" in ran.stdout
+    finally:
+        assert ringfence(house, "delete", "tenant", "ruled").returncode == OK
