@@ -190,6 +190,33 @@ RECEIVER: Final = Register(
     Field("reg10", 32), "receiver", "key of the local port that gets the packet", "output", "received"
 )
 
+SUBJECT: Final = Register(
+    Field("reg11", 32), "subject", "key of the local port whose policy judges the packet", "watch", "settle"
+)
+SCOPE: Final = Register(
+    Field("reg12", 32),
+    "scope",
+    "key of the VRF, unrouted network or peering in which the address of the other end is meant, 0 = none",
+    "classify",
+    "in_real_last",
+)
+NOTED: Final = Register(
+    Field("reg13", 32),
+    "noted",
+    "number of the counting rule that would have dropped the packet, 0 = none",
+    "leaving",
+    "settle",
+)
+DECIDED: Final = Register(
+    Field("reg14", 32), "decided", "number of the rule that let the packet through", "leaving", "settle"
+)
+DOMAIN: Final = Register(
+    Field("reg15", 32), "domain", "key of the tenant of the subject", "watch", "in_real_last"
+)
+
+POLICY_REGISTERS: Final = (SUBJECT, SCOPE, NOTED, DECIDED, DOMAIN)
+"""Not among REGISTERS till the tables of `pipelines.tables_policy` are among TABLES."""
+
 REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL, OUTSIDE, RECEIVER)
 
 FIELDS: Final = (
@@ -199,7 +226,7 @@ FIELDS: Final = (
     TUN_DST,
     TUN_IPV6_SRC,
     TUN_IPV6_DST,
-    *(r.field for r in REGISTERS),
+    *(r.field for r in (*REGISTERS, *POLICY_REGISTERS)),
     ETH_SRC,
     ETH_DST,
     ETH_TYPE,
