@@ -24,6 +24,7 @@ PLANNER = (
     "laws_outside",
     "laws_public",
     "laws",
+    "policies",
     "routes",
     "ports",
     "pairs",
