@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, gang_life, health, inventory, pairing, view
+from controller.api import answer, gang_life, health, inventory, pairing, promoting, view
 from controller.api.advice import advise
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
@@ -198,6 +198,11 @@ class Service:
         return self._write(
             lambda contents: plan_forgetting(contents, port, name, self.clock()), Mode.WRITE, ticket
         )
+
+    def promote(self, asked: promoting.Asked, mode: Mode, ticket: Ticket) -> dict[str, Any]:
+        """Enforce what counted, if the evidence is there. NotFound, Invalid, Conflict: see promoting."""
+        found = promoting.Promotion(asked, self.store.evidence(), self.clock(), self.new_uid)
+        return self._write(found.plan, mode, ticket) | {"promotion": found.told()}
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""

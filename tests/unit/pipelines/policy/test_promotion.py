@@ -144,7 +144,9 @@ def test_more_hits_than_are_accepted_hold_it_up() -> None:
     assert weighed(2, asked=replace(DAY, most_hits=3), hits=3).granted
     result = weighed(2, asked=replace(DAY, most_hits=2), hits=3)
     assert rules(result) == ["promotion-hits"]
-    assert "3 connections at 1 ports, 2 are accepted" in result.faults[0].message
+    assert result.faults[0].message == (
+        "it would have dropped 3 packets at 1 ports, 2 are accepted: port-000 3 (10.0.0.9:5 -> :23)"
+    )
 
 
 def test_a_default_needs_the_exceptions_that_count_above_it() -> None:
