@@ -7,14 +7,15 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 
 from controller.agent import brake, disk, state
 from controller.agent.decoding import decoder
 from controller.agent.encoding import encoder
 from model.change import Change, Part
-from model.ids import HostName, TenantKey, Uid
-from model.intent import Cluster, Tenant
+from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.intent import Binding, Cluster, Network, Port, Tenant
 from model.labels import matching
 from model.policy import Action, Default, Defaults, Direction, Policy, Rule, Seat, Selection, Standing
 from model.snapshot import Snapshot
@@ -72,6 +73,40 @@ def test_an_empty_store_takes_none_away() -> None:
     step = state.replace_stored(effective, [])
     stop = brake.judge(effective, step.snapshot, step.changes)
     assert stop is not None and stop.rule == "store-empty"
+
+
+def bound(*policies: Standing) -> list[state.Item]:
+    """With a port of the tenant here."""
+    key, home = PortKey(1), NetworkKey(1)
+    port = Port(Uid("p1"), home, "p1", key, Mac(0x020000000001), (), (HOST,))
+    return [
+        *held(*policies),
+        (Part.NETWORK, home, Network(Uid("n1"), ACME, "net", home, Vni(5001))),
+        (Part.PORT, key, port),
+        (Part.BINDING, key, Binding(key, HOST, 0, True)),
+    ]
+
+
+def opened(total: int, gone: int, before, after, owner: str = "acme") -> brake.Stop | None:
+    """`before`, `after`: what is stored besides the policies of the owner, of which some go."""
+    policies = [standing(Policy(f"p{number:02}", owner, rules=(rule(),))) for number in range(total)]
+    effective = state.replace_stored(Snapshot(HOST), before(*policies)).snapshot
+    step = state.replace_stored(effective, after(*policies[gone:]))
+    return brake.judge(effective, step.snapshot, step.changes)
+
+
+@pytest.mark.parametrize("owner", ["acme", ""])
+def test_many_that_go_at_once_are_asked_about(owner: str) -> None:
+    assert opened(2 * brake.FLOOR + 3, brake.FLOOR + 1, bound, bound, owner) is None, "it is less than half"
+    assert opened(brake.FLOOR, brake.FLOOR, bound, bound, owner) is None, "they are few"
+    stop = opened(brake.FLOOR + 1, brake.FLOOR + 1, bound, bound, owner)
+    assert stop is not None and stop.rule == "mass-delete-policies"
+    assert f"9 of 9 policies would go at once ({owner}/p00, " in stop.message
+    assert opened(20, 20, held, held, owner) is None, "they judge nobody here"
+
+
+def test_policies_that_go_with_their_ports_open_nothing() -> None:
+    assert opened(20, 20, bound, held) is None
 
 
 @given(policy_sets(), of_both, of_both)
