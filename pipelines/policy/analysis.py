@@ -118,7 +118,9 @@ def _before(one: _Ready, earlier: Sequence[_Ready], subjects: _Subjects) -> Iter
             if level in passed:
                 continue
         stays = other.entry.enforced_everywhere() or entry.state is State.COUNT
-        if stays and regions.serve_together(one.reach, other.reach) and subjects.cover(other.entry, entry):
+        if not stays or not regions.may_take(other.reach, one.reach):
+            continue
+        if regions.serve_together(one.reach, other.reach) and subjects.cover(other.entry, entry):
             yield other
 
 
