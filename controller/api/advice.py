@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Final
 
 from controller.manifest.draft import Draft
-from ipam.contents import Contents, PolicyRecord
+from controller.store.policies import unread
+from controller.store.records import Contents, PolicyRecord
 from model.errors import Fault
-from model.policy import UNREAD, Policy
+from model.policy import Policy
 from model.wanted import Reference, Wanted, WantedPolicy, refer, title
 from pipelines.policy.analysis import analyse
 
@@ -73,7 +74,7 @@ def _read(records: Iterable[PolicyRecord]) -> _Policies:
     """Those that could be read."""
     found: _Policies = {}
     for record in records:
-        if not any(seat.number in UNREAD for seat in record.value.seats):
+        if not unread(record.value):
             policy = record.value.policy
             wanted = WantedPolicy(record.tenant, policy.name, policy)
             found[refer(wanted)] = policy

@@ -6,6 +6,7 @@ by its form.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -61,12 +62,12 @@ def counting(policy: Policy) -> Policy:
 
 def _unfold(document: Document) -> Iterator[_Located]:
     """The items of a list, else the document itself."""
-    pending = [document.root]
+    pending = deque([document.root])
     while pending:
-        node = pending.pop(0)
+        node = pending.popleft()
         items = _items(node)
         if items is not None:
-            pending[:0] = items
+            pending.extendleft(reversed(items))
         elif not (isinstance(node, Scalar) and node.sort is Sort.NULL):
             where = Where(document.source, node.line, lines(node, DEEPEST))
             faults: list[Fault] = []

@@ -19,6 +19,7 @@ from controller.manifest.suggest import nearest, remedy
 from controller.manifest.text import Document
 from controller.manifest.tree import Entry, Listing, Node, Scalar, Sort, Table, lines, name_sort, show
 from model.errors import Fault
+from model.labels import NAME
 from model.wanted import Kind, Reference, Where, title
 
 MAX_FAULTS: Final = 2_000
@@ -324,6 +325,8 @@ def _labels(reading: _Reading, path: str, node: Node) -> tuple[tuple[str, str], 
         below = f"{path}.{_safe(key)}"
         try:
             readers.read_label_key(Scalar(Sort.TEXT, key, entry.line))
+            if key == NAME:
+                raise Misfit("label-reserved", "everything has its own name as that label", "Take it out.")
             if not isinstance(entry.value, Scalar):
                 raise Misfit("wrong-type", f"it is {name_sort(entry.value)}, wanted text", "Write one word.")
             pairs.append((key, readers.read_label(entry.value)))

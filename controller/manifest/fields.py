@@ -96,5 +96,10 @@ TENANT_NAME: Final = FieldRule(
     "metadata", "tenant", readers.read_name, "The tenant that it belongs to.", "acme", Presence.REQUIRED
 )
 LABELS: Final = FieldRule(
-    "metadata", "labels", readers.read_label, "Free words for people.", "{tier: web}", shape=Shape.LABELS
+    "metadata",
+    "labels",
+    readers.read_label,
+    "Words for people, and for selectors of policies.",
+    "{tier: web}",
+    shape=Shape.LABELS,
 )

@@ -292,6 +292,12 @@ def test_two_rules_do_not_say_the_same_nor_bear_one_name() -> None:
     assert (fault.rule, fault.path) == ("duplicate-item", "spec.rules[1]") and "named a" in fault.message
 
 
+def test_nobody_bears_the_name_of_another() -> None:
+    metadata = "{name: p, tenant: t, labels: {ringfence/name: q}}"
+    (fault,) = read("SecurityPolicy", "{}", metadata).faults
+    assert (fault.rule, fault.path) == ("label-reserved", "metadata.labels.ringfence/name")
+
+
 def test_the_operator_has_no_tenant_and_has_to_name_the_tier() -> None:
     faults = read("OperatorPolicy", "{}", "{name: p, tenant: t}").faults
     assert {(fault.rule, fault.path) for fault in faults} == {
