@@ -34,8 +34,7 @@ from pipelines.policy.verdict import Connection, Judged, judge
 from pipelines.render import value
 from pipelines.walk import Packet
 from tests.contract.ovs import PrivateOvs
-from tests.fakes import conjunctions
-from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet
+from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet, run
 from tests.fakes.policies import CONNECTIONS, connections, policy_sets, tenants
 
 FIELDS = {one.name: one for one in f.FIELDS}
@@ -157,7 +156,7 @@ def test_the_fake_choice_among_conjunctions_is_the_switch_s(stage: tuple[Private
         if connection.target is None:
             continue
         seen = packet(connection, Direction.IN)
-        last, _ = conjunctions.run(laid.flows, laid.start, seen)
+        last, _ = run(laid, seen)
         said, path = traced(ovs, laid, seen)
         assert (said.action is Action.ALLOW) == (last is not None), path
         outcomes.add(said.action)

@@ -16,8 +16,9 @@ from pipelines.policy.flows import Counted, Numbers, compile
 from pipelines.policy.resolve import Directory
 from pipelines.policy.shapes import Sides
 from pipelines.policy.verdict import Connection
-from pipelines.walk import Packet
+from pipelines.walk import Packet, walk
 from tests.fakes.policies import WORLD
+from tests.fakes.switch import Switch
 
 SUBJECT, SCOPE, NOTED, DECIDED = (Field(f"reg{number}", 32) for number in (11, 12, 13, 14))
 NOWHERE = 9
@@ -46,6 +47,7 @@ class Laid:
     entries: tuple[Entry, ...]
     numbers: Numbers
     flows: tuple[Flow, ...]
+    switch: Switch
 
     @property
     def start(self) -> int:
@@ -63,7 +65,7 @@ def lay(policies: tuple[Policy, ...], tenants: Tenants, direction: Direction) ->
     numbers = {entry.place: index for index, entry in enumerate(entries, 1)}
     where = chain(direction)
     flows = compile(where, entries, WORLD, Directory.of(WORLD), numbers)
-    return Laid(where, entries, numbers, flows)
+    return Laid(where, entries, numbers, flows, Switch.of(flows))
 
 
 def packet(connection: Connection, direction: Direction) -> Packet:
@@ -96,3 +98,10 @@ def packet(connection: Connection, direction: Direction) -> Packet:
     elif connection.protocol in (Protocol.ICMP, Protocol.ICMPV6):
         made |= {f.CT_SPORT.name: connection.kind, f.CT_DPORT.name: connection.code}
     return made
+
+
+def run(laid: Laid, seen: Packet) -> tuple[int | None, Packet]:
+    """From the first table of the chain on: the table behind it, None if the packet was dropped."""
+    done = walk(laid.switch, seen, start=laid.start)
+    last = done.steps[-1]
+    return last.table if last.flow is None else None, done.packet

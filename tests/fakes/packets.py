@@ -14,6 +14,10 @@ Packet = dict[str, int]
 _LAYER4 = (
     "udp_src",
     "udp_dst",
+    "tcp_src",
+    "tcp_dst",
+    "sctp_src",
+    "sctp_dst",
     "icmp_type",
     "icmp_code",
     "icmpv6_type",
@@ -103,5 +107,5 @@ def advertisement(
 def received(packet: Packet) -> Packet:
     """The packet as OVS looks at it: a fragment has no ports and no types, a register is 0 at first."""
     hidden = _LAYER4 if packet.get("ip_frag", 0) & f.ANY_FRAGMENT else ()
-    registers = {register.field.name for register in f.REGISTERS}
+    registers = {register.field.name for register in (*f.REGISTERS, *f.POLICY_REGISTERS)}
     return {k: v for k, v in packet.items() if v and k not in hidden and k not in registers}
