@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, gang_life, health, inventory, pairing, promoting, view
+from controller.api import answer, gang_life, health, inventory, pairing, promoting, subjects, view
 from controller.api.advice import advise
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
@@ -120,7 +120,9 @@ class Service:
         found = [view.document(record, contents, states) for record in view.records(contents, kind)]
         if kind is Kind.NODE:
             self._compare(contents, found)
-        return [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
+        found = [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
+        subjects.describe(contents, kind, found)
+        return found
 
     def read(self, reference: Reference) -> view.Document:
         """One object; NotFound if there is none."""
@@ -132,6 +134,7 @@ class Service:
         found = view.document(record, contents, states)
         if reference.kind is Kind.NODE:
             self._compare(contents, [found])
+        subjects.describe(contents, reference.kind, [found])
         return found
 
     def inventory(self, name: str | None) -> list[dict[str, Any]]:

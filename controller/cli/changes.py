@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from controller.cli.faults import print_fault
-from controller.cli.policy_words import changed, default_changes, subject
+from controller.cli.policy_words import changed, default_changes, made
 from controller.cli.session import Session
 
 _POLICIES: Final = ("SecurityPolicy", "OperatorPolicy")
@@ -54,7 +54,7 @@ def _details(change: dict[str, Any]) -> str:
         moved += default_changes(before.get("defaults", {}), spec.get("defaults", {}))
         return "  " + ("; ".join(moved) or "labels")
     if change["kind"] in _POLICIES:
-        return f"  {len(spec.get('rules', []))} rules for {subject(spec.get('subject', {}))}" if spec else ""
+        return f"  {made(spec)}" if spec else ""
     shown = [
         _word(spec[key])
         for key in (

@@ -202,7 +202,7 @@ def _words(values: list[str]) -> str:
     return " ".join(values) or "-"
 
 
-_OF_POLICY: Final = ("name", "order", "subject", "out", "in", "state")
+_OF_POLICY: Final = ("name", "order", "subject", "ports", "out", "in", "state")
 TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
     "Tenant": (("name", "l3vni", "networks", "egress", "gangs", "interfaces", "labels"), _tenant),
     "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),

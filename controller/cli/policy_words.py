@@ -17,13 +17,15 @@ _ENFORCED: Final = ("enforce", 100)
 
 
 def cells(item: Value) -> list[str]:
-    """Owner or tier, name, order, subject, what is said of each direction, and how much of it is enforced."""
+    """Owner or tier, name, order, subject, how many ports that are, what is said of each direction, and how
+    much of it is enforced."""
     metadata, spec = item["metadata"], item.get("spec", {})
     return [
         metadata.get("tenant") or spec.get("tier", "-"),
         metadata["name"],
         str(spec.get("order", 0)),
         subject(spec.get("subject", {})),
+        str(item["status"].get("ports", "-")),
         *(_direction(spec, direction) for direction in ("out", "in")),
         item["status"].get("state") or _state(spec),
     ]
@@ -36,6 +38,11 @@ def subject(selection: Value) -> str:
     )
     told = [text if what == "ports" else f"{what} {text}" for what, text in parts]
     return "; ".join(told) or "all"
+
+
+def made(spec: Value) -> str:
+    """Of a new one."""
+    return f"{_count(len(spec.get('rules', [])))} for {subject(spec.get('subject', {}))}"
 
 
 def changed(before: Value, after: Value) -> str:
@@ -63,8 +70,16 @@ def default(value: Value | str | None) -> str:
 def _direction(spec: Value, direction: str) -> str:
     count = sum(rule["direction"] == direction for rule in spec.get("rules", []))
     last = spec.get("defaults", {}).get(direction)
-    rules = f"{count} rule{'' if count == 1 else 's'}" if count else ""
-    return ", else ".join(word for word in (rules, default(last) if last else "") if word) or "-"
+    return (
+        ", else ".join(
+            word for word in (_count(count) if count else "", default(last) if last else "") if word
+        )
+        or "-"
+    )
+
+
+def _count(rules: int) -> str:
+    return f"{rules} rule{'' if rules == 1 else 's'}"
 
 
 def _state(spec: Value) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.cli.policy_words import cells, changed, default, subject
+from controller.cli.policy_words import cells, changed, default, made, subject
 
 A = {"name": "a", "direction": "in", "action": "allow"}
 B = {"direction": "out", "action": "deny", "to": [{"cidr": "10.0.0.0/8"}]}
@@ -28,15 +28,18 @@ def test_the_cells_of_a_policy() -> None:
         "web",
         "5",
         "tier=web",
+        "-",
         "1 rule",
         "2 rules, else deny (10%)",
         "1 of 4 count, 1 of 4 in part",
     ]
     assert cells(item({"tier": "baseline", "defaults": {"out": "deny"}})) == [
-        *("baseline", "web", "0", "all", "deny", "-", "enforced")
+        *("baseline", "web", "0", "all", "-", "deny", "-", "enforced")
     ]
-    assert cells(item({}, tenant="acme"))[3:] == ["all", "-", "-", "-"]
+    assert cells(item({}, tenant="acme"))[3:] == ["all", "-", "-", "-", "-"]
     assert cells(item({}, tenant="acme") | {"status": {"state": "unreadable"}})[-1] == "unreadable"
+    assert cells(item({}, tenant="acme") | {"status": {"ports": 0}})[4] == "0"
+    assert [made({}), made({"rules": [A]})] == ["0 rules for all", "1 rule for all"]
 
 
 @pytest.mark.parametrize(
