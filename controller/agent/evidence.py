@@ -43,8 +43,10 @@ class Counted:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """`life`: of ovs-vswitchd. `began`, `ended`: of the reading, ms since boot; `wall`: when it began, Unix
-    ms. `decided`, `noted`: by rule, what it decided where it is enforced and would have decided where it
-    counts, since that life began. `names`: the rules that there are: of others nothing is kept.
+    ms. `decided`, `noted`: by rule, what it decided where it is enforced, and the packets that an allow which
+    counts would have judged, since that life began. `names`: the rules that there are: of others nothing is
+    kept, with the percentage of ports on which each denies. `exposed`: those of which nothing that was
+    watched counts any more (rulebook.exposed).
     """
 
     life: str
@@ -54,7 +56,8 @@ class Reading:
     decided: Mapping[RuleName, Amount]
     noted: Mapping[RuleName, Amount]
     spots: Mapping[Spot, Counted]
-    names: frozenset[RuleName]
+    names: Mapping[RuleName, int]
+    exposed: frozenset[RuleName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,14 @@ class Both:
 @dataclass(frozen=True, slots=True)
 class State:
     """All that is kept. `up`: when the last reading ended, ms since boot. `raw`: what the counters of rules
-    said then."""
+    said then. `names`: as the last reading had them."""
 
     life: str = ""
     up: int = 0
     totals: Mapping[RuleName, Both] = field(default_factory=dict)
     raw: Mapping[RuleName, Both] = field(default_factory=dict)
     spots: Mapping[Spot, Known] = field(default_factory=dict)
+    names: Mapping[RuleName, int] = field(default_factory=dict)
 
 
 def advance(state: State, reading: Reading) -> State:
@@ -112,7 +116,12 @@ def advance(state: State, reading: Reading) -> State:
             had.enforced.plus(_more(before.enforced, now.enforced)),
             had.counted.plus(_more(before.counted, now.counted)),
         )
-    return State(reading.life, reading.ended, totals, raw, dict(_spots(state, reading)))
+    spots = dict(_spots(state, reading))
+    for (name, port), known in spots.items():
+        hits = _more(state.spots.get((name, port), _NEW).total, known.total)
+        had = totals.get(name, Both())
+        totals[name] = replace(had, counted=had.counted.plus(hits))
+    return State(reading.life, reading.ended, totals, raw, spots, dict(reading.names))
 
 
 def add_samples(state: State, port: Uid, found: Iterable[tuple[RuleName, str]]) -> State:
@@ -147,6 +156,7 @@ def dump(state: State) -> bytes:
             "up": state.up,
             "totals": [[*_name(n), *_both(b)] for n, b in sorted(state.totals.items())],
             "raw": [[*_name(n), *_both(b)] for n, b in sorted(state.raw.items())],
+            "names": [[*_name(n), share] for n, share in sorted(state.names.items())],
             "spots": [[*_name(n), port, *_known(k)] for (n, port), k in sorted(state.spots.items())],
         },
         separators=(",", ":"),
@@ -167,6 +177,7 @@ def load(data: bytes) -> State | None:
             {RuleName(*row[:2]): _parse_both(row[2:]) for row in found["totals"]},
             {RuleName(*row[:2]): _parse_both(row[2:]) for row in found["raw"]},
             {(RuleName(*row[:2]), Uid(row[2])): _parse_known(row[3:]) for row in found["spots"]},
+            {RuleName(*row[:2]): row[2] for row in found["names"]},
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -177,8 +188,8 @@ def _spots(state: State, reading: Reading) -> Iterator[tuple[Spot, Known]]:
         if spot[0] in reading.names:
             yield spot, _seen(state, spot, now, reading)
     for spot, known in state.spots.items():
-        recent = reading.wall - known.until < KEPT_MS
-        if spot not in reading.spots and spot[0] in reading.names and recent:
+        keeps = spot[0] in reading.names and spot[0] not in reading.exposed
+        if spot not in reading.spots and keeps and reading.wall - known.until < KEPT_MS:
             yield spot, replace(known, live=False)
 
 
@@ -188,7 +199,7 @@ def _seen(state: State, spot: Spot, now: Counted, reading: Reading) -> Known:
     stood = before.live and reading.life == state.life and now.age >= reading.began - state.up
     # Of one that is younger all hits are new, even if it inherited some: said twice is better than never.
     more = _more(before.raw, now.amount) if stood else now.amount
-    since_up = before.since_up if stood else reading.ended
+    since_up = before.since_up if stood and spot[0] not in reading.exposed else reading.ended
     return replace(
         before,
         since_up=since_up,

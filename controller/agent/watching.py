@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from controller.agent.core import Core
 from controller.agent.evidence import Counted, Reading, Spot, State
 from controller.agent.gauging import Clocks
 from controller.agent.meter import run_of
-from controller.agent.rulebook import Ruled, rulebook
+from controller.agent.rulebook import Book, Ruled, denies, exposed, exposed_since, rulebook
 from controller.southbound import connections
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.dump import Dump
@@ -34,6 +33,7 @@ from model.ids import HostName, PortKey, Uid
 from model.policy import Action
 from model.snapshot import Snapshot
 from pipelines import cookies
+from pipelines import tables_policy as tables
 from pipelines.fields import LABEL_NOTED
 
 LOG: Final = logging.getLogger(__name__)
@@ -52,17 +52,10 @@ _NOTED_AT: Final = LABEL_NOTED.low or 0
 _NOTED_MASK: Final = (1 << LABEL_NOTED.bits) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """`rules`: a flow for each rule that lets pass or would not have; `hits`: for each rule that counts and
-    port; `chains`: where packets are judged, and end."""
-
-    rules: tuple[int, ...]
-    hits: tuple[int, ...]
-    chains: tuple[int, ...]
-
-
-TABLES: Final = Tables((17, 72), (18, 74), (104, 105, 106, 107, 114, 115, 116, 117))
+_FORESEEN: Final = tuple(t.number for t in (*tables.OUTWARD_CHAIN[:4], *tables.INWARD_CHAIN[:4]))
+_REAL: Final = tuple(t.number for t in (*tables.OUTWARD_CHAIN[4:], *tables.INWARD_CHAIN[4:]))
+_PASSED: Final = (tables.LEFT.number, tables.ENTERED.number)
+_HITS: Final = (tables.LEFT_HITS.number, tables.ENTERED_HITS.number)
 
 Slices = Callable[..., Iterator[Dump]]
 
@@ -87,6 +80,7 @@ class Watching:
         self._rundir, self._path, self._boot_id, self._clocks = rundir, path, boot_id, clocks
         self._every = every
         self._state = _restored(path)
+        self._book: Book | None = None
         self._connection: Connection | None = None
         self._kept, self._next_port = clocks.up_ms(), 0
         self._trouble = ""
@@ -128,6 +122,7 @@ class Watching:
             return
         life = f"{run.boot_id}/{run.vswitchd_start}"
         self._state = evidence.advance(self._state, self._read(snapshot, book, life))
+        self._book = book
         try:
             self._sample(snapshot, book)
         finally:
@@ -136,14 +131,16 @@ class Watching:
             self._tell()
         self._told = bool(book)
 
-    def _read(self, snapshot: Snapshot, book: Mapping[int, Ruled], life: str) -> Reading:
+    def _read(self, snapshot: Snapshot, book: Book, life: str) -> Reading:
         wall, began = self._clocks.now_ms(), self._clocks.up_ms()
         decided, noted = read_rules(self._channel.dump_slices, book)
         spots = read_spots(self._channel.dump_slices, book, _uids(snapshot))
-        names = frozenset(ruled.name for ruled in book.values())
-        return Reading(life, began, self._clocks.up_ms(), wall, decided, noted, spots, names)
+        before = self._book
+        bare = exposed_since(self._state.names, book) if before is None else exposed(before, book)
+        ended = self._clocks.up_ms()
+        return Reading(life, began, ended, wall, decided, noted, spots, denies(book), bare)
 
-    def _sample(self, snapshot: Snapshot, book: Mapping[int, Ruled]) -> None:
+    def _sample(self, snapshot: Snapshot, book: Book) -> None:
         """Of ports that were hit since the last reading, some with each, in turns."""
         newest = max((known.until for known in self._state.spots.values()), default=0)
         fresh = sorted({port for (_, port), known in self._state.spots.items() if known.last == newest})
@@ -158,7 +155,7 @@ class Watching:
             if zone is not None and connections.count(self._rundir, zone) <= FULL:
                 self._state = evidence.add_samples(self._state, port, self._noted(zone, book))
 
-    def _noted(self, zone: int, book: Mapping[int, Ruled]) -> Iterator[tuple[RuleName, str]]:
+    def _noted(self, zone: int, book: Book) -> Iterator[tuple[RuleName, str]]:
         for one in connections.labelled(self._rundir, zone):
             ruled = book.get((one.label >> _NOTED_AT & _NOTED_MASK) >> 1)
             if ruled is not None:
@@ -206,32 +203,27 @@ class Watching:
         self._trouble = trouble
 
 
-def read_rules(
-    slices: Slices, book: Mapping[int, Ruled], tables: Tables = TABLES
-) -> tuple[dict[RuleName, Amount], dict[RuleName, Amount]]:
-    """What rules decided where they are enforced, and what those that count would have decided."""
+def read_rules(slices: Slices, book: Book) -> tuple[dict[RuleName, Amount], dict[RuleName, Amount]]:
+    """What rules decided where they are enforced, and the packets that allows which count would have judged:
+    what denies and passes would have dropped is counted by port."""
     decided: dict[RuleName, Amount] = {}
     noted: dict[RuleName, Amount] = {}
-    for dump in slices(*tables.rules):
-        for mark, amount in _rows(dump):
-            if (ruled := book.get(mark >> 1)) is not None:
-                into = noted if mark & 1 else decided
-                into[ruled.name] = into.get(ruled.name, Amount()).plus(amount)
-    for dump in slices(*tables.chains):
-        for mark, amount in _rows(dump):
-            ruled = book.get(mark >> 1)
-            # What is allowed goes on, and is counted behind the chain with all that follows it.
-            if ruled is not None and not mark & 1 and ruled.action is not Action.ALLOW:
-                decided[ruled.name] = decided.get(ruled.name, Amount()).plus(amount)
+    for dump in slices(*_PASSED):
+        _add(decided, ((ruled, amount) for ruled, amount, _ in _rows(dump, book)))
+    for dump in slices(*_REAL):
+        # What is allowed goes on, and is counted behind the chain with all that follows it.
+        rows = _rows(dump, book)
+        _add(decided, ((ruled, amount) for ruled, amount, _ in rows if ruled.action is not Action.ALLOW))
+    for dump in slices(*_FORESEEN):
+        rows = _rows(dump, book)
+        _add(noted, ((r, amount) for r, amount, state in rows if r.action is Action.ALLOW and state))
     return decided, noted
 
 
-def read_spots(
-    slices: Slices, book: Mapping[int, Ruled], uids: Mapping[PortKey, Uid], tables: Tables = TABLES
-) -> dict[Spot, Counted]:
+def read_spots(slices: Slices, book: Book, uids: Mapping[PortKey, Uid]) -> dict[Spot, Counted]:
     """The counters of rules that count, by port."""
     found: dict[Spot, Counted] = {}
-    for dump in slices(*tables.hits):
+    for dump in slices(*_HITS):
         counters = dump.counters()
         columns = (counters.cookie, counters.packets, counters.octets, dump.ages())
         for cookie, packets, octets, age in zip(*(c.tolist() for c in columns), strict=True):
@@ -240,22 +232,25 @@ def read_spots(
                 continue
             ruled, uid = book.get(said.rule >> 1), uids.get(said.port)
             if ruled is not None and uid is not None:
-                spot, now = (ruled.name, uid), Counted(Amount(packets, octets), age)
-                had = found.get(spot)
-                found[spot] = (
-                    now if had is None else Counted(had.amount.plus(now.amount), min(had.age, now.age))
-                )
+                found[ruled.name, uid] = Counted(Amount(packets, octets), age)
     return found
 
 
-def _rows(dump: Dump) -> Iterator[tuple[int, Amount]]:
-    """(mark, amount) of the flows of rules."""
+def _add(into: dict[RuleName, Amount], rows: Iterable[tuple[Ruled, Amount]]) -> None:
+    for ruled, amount in rows:
+        into[ruled.name] = into.get(ruled.name, Amount()).plus(amount)
+
+
+def _rows(dump: Dump, book: Book) -> Iterator[tuple[Ruled, Amount, int]]:
+    """(rule, amount, 1 if it counts there) of the flows of rules that took something."""
     counters = dump.counters()
     columns = (counters.cookie, counters.packets, counters.octets)
     for cookie, packets, octets in zip(*(c.tolist() for c in columns), strict=True):
         said = cookies.parse(cookie) if packets else None
         if said is not None and said.kind is cookies.Kind.POLICY:
-            yield said.rule, Amount(packets, octets)
+            ruled = book.get(said.rule >> 1)
+            if ruled is not None:
+                yield ruled, Amount(packets, octets), said.rule & 1
 
 
 def _uids(snapshot: Snapshot) -> dict[PortKey, Uid]:

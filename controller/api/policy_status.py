@@ -19,7 +19,7 @@ from model.entries import Level
 from model.errors import Fault, NotFound
 from model.evidence import Amount
 from model.ids import Uid
-from model.policy import State
+from model.policy import Action, State
 from pipelines.policy.entries import Entry
 from pipelines.policy.promotion import Witness, covered
 
@@ -66,7 +66,9 @@ def _row(ground: Ground, entry: Entry, found: Seen) -> Document:
     place, name = entry.place, ground.names[entry.place]
     selected = ground.selected[place]
     waiting = [port for port in selected if entry.at(port) is State.COUNT]
-    hours = {port: _hours(entry, port, found.at(name, port)) for port in waiting}
+    # An allow drops nothing, and nobody has to watch it.
+    watched = waiting if entry.action is not Action.ALLOW else []
+    hours = {port: _hours(entry, port, found.at(name, port)) for port in watched}
     rule = found.of(name)
     hits = {port: at for port in selected if (at := found.at(name, port)).hits.packets}
     total = Amount(

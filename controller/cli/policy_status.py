@@ -91,7 +91,7 @@ def _row(item: Value) -> list[str]:
         f"{item['action']} {item['direction']}",
         item["state"] if item["share"] == 100 else f"{item['state']} {item['share']} %",
         str(item["ports"]),
-        f"{item['watched']} of {counts}" if counts else "-",
+        f"{item['watched']} of {counts}" if item["hours"] is not None else "-",
         "-" if item["hours"] is None else f"{item['hours']:g}",
         f"{hits['packets']} at {hits['ports']}" if hits["packets"] else "0",
         str(hits["octets"]),

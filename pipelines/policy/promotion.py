@@ -108,7 +108,9 @@ def weigh(
             continue
         witnesses = [known.get((entry.identity, port), Witness(entry.identity, port, ())) for port in waiting]
         watched = [(str(entry.place), one.port, covered(one)) for one in witnesses]
-        lacking = [one for one in watched if one[2] < asked.watched]
+        # An allow drops nothing: it has no counter, and nothing has to be known of it.
+        drops = entry.action is not Action.ALLOW
+        lacking = [one for one in watched if drops and one[2] < asked.watched]
         short.extend(lacking)
         said = [Hit(str(entry.place), one.port, one.hits, one.samples) for one in witnesses if one.hits]
         hits.extend(said)

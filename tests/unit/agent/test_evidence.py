@@ -26,9 +26,9 @@ def reading(at: int, packets: int = 0, age: int | None = None, life: str = "one"
         ended=HOUR + at + 5,
         wall=NOON + at,
         decided={RULE: Amount(10 * packets, 0)},
-        noted={RULE: Amount(packets, 100 * packets)},
+        noted={},
         spots={(RULE, PORT): Counted(Amount(packets, 100 * packets), at + 1_000 if age is None else age)},
-        names=frozenset({RULE, OTHER}),
+        names={RULE: 0, OTHER: 0},
     )
 
 
@@ -83,7 +83,22 @@ def test_hits_are_counted_once_and_the_last_is_remembered() -> None:
 def test_totals_go_on_over_a_restart_of_the_switch_and_never_fall() -> None:
     state = run(reading(0, packets=5), reading(1_000, packets=2, life="two"))
     assert state.totals[RULE].counted.packets == 7
-    assert advance(state, reading(2_000, packets=1, life="two")).totals[RULE].counted.packets == 7
+    assert state.totals[RULE].enforced.packets == 70
+    again = advance(state, reading(2_000, packets=1, life="two"))
+    assert again.totals[RULE].enforced.packets == 70 and again.totals[RULE].counted.packets == 7
+
+
+def test_what_an_allow_would_have_judged_is_counted_without_ports() -> None:
+    quiet = [replace(reading(at), spots={}, noted={OTHER: Amount(n, 0)}) for at, n in ((0, 4), (1_000, 6))]
+    assert run(*quiet).totals[OTHER].counted.packets == 6
+
+
+def test_nothing_that_was_watched_counts_for_a_rule_that_is_exposed() -> None:
+    state = run(reading(0), reading(HOUR, packets=2))
+    after = advance(state, replace(reading(2 * HOUR, packets=2), exposed=frozenset({RULE})))
+    assert watched(after) == 0 and after.spots[RULE, PORT].total.packets == 2
+    gone = advance(state, replace(reading(2 * HOUR), spots={}, exposed=frozenset({RULE})))
+    assert not gone.spots
 
 
 def test_a_port_that_left_is_told_for_a_while_and_claims_no_more() -> None:
@@ -95,7 +110,7 @@ def test_a_port_that_left_is_told_for_a_while_and_claims_no_more() -> None:
 
 def test_nothing_is_kept_of_a_rule_that_is_gone() -> None:
     state = run(reading(0), reading(1_000, packets=1))
-    after = advance(state, replace(reading(2_000, packets=1), names=frozenset({OTHER})))
+    after = advance(state, replace(reading(2_000, packets=1), names={OTHER: 0}))
     assert not after.spots and not after.totals
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from immutables import Map
 
 from controller.agent import watching as module
 from controller.agent.gauging import Clocks
-from controller.agent.rulebook import rulebook
+from controller.agent.rulebook import denies, exposed, exposed_since, rulebook
 from controller.agent.watching import Watching
 from controller.southbound.connections import Connection
 from controller.southbound.openflow.dump import Dump, parse
@@ -25,20 +25,40 @@ from model.evidence import parse as parse_word
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Port, Tenant
 from model.inventory import Switch
-from model.policy import Action, Default, Defaults, Direction, Policy, Rule, Seat, Standing, State
+from model.policy import (
+    Action,
+    Default,
+    Defaults,
+    Direction,
+    Policy,
+    Protocol,
+    Rule,
+    Seat,
+    Service,
+    Standing,
+    State,
+)
 from model.snapshot import Snapshot, with_port
 from pipelines import cookies
+from pipelines import tables_policy as tables
 
 MINUTE = 60_000
-LEFT, LEFT_HITS, CHAIN = 17, 18, 104
+LEFT, LEFT_HITS, FORESEEN, REAL = (
+    *(table.number for table in (tables.LEFT, tables.LEFT_HITS)),
+    *(tables.OUTWARD_CHAIN[at].number for at in (1, 5)),
+)
 PORT, KEY = Uid("p1"), PortKey(5)
 POLICY = Policy(
     "web",
     "acme",
-    rules=(Rule(Direction.OUT, Action.ALLOW), Rule(Direction.OUT, Action.DENY, state=State.COUNT)),
+    rules=(
+        Rule(Direction.OUT, Action.ALLOW, services=(Service(Protocol.TCP),)),
+        Rule(Direction.OUT, Action.DENY, state=State.COUNT),
+        Rule(Direction.OUT, Action.ALLOW, state=State.COUNT),
+    ),
     defaults=Defaults(inward=Default(Action.DENY)),
 )
-STANDING = Standing(Uid("u"), POLICY, TenantKey(1), (Seat(7, 10), Seat(8, 9)), inward=Seat(9, 1))
+STANDING = Standing(Uid("u"), POLICY, TenantKey(1), (Seat(7, 10), Seat(8, 9), Seat(10, 8)), inward=Seat(9, 1))
 _ENTRY = struct.Struct("!HBxIIHHHHH2xQQQHH4x")
 
 
@@ -47,7 +67,7 @@ def entry(table: int, cookie: int, packets: int, seconds: int) -> bytes:
     return _ENTRY.pack(_ENTRY.size, table, seconds, 0, *zeros, cookie, packets, 10 * packets, 1, 4)
 
 
-def snapshot(life: str = "one") -> Snapshot:
+def snapshot(life: str = "one", standing: Standing = STANDING) -> Snapshot:
     tenant = Tenant(
         Uid("t"), "acme", TenantKey(1), defaults=Defaults(outward=Default(Action.DENY)), seats=(12, 0)
     )
@@ -55,7 +75,7 @@ def snapshot(life: str = "one") -> Snapshot:
         HostName("hv1"),
         switch=Switch("netdev", 1, life),
         tenants=Map({tenant.key: tenant}),
-        policies=Map({STANDING.uid: STANDING}),
+        policies=Map({standing.uid: standing}),
         zones=Map({("policy", 5): 33}),
     )
     return with_port(made, Port(PORT, NetworkKey(1), "a", KEY, 0x020000000001, (), ()))  # type: ignore[arg-type]
@@ -97,14 +117,15 @@ class World:
         seconds = self.now // 1_000 - 5
         self.flows = [
             entry(LEFT, cookies.policy(7 << 1), 100, seconds),
-            entry(LEFT, cookies.policy(8 << 1 | 1), packets, seconds),
+            entry(FORESEEN, cookies.policy(8 << 1 | 1), 70, seconds),
+            entry(FORESEEN, cookies.policy(10 << 1 | 1), 80, seconds),
             entry(LEFT, cookies.port(KEY), 1_000, seconds),
             entry(LEFT_HITS, cookies.policy(8 << 1 | 1, KEY), packets, seconds),
             entry(LEFT_HITS, cookies.policy(8 << 1 | 1, PortKey(99)), 50, seconds),
             entry(LEFT_HITS, cookies.policy(77 << 1 | 1, KEY), 50, seconds),
-            entry(CHAIN, cookies.policy(7 << 1), 3, seconds),
-            entry(CHAIN, cookies.policy(9 << 1), 4, seconds),
-            entry(CHAIN, cookies.policy(9 << 1), 5, seconds),
+            entry(REAL, cookies.policy(7 << 1), 3, seconds),
+            entry(REAL, cookies.policy(9 << 1), 4, seconds),
+            entry(REAL, cookies.policy(9 << 1), 5, seconds),
         ]
 
     def last(self) -> HostEvidence:
@@ -142,9 +163,44 @@ def test_the_book_has_rules_defaults_and_the_tenants_own() -> None:
         (7, Action.ALLOW),
         (8, Action.DENY),
         (9, Action.DENY),
+        (10, Action.ALLOW),
         (12, Action.DENY),
     ]
-    assert len({ruled.name.identity for ruled in book.values()}) == 4
+    assert len({ruled.name.identity for ruled in book.values()}) == 5
+
+
+def changed(at: int, **how: Any) -> Snapshot:
+    """With one rule changed; one that means something else has another number."""
+    rule = replace(POLICY.rules[at], **how)
+    rules = (*POLICY.rules[:at], rule, *POLICY.rules[at + 1 :])
+    same = how.keys() <= {"state", "share"}
+    seats = [s if same or n != at else Seat(99, s.height) for n, s in enumerate(STANDING.seats)]
+    policy = replace(POLICY, rules=rules)
+    return snapshot(standing=replace(STANDING, policy=policy, seats=tuple(seats)))
+
+
+def bare(before: Snapshot, now: Snapshot) -> list[int]:
+    return sorted(name.number for name in exposed(rulebook(before), rulebook(now)))
+
+
+def test_a_rule_is_exposed_by_what_goes_above_it_and_by_denies_that_let_go() -> None:
+    assert bare(snapshot(), snapshot()) == []
+    udp = (Service(Protocol.UDP),)
+    assert bare(snapshot(), changed(0, services=udp)) == [8, 12]
+    assert bare(snapshot(), changed(2, services=udp)) == [12], "what stands above it is not"
+    assert bare(snapshot(), changed(1, state=State.ENFORCE)) == []
+    assert bare(changed(1, state=State.ENFORCE), snapshot()) == [8, 12]
+    assert bare(changed(1, state=State.ENFORCE), changed(1, state=State.ENFORCE, share=10)) == [8, 12]
+    apart = changed(1, services=udp)
+    gone = replace(apart, policies=apart.policies, tenants=Map())
+    assert bare(gone, gone) == []
+
+
+def test_an_agent_that_began_anew_exposes_all_if_anything_went_meanwhile() -> None:
+    book = rulebook(snapshot())
+    assert exposed_since(denies(book), book) == frozenset() == exposed_since({}, book)
+    assert exposed_since(denies(rulebook(changed(1, state=State.ENFORCE))), book) == frozenset(denies(book))
+    assert exposed_since({RuleName(3, "x"): 0}, book) == frozenset(denies(book))
 
 
 def test_what_is_counted_is_told_by_rule_and_port(world: World) -> None:
@@ -155,7 +211,7 @@ def test_what_is_counted_is_told_by_rule_and_port(world: World) -> None:
     watching.tick()
     said = world.last()
     totals = {one.rule.number: (one.enforced.packets, one.counted.packets) for one in said.rules}
-    assert totals == {7: (100, 0), 8: (0, 6), 9: (9, 0)}
+    assert totals == {7: (100, 0), 8: (0, 6), 9: (9, 0), 10: (0, 80)}
     (watch,) = said.watches
     assert (watch.rules, watch.ports, watch.until - watch.since) == ((name(8),), (PORT,), MINUTE)
     (hit,) = said.hits

@@ -286,6 +286,7 @@ def test_status_says_what_was_seen(house: House, remote: str) -> None:
     assert telnet["hits"]["packets"] == 3 and telnet["hits"]["ports"] == 1
     assert telnet["hitPorts"][0]["port"] == "shown/a"
     assert telnet["hitPorts"][0]["samples"] == [SAMPLE]
+    assert inside["hours"] is None and inside["counting"] == 2
     assert inside["decided"] == {"packets": 5, "octets": 500} and inside["hits"]["packets"] == 0
     assert closed["direction"] == "in" and closed["action"] == "deny"
     assert refused(lambda: stage.status(policy="wbe")).faults[0]["rule"] == "not-found"

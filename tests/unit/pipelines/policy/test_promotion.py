@@ -102,6 +102,12 @@ def test_a_port_that_nobody_watched_is_short_as_well() -> None:
     assert result.faults[0].message.endswith("port-004 for 0.0 h and 195 more")
 
 
+def test_an_allow_drops_nothing_and_needs_no_evidence() -> None:
+    every = entries(STAGED)
+    chosen = places(every, 1)
+    assert weigh(every, chosen, dict.fromkeys(chosen, PORTS), (), DAY).granted
+
+
 def test_evidence_of_what_the_rule_was_before_is_none() -> None:
     every = entries(STAGED)
     chosen = places(every, 2)
