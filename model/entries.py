@@ -176,9 +176,9 @@ def _entry(place: Place, subject: Selection, rule: Rule) -> Entry:
         rule.direction.value,
         rule.action.value,
         _told(subject),
-        tuple(_told(peer) for peer in rule.peers),
-        tuple(
-            (int(s.protocol), s.ports and (s.ports.first, s.ports.last), s.kind, s.code)
+        sorted(repr(_told(peer)) for peer in rule.peers),
+        sorted(
+            repr((int(s.protocol), s.ports and (s.ports.first, s.ports.last), s.kind, s.code))
             for s in rule.services
         ),
     )
@@ -197,7 +197,7 @@ def _entry(place: Place, subject: Selection, rule: Rule) -> Entry:
 def _told(peer: Peer) -> object:
     """A peer in plain words and numbers, whose text is the same on every host and in every version."""
     if isinstance(peer, Block):
-        return str(peer.prefix), tuple(str(one) for one in peer.excepted)
+        return str(peer.prefix), sorted(str(one) for one in peer.excepted)
     selectors = (peer.ports, peer.networks, peer.tenants)
     return tuple(
         None if one is None else tuple((r.key, r.operator.value, r.values) for r in one.requirements)

@@ -127,6 +127,12 @@ class Rule:
     name: str = ""
 
 
+def say(rule: Rule) -> tuple[Direction, Action, frozenset[Peer], frozenset[Service]]:
+    """What a rule says, whatever it is called and however far it is enforced: any order of peers or services
+    is the same."""
+    return rule.direction, rule.action, frozenset(rule.peers), frozenset(rule.services)
+
+
 @dataclass(frozen=True, slots=True)
 class Default:
     """What becomes of what no rule takes; `action` is ALLOW or DENY. `share` as a rule's."""

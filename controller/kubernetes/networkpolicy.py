@@ -37,6 +37,7 @@ from model.policy import (
     Rule,
     Selection,
     Service,
+    say,
 )
 
 Value = TypeVar("Value")
@@ -122,7 +123,7 @@ def _policy(reading: Reading, document: object, tenant: str) -> Policy:
         rename(namespace, name),
         tenant,
         subject=subject,
-        rules=_each_once(rule for rule in rules if rule.direction in directions),
+        rules=_each_rule_once(rule for rule in rules if rule.direction in directions),
         defaults=Defaults(
             outward=_DENIED if Direction.OUT in directions else None,
             inward=_DENIED if Direction.IN in directions else None,
@@ -215,6 +216,13 @@ def _prefix(reading: Reading, value: object, path: str) -> Prefix:
         raise reading.refuse(
             path, "cidr-rule", f"{text!r} is no prefix", "Write 10.0.0.0/8 or fd00::/8."
         ) from None
+
+
+def _each_rule_once(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    found: dict[object, Rule] = {}
+    for rule in rules:
+        found.setdefault(say(rule), rule)
+    return tuple(found.values())
 
 
 def _each_once(values: Iterable[Value]) -> tuple[Value, ...]:

@@ -8,7 +8,6 @@ says. Pure. Must not look at other fields, other objects or the store.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any, Final
 
 from controller.manifest.branch import Branch
@@ -31,6 +30,7 @@ from model.policy import (
     Service,
     State,
     Tier,
+    say,
 )
 
 MOST_RULES: Final = 1_000
@@ -98,7 +98,7 @@ def read_defaults(branch: Branch) -> Defaults | None:
 def _rules(branch: Branch, author: Author) -> tuple[Rule, ...]:
     found: list[Rule] = []
     names: dict[str, str] = {}
-    said: dict[Rule, str] = {}
+    said: dict[object, str] = {}
     example = "[{direction: in, action: allow, from: [{ports: {}}]}]"
     for number, item in enumerate(branch.items(MOST_RULES, example), 1):
         rule = _rule(item, author)
@@ -106,7 +106,7 @@ def _rules(branch: Branch, author: Author) -> tuple[Rule, ...]:
             continue
         found.append(rule)
         again = names.setdefault(rule.name, f"rule {number}") if rule.name else ""
-        twin = said.setdefault(replace(rule, name="", state=State.ENFORCE, share=100), f"rule {number}")
+        twin = said.setdefault(say(rule), f"rule {number}")
         if again not in ("", f"rule {number}"):
             item.fault("duplicate-item", f"{again} is named {rule.name} as well", "Give each its own name.")
         elif twin != f"rule {number}":

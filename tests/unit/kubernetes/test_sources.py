@@ -76,6 +76,8 @@ def test_what_is_said_twice_is_said_once() -> None:
     assert not found.faults and len(found.policies[0].rules[0].services) == 2
     twice = yaml.safe_load(WEB)
     twice["spec"]["ingress"].append(copy.deepcopy(twice["spec"]["ingress"][0]))
+    for list_ in ("from", "ports"):
+        twice["spec"]["ingress"][1][list_].reverse()
     found = converted(yaml.safe_dump(twice))
     assert not found.faults and len(found.policies[0].rules) == 1
 
