@@ -7,7 +7,9 @@ must then match all that is said of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -24,7 +26,10 @@ from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet
 
 from controller.southbound import connections, unixctl
+from pipelines import fields as f
+from pipelines.tracking import Commit
 from tests.contract.ovs import PrivateOvs
+from tests.fakes.conntrack import Conntrack
 
 ZONE = 7
 LABEL = 0x5_00000004
@@ -156,6 +161,64 @@ def test_a_packet_bears_its_connection_s_first_tuple_and_label(zone: PrivateOvs,
         send(zone, 1, packet)
     send(zone, 2, last)
     assert met(zone) == [1, 0]
+
+
+UNSEEN = {
+    *("error about what went out", "error about an answer", "error6"),
+    *("wrong checksum", "small fragment", "tcp answer to nobody"),
+}
+"""What the fake has no form for."""
+_PARTS = (
+    (TCP, "tcp_src", "tcp_dst"),
+    (UDP, "udp_src", "udp_dst"),
+    (SCTP, "sctp_src", "sctp_dst"),
+)
+
+
+def seen(packet: Packet) -> dict[str, int]:
+    """What OVS sees of it, as far as the fake looks."""
+    kind, layer = (f.IPV6, packet[IPv6]) if IPv6 in packet else (f.IPV4, packet[IP])
+    ends = ("ipv6_src", "ipv6_dst") if kind == f.IPV6 else ("ip_src", "ip_dst")
+    made = {"eth_type": kind, "ip_proto": layer.nh if kind == f.IPV6 else layer.proto}
+    made |= {ends[0]: int(ip_address(layer.src)), ends[1]: int(ip_address(layer.dst))}
+    for protocol, source, target in _PARTS:
+        if protocol in packet:
+            return made | {source: packet[protocol].sport, target: packet[protocol].dport}
+    if ICMP in packet:
+        return made | {"icmp_type": packet[ICMP].type, "icmp_code": packet[ICMP].code}
+    if made["ip_proto"] == f.ICMPV6:
+        return made | {"icmpv6_type": layer.payload.type, "icmpv6_code": layer.payload.code}
+    return made
+
+
+def met_by(found: dict[str, int], said: str) -> bool:
+    """Whether fields are as a match in the words of ovs-ofctl says of those of tracking."""
+    flags = {name: bit for bit, name in f.CT_FLAGS}
+    for term in said.split(","):
+        name, _, text = term.partition("=")
+        if name == "ct_state":
+            for sign, flag in re.findall(r"([+-])([a-z]+)", text):
+                if bool(found[name] & flags[flag]) is not (sign == "+"):
+                    return False
+        elif name.startswith("ct_"):
+            value = int(ip_address(text)) if "." in text or ":" in text else int(text, 0)
+            if found[name] != value:
+                return False
+    return True
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - UNSEEN))
+def test_the_fake_says_the_same(name: str) -> None:
+    history, last, said = CASES[name]
+    fake = Conntrack()
+    for packet in history:
+        fake.track(ZONE, Commit(None, LABEL, (1 << 128) - 1), seen(packet))
+    found = dict(fake.track(ZONE, None, seen(last)))
+    assert met_by(found, said), found
+    assert [other for other in NAMED if other not in said and met_by(found, other)] == []
+
+
+NAMED = (INVALID, NEW, STARTED, ANSWERED, GOING_ON)
 
 
 RELABEL = (
