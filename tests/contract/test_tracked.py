@@ -26,6 +26,7 @@ from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Packet
 
 from controller.southbound import connections, unixctl
+from controller.southbound.tracing import parse, question
 from pipelines import fields as f
 from pipelines.tracking import Commit
 from tests.contract.ovs import PrivateOvs
@@ -289,3 +290,15 @@ def test_a_tuple_may_be_a_clause(zone: PrivateOvs) -> None:
     send(zone, 2, OUT / tcp("S", 40, 81))
     send(zone, 2, OUT / tcp("S", 40, 96))
     assert met(zone)[-2:] == [2, 1]
+
+
+def test_a_trace_goes_on_with_the_tuple_of_its_question(zone: PrivateOvs) -> None:
+    add(
+        zone,
+        f"table=0,priority=9,ip,actions={LOOK}",
+        f"table=1,priority=9,{FOUR},ct_state=+new+trk-inv,{WEB},actions=drop",
+        "table=1,priority=1,actions=drop",
+    )
+    frame = {"in_port": 1, "eth_src": 1, "eth_dst": 2, **seen(OUT / tcp("S", 40, 80))}
+    path = parse(unixctl.trace(zone.rundir, "br-int", question(frame)), 1).path
+    assert [(step.table, step.priority) for step in path] == [(0, 9), (1, 9)]
