@@ -121,8 +121,11 @@ class Watching:
         if not book and not self._told:
             return
         life = f"{run.boot_id}/{run.vswitchd_start}"
+        names = self._state.names
         self._state = evidence.advance(self._state, self._read(snapshot, book, life))
         self._book = book
+        if self._state.names != names:  # a rule that came and went has to be known to the agent's next life
+            self._keep()
         try:
             self._sample(snapshot, book)
         finally:

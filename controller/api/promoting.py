@@ -72,10 +72,20 @@ class Promotion:
         faults += _unlisted(ground, chosen, found, asked, faults)
         faults += _silent(contents, ground, chosen, found)
         if faults:
-            raise Conflict(*faults)
+            raise Conflict(*_bounded(asked, faults))
         self._told = _told(ground, named, taken, weighed, asked)
         wanted = tuple(_wanted(ground, chosen, asked.share))
         return plan(contents, wanted, self._now, self._new_uid, 0)
+
+
+def _bounded(asked: Asked, faults: Sequence[Fault]) -> Iterator[Fault]:
+    """Of companions of others there may be thousands: the first ones, and how many there are."""
+    others = [fault for fault in faults if fault.rule == "promotion-companion"]
+    yield from (fault for fault in faults if fault.rule != "promotion-companion")
+    yield from others[:_NAMED]
+    if len(others) > _NAMED:
+        message = f"{len(others) - _NAMED} more rules of others count, and have to do with what it drops"
+        yield Fault(_owner(asked), "promotion-companion", message, "Promote them before it.")
 
 
 def _check(contents: Contents, asked: Asked) -> None:
@@ -162,8 +172,12 @@ def _with_companions(
 
 
 def _judging(ground: Ground, chosen: frozenset[Place], direction: Direction) -> list[Entry]:
-    """Without those that judge no port, and so drop nothing."""
-    return [e for e in ground.entries[direction] if e.place in chosen or ground.selected[e.place]]
+    """What is chosen, and what may have to go with it: whatever counts at some port."""
+    return [
+        e
+        for e in ground.entries[direction]
+        if e.place in chosen or (not e.enforced_everywhere() and _counts(ground, e))
+    ]
 
 
 def _weigh(ground: Ground, chosen: frozenset[Place], found: Seen, asked: Asked) -> Iterator[Weighed]:

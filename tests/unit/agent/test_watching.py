@@ -256,6 +256,24 @@ def test_a_restart_of_the_agent_breaks_nothing_and_one_of_the_switch_does(world:
     assert world.last().hits[0].amount.packets == 4
 
 
+def test_a_rule_that_came_and_went_exposes_even_if_the_agent_is_killed_between(world: World) -> None:
+    first = world.begin()
+    first.tick()
+    world.now += 30 * MINUTE
+    world.set(0)
+    first.tick()
+    more = (*POLICY.rules, Rule(Direction.OUT, Action.ALLOW, name="once"))
+    policy = replace(POLICY, rules=more)
+    standing = replace(STANDING, policy=policy, seats=(*STANDING.seats, Seat(50, 30_000)))
+    world.core = SimpleNamespace(effective=snapshot(standing=standing), session=True)
+    first.tick()
+    world.core = SimpleNamespace(effective=snapshot(), session=True)
+    second = world.begin()  # nobody stopped the first
+    second.tick()
+    (watch,) = world.last().watches
+    assert watch.until == watch.since
+
+
 def test_a_store_that_is_away_costs_no_hit(world: World) -> None:
     watching = world.begin()
     world.mute = True
