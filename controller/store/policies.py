@@ -9,12 +9,27 @@ from __future__ import annotations
 from typing import Final
 
 from controller.store.policy_texts import parse_seats, parse_spec, parse_subject, seats_text, spec_text
-from controller.store.rows import ABSENT, Columns, Row, label_map
+from controller.store.rows import ABSENT, Columns, Row, label_map, labels, own_defaults
 from model.ids import TenantKey, Uid
+from model.intent import Tenant
 from model.labels import Labels
-from model.policy import HEIGHTS, UNREAD, Action, Direction, Policy, Rule, Seat, Selection, Standing, Tier
+from model.policy import (
+    HEIGHTS,
+    UNREAD,
+    Action,
+    Default,
+    Defaults,
+    Direction,
+    Policy,
+    Rule,
+    Seat,
+    Selection,
+    Standing,
+    Tier,
+)
 
 _NOTHING: Final = tuple(Rule(direction, Action.DENY) for direction in Direction)
+_CLOSED: Final = Default(Action.DENY)
 _FIRST: Final = tuple(Seat(number, HEIGHTS[-1]) for number in UNREAD)
 
 
@@ -48,6 +63,17 @@ def _sealed(uid: Uid, row: Row, bare: Policy, owner: TenantKey) -> Standing:
         subject = Selection()
     tier = Tier.OPERATOR if not bare.tenant and bare.tier is Tier.TENANT else bare.tier
     return Standing(uid, Policy(bare.name, bare.tenant, tier, bare.order, subject, _NOTHING), owner, _FIRST)
+
+
+def bare_tenant(uid: Uid, row: Row) -> Tenant:
+    """What policies need of a tenant whose row can't be read, or they would not know its ports. Nothing is
+    routed for it, and if its defaults are what can't be read, they let nothing pass."""
+    try:
+        defaults, seats = own_defaults(row)
+    except (ValueError, KeyError, TypeError):
+        defaults, seats = Defaults(_CLOSED, _CLOSED), (UNREAD[0], UNREAD[1])
+    key, tags = TenantKey(int(row["key"])), labels(row["labels"])
+    return Tenant(uid, str(row["name"]), key, labels=tags, defaults=defaults, seats=seats)
 
 
 def unread(value: Standing) -> bool:

@@ -30,6 +30,7 @@ from model.intent import (
 )
 from model.order import address_rank, pair_rank, prefix_rank
 from model.outlet import Outlet, format_outlet, parse_outlet
+from model.policy import Defaults
 from model.segments import parse_segment, segment_text
 from model.targets import Rules, any_text, member_text, parse_any, parse_member, rules
 from model.wanted import Labels
@@ -131,6 +132,7 @@ def hypervisor(row: Row) -> Hypervisor:
 def tenant(uid: Uid, row: Row) -> Tenant:
     """Table Tenant."""
     active = optional_text(row["gateway_active"])
+    defaults, seats = own_defaults(row)
     gateways = sorted((HostName(h) for h in texts(row["gateways"])), key=lambda host: (host != active, host))
     return Tenant(
         uid=uid,
@@ -147,9 +149,19 @@ def tenant(uid: Uid, row: Row) -> Tenant:
         rules=_rules(row),
         distinguisher=optional(row["distinguisher"]) or 0,
         labels=labels(row["labels"]),
-        defaults=parse_defaults(optional_text(row["defaults"])),
-        seats=(int(optional(row["default_out"]) or 0), int(optional(row["default_in"]) or 0)),
+        defaults=defaults,
+        seats=seats,
     )
+
+
+def own_defaults(row: Row) -> tuple[Defaults, tuple[int, int]]:
+    """Table Tenant: what becomes of what no policy decides, and the numbers of both. One without a number
+    would be no default at all."""
+    defaults = parse_defaults(optional_text(row["defaults"]))
+    seats = (int(optional(row["default_out"]) or 0), int(optional(row["default_in"]) or 0))
+    if (defaults.outward is None, defaults.inward is None) != (not seats[0], not seats[1]):
+        raise ValueError("its defaults and their numbers differ")
+    return defaults, seats
 
 
 def quota(row: Row) -> Quota:

@@ -16,6 +16,7 @@ from controller.store import destinations, policies, rows, ways
 from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
+from model.intent import Tenant
 from model.policy import Standing
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ class View:
                 egress_class = destinations.egress_class(uid, row)
                 return egress_class.id, egress_class
             case "Tenant":
-                tenant = rows.tenant(uid, row)
+                tenant = _tenant(uid, row)
                 return tenant.key, tenant
             case "Network":
                 network = rows.network(uid, row, TenantKey(key or 0))
@@ -278,6 +279,15 @@ class View:
         while waiting:
             waiting = [child for parent in waiting for child in self._children.get(parent, ())]
             self._dirty.update(waiting)
+
+
+def _tenant(uid: Uid, row: rows.Row) -> Tenant:
+    """One that can't be read is not left out: policies would not know its ports any more."""
+    try:
+        return rows.tenant(uid, row)
+    except (ValueError, KeyError, TypeError) as error:
+        log.error("tenant can't be read, nothing is routed for it tenant=%s: %s", row["name"], error)
+        return policies.bare_tenant(uid, row)
 
 
 def _ends(row: rows.Row, columns: tuple[str, str]) -> tuple[Uid, Uid] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,8 @@ from controller.store import merging, rows
 from controller.store.view import PARTS, View
 from model.change import Part
 from model.ids import HostName, Uid
-from model.policy import HEIGHTS, UNREAD, Action, Direction, Seat, Selection, Tier
+from model.intent import Tenant
+from model.policy import HEIGHTS, UNREAD, Action, Default, Defaults, Direction, Seat, Selection, Tier
 
 HOST = HostName("h1")
 
@@ -238,6 +240,33 @@ def test_a_policy_that_cannot_be_read_cuts_its_ports_off(caplog) -> None:
     assert policies(view)[place].policy.subject == Selection(), "with no subject it is all of them"
     view.touch("Policy", place, row("Policy", 2, 3))
     assert policies(view)[place].policy.rules == ()
+
+
+def tenant(view: View, **columns) -> Tenant:
+    place = Uid(uid("Tenant", 0))
+    view.touch("Tenant", place, {**row("Tenant", 0, 1), **columns})
+    (found,) = (value for part, _, value in view.everything().upserts if part is Part.TENANT)
+    return found
+
+
+def test_a_tenant_that_cannot_be_read_stays_known_to_policies(caplog) -> None:
+    view = View(HOST)
+    sound = tenant(view)
+    assert sound.defaults.inward == Default(Action.DENY) and sound.seats == (0, 7) and not caplog.text
+    strange = tenant(view, egress="by-air")
+    assert "tenant can't be read, nothing is routed for it tenant=t0: 'by-air'" in caplog.text
+    kept = ("name", "key", "labels", "defaults", "seats")
+    assert [getattr(strange, name) for name in kept] == [getattr(sound, name) for name in kept]
+    assert strange.l3vni == 0 and sound.labels == (("plan", "gold"),)
+
+
+@pytest.mark.parametrize(
+    "columns", [{"defaults": "broken"}, {"defaults": '{"in":{"action":"allow","if":1}}'}, {"default_in": 0}]
+)
+def test_defaults_that_cannot_be_read_let_nothing_pass(columns: dict) -> None:
+    found = tenant(View(HOST), **columns)
+    assert found.defaults == Defaults(Default(Action.DENY), Default(Action.DENY))
+    assert found.seats == (*UNREAD,) and found.l3vni == 0
 
 
 def test_what_came_and_went_leaves_nothing_behind() -> None:
