@@ -203,13 +203,13 @@ def test_a_host_is_not_believed_about_ports_that_may_not_be_there(house: House, 
 
 
 def test_what_was_watched_on_two_hosts_is_joined(house: House, remote: str) -> None:
-    stage = Stage(house, remote, "moved", 56, rules=[TELNET])
+    stage = Stage(house, remote, "wandering", 56, rules=[TELNET])
     names = stage.names()
     now = clock()
     for port in ("a", "b"):
-        hosts = [stage.host, "moved-other"]
-        apply(house, document("Port", port, "moved", network="net", hosts=hosts))
-    for host, since, end in ((stage.host, 30, 20), ("moved-other", 19, 0)):
+        hosts = [stage.host, "wandering-other"]
+        apply(house, document("Port", port, "wandering", network="net", hosts=hosts))
+    for host, since, end in ((stage.host, 30, 20), ("wandering-other", 19, 0)):
         watch = Watch(now - since * HOUR, now - end * HOUR, tuple(names), tuple(stage.ports))
         stage.say(HostEvidence((RuleSeen(names[0]),), (watch,)), host)
     assert "for 29.0 h" in stage.refusal(hours=30)[0][2]
