@@ -13,7 +13,7 @@ from tests.unit.cli.test_commands import ringfence
 
 
 def test_from_counting_to_enforcing(house: House, remote: str) -> None:
-    stage = Stage(house, remote, "cli", 244, rules=[INSIDE, TELNET], defaults=CLOSED)
+    stage = Stage(house, remote, "cli", 250, rules=[INSIDE, TELNET], defaults=CLOSED)
     stage.watched(30.5, (1, 4))
     shown = ringfence(house, "policy", "status", "web", "-t", "cli", "-v").stdout
     (telnet,) = (
@@ -35,7 +35,7 @@ def test_from_counting_to_enforcing(house: House, remote: str) -> None:
 
 
 def test_status_of_all_as_json(house: House, remote: str) -> None:
-    Stage(house, remote, "clj", 246, rules=[TELNET])
+    Stage(house, remote, "clj", 252, rules=[TELNET])
     items = json.loads(ringfence(house, "policy", "status", "-o", "json").stdout)["items"]
     assert [item["rule"] for item in items if item["tenant"] == "clj"] == [1]
     ran = ringfence(house, "policy", "status", "wbe", "-t", "clj")
