@@ -13,7 +13,7 @@ from tests.unit.cli.test_commands import ringfence
 
 
 def test_from_counting_to_enforcing(house: House, remote: str) -> None:
-    stage = Stage(house, remote, "cli", 250, rules=[INSIDE, TELNET], defaults=CLOSED)
+    stage = Stage(house, remote, "cli", 248, rules=[INSIDE, TELNET], defaults=CLOSED)
     stage.watched(30.5, (1, 4))
     shown = ringfence(house, "policy", "status", "web", "-t", "cli", "-v").stdout
     (telnet,) = (
