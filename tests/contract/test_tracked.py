@@ -292,6 +292,27 @@ def test_a_tuple_may_be_a_clause(zone: PrivateOvs) -> None:
     assert met(zone)[-2:] == [2, 1]
 
 
+def test_a_zone_that_is_full_lets_packets_on_without_a_label(zone: PrivateOvs) -> None:
+    fake = Conntrack({ZONE: 1})
+    connections.limit(zone.rundir, "netdev", [(ZONE, 1)])
+    add(
+        zone,
+        f"table=0,priority=9,ip,actions={RELABEL}",
+        f"table=1,priority=9,ip,ct_state=+new+trk-inv,ct_label={RELABELLED:#x},actions=drop",
+        "table=1,priority=8,ip,ct_state=+new+trk-inv,ct_label=0,actions=drop",
+        "table=1,priority=1,actions=drop",
+    )
+    said = []
+    try:
+        for packet in (OUT / ASK, OUT / tcp("S", 40, 80), OUT / ASK):
+            send(zone, 1, packet)
+            said.append(fake.track(ZONE, Commit(None, RELABELLED, (1 << 128) - 1), seen(packet)))
+        assert met(zone) == [2, 1, 0]
+    finally:
+        connections.limit(zone.rundir, "netdev", [(ZONE, 0)])
+    assert [found["ct_label"] for found in said] == [RELABELLED, 0, RELABELLED]
+
+
 def test_a_trace_goes_on_with_the_tuple_of_its_question(zone: PrivateOvs) -> None:
     add(
         zone,
