@@ -147,7 +147,7 @@ lines = st.lists(
 
 
 @given(st.one_of(st.text(max_size=60), lines.map("\n".join), st.integers(0, len(WEB)).map(lambda n: WEB[:n])))
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_no_text_raises(text: str) -> None:
     found = converted(text)
     assert all(fault.rule and fault.message and fault.remedy for fault in found.faults)
@@ -155,7 +155,7 @@ def test_no_text_raises(text: str) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100)
+@settings(max_examples=80)
 def test_no_change_of_a_policy_raises(data: st.DataObject) -> None:
     """Any value at any place."""
     root = yaml.safe_load(WEB)

@@ -408,7 +408,7 @@ def policies(draw: st.DrawFn) -> Policy:
 
 
 @given(policies())
-@settings(max_examples=150)
+@settings(max_examples=70)
 def test_what_is_written_out_is_read_as_the_same(policy: Policy) -> None:
     document = policy_document(policy)
     manifest = parse([Source("x", yaml.safe_dump(document))], [])
@@ -444,7 +444,7 @@ trees = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(("subject", "rules", "defaults", "order", "onChange")), trees))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_no_document_raises(spec: dict[str, object]) -> None:
     value = {"apiVersion": "ringfence/v1", "kind": "SecurityPolicy", "metadata": {"name": "p", "tenant": "t"}}
     manifest = parse([], [value | {"spec": spec}])
