@@ -6,7 +6,7 @@ not judge whether that is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from controller.api import seen
@@ -17,7 +17,7 @@ from controller.store.records import Contents
 from controller.store.words import Word
 from model.entries import Level
 from model.errors import Fault, NotFound
-from model.evidence import Amount
+from model.evidence import Amount, RuleName
 from model.ids import Uid
 from model.policy import Action, State
 from pipelines.policy.entries import Entry
@@ -42,7 +42,8 @@ def status(
         raise _missing("Policy", policy, known)
     names = frozenset(ground.names[entry.place] for entry in mine)
     found = seen.gather(words, contents, ground.ports, names, now)
-    return [_row(ground, entry, found) for entry in sorted(mine, key=_rank)]
+    clock = _Hours(found)
+    return [_row(ground, entry, found, clock) for entry in sorted(mine, key=_rank)]
 
 
 def _asked(entry: Entry, tenant: str | None, policy: str | None) -> bool:
@@ -62,15 +63,37 @@ def _rank(entry: Entry) -> tuple[Any, ...]:
     return place.tenant, place.level, last[0], place.policy, last[1], place.number, place.direction.value
 
 
-def _row(ground: Ground, entry: Entry, found: Seen) -> Document:
+class _Hours:
+    """For how long ports were watched. Rules that are as old as each other, on the same ports, are asked for
+    once: a policy may have hundreds, on thousands of ports."""
+
+    def __init__(self, found: Seen) -> None:
+        self._found = found
+        self._known: dict[tuple[Any, ...], tuple[dict[Uid, float], list[Document]]] = {}
+
+    def hours(
+        self, ground: Ground, rule: RuleName, ports: Sequence[Uid]
+    ) -> tuple[dict[Uid, float], list[Document]]:
+        """By port, and the ports that were watched least."""
+        key = (*map(id, self._found.of(rule).watches), tuple(ports))
+        if key not in self._known:
+            spans = self._found.spans(rule)
+            made = ((port, Witness("", port, spans.get(port, ()))) for port in ports)
+            hours = {port: covered(one).total_seconds() / 3600 for port, one in made}
+            self._known[key] = hours, list(_least(ground, hours))
+        return self._known[key]
+
+
+def _row(ground: Ground, entry: Entry, found: Seen, clock: _Hours) -> Document:
     place, name = entry.place, ground.names[entry.place]
     selected = ground.selected[place]
     waiting = [port for port in selected if entry.at(port) is State.COUNT]
     # An allow drops nothing, and nobody has to watch it.
     watched = waiting if entry.action is not Action.ALLOW else []
-    hours = {port: _hours(entry, port, found.at(name, port)) for port in watched}
+    hours, least = clock.hours(ground, name, watched)
     rule = found.of(name)
-    hits = {port: at for port in selected if (at := found.at(name, port)).hits.packets}
+    judged = frozenset(selected)
+    hits = {port: at for port, at in sorted(rule.ports.items()) if port in judged and at.hits.packets}
     total = Amount(
         rule.rest.packets + sum(at.hits.packets for at in hits.values()),
         rule.rest.octets + sum(at.hits.octets for at in hits.values()),
@@ -98,12 +121,8 @@ def _row(ground: Ground, entry: Entry, found: Seen) -> Document:
             "lastMs": rule.last,
         },
         "hitPorts": list(_hit_ports(ground, hits)),
-        "leastWatched": list(_least(ground, hours)),
+        "leastWatched": least,
     }
-
-
-def _hours(entry: Entry, port: Uid, at: AtPort) -> float:
-    return covered(Witness(entry.identity, port, at.watched)).total_seconds() / 3600
 
 
 def _hit_ports(ground: Ground, hits: dict[Uid, AtPort]) -> Iterator[Document]:

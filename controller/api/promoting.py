@@ -195,9 +195,10 @@ def _witnesses(ground: Ground, entries: Sequence[Entry], found: Seen) -> Iterato
     either hit."""
     known: dict[tuple[str, Uid], Witness] = {}
     for entry in entries:
+        spans = found.spans(ground.names[entry.place])
         for port in ground.selected[entry.place]:
             at = found.at(ground.names[entry.place], port)
-            one = Witness(entry.identity, port, at.watched, at.hits.packets, at.samples)
+            one = Witness(entry.identity, port, spans.get(port, ()), at.hits.packets, at.samples)
             other = known.get((entry.identity, port))
             if other is not None:
                 least = min(one, other, key=promotion.covered)

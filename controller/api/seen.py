@@ -22,11 +22,13 @@ QUIET_MS: Final = 300_000
 _NONE: Final = Amount()
 
 
+Watched = tuple[Span, frozenset[Uid]]
+
+
 @dataclass(frozen=True, slots=True)
 class AtPort:
-    """Of a rule at a port, of all hosts."""
+    """What hit a rule at a port, of all hosts."""
 
-    watched: tuple[Span, ...] = ()
     hits: Amount = _NONE
     last: int = 0
     samples: tuple[str, ...] = ()
@@ -34,10 +36,13 @@ class AtPort:
 
 @dataclass(frozen=True, slots=True)
 class OfRule:
-    """Of a rule at all ports. `rest`: hits at further ports that no word has room to name."""
+    """Of a rule at all ports. `watches`: when it was watched, each with the ports; those of one host may be
+    the same objects for many rules. `ports`: those that were hit. `rest`: hits at further ports that no word
+    has room to name."""
 
     enforced: Amount = _NONE
     counted: Amount = _NONE
+    watches: list[Watched] = field(default_factory=list)
     ports: Mapping[Uid, AtPort] = field(default_factory=dict)
     rest_ports: int = 0
     rest: Amount = _NONE
@@ -59,6 +64,15 @@ class Seen:
 
     def of(self, rule: RuleName) -> OfRule:
         return self.rules.get(rule, _NOTHING)
+
+    def spans(self, rule: RuleName) -> dict[Uid, tuple[Span, ...]]:
+        """When each port was watched."""
+        found: dict[Uid, tuple[Span, ...]] = {}
+        for span, ports in self.of(rule).watches:
+            alone = (span,)
+            for port in ports:
+                found[port] = alone if port not in found else (*found[port], span)
+        return found
 
 
 _NOWHERE: Final = AtPort()
@@ -91,12 +105,12 @@ def gather(
             continue
         if now - word.stamp <= QUIET_MS:
             fresh.add(host)
-        _add(found, said, homes.get(host, set()), rules)
+        _add(found, said, frozenset(homes.get(host, ())), rules)
     return Seen(found, frozenset(fresh), frozenset(broken))
 
 
 def _add(
-    found: dict[RuleName, OfRule], said: HostEvidence, mine: set[Uid], rules: frozenset[RuleName]
+    found: dict[RuleName, OfRule], said: HostEvidence, mine: frozenset[Uid], rules: frozenset[RuleName]
 ) -> None:
     for seen in said.rules:
         if seen.rule in rules:
@@ -105,16 +119,14 @@ def _add(
                 had,
                 enforced=had.enforced.plus(seen.enforced),
                 counted=had.counted.plus(seen.counted),
+                watches=list(had.watches),
                 ports=dict(had.ports),
             )
     for watch in said.watches:
-        span = Span(watch.since, watch.until)
-        here = [port for port in watch.ports if port in mine]
+        one = Span(watch.since, watch.until), mine.intersection(watch.ports)
         for rule in watch.rules:
             if rule in found:
-                for port in here:
-                    at = found[rule].ports.get(port, _NOWHERE)
-                    _put(found[rule], port, replace(at, watched=(*at.watched, span)))
+                found[rule].watches.append(one)
     for hit in said.hits:
         if hit.rule in found and hit.port in mine:
             at = found[hit.rule].ports.get(hit.port, _NOWHERE)
