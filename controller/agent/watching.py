@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from controller.agent import evidence, private
+from controller.agent import evidence, private, zones
 from controller.agent.core import Core
 from controller.agent.evidence import Counted, Reading, Spot, State
 from controller.agent.gauging import Clocks
@@ -45,8 +45,6 @@ ZONES_AT_ONCE: Final = 4
 """Zones that are listed after one reading."""
 FULL: Final = 20_000
 """Connections: a zone with more is not listed, for Open vSwitch does nothing else meanwhile."""
-POLICY: Final = "policy"
-"""Of zones that policies judge in; see controller.agent.zones."""
 _JOIN: Final = 10.0
 _NOTED_AT: Final = LABEL_NOTED.low or 0
 _NOTED_MASK: Final = (1 << LABEL_NOTED.bits) - 1
@@ -154,7 +152,7 @@ class Watching:
         self._next_port += len(turn)
         for port in turn:
             key = snapshot.by_uid.get(port)
-            zone = None if key is None else snapshot.zones.get((POLICY, key))
+            zone = None if key is None else snapshot.zones.get((zones.POLICY, key))
             if zone is not None and connections.count(self._rundir, zone) <= FULL:
                 self._state = evidence.add_samples(self._state, port, self._noted(zone, book))
 

@@ -195,9 +195,10 @@ def _witnesses(ground: Ground, entries: Sequence[Entry], found: Seen) -> Iterato
     either hit."""
     known: dict[tuple[str, Uid], Witness] = {}
     for entry in entries:
-        spans = found.spans(ground.names[entry.place])
+        name = ground.names[entry.place]
+        spans, hit = found.spans(name), found.of(name).ports
         for port in ground.selected[entry.place]:
-            at = found.at(ground.names[entry.place], port)
+            at = hit.get(port, seen.NOWHERE)
             one = Witness(entry.identity, port, spans.get(port, ()), at.hits.packets, at.samples)
             other = known.get((entry.identity, port))
             if other is not None:

@@ -58,11 +58,8 @@ class Seen:
     fresh: frozenset[HostName]
     broken: frozenset[HostName] = frozenset()
 
-    def at(self, rule: RuleName, port: Uid) -> AtPort:
-        """Nothing, if nothing is known."""
-        return self.of(rule).ports.get(port, _NOWHERE)
-
     def of(self, rule: RuleName) -> OfRule:
+        """Nothing, if nothing is known."""
         return self.rules.get(rule, _NOTHING)
 
     def spans(self, rule: RuleName) -> dict[Uid, tuple[Span, ...]]:
@@ -75,7 +72,7 @@ class Seen:
         return found
 
 
-_NOWHERE: Final = AtPort()
+NOWHERE: Final = AtPort()
 _NOTHING: Final = OfRule()
 
 
@@ -129,7 +126,7 @@ def _add(
                 found[rule].watches.append(one)
     for hit in said.hits:
         if hit.rule in found and hit.port in mine:
-            at = found[hit.rule].ports.get(hit.port, _NOWHERE)
+            at = found[hit.rule].ports.get(hit.port, NOWHERE)
             more = replace(
                 at,
                 hits=at.hits.plus(hit.amount),
