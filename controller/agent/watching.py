@@ -116,8 +116,8 @@ class Watching:
         if run is None or not core.session:
             return
         book = rulebook(snapshot)
-        if not book and not self._told:
-            return
+        if not book and not (self._told and core.store_complete):
+            return  # of no rules at all only the store may tell: all that is known would go
         life = f"{run.boot_id}/{run.vswitchd_start}"
         names = self._state.names
         self._state = evidence.advance(self._state, self._read(snapshot, book, life))

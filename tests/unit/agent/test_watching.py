@@ -88,7 +88,9 @@ class World:
     directory: Path
     flows: list[bytes] = field(default_factory=list)
     now: int = 10 * MINUTE
-    core: Any = field(default_factory=lambda: SimpleNamespace(effective=snapshot(), session=True))
+    core: Any = field(
+        default_factory=lambda: SimpleNamespace(effective=snapshot(), session=True, store_complete=True)
+    )
     told: list[Word] = field(default_factory=list)
     mute: bool = False
     listed: list[int] = field(default_factory=list)
@@ -313,7 +315,10 @@ def test_the_last_rule_that_goes_is_told_once(world: World) -> None:
     watching = world.begin()
     watching.tick()
     bare = Snapshot(HostName("hv1"), switch=Switch("netdev", 1, "one"))
-    world.core = SimpleNamespace(effective=bare, session=True)
+    world.core = SimpleNamespace(effective=bare, session=True, store_complete=False)
+    watching.tick()
+    assert len(world.told) == 1 and watching.state.spots, "the store was not heard yet"
+    world.core.store_complete = True
     watching.tick()
     watching.tick()
     assert len(world.told) == 2 and world.last() == HostEvidence()
