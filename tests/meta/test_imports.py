@@ -27,6 +27,8 @@ TRESPASSES = {
     "alembic": ("accounting/trespass_alembic.py", "alembic"),
     "pyarrow": ("accounting/trespass_pyarrow.py", "pyarrow"),
     "matplotlib": ("controller/trespass_matplotlib.py", "matplotlib"),
+    "pydhcp": ("ipam/trespass_pydhcp.py", "pydhcp"),
+    "dns": ("bgp/trespass_dns.py", "dns"),
     "web": ("accounting/trespass_web.py", "pydantic"),
     "mininet": ("bgp/trespass_mininet.py", "mininet"),
     "pure": ("model/trespass_pure.py", "socket"),
