@@ -68,7 +68,7 @@ class Client:
 
 def make_client(network: Network, port: Port, guidance: Guidance = USUAL) -> Client:
     """ValueError for a name in `guidance` that is none; manifests are checked before."""
-    domains = tuple(dict.fromkeys(name for name in (guidance.domain, *guidance.search) if name))
+    domains = dict.fromkeys(wire(name) for name in (guidance.domain, *guidance.search) if name)
     return Client(
         mac=port.mac,
         host_name=port.name,
@@ -76,7 +76,7 @@ def make_client(network: Network, port: Port, guidance: Guidance = USUAL) -> Cli
         lease=guidance.lease,
         answers=guidance.answers,
         domain=plain(guidance.domain) if guidance.domain else "",
-        search=tuple(wire(name) for name in domains),
+        search=tuple(domains),
         four=next(
             (_four(network, s, port, guidance) for s in network.subnets if isinstance(s, IPv4Network)), None
         ),

@@ -71,8 +71,8 @@ def _refuse(client: Client, four: Four, datagram: Datagram, question: Question4)
         return Outcome.RELAYED
     if question.hardware != (_ETHERNET, client.mac.to_bytes(6, "big")):
         return Outcome.FOREIGN
-    if datagram.source not in (_NOBODY, *four.addresses):
-        return Outcome.FOREIGN
+    if datagram.source not in (_NOBODY, question.current, *four.addresses):
+        return Outcome.FOREIGN  # who renews an address that is no longer its own is to hear of it
     if question.kind is None:
         return Outcome.BOOTP
     if datagram.destination not in (_EVERYBODY, four.server, four.router):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from model.guidance import Guidance
@@ -31,8 +30,7 @@ def client() -> Client:
         routes=((ip_network("192.0.2.0/25"), ip_address("10.0.0.9")),),
         lease=7200,
     )
-    made = make_client(network("10.0.0.0/24", "fd00::/64", mtu=1400), port("10.0.0.5", "fd00::5"), guidance)
-    return replace(made, host_name="vm-1")
+    return make_client(network("10.0.0.0/24", "fd00::/64", mtu=1400), port("10.0.0.5", "fd00::5"), guidance)
 
 
 def main(interface: str) -> None:

@@ -159,6 +159,13 @@ def test_a_request_for_another_address_is_denied_to_all(state: str, client: Clie
     assert options[KIND] == 6
 
 
+def test_who_renews_what_is_no_longer_its_own_is_denied() -> None:
+    """Its port was given another address meanwhile."""
+    for to in ("10.0.0.1", "255.255.255.255"):
+        asked = dhcp4((KIND, "request"), source="10.0.0.77", to=to, ciaddr="10.0.0.77")
+        assert answer(asked, CLIENT).outcome is Outcome.DENIED
+
+
 def _mended(frame: bytes) -> Packet:
     packet = Ether(frame)
     del packet[IP].chksum
