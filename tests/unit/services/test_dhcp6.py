@@ -34,7 +34,7 @@ from scapy.layers.dhcp6 import (
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
-from scapy.packet import Packet
+from scapy.packet import Packet, Raw
 
 from services.answering import answer
 from services.client import make_client
@@ -184,6 +184,13 @@ def test_who_needs_no_address_gets_the_rest() -> None:
     assert nameless[DHCP6OptDNSServers].dnsservers == ["fd00::2"]
 
 
+def _raw(code: int, value: bytes) -> bytes:
+    """A solicitation of just this option and, where it is not that itself, an identity."""
+    identity = b"" if code == 1 else bytes(own_id())
+    option = code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
+    return dhcp6(Raw(b"\x01\0\0\x01" + identity + option))
+
+
 HELD = association("fd00::5")
 SILENT = {
     "relayed": (dhcp6(DHCP6_RelayForward(linkaddr="::", peeraddr=LINK)), Outcome.RELAYED),
@@ -201,6 +208,13 @@ SILENT = {
     "confirms nothing": (dhcp6(DHCP6_Confirm(), own_id(), association()), Outcome.MALFORMED),
     "asks for both": (dhcp6(DHCP6_InfoRequest(), own_id(), HELD), Outcome.MALFORMED),
     "two clients": (dhcp6(DHCP6_Solicit(), own_id(), own_id(OTHER), HELD), Outcome.MALFORMED),
+    "a client of 2 octets": (_raw(1, b"ab"), Outcome.MALFORMED),
+    "a client of 131 octets": (_raw(1, b"a" * 131), Outcome.MALFORMED),
+    "half a wish": (_raw(6, b"\0\x17\0"), Outcome.MALFORMED),
+    "an association of 3 octets": (_raw(3, b"abc"), Outcome.MALFORMED),
+    "half an address": (_raw(3, bytes(12) + b"\0\x05\0\x14" + bytes(20)), Outcome.MALFORMED),
+    "an option cut short": (_raw(8, b"")[:-1], Outcome.MALFORMED),
+    "nothing": (dhcp6(Raw(b"")), Outcome.MALFORMED),
     "unheard of": (dhcp6(DHCP6_Solicit(msgtype=99), own_id(), HELD), Outcome.UNKNOWN),
 }
 
