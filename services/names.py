@@ -1,6 +1,7 @@
 """Names: domain names between text and octets.
 
-Place: the only importer of dnspython. Must not look anything up.
+Place: what DHCP and router advertisements say of names; zones are in `services.naming`. Must not look
+anything up.
 """
 
 from __future__ import annotations
