@@ -15,6 +15,7 @@ from scapy.layers.dhcp6 import (
     DHCP6_Release,
     DHCP6_Renew,
     DHCP6_Solicit,
+    DHCP6OptIA_NA,
     DHCP6OptIA_PD,
     DHCP6OptOptReq,
     DHCP6OptServerId,
@@ -87,6 +88,8 @@ def _to_the_port_alone(frame: bytes) -> None:
         assert packet[IP].dst in ("10.0.0.5", "255.255.255.255")
     else:
         assert packet[IPv6].dst != "ff02::1" or ICMPv6ND_RA in packet
+        held = packet[DHCP6OptIA_NA].ianaopts if DHCP6OptIA_NA in packet else []
+        assert {a.addr for a in held if a.optcode == 5 and a.validlft} <= {"fd00::5"}
 
 
 @given(st.binary(max_size=700))
