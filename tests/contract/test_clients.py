@@ -7,10 +7,12 @@ Each test has a network namespace of its own, with both ends of one link in it: 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,9 +50,9 @@ class Wire:
         self.script.write_text(SCRIPT.format(python=sys.executable, path=str(self._told)), encoding="utf-8")
         self.script.chmod(0o755)
         self._environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT)}
+        self._holder = self._start("holder", ["unshare", "--net", "--mount", "sh", "-ec", PREPARE])
 
     def lay(self) -> None:
-        self._holder = self._start("holder", ["unshare", "--net", "--mount", "sh", "-ec", PREPARE])
         until("the link", lambda: self._says("ip", "-o", "link", "show", "s0").find("UP") > 0, WAIT)
         responder = str(ROOT / "tests/contract/responder.py")
         self.start("responder", sys.executable, responder, "s0")
@@ -58,14 +60,17 @@ class Wire:
         self.run("ip", "link", "set", "c0", "up")
 
     def end(self) -> None:
-        for process in reversed(self._started):
-            process.terminate()
-        for process in reversed(self._started):
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+        """All that is in the namespace, too: dhcpcd's helpers outlive it where it is ended."""
+        own = _namespace(self._holder.pid)
+        while own is not None and (inside := _members(own)):
+            for pid in inside:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for process in self._started:
+                process.poll()
+        for process in self._started:
+            process.kill()
+            process.wait(WAIT)
 
     def start(self, name: str, *words: str) -> subprocess.Popen[str]:
         """A program in the namespace; what it prints is kept as its log."""
@@ -127,6 +132,19 @@ class Wire:
             env=self._environment,
             timeout=WAIT,
         )
+
+
+def _namespace(pid: int | str) -> str | None:
+    """Of the network; None if there is no such process, or it is none of ours yet."""
+    try:
+        found = os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return None
+    return None if found == os.readlink("/proc/self/ns/net") else found
+
+
+def _members(namespace: str) -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _namespace(path.name) == namespace]
 
 
 @pytest.fixture
