@@ -8,7 +8,7 @@ programs into its tenant's own networks (DNS rebinding).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import dns.edns
@@ -50,7 +50,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is believed of an answer. `life`: for how many seconds; 0 = for the port that asked alone."""
+    """What is believed of an answer. `life`: for how many seconds; 0 = for the port that asked alone.
+    `size`: octets that it came in."""
 
     kind: Kind
     rcode: dns.rcode.Rcode
@@ -58,6 +59,7 @@ class Kept:
     authority: tuple[dns.rrset.RRset, ...] = ()
     life: int = 0
     flags: int = 0
+    size: int = 0
 
 
 FAILED: Final = Kept(Kind.FAILED, dns.rcode.SERVFAIL, life=_FAILURE)
@@ -93,7 +95,7 @@ def accept(sent: Sent, wire: bytes, zone: Zone, directory: Directory) -> Kept | 
         return Partial()
     if message.rcode() not in _CARRIED:
         return FAILED
-    return _believe(sent.question, message, zone, directory.suffix)
+    return replace(_believe(sent.question, message, zone, directory.suffix), size=len(wire))
 
 
 def finish(

@@ -14,7 +14,7 @@ from services.naming.labels import Labels
 
 
 class Kind(Enum):
-    """ANSWERED to NO_RECURSION: understood. The rest: malformed, or no question at all."""
+    """Down to NO_RECURSION: understood (CROWDED: not even read). The rest: malformed, or no question."""
 
     ANSWERED = "answered"
     NO_DATA = "no-data"
@@ -26,6 +26,8 @@ class Kind(Enum):
     """An answer from outside that led into the tenant's own networks, or to what is every host's own."""
     FAILED = "failed"
     """No resolver gave an answer that could be believed."""
+    CROWDED = "crowded"
+    """The port asks more than it may."""
     TRANSFER = "transfer"
     CLASS = "class"
     TYPE = "type"
