@@ -114,23 +114,41 @@ def without_network(directory: Directory, tenant: TenantKey, network: NetworkKey
 
 def with_holding(directory: Directory, holding: Holding) -> Directory:
     """Enter a port or a gang, in place of what it held before. Nothing if its tenant has no zone."""
-    directory = without_holding(directory, holding.tenant, holding.key)
-    zone = directory.zones.get(holding.tenant)
-    if zone is None:
-        return directory
-    key, names, below, pointers = holding.key, zone.names, zone.below, zone.pointers
-    for name, addresses in dict(holding.names).items():
-        borne = names.get(name)
-        if borne is None:
-            for up in _ancestors(name):
-                below = below.set(up, below.get(up, 0) + 1)
-        names = names.set(name, (_UNBORNE if borne is None else borne).set(key, addresses))
-    for address, name in dict(holding.pointers).items():
-        pointers = pointers.set(address, pointers.get(address, _UNLED).set(key, name))
-    return _set(
-        directory,
-        holding.tenant,
-        replace(zone, holdings=zone.holdings.set(key, holding), names=names, below=below, pointers=pointers),
+    return with_holdings(directory, (holding,))
+
+
+def with_holdings(directory: Directory, holdings: Iterable[Holding]) -> Directory:
+    """Many of them at once: the same as `with_holding` of each, one after the other."""
+    entered: dict[TenantKey, dict[HoldingKey, Holding]] = {}
+    for holding in holdings:
+        entered.setdefault(holding.tenant, {})[holding.key] = holding
+    for tenant, some in entered.items():
+        for key in some:
+            directory = without_holding(directory, tenant, key)
+        zone = directory.zones.get(tenant)
+        if zone is not None:
+            directory = _set(directory, tenant, _enter(zone, some))
+    return directory
+
+
+def _enter(zone: Zone, some: dict[HoldingKey, Holding]) -> Zone:
+    """None of them is in the zone yet."""
+    names, below, pointers = zone.names.mutate(), zone.below.mutate(), zone.pointers.mutate()
+    for key, holding in some.items():
+        for name, addresses in dict(holding.names).items():
+            borne = names.get(name)
+            if borne is None:
+                for up in _ancestors(name):
+                    below[up] = below.get(up, 0) + 1
+            names[name] = (_UNBORNE if borne is None else borne).set(key, addresses)
+        for address, name in dict(holding.pointers).items():
+            pointers[address] = pointers.get(address, _UNLED).set(key, name)
+    return replace(
+        zone,
+        holdings=zone.holdings.update(some),
+        names=names.finish(),
+        below=below.finish(),
+        pointers=pointers.finish(),
     )
 
 
@@ -176,15 +194,13 @@ def direct(
         keys[tenant.name] = tenant.key
     for network in known.values():
         directory = with_network(directory, network)
-    for port in ports:
-        if port.network in known:
-            directory = with_holding(directory, hold_port(port, known[port.network]))
+    held = [hold_port(port, known[port.network]) for port in ports if port.network in known]
     for gang in gangs:
         key = keys.get(gang.request.tenant)
-        held = None if key is None else hold_gang(gang, key)
-        if held is not None:
-            directory = with_holding(directory, held)
-    return directory
+        holding = None if key is None else hold_gang(gang, key)
+        if holding is not None:
+            held.append(holding)
+    return with_holdings(directory, held)
 
 
 def _set(directory: Directory, tenant: TenantKey, zone: Zone) -> Directory:
