@@ -166,6 +166,16 @@ def test_nobody_outside_leads_a_program_inside(record: str) -> None:
     assert [int(one.code) for one in response.options if isinstance(one, dns.edns.EDEOption)] == [17]
 
 
+def test_nobody_outside_answers_for_a_suffix_of_the_operator_s_own() -> None:
+    directory = direct("cloud.example", (tenant("acme", ACME),), (), ())
+    sent = prepare(ASKED, CHANCE)
+    response = _response(
+        sent, "www.example. 60 CNAME a.acme.cloud.example.", "a.acme.cloud.example. 60 A 198.51.100.1"
+    )
+    kept = accept(sent, response.to_wire(), directory.zones[ACME], directory)
+    assert isinstance(kept, Kept) and kept.kind is Kind.FILTERED
+
+
 def test_one_bad_address_spoils_the_answer() -> None:
     sent = prepare(ASKED, CHANCE)
     response = _response(sent)

@@ -100,6 +100,8 @@ def test_a_port_is_told(name: str, rdtype: str, told: list[str]) -> None:
         ("3.0.0.10.in-addr.arpa", "PTR", Kind.NO_NAME),
         ("x.2.0.0.10.in-addr.arpa", "PTR", Kind.NO_NAME),
         ("02.0.0.10.in-addr.arpa", "PTR", Kind.NO_NAME),
+        ("9.2.0.0.10.in-addr.arpa", "PTR", Kind.NO_NAME),
+        (f"f.{ip_address('fd00:1::2').reverse_pointer}", "PTR", Kind.NO_NAME),
         ("0.10.in-addr.arpa", "PTR", Kind.NO_DATA),
         ("9.9.168.192.in-addr.arpa", "PTR", Kind.NO_NAME),
         ("1.8.8.8.in-addr.arpa", "PTR", Kind.NO_NAME),
@@ -122,6 +124,17 @@ def test_how_a_question_ends(name: str, rdtype: str, kind: Kind) -> None:
 def test_equal_addresses_of_two_tenants_have_names_of_their_own() -> None:
     assert _told("2.0.0.10.in-addr.arpa", "PTR", ACME) == ["web.front.acme.internal."]
     assert _told("2.0.0.10.in-addr.arpa", "PTR", RIVAL) == ["secret.front.rival.internal."]
+
+
+def test_a_suffix_of_the_operator_s_own_is_ours_and_what_it_lies_in_is_not() -> None:
+    directory = direct("cloud.example", HERE, (), ())
+
+    def kind(name: str) -> Kind:
+        return answer(question(name), Asker(PortKey(1), ACME), directory, FORWARDING, Transport.UDP).kind
+
+    assert kind("a.acme.cloud.example") is kind("a.rival.cloud.example") is Kind.NO_NAME
+    assert kind("www.example.example") is kind("www.example.com") is Kind.FORWARDED
+    assert kind("acme.internal") is Kind.NO_NAME
 
 
 def test_another_tenant_s_name_ends_as_one_that_nobody_has() -> None:

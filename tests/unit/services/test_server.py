@@ -180,7 +180,8 @@ def test_nobody_is_not_answered() -> None:
             await dns.asyncquery.udp(asked, "127.0.0.1", port=world.port, source=HERS, timeout=10)
             with pytest.raises(BlockingIOError):
                 sock.recv(1)
-        reader, _ = await _connect(world, NOBODY)
+        reader, writer = await _connect(world, NOBODY)
+        writer.write(_framed(question("web.acme.internal")))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(1)
 
@@ -243,7 +244,8 @@ def test_a_port_has_so_many_connections_and_others_have_theirs() -> None:
         for reader, writer in kept:
             writer.write(_framed(question("web.acme.internal")))
             await _next(reader)
-        reader, _ = await _connect(world)
+        reader, writer = await _connect(world)
+        writer.write(_framed(question("web.acme.internal")))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(1)
         other, writer = await _connect(world, HIS)
