@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Final
 
 from model.errors import Fault, RingfenceError
 from model.flow import (
@@ -32,7 +33,11 @@ from pipelines.fields import CT_ZONE, ETH_TYPE, FIELDS, NW_TTL, PARTS, REGISTERS
 from pipelines.needs import IS_IP, prerequisites
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES
-from pipelines.tables import TABLES, Table
+from pipelines.tables import CHAINS, TABLES, Table
+
+_CHAINED: Final = frozenset(table.number for table in CHAINS)
+"""Clauses of conjunctions overlap, and rules of two tenants may stand at one height: the property tests of
+`pipelines.policy` hold these tables to the verdict."""
 
 
 class Broken(RingfenceError):
@@ -66,7 +71,7 @@ def check_flows(
     used = {flow.shape.name: flow.shape for flow in every}
     found = [fault for shape in used.values() for fault in _shape(tables, registers, shape)]
     found += [fault for flow in every for fault in _values(flow)]
-    for one, other in overlaps(every):
+    for one, other in overlaps(flow for flow in every if flow.shape.table not in _CHAINED):
         names = f"{one.shape.name} {one.values} and {other.shape.name} {other.values}"
         found.append(
             _fault(names, "overlap", "match the same packets at one priority", "part their priorities")

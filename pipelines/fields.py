@@ -113,6 +113,8 @@ ROUTER_ADVERTISEMENT: Final = 134
 NEIGHBOR_SOLICITATION: Final = 135
 NEIGHBOR_ADVERTISEMENT: Final = 136
 REDIRECT: Final = 137
+NEIGHBOURLY: Final = (130, 131, 132, 143, *range(ROUTER_SOLICITATION, REDIRECT + 1))
+"""Multicast listener discovery (RFC 2710, RFC 3810) and neighbour discovery: conntrack calls them invalid."""
 VRRP_GROUPS: Final = (0x01005E000012, 0x333300000012)
 """Where virtual routers talk to each other: 224.0.0.18, ff02::12 (RFC 5798 section 5.1) as MAC addresses."""
 HOP_LIMIT: Final = 255
@@ -138,10 +140,10 @@ NETWORK: Final = Register(
     Field("reg0", 32), "network", "key of the network that the frame belongs to", "classify", "delivery"
 )
 SOURCE: Final = Register(
-    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "account"
+    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "door"
 )
 EXIT: Final = Register(
-    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "limit"
+    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "settle"
 )
 CLASS: Final = Register(
     Field("reg3", 32),
@@ -214,10 +216,24 @@ DOMAIN: Final = Register(
     Field("reg15", 32), "domain", "key of the tenant of the subject", "watch", "in_real_last"
 )
 
-POLICY_REGISTERS: Final = (SUBJECT, SCOPE, NOTED, DECIDED, DOMAIN)
-"""Not among REGISTERS till the tables of `pipelines.tables_policy` are among TABLES."""
-
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL, OUTSIDE, RECEIVER)
+REGISTERS: Final = (
+    NETWORK,
+    SOURCE,
+    EXIT,
+    CLASS,
+    VRF,
+    SLOT,
+    LARGER,
+    NOTICE,
+    EXTERNAL,
+    OUTSIDE,
+    RECEIVER,
+    SUBJECT,
+    SCOPE,
+    NOTED,
+    DECIDED,
+    DOMAIN,
+)
 
 FIELDS: Final = (
     IN_PORT,
@@ -226,7 +242,7 @@ FIELDS: Final = (
     TUN_DST,
     TUN_IPV6_SRC,
     TUN_IPV6_DST,
-    *(r.field for r in (*REGISTERS, *POLICY_REGISTERS)),
+    *(r.field for r in REGISTERS),
     ETH_SRC,
     ETH_DST,
     ETH_TYPE,

@@ -115,7 +115,7 @@ def advance(
     altered = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
     if not before.rules:
         return build(new, lives) if altered else before
-    moved = {*ports, *_seen_anew(old, new, changed)}
+    moved = {*ports, *seen_anew(old, new, changed)}
     if not moved and not altered:
         return before
     rules = _ruled(before.rules, now, altered)
@@ -132,7 +132,7 @@ def advance(
     return _weighed(steady, new, fresh)
 
 
-def _seen_anew(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[PortKey]:
+def seen_anew(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[PortKey]:
     """Ports that selectors may see with other labels or names, or peers in other places."""
     found: set[PortKey] = set()
     for change in changes:

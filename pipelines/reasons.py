@@ -4,7 +4,8 @@ Place: read by `ringfence trace`; a test holds that every flow that drops has it
 
 In the words, `{source}` stands for the port that sent, `{network}` for the network, `{tenant}` for the
 tenant, `{target}` for the address asked for, `{ip}` and `{mac}` for the packet's destination, `{mtu}` for
-the MTU that it exceeds, and `{limit}` for the network that has it.
+the MTU that it exceeds, `{limit}` for the network that has it, and `{rule}` for the rule of a policy that
+decided.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _ROUTES: Final = "See: ringfence get ports --tenant {tenant}; ringfence evpn rou
 _LEAVE: Final = "Nothing: such packets are never routed (RFC 1812 section 5.3.7, RFC 4291 section 2.5)."
 _CONNECTION: Final = "Nothing; if it goes on, begin the connection anew: its state may have been lost."
 _FULL: Final = "Close connections, or raise the limit: docs/operations.md, connections."
+_SOON: Final = "Wait a moment; if it stays so: ringfence status shows what the agent waits for."
 _DRIFT: Final = "Look at `ringfence drift`: flows are missing."
 _OUR_OWN: Final = "Nothing: workloads don't say what only routers and DHCP servers say."
 
@@ -68,6 +70,16 @@ REASONS: Final = (
            _ASK),
     Reason("services-miss", "it is neither ARP nor IP", "Send ARP or IP: nothing else is carried."),
     Reason("advertise-miss", "nobody answers: no port of network {network} has the address {target}", _ASK),
+    Reason("watch-closed", "port {source} is under policy and has no conntrack zone yet", _SOON),
+    Reason("door-closed*", "the port that gets it is under policy and has no conntrack zone yet", _SOON),
+    Reason("door-self", "a copy of its own group frame", "Nothing."),
+    Reason("door-miss", "no flow leads to the judge of this port", _DRIFT),
+    Reason("leaving-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
+    Reason("entering-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
+    Reason("leaving-miss", "no flow judges what this port sends", _DRIFT),
+    Reason("entering-miss", "no flow judges what this port gets", _DRIFT),
+    Reason("settle-miss", "no flow remembers what was decided for this port", _DRIFT),
+    Reason("policy*", "policy denies it: {rule}", "See: ringfence policy status; docs/policy.md."),
     Reason("gateway-own*", "the gateway takes only echo requests for itself", "Ping it; it has no services."),
     Reason("gateway-never*", "the gateway routes nothing to or from such an address", _LEAVE),
     Reason("gateway-expired*", "its TTL or hop limit was used up at the gateway", "Send a higher one."),

@@ -23,6 +23,19 @@ from pipelines.tables_outward import OUTSIDE as OUTSIDE
 from pipelines.tables_outward import RETURNED as RETURNED
 from pipelines.tables_outward import TRANSLATE as TRANSLATE
 from pipelines.tables_outward import TRANSLATED as TRANSLATED
+from pipelines.tables_policy import ACROSS as ACROSS
+from pipelines.tables_policy import CHAINS as CHAINS
+from pipelines.tables_policy import DOOR as DOOR
+from pipelines.tables_policy import ENTERED as ENTERED
+from pipelines.tables_policy import ENTERED_HITS as ENTERED_HITS
+from pipelines.tables_policy import ENTERING as ENTERING
+from pipelines.tables_policy import INWARD_CHAIN as INWARD_CHAIN
+from pipelines.tables_policy import LEAVING as LEAVING
+from pipelines.tables_policy import LEFT as LEFT
+from pipelines.tables_policy import LEFT_HITS as LEFT_HITS
+from pipelines.tables_policy import OUTWARD_CHAIN as OUTWARD_CHAIN
+from pipelines.tables_policy import SETTLE as SETTLE
+from pipelines.tables_policy import WATCH as WATCH
 
 _NET = f.NETWORK.field
 _SRC = f.SOURCE.field
@@ -54,7 +67,7 @@ CLASSIFY: Final = Table(
         f.ICMPV6_CODE,
         f.ND_TARGET,
     ),
-    writes=(_NET, _SRC, _VRF, f.OUTSIDE.field, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    writes=(_NET, _SRC, _VRF, f.SCOPE.field, f.OUTSIDE.field, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
     next=("fence", "guard", "delivery", "arrival"),
     miss="drop: no port of ours",
 )
@@ -161,7 +174,7 @@ SERVICES: Final = Table(
         f.ND_OPTIONS_TYPE,
         f.NOTICE.field,
     ),
-    next=("advertise", "gateway", "resolve"),
+    next=("across", "advertise", "resolve"),
     miss="drop: neither ARP nor IP",
 )
 ADVERTISE: Final = Table(
@@ -296,7 +309,12 @@ TABLES: Final = (
     SIZE,
     OVERSIZE,
     SERVICES,
+    ACROSS,
+    WATCH,
+    LEAVING,
     ADVERTISE,
+    LEFT,
+    LEFT_HITS,
     GATEWAY,
     RETURNED,
     ROUTE,
@@ -315,9 +333,14 @@ TABLES: Final = (
     ARRIVAL,
     SPREAD,
     LANDING,
+    DOOR,
+    ENTERING,
+    ENTERED,
+    ENTERED_HITS,
     ORIGIN,
     RECEIVED,
     LIMIT,
+    *CHAINS,
 )
 
 

@@ -26,7 +26,7 @@ OUTPUT: Final = Table(
     " and marked for the host of any other.",
     matches=(_NET, _EXIT, _EXT, f.OUTSIDE.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, _TO, f.ETH_SRC, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("origin", "limit"),
+    next=("door", "origin", "limit"),
     again=("landing", "returned"),
     miss="drop: never reached, resolve lets no group frame by that has no flow here",
 )
@@ -48,7 +48,7 @@ DELIVERY: Final = Table(
         f.ND_TARGET,
     ),
     writes=(_EXIT,),
-    next=("limit",),
+    next=("door", "limit"),
     miss="drop: unknown unicast",
 )
 ARRIVAL: Final = Table(
@@ -60,7 +60,7 @@ ARRIVAL: Final = Table(
     " translated here, goes through conntrack.",
     matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
     writes=(_EXIT, _TO, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.IN_PORT),
-    next=("spread", "origin", "limit"),
+    next=("spread", "door", "origin", "limit"),
     again=("returned", "translated", "landing"),
     miss="drop: no local port's address, or not for this router",
 )
@@ -70,7 +70,7 @@ SPREAD: Final = Table(
     purpose="As nexthop, for packets that another VTEP routed here: to next hops on this host only.",
     matches=(_VRF, _SLOT, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
     writes=(_EXIT, _TO, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=("origin", "limit"),
+    next=("door", "origin", "limit"),
     miss="drop: never reached, all slots of a prefix are given out",
 )
 LIMIT: Final = Table(

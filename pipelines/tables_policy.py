@@ -14,7 +14,7 @@ from pipelines import fields as f
 from pipelines.declaration import Table
 
 _SRC = f.SOURCE.field
-_TO = f.RECEIVER.field
+_EXIT = f.EXIT.field
 _SUBJECT = f.SUBJECT.field
 _SCOPE = f.SCOPE.field
 _DOMAIN = f.DOMAIN.field
@@ -39,7 +39,7 @@ ACROSS: Final = Table(
     name="across",
     purpose="Says of packets that cross a peering that the addresses of their ends are meant there: what one"
     " side exports, to what the other does.",
-    matches=(f.VRF.field, f.ETH_TYPE, f.IP_SRC, f.IP_DST, f.IPV6_SRC, f.IPV6_DST),
+    matches=(f.VRF.field, f.ETH_DST, f.ETH_TYPE, f.IP_SRC, f.IP_DST, f.IPV6_SRC, f.IPV6_DST),
     writes=(_SCOPE,),
     next=("watch",),
     miss="continue: within the tenant",
@@ -49,7 +49,7 @@ WATCH: Final = Table(
     name="watch",
     purpose="Looks up what a port under policy sends among the connections of the port. Neighbour discovery"
     " and what else never leaves the link is not judged.",
-    matches=(_SRC, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE, f.ICMPV6_CODE),
+    matches=(_SRC, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE),
     writes=(_SUBJECT, _DOMAIN),
     next=("gateway",),
     again=("leaving",),
@@ -60,7 +60,7 @@ LEAVING: Final = Table(
     name="leaving",
     purpose="Lets on what belongs to a connection that was judged by what holds now. Any other is judged, by"
     " how it began: a reply by the chain of what enters, all else by the chain of what leaves.",
-    matches=(_SRC, _SUBJECT, f.ETH_TYPE, f.CT_STATE, f.CT_ZONE, *f.PARTS),
+    matches=(_SUBJECT, f.CT_STATE, f.LABEL_EPOCH),
     writes=(_DECIDED, _NOTED),
     next=("left", *_CHAINS),
     miss="drop: no port under policy",
@@ -88,9 +88,9 @@ DOOR: Final = Table(
     name="door",
     purpose="Looks up what a port under policy gets among the connections of the port. Neighbour discovery"
     " and what else never leaves the link is not judged.",
-    matches=(f.EXIT.field, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE, f.ICMPV6_CODE),
-    writes=(_TO, _SUBJECT, _DOMAIN),
-    next=("origin", "limit"),
+    matches=(_SRC, _EXIT, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE),
+    writes=(_SUBJECT, _DOMAIN, _DECIDED, _NOTED),
+    next=("origin",),
     again=("entering",),
     miss="drop: never reached, each port that may come here has a flow",
 )
@@ -99,7 +99,7 @@ ENTERING: Final = Table(
     name="entering",
     purpose="As leaving, of what a port gets: a reply is judged by the chain of what leaves, all else by the"
     " chain of what enters.",
-    matches=(_TO, _SUBJECT, f.ETH_TYPE, f.CT_STATE, f.CT_ZONE, *f.PARTS),
+    matches=(_SUBJECT, f.CT_STATE, f.LABEL_EPOCH),
     writes=(_DECIDED, _NOTED),
     next=("entered", *_CHAINS),
     miss="drop: no port under policy",
@@ -119,7 +119,7 @@ ENTERED_HITS: Final = Table(
     purpose="As left_hits, of what a port gets.",
     matches=(_NOTED, _SUBJECT),
     writes=(),
-    next=("origin", "limit"),
+    next=("origin",),
     miss="continue: nothing, or the rule is no more",
 )
 
@@ -164,7 +164,7 @@ SETTLE: Final = Table(
     name="settle",
     purpose="Remembers with the connection what judged it, which rule let it through and which one would not"
     " have, and has the packet go on where it was judged.",
-    matches=(_TO, _SUBJECT, f.ETH_TYPE),
+    matches=(_EXIT, _SUBJECT, f.ETH_TYPE),
     writes=f.PARTS,
     next=(),
     again=("left", "entered"),

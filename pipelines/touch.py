@@ -16,9 +16,10 @@ from model.change import Change, Part
 from model.ids import HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
 from model.snapshot import PrefixKey, Snapshot
-from pipelines import beyond, touch_classes, touch_narrow
+from pipelines import beyond, touch_classes, touch_narrow, touch_policy
 from pipelines import objects as o
 from pipelines.index import Index, ports_of, routes_here, vrf_of, waits
+from pipelines.touch_judged import judged_objects
 from pipelines.touch_outward import outward_objects, touched_outward
 
 
@@ -33,6 +34,7 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
         found |= _of_vrf(vrf, index, snapshot)
     found |= outward_objects(snapshot, index)
     found |= beyond.objects(snapshot, index)
+    found |= touch_policy.objects(snapshot, index)
     for uid in snapshot.interfaces:
         key = snapshot.by_uid.get(uid)
         if key is not None and waits(snapshot, key):
@@ -56,6 +58,8 @@ def touched(
     ports = ports_of(old, new, changed)
     found |= beyond.touched_by_ports((old, before), (new, after), ports)
     found |= touched_outward(old, new, before, after, changed, ports)
+    found |= touch_policy.touched(old, new, before, after, changed, ports)
+    found |= judged_objects(old, new, before, after, changed)
     for key in ports:
         found |= {o.port(key), o.waiting(key)}
         found.update(o.address(*spot) for spot, seen in old.sightings.items() if seen.port == key)

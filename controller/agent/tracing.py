@@ -262,6 +262,8 @@ def _dropped(on: Ground, done: Walk) -> Document:
     end = reasons.ending([step.flow for step in done.steps if step.flow is not None])
     table, reason = on.names.table(end.shape.table), reasons.reason(end)
     words = _words(on, done.packet) | _limit(on, end, NetworkKey(done.packet.get("reg0", 0)))
+    cookie = cookies.parse(end.cookie)
+    words["rule"] = on.names.rule(cookie.rule >> 1) if cookie is not None and cookie.rule else ""
     told = any(sent.port == CONTROLLER for sent in done.sent)
     why = f"in {table}: {reason.why.format_map(words)}{_TOLD if told else ''}"
     return _end("dropped", why, reason.remedy.format_map(words)) | {"table": table}

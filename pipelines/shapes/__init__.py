@@ -89,6 +89,7 @@ from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import for_routers as for_routers
 from pipelines.shapes.paths import output_group as output_group
 from pipelines.shapes.peering import PEERINGS
+from pipelines.shapes.policy import CHAIN_MISSES, POLICY
 from pipelines.shapes.prefixes import PREFIXED
 from pipelines.shapes.probes import PROBES
 from pipelines.shapes.quality import QUALITY
@@ -96,6 +97,16 @@ from pipelines.shapes.routes import ROUTING
 from pipelines.shapes.size import SIZED
 from pipelines.shapes.terms import shape
 from pipelines.shapes.waiting import WAITING
+
+_ONWARD: Final = {
+    t.ACROSS: t.WATCH,
+    t.WATCH: t.GATEWAY,
+    t.LEFT: t.LEFT_HITS,
+    t.LEFT_HITS: t.GATEWAY,
+    t.ENTERED: t.ENTERED_HITS,
+    t.ENTERED_HITS: t.ORIGIN,
+}
+"""Of policy: what a miss continues to."""
 
 
 def _miss(table: t.Table) -> Shape:
@@ -116,6 +127,10 @@ def _miss(table: t.Table) -> Shape:
         return shape("miss", table, 0, (), goto=t.CLASSES)
     if table is t.ROUTE:
         return shape("miss", table, 0, (), goto=t.TRANSLATE)
+    if table.number in CHAIN_MISSES:
+        return CHAIN_MISSES[table.number]
+    if table in _ONWARD:
+        return shape("miss", table, 0, (), goto=_ONWARD[table])
     if table is t.RESOLVE or table is t.PEER:  # for nobody: counted as if it were for somebody, sent nowhere
         return shape("miss", table, 0, (), goto=t.MARK)
     return shape("miss", table, 0, ())
@@ -195,6 +210,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     DELIVERY_ADVERT,
     DELIVERY_REFUSED,
     *QUALITY,
+    *POLICY,
     *SIZED,
     *MISSES,
 )

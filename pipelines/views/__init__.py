@@ -35,6 +35,7 @@ from pipelines.views.outward import (
 )
 from pipelines.views.paths import PathView, path_view
 from pipelines.views.peering import PeeredView, PeeringView, peered_view, peering_view
+from pipelines.views.policy import JudgedView, MemberView, RuleView, judged_view, member_view, rule_view
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.prefixes import PrefixView, prefix_view
 from pipelines.views.routed import (
@@ -55,6 +56,8 @@ __all__ = [
     "ExternalView",
     "FloatingView",
     "HostView",
+    "JudgedView",
+    "MemberView",
     "NarrowView",
     "NetworkView",
     "OutsideView",
@@ -65,6 +68,7 @@ __all__ = [
     "PrefixView",
     "RemoteView",
     "RouteView",
+    "RuleView",
     "SenderView",
     "SubnetsView",
     "View",
@@ -96,6 +100,9 @@ View = (
     | PeeringView
     | PeeredView
     | NarrowView
+    | RuleView
+    | MemberView
+    | JudgedView
 )
 
 
@@ -109,6 +116,12 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return HostView(switch.tunnel)
         case Kind.CLASS:
             return class_view(snapshot, index, ClassId(subject.major))
+        case Kind.RULE:
+            return rule_view(index, subject)
+        case Kind.MEMBER:
+            return member_view(snapshot, index, PortKey(subject.major))
+        case Kind.JUDGED:
+            return judged_view(snapshot, index, PortKey(subject.major))
         case Kind.NETWORK:
             return network_view(snapshot, index, switch, NetworkKey(subject.major))
         case Kind.VTEP:

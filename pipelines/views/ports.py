@@ -20,6 +20,7 @@ from pipelines import limits
 from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
 from pipelines.inward import opens, receives
+from pipelines.policy.seated import scope_of
 from pipelines.views.terms import owned, paired, routable, router_of
 
 
@@ -34,7 +35,8 @@ class PortView:
     it, disjoint: it may send packets out of them. `mtu`: of its network, where a gateway can tell it to the
     workload, and the interface may send larger packets; else None. `fenced`: the host has a partner.
     `open`: its tenant has a way out, so that routed packets may come from outside the cluster; `received`:
-    the classes by which such are counted, also where they come by a floating IP alone.
+    the classes by which such are counted, also where they come by a floating IP alone. `scope`: in which its
+    peers' addresses are meant; `judged`: it is under policy.
     """
 
     key: PortKey
@@ -55,6 +57,8 @@ class PortView:
     fenced: bool = False
     open: bool = False
     received: tuple[ClassId, ...] = ()
+    scope: int = 0
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         fenced=paired(snapshot),
         open=opens(snapshot, vrf),
         received=classes[1:] if receives(snapshot, index, key, vrf) else (),
+        scope=scope_of(snapshot, port.network),
+        judged=key in index.policed.judged,
     )
 
 

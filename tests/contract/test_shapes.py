@@ -252,7 +252,9 @@ GROUPS = (
     delivery_group(5),
     output_group(2, 3, 4, 2),
     delivery_group(1, 3),
-    for_routers(delivery_group(1, 3)),
+    output_group(2, 3, 4, 2, 2),
+    delivery_group(1, 3, 2),
+    for_routers(delivery_group(1, 3, 2)),
     for_routers(output_group(2, 3, 4, 2)),
 )
 EVERY = (*SHAPES, *GROUPS, *ACTIONS)

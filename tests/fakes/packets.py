@@ -107,5 +107,5 @@ def advertisement(
 def received(packet: Packet) -> Packet:
     """The packet as OVS looks at it: a fragment has no ports and no types, a register is 0 at first."""
     hidden = _LAYER4 if packet.get("ip_frag", 0) & f.ANY_FRAGMENT else ()
-    registers = {register.field.name for register in (*f.REGISTERS, *f.POLICY_REGISTERS)}
+    registers = {register.field.name for register in f.REGISTERS}
     return {k: v for k, v in packet.items() if v and k not in hidden and k not in registers}

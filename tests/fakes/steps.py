@@ -103,7 +103,7 @@ def _peerings() -> list[tuple[Part, Any, list[Any]]]:
     for key in (1, 2):
         forms = [replace(world.tenant(key), egress=egress) for egress in (Egress.FABRIC, Egress.NONE)]
         made.append((Part.TENANT, TenantKey(key), forms))
-    for key, sides in ((9, ("10.0.0.0/31", "10.0.0.2/31")), (10, ("10.0.0.0/24", "10.0.0.2/32"))):
+    for key, sides in ((19, ("10.0.0.0/31", "10.0.0.2/31")), (10, ("10.0.0.0/24", "10.0.0.2/32"))):
         halves = [peering.peering((one,), (other,), key=key) for one in sides for other in sides[::-1]]
         halves += [replace(halves[0], l3vni=Vni(0)), peering.peering(("::/0",), ("fd00::/126",), key=key)]
         made.append((Part.PEERING, TenantKey(key), halves))

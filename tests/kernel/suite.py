@@ -162,7 +162,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 TOGETHER: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"tests/integration/product/test_{name}.py" for name in names)
     for names in (
-        ("tenants", "egress", "pairs", "migration", "peering", "restarts"),
+        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy"),
         ("paths", "inward", "outward"),
         ("routing", "next_hops", "mtu", "quality", "external", "irb"),
     )
@@ -178,6 +178,9 @@ CHOSEN: tuple[str, ...] = tuple(
         "isolation.py::test_oversized_frames_reach_nobody_else",
         "isolation.py::test_forged_vxlan_reaches_nobody",
         "egress.py::test_bytes_in_the_ledger_are_bytes_sent[4]",
+        "policy.py::test_rules_of_whom_comes_in",
+        "policy.py::test_a_change_ends_what_it_denies_and_keeps_the_rest[far-target]",
+        "policy.py::test_group_frames_are_judged_at_each_port_that_gets_them[4]",
         "outward.py::test_out_and_in_by_a_floating_ip[4]",
         "outward.py::test_behind_the_gateway[6]",
         "outward.py::test_nothing_untranslated_reaches_the_border[4]",
@@ -187,7 +190,7 @@ CHOSEN: tuple[str, ...] = tuple(
         "irb.py",
     )
 )
-"""What `make test-all` runs there: isolation, the bill, the way out, routing, and what exists there only.
+"""What `make test-all` runs there: isolation, the bill, policy, the way out, routing, what exists there only.
 All of it takes one processor one to three hours: `make test-guest`."""
 
 

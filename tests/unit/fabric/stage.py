@@ -21,6 +21,7 @@ from ipam.fabric.partitions import Partitions
 from ipam.fabric.publish import observe, publish
 from ipam.gangs.booking import leave
 from model.bearing import parse_fabric
+from model.errors import Unavailable
 from model.fabric import FabricKind, Guid
 from model.gang import Gang, GangState
 from model.ids import HostName
@@ -104,11 +105,26 @@ class Stage:
         for bearer in self.bearers.values():
             bearer.turn(self.store, self.store.contents(), self.now)
         assert self.conductor is not None
+        self.level()
         self.conductor.turn()
+        self.level()
         for gang in self.store.contents().ledger.gangs.values():
             state = gang.progress.state.value
             if self.states[-1:] != [state]:
                 self.states.append(state)
+
+    def level(self) -> None:
+        """Until everybody has heard what the others wrote: a second of `now` would go by otherwise, or any
+        number of them, in the moment that a cache takes."""
+        try:
+            truth = self.store.read_all()
+        except Unavailable:
+            return  # the store is away; what they make of that is what is tested
+        end = time.monotonic() + DEADLINE
+        for store in (self.store, *self.stores):
+            while _watched(store.contents()) != _watched(truth):
+                assert time.monotonic() < end, "a cache has never heard what is in the store"
+                time.sleep(0.001)
 
     def until(self, holds: Callable[[], bool], ms: int = 1_000) -> None:
         """Turns until it holds."""
@@ -140,6 +156,11 @@ class Stage:
         """Whether neither a host nor the subnet bears anything."""
         keyed = [t for t in self.subnet.shown.values() if any(e & 0x7FFF != 0x7FFF for e in t)]
         return not keyed and not any(bearer.devices for bearer in self.bearers.values())
+
+
+def _watched(contents: Contents) -> tuple[object, ...]:
+    """What conductors and these tests go by."""
+    return contents.cluster, contents.ledger.gangs, contents.ledger.cooling
 
 
 def stage(

@@ -38,6 +38,8 @@ CHAIN = chain(Direction.IN)
 SILENT = Defaults()
 WEB = Selection(matching([("app", "web")]))
 
+FOUR, SIX = (f"eth_type={kind},ct_state=-inv+trk" for kind in ("0x800", "0x86dd"))
+
 
 def laid(
     *rules: Rule,
@@ -71,14 +73,14 @@ def test_a_rule_is_a_conjunction() -> None:
     block = Block(ip_network("192.0.2.0/24"))
     assert shown(laid(rule(WEB, block, tcp(80, 82)))) == [
         "table=155,60000,conj_id=2 actions=set_field:2->reg14,goto_table:158",
-        "table=155,60000,eth_type=0x800,ct_state=-inv+trk,ct_nw_proto=6,ct_tp_dst=80/65534 actions=conjunction(2,3/3)",
-        "table=155,60000,eth_type=0x800,ct_state=-inv+trk,ct_nw_proto=6,ct_tp_dst=82 actions=conjunction(2,3/3)",
-        "table=155,60000,eth_type=0x800,ct_state=-inv+trk,ct_nw_src=192.0.2.0/255.255.255.0 actions=conjunction(2,2/3)",
-        "table=155,60000,eth_type=0x86dd,ct_state=-inv+trk,ct_nw_proto=6,ct_tp_dst=80/65534 actions=conjunction(2,3/3)",
-        "table=155,60000,eth_type=0x86dd,ct_state=-inv+trk,ct_nw_proto=6,ct_tp_dst=82 actions=conjunction(2,3/3)",
+        f"table=155,60000,{FOUR},ct_nw_proto=6,ct_tp_dst=80/65534 actions=conjunction(2,3/3)",
+        f"table=155,60000,{FOUR},ct_nw_proto=6,ct_tp_dst=82 actions=conjunction(2,3/3)",
+        f"table=155,60000,{FOUR},ct_nw_src=192.0.2.0/255.255.255.0 actions=conjunction(2,2/3)",
+        f"table=155,60000,{SIX},ct_nw_proto=6,ct_tp_dst=80/65534 actions=conjunction(2,3/3)",
+        f"table=155,60000,{SIX},ct_nw_proto=6,ct_tp_dst=82 actions=conjunction(2,3/3)",
         "table=155,60000,reg11=3 actions=conjunction(2,1/3)",
-        "table=155,60000,reg12=1,eth_type=0x800,ct_state=-inv+trk,ct_nw_src=10.0.0.1 actions=conjunction(2,2/3)",
-        "table=155,60000,reg12=1,eth_type=0x86dd,ct_state=-inv+trk,ct_ipv6_src=fd00::1 actions=conjunction(2,2/3)",
+        f"table=155,60000,reg12=1,{FOUR},ct_nw_src=10.0.0.1 actions=conjunction(2,2/3)",
+        f"table=155,60000,reg12=1,{SIX},ct_ipv6_src=fd00::1 actions=conjunction(2,2/3)",
     ]
 
 
