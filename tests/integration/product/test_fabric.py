@@ -19,7 +19,7 @@ from topologies.deadline import until
 from topologies.faults import link_down
 from topologies.matrix import Matrix, measure
 from topologies.scenarios.routed import FAR, Routed
-from topologies.scenarios.two_tenants import TENANTS, TwoTenants, Workload
+from topologies.scenarios.two_tenants import NETWORK, TENANTS, TwoTenants, Workload
 from topologies.traffic.udp import UdpStream
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -101,9 +101,11 @@ def test_an_agent_that_restarts_loses_no_packet(scenario: TwoTenants, parties: t
 
 
 def test_a_change_for_all_hosts_is_waited_for(scenario: TwoTenants, parties: tuple[Workload, ...]) -> None:
-    """A network more for each tenant, with a port on every host."""
+    """A network more for each tenant, with a port on every host; and a mark for the one that is there, of
+    which every host has bound ports: so all are waited for, and have programmed it when the wait ends."""
     spec = {"subnets": ["10.3.0.0/24", "fd00:13::/64"]}
     networks = [document("Network", {"name": "more", "tenant": t}, spec) for t in TENANTS]
+    networks += [document("Network", {"name": NETWORK, "tenant": t}, {"dscp": 10}) for t in TENANTS]
     ports = [
         document("Port", {"name": f"more{n}", "tenant": t}, {"network": "more", "hosts": [str(h.name)]})
         for t in TENANTS
@@ -111,8 +113,14 @@ def test_a_change_for_all_hosts_is_waited_for(scenario: TwoTenants, parties: tup
     ]
     text = "".join(f"---\n{json.dumps(one)}\n" for one in (*networks, *ports))
     began = time.monotonic()
-    outcome = scenario.control.run("apply", "-f", "-", "--wait", "--timeout", "60", stdin=text, timeout=90)
+    words = ("apply", "-f", "-", "--wait", "--timeout", "60", "-o", "json")
+    outcome = scenario.control.run(*words, stdin=text, timeout=90)
     assert outcome.ok, outcome.stdout + outcome.stderr
-    print(f"apply --wait of {len(ports) + 2} objects on {HOSTS} hosts: {time.monotonic() - began:.2f} s")
-    until("all in sync", lambda: in_sync(scenario), 60)  # also those that --wait need not wait for
+    answer = json.loads(outcome.stdout)
+    assert answer["concerned"] == sorted(str(host.name) for host in scenario.lab.hypervisors)
+    heads = json.loads(scenario.control.run("status", "-o", "json").stdout)["hosts"]
+    assert all(head["generation"] >= answer["generation"] for head in heads), "at once, not a moment later"
+    took = time.monotonic() - began
+    print(f"apply --wait of {text.count('---')} objects on {HOSTS} hosts: {took:.2f} s")
+    until("all in sync", lambda: in_sync(scenario), 60)  # what they say of peers comes a moment later
     settled(parties)

@@ -29,6 +29,7 @@ from tests.fakes.bearers import Bearer
 from tests.fakes.subnet import SM, FakeSubnet
 from tests.unit.store.house import apply
 from tests.unit.store.test_gangs import hardware, reserve
+from topologies.deadline import until
 
 DEADLINE = 30.0
 
@@ -100,31 +101,37 @@ class Stage:
             self.stores.pop().close()
 
     def turn(self, ms: int = 1_000) -> None:
-        """Everybody does something once."""
+        """Everybody does something once, and has heard by then what the others wrote."""
+        self.level()
+        self.act(ms)
+        self.level()
+        self._note()
+
+    def act(self, ms: int = 1_000) -> None:
+        """Everybody does something once, by what it has heard; that may be late."""
         self.now += ms
         for bearer in self.bearers.values():
             bearer.turn(self.store, self.store.contents(), self.now)
         assert self.conductor is not None
-        self.level()
         self.conductor.turn()
-        self.level()
+        self._note()
+
+    def level(self) -> None:
+        """Until everybody has heard of the last write, so that each life has the same steps however slow
+        the machine is: the clock here goes on by turns, and patience with it. Who hears late is
+        `test_chaos`'s."""
+        try:
+            truth = _watched(self.store.read_all())
+        except Unavailable:
+            return  # the store is away; what they make of that is what is tested
+        stores = (self.store, *self.stores)
+        until("caches are level", lambda: all(_watched(s.contents()) == truth for s in stores), DEADLINE)
+
+    def _note(self) -> None:
         for gang in self.store.contents().ledger.gangs.values():
             state = gang.progress.state.value
             if self.states[-1:] != [state]:
                 self.states.append(state)
-
-    def level(self) -> None:
-        """Until everybody has heard what the others wrote: a second of `now` would go by otherwise, or any
-        number of them, in the moment that a cache takes."""
-        try:
-            truth = self.store.read_all()
-        except Unavailable:
-            return  # the store is away; what they make of that is what is tested
-        end = time.monotonic() + DEADLINE
-        for store in (self.store, *self.stores):
-            while _watched(store.contents()) != _watched(truth):
-                assert time.monotonic() < end, "a cache has never heard what is in the store"
-                time.sleep(0.001)
 
     def until(self, holds: Callable[[], bool], ms: int = 1_000) -> None:
         """Turns until it holds."""

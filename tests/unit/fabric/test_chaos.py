@@ -80,7 +80,7 @@ class Chaos:
 
     def turn(self) -> None:
         try:
-            self.made.turn(self.random.choice((200, 1_000, 3_000)))
+            self.made.act(self.random.choice((200, 1_000, 3_000)))
         except Crash:
             check(self.made)
             self.made.begin()

@@ -22,8 +22,7 @@ from ipam.fabric.partitions import ports
 from model.errors import NotFound
 from model.fabric import DEFAULT_PKEY, FULL_MEMBER, FabricKind
 from model.gang import Gang, GangState, Membership
-from tests.unit.fabric.stage import DEADLINE, Crash, Stage, let_go, request, stage
-from topologies.deadline import until
+from tests.unit.fabric.stage import Crash, Stage, let_go, request, stage
 
 BEGUN = (GangState.PROGRAMMED, GangState.VERIFIED, GangState.ACTIVE)
 COOL_DOWN = 400_000
@@ -163,29 +162,18 @@ def live(made: Stage, phases: tuple[Phase, ...], steps: Steps) -> bool:
         while True:
             try:
                 act(made)
-                level(made)
+                made.level()
                 while not over(made):
                     made.turn()
                     check(made)
-                    level(made)
+                    made.level()
                 break
             except Crash:
                 crashed = True
                 check(made)
                 made.begin()
-                level(made)
+                made.level()
     return crashed
-
-
-def level(made: Stage) -> None:
-    """Everybody has heard of the last write, so that each life has the same steps however slow the machine
-    is: the clock here goes on by turns, and patience with it. Who hears late is `test_chaos`'s."""
-    truth = made.store.read_all().ledger.gangs
-    until(
-        "caches are level",
-        lambda: all(each.contents().ledger.gangs == truth for each in (made.store, made.stores[-1])),
-        DEADLINE,
-    )
 
 
 def arm(made: Stage, steps: Steps) -> None:
