@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.agent.shares import Shares
-from controller.daemon import agent
+from controller.daemon import agent_flags
 from controller.daemon.whole import parse, processes
 
 
@@ -30,7 +30,7 @@ def test_policy_and_holdings_are_handed_on() -> None:
     made = commands(*holdings, *policy)
     assert made["api"][-len(policy) :] == policy
     assert made["agent"][-len(holdings) :] == holdings
-    got = agent.parse(made["agent"][made["agent"].index("agent") + 1 :])
+    got = agent_flags.parse(made["agent"][made["agent"].index("agent") + 1 :])
     assert (got.limits.hold, got.limits.peer_hold, got.shares) == (33.5, 7.0, Shares(5000, 100))
 
 
