@@ -176,14 +176,15 @@ class Conjunction:
 
 class Special(Enum):
     """Outputs that are no port number. CONTROLLER_APART: to the controller, by a queue of its own, which the
-    others do not fill."""
+    others do not fill. CONTROLLER_ASKED: to whoever answers ports' questions, by a connection of its own."""
 
     IN_PORT = "in_port"
     CONTROLLER = "controller"
     CONTROLLER_APART = "controller_apart"
+    CONTROLLER_ASKED = "controller_asked"
 
 
-TO_CONTROLLER: Final = frozenset({Special.CONTROLLER, Special.CONTROLLER_APART})
+TO_CONTROLLER: Final = frozenset({Special.CONTROLLER, Special.CONTROLLER_APART, Special.CONTROLLER_ASKED})
 
 
 Action = (
@@ -222,13 +223,21 @@ class Shape:
         return hash((self.name, self.table))
 
 
+class Unit(Enum):
+    """What a meter counts: kbit, of octets of layer 2, or packets."""
+
+    KBITS = "kbits"
+    PACKETS = "packets"
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Drops what exceeds `rate` kbit/s, but for `burst` kbit at once; counted in octets of layer 2."""
+    """Drops what exceeds `rate` of its unit a second, but for `burst` of them at once."""
 
     id: int
     rate: int
     burst: int
+    unit: Unit = Unit.KBITS
 
 
 FlowKey = tuple[int, int, tuple[tuple[str, int, int | None], ...]]

@@ -232,7 +232,7 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             _output(run.packet.get(action.field.name, 0), run)
         case Special.IN_PORT:
             run.send(run.packet.get("in_port", 0))
-        case Special.CONTROLLER | Special.CONTROLLER_APART:
+        case Special.CONTROLLER | Special.CONTROLLER_APART | Special.CONTROLLER_ASKED:
             run.send(CONTROLLER)
         case Group():
             _choose(action, run)

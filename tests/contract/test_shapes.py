@@ -123,6 +123,7 @@ ACTIONS = (
     Shape("clear-in-port", 9, 7, (), (SetField(Field("in_port", 16), 0), OutputField(Field("reg5", 32)))),
     Shape("to-controller", 9, 8, (), (Special.CONTROLLER, Special.IN_PORT, Output(0xFFFE))),
     Shape("to-controller-apart", 9, 17, (), (Special.CONTROLLER_APART,)),
+    Shape("to-controller-asked", 9, 18, (), (Special.CONTROLLER_ASKED,)),
     Shape("route", 9, 15, IPV4, (DecTtl(), OutputField(Field("reg5", 32)))),
     Shape("route6", 9, 16, IPV6, (SetField(Field("eth_dst", 48), MAC), DecTtl()), 10, (MAC,)),
     Shape("from-local", 9, 9, (Match(Field("in_port", 16), 0xFFFE),), (Output(3),)),

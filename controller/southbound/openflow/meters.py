@@ -14,14 +14,17 @@ from typing import Final
 
 from controller.southbound.openflow.conversation import Conversation, Refusal
 from controller.southbound.openflow.stream import HEADER, VERSION
-from model.flow import Meter
+from model.flow import Meter, Unit
 from model.ids import METERS
 
 METER_MOD: Final = 29
 METER_STATS: Final = 9
 METER_CONFIG: Final = 10
 _ALL: Final = 0xFFFFFFFF
-_KBPS_BURST_STATS: Final = 1 | 4 | 8
+_BURST_STATS: Final = 4 | 8
+_UNITS: Final = {Unit.KBITS: 1, Unit.PACKETS: 2}
+"""OFPMF_KBPS, OFPMF_PKTPS."""
+_FLAGS: Final = {flag | _BURST_STATS: unit for unit, flag in _UNITS.items()}
 _DROP: Final = 1
 _MOD: Final = struct.Struct("!HHI")
 _BAND: Final = struct.Struct("!HHII4x")
@@ -111,7 +114,7 @@ def message(command: _Command, meter: Meter, xid: int) -> bytes:
     band = b""
     if command is not _Command.DELETE:
         band = _BAND.pack(_DROP, _BAND.size, meter.rate, meter.burst)
-    body = _MOD.pack(command.value, _KBPS_BURST_STATS, meter.id) + band
+    body = _MOD.pack(command.value, _UNITS[meter.unit] | _BURST_STATS, meter.id) + band
     return HEADER.pack(VERSION, METER_MOD, HEADER.size + len(body), xid) + body
 
 
@@ -122,9 +125,9 @@ def _configs(body: bytes) -> Iterator[tuple[int, Meter | None]]:
         if length < _CONFIG.size or at + length > len(body):
             raise ValueError(f"meter of {length} octets at {at} of {len(body)}")
         meter = None
-        if length == _CONFIG.size + _BAND.size and flags == _KBPS_BURST_STATS:
+        if length == _CONFIG.size + _BAND.size and flags in _FLAGS:
             kind, _, rate, burst = _BAND.unpack_from(body, at + _CONFIG.size)
-            meter = Meter(number, rate, burst) if kind == _DROP else None
+            meter = Meter(number, rate, burst, _FLAGS[flags]) if kind == _DROP else None
         yield number, meter
         at += length
 

@@ -44,7 +44,7 @@ from model.flow import (
     Special,
     Value,
 )
-from model.ids import COOKIE_MARK
+from model.ids import ANSWERING, COOKIE_MARK
 
 VERSION: Final = ofproto_v1_4.OFP_VERSION
 MARKED: Final = COOKIE_MARK << 48
@@ -303,6 +303,9 @@ def _action(flow: Flow, action: Action) -> Any:
         case Special.CONTROLLER_APART:
             # OVS has a queue for table misses, of which there are none here, and one for all else
             return _nicira(_CONTROLLER, struct.pack("!HHBx", WHOLE_PACKET, 0, _of.OFPR_TABLE_MISS))
+        case Special.CONTROLLER_ASKED:
+            # its id keeps it from all connections but the one that took that id
+            return _nicira(_CONTROLLER, struct.pack("!HHBx", WHOLE_PACKET, ANSWERING, _of.OFPR_APPLY_ACTION))
     raise TypeError(f"{flow.shape.name}: no wire form for {action!r}")
 
 

@@ -106,7 +106,7 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
             return (Done("push_mpls"), Done("pop_mpls"))
         case Special.IN_PORT:
             return (Done("IN_PORT", number=0xFFFFFFF8),)
-        case Special.CONTROLLER_APART:
+        case Special.CONTROLLER_APART | Special.CONTROLLER_ASKED:
             return (Done("CONTROLLER", number=0xFFFFFFFD),)
     return (Done("CONTROLLER", number=0xFFFFFFFD),)
 
