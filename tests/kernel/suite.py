@@ -70,6 +70,10 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "which reflector is lost when: flows stay as they are",
     ),
     (
+        "tests/integration/product/test_promotion.py",
+        "counters of rules as agents read them: packets under policy take the ways of test_policy.py",
+    ),
+    (
         "tests/integration/product/test_fuzz.py",
         "thousands of damaged frames: test_isolation.py's attacks take the same ways",
     ),
