@@ -48,8 +48,9 @@ WATCH: Final = Table(
     number=14,
     name="watch",
     purpose="Looks up what a port under policy sends among the connections of the port. Neighbour discovery"
-    " and what else never leaves the link is not judged.",
-    matches=(_SRC, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE),
+    " and what else never leaves the link is not judged, nor is what is for a gateway itself, where all of it"
+    " ends.",
+    matches=(*(_SRC, f.VRF.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.IP_PROTO, f.ICMPV6_TYPE),),
     writes=(_SUBJECT, _DOMAIN),
     next=("gateway",),
     again=("leaving",),
