@@ -10,7 +10,7 @@ first feature wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
@@ -22,7 +22,7 @@ from model.flow import Flow, Meter, Shape, Slot
 from model.snapshot import Snapshot
 from pipelines.features import Feature, features_of
 from pipelines.index import Index, advance, build
-from pipelines.objects import Kind, Object
+from pipelines.objects import JUDGES, Kind, Object
 from pipelines.touch import objects, touched
 from pipelines.views import PortView, View, view
 
@@ -254,8 +254,16 @@ def _patch(old: Program, new: Program, turned: _Turned) -> Patch:
             puts.setdefault(now[0], []).append(now[1])
         elif was is not None:
             drops.setdefault(was[0], []).append(was[1])
-    order = sorted(puts.keys() | drops.keys(), key=lambda subject: (subject in puts, subject))
+    order = sorted(puts.keys() | drops.keys(), key=lambda subject: _turn(subject, puts))
     return Patch(tuple((tuple(puts.get(s, ())), tuple(drops.get(s, ()))) for s in order))
+
+
+def _turn(subject: Object, puts: Container[Object]) -> tuple[int, int, Object]:
+    """When a group has its turn. What judges a port goes behind all by which the port sends and gets, and
+    rules behind the ports that they judge: there is no moment in which it is open."""
+    if subject in puts:
+        return 2, 0, subject
+    return (1, -subject.kind, subject) if subject.kind in JUDGES else (0, 0, subject)
 
 
 def _with_meters(patch: Patch, old: Program, new: Program, subjects: Iterable[Object]) -> Patch:

@@ -43,6 +43,10 @@ class Kind(IntEnum):
     NARROW = 23
 
 
+JUDGES: Final = frozenset({Kind.RULE, Kind.MEMBER, Kind.JUDGED})
+"""What policy is made of."""
+
+
 class Object(NamedTuple):
     """An object by its keys; 0 and empty where a kind has none. A tuple, so that order and hash are cheap.
 
