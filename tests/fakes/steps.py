@@ -25,14 +25,15 @@ from tests.fakes.strategies import VTEPS, mac, subnets
 
 def steps() -> st.SearchStrategy[world.Step]:
     """One change of anything that a snapshot holds, out of a small universe."""
-    return st.one_of(*(_step(part, key, values) for part, key, values in _universe()))
+    return st.one_of(*(_step(part, key, values) for part, key, values in universe()))
 
 
 def _step(part: Part, key: Any, values: list[Any]) -> st.SearchStrategy[world.Step]:
     return st.sampled_from([*values, *values, None]).map(lambda value: world.Step(part, key, value))
 
 
-def _universe() -> list[tuple[Part, Any, list[Any]]]:
+def universe() -> list[tuple[Part, Any, list[Any]]]:
+    """(part, key, values); a key may be there more than once."""
     made: list[tuple[Part, Any, list[Any]]] = [
         (Part.SWITCH, None, [Switch("netdev", tunnel, run) for tunnel in (100, 101) for run in ("a", "b")]),
         *((Part.TENANT, key, [world.tenant(key), world.tenant(key, l3vni=0), _open(key)]) for key in (1, 2)),
