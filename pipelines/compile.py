@@ -218,7 +218,7 @@ def _limit(
 ) -> Map[Object, tuple[Meter, ...]]:
     meters: tuple[Meter, ...] = ()
     if isinstance(shown, PortView):
-        meters = tuple(m for m in (shown.meter_out, shown.meter_in) if m is not None)
+        meters = tuple(m for m in (shown.meter_out, shown.meter_in, shown.meter_served) if m is not None)
     if meters:
         return limits.set(subject, meters)
     return limits.delete(subject) if subject in limits else limits

@@ -140,7 +140,7 @@ NETWORK: Final = Register(
     Field("reg0", 32), "network", "key of the network that the frame belongs to", "classify", "delivery"
 )
 SOURCE: Final = Register(
-    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "door"
+    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "aliased"
 )
 EXIT: Final = Register(
     Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "settle"

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from model.flow import Meter
+from model.flow import Meter, Unit
 
 LEAST_BURST: Final = 1050
 """kbit: two frames of 64 KiB. The kernel meters what a workload hands over before it is cut into segments
 (GSO): a smaller burst would never let one of them pass."""
 BURST_PART: Final = 10
 """A burst is what the rate carries in a second, by this: a tenth of a second."""
+SERVED_RATE: Final = 2000
+"""Packets a second to who answers names and metadata, and at once. Who answers bounds questions further."""
+_SERVED: Final = 3 << 16
+"""Above the ids of limits, which end at 2 * 65279 + 1, and of questions (docs/decisions/0064)."""
 
 
 def burst(rate: int) -> int:
@@ -29,3 +33,8 @@ def meter_out(ofport: int, rate: int) -> Meter | None:
 def meter_in(ofport: int, rate: int) -> Meter | None:
     """Of what the workload gets; None without a limit."""
     return Meter(2 * ofport + 1, rate, burst(rate)) if rate else None
+
+
+def meter_served(ofport: int) -> Meter:
+    """Of what the workload sends to who answers names and metadata."""
+    return Meter(_SERVED + ofport, SERVED_RATE, SERVED_RATE, Unit.PACKETS)

@@ -36,6 +36,11 @@ from pipelines.tables_policy import LEFT_HITS as LEFT_HITS
 from pipelines.tables_policy import OUTWARD_CHAIN as OUTWARD_CHAIN
 from pipelines.tables_policy import SETTLE as SETTLE
 from pipelines.tables_policy import WATCH as WATCH
+from pipelines.tables_serving import ALIASED as ALIASED
+from pipelines.tables_serving import REPLIED as REPLIED
+from pipelines.tables_serving import RESTORED as RESTORED
+from pipelines.tables_serving import SERVED as SERVED
+from pipelines.tables_serving import SERVING
 
 _NET = f.NETWORK.field
 _SRC = f.SOURCE.field
@@ -50,7 +55,7 @@ CLASSIFY: Final = Table(
     purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame"
     " whose outer source is a VTEP that may send this VNI, be it a network's or a tenant's (L3VNI)."
     " Of a port that is moving here and lives elsewhere, only its announcement is heard."
-    " Probes of other hosts go back to where they came from.",
+    " Probes of other hosts go back to where they came from. What ringfenced services says goes to replied.",
     matches=(
         f.IN_PORT,
         f.TUN_ID,
@@ -68,14 +73,15 @@ CLASSIFY: Final = Table(
         f.ND_TARGET,
     ),
     writes=(_NET, _SRC, _VRF, f.SCOPE.field, f.OUTSIDE.field, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("fence", "guard", "delivery", "arrival"),
+    next=("fence", "guard", "delivery", "arrival", "replied"),
     miss="drop: no port of ours",
 )
 GUARD: Final = Table(
     number=4,
     name="guard",
     purpose="Lets through what carries the port's own MAC and IP as its source, in Ethernet, ARP, IPv4 and"
-    " IPv6. Answers of DHCP servers never pass.",
+    " IPv6. Answers of DHCP servers never pass, nor what claims to be of an address where names or metadata"
+    " are served.",
     matches=(
         _SRC,
         f.ETH_SRC,
@@ -147,13 +153,15 @@ SERVICES: Final = Table(
     name="services",
     purpose="Answers ARP for every known address of the network and for its gateway, from the flow itself."
     " Turns neighbour solicitations into advertisements for the next table. Nobody is told of its own"
-    " address.",
+    " address. What is sent to where names or metadata are served goes to served, and nowhere else.",
     matches=(
         _NET,
         _SRC,
         f.ETH_TYPE,
         f.ARP_OP,
         f.ARP_TPA,
+        f.IP_DST,
+        f.IPV6_DST,
         f.IP_PROTO,
         f.ICMPV6_TYPE,
         f.ICMPV6_CODE,
@@ -174,7 +182,7 @@ SERVICES: Final = Table(
         f.ND_OPTIONS_TYPE,
         f.NOTICE.field,
     ),
-    next=("across", "advertise", "resolve"),
+    next=("across", "advertise", "resolve", "served"),
     miss="drop: neither ARP nor IP",
 )
 ADVERTISE: Final = Table(
@@ -341,6 +349,7 @@ TABLES: Final = (
     RECEIVED,
     LIMIT,
     *CHAINS,
+    *SERVING,
 )
 
 

@@ -15,6 +15,7 @@ from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
+from model.serving import IFACE_ID
 from model.snapshot import PrefixKey, Snapshot
 from pipelines import beyond, touch_classes, touch_narrow, touch_policy
 from pipelines import objects as o
@@ -188,6 +189,11 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
             return {o.prefix(*spot) for spot in new.prefixes if spot[0] in live and _leads(new, spot, key)}
         case Part.FLOOD:
             return {o.network(key[0])}
+        case Part.INTERFACE if key == IFACE_ID:  # whoever answers came or went: all ports' questions go there
+            ports = {
+                o.port(port) for index in (before, after) for some in index.locals.values() for port in some
+            }
+            return {o.HOST, *ports}
         case _:
             # PORT, BINDING, INTERFACE, EPOCH: see `ports_of`. SWITCH: see `_everywhere`. No flow holds
             # anything of CLUSTER.

@@ -18,6 +18,7 @@ from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_m
 from model.ids import NETWORK_KEYS, PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
 from model.intent import Egress, Relation
 from model.segments import parse_segment
+from model.serving import SERVED
 from model.targets import DERIVED_TEXT, Community, parse_any, parse_member
 from model.wanted import UNMARKED
 
@@ -138,6 +139,10 @@ def read_address(node: Scalar) -> Address:
     address = _address(text)
     if address.is_multicast or address.is_loopback or address.is_unspecified or _is_broadcast(address):
         raise Misfit("address-reserved", f"{address} is no address of a host", "Give a unicast address.")
+    if address in SERVED:
+        raise Misfit(
+            "address-reserved", f"{address} is where names or metadata are served", "Give another address."
+        )
     if address.is_link_local:
         raise Misfit(
             "address-reserved",

@@ -34,6 +34,7 @@ from pipelines.features import (
     resolve,
     route,
     services,
+    serving,
     size,
     virtual_routers,
     waiting,
@@ -114,6 +115,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("arrival", Kind.VRF, arrival.vrf),
     Feature("arrival", Kind.PORT, arrival.port),
     Feature("addresses", Kind.ADDRESS, addresses.address),
+    Feature("serving", Kind.HOST, serving.host),
+    Feature("serving", Kind.PORT, serving.port),
 )
 
 

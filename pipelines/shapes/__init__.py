@@ -94,6 +94,7 @@ from pipelines.shapes.prefixes import PREFIXED
 from pipelines.shapes.probes import PROBES
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
+from pipelines.shapes.serving import SERVING
 from pipelines.shapes.size import SIZED
 from pipelines.shapes.terms import shape
 from pipelines.shapes.waiting import WAITING
@@ -212,6 +213,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *QUALITY,
     *POLICY,
     *SIZED,
+    *SERVING,
     *MISSES,
 )
 """All shapes of fixed length. Those of replication are made by `output_group` and `delivery_group`."""

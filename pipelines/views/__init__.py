@@ -48,6 +48,7 @@ from pipelines.views.routed import (
     subnets_view,
     vrf_view,
 )
+from pipelines.views.terms import services_of
 
 __all__ = [
     "AddressView",
@@ -113,7 +114,7 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
         return None
     match subject.kind:
         case Kind.HOST:
-            return HostView(switch.tunnel)
+            return HostView(switch.tunnel, services_of(snapshot))
         case Kind.CLASS:
             return class_view(snapshot, index, ClassId(subject.major))
         case Kind.RULE:

@@ -25,9 +25,11 @@ from pipelines.views.terms import gateways_of, owned, paired, reachable
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """`tunnel`: OpenFlow port of the VXLAN interface."""
+    """`tunnel`: OpenFlow port of the VXLAN interface. `services`: of whoever answers names and metadata, None
+    = nobody on this host."""
 
     tunnel: int
+    services: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
 from pipelines.inward import opens, receives
 from pipelines.policy.seated import scope_of
-from pipelines.views.terms import owned, paired, routable, router_of
+from pipelines.views.terms import owned, paired, routable, router_of, services_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class PortView:
     workload, and the interface may send larger packets; else None. `fenced`: the host has a partner.
     `open`: its tenant has a way out, so that routed packets may come from outside the cluster; `received`:
     the classes by which such are counted, also where they come by a floating IP alone. `scope`: in which its
-    peers' addresses are meant; `judged`: it is under policy.
+    peers' addresses are meant; `judged`: it is under policy. `services`: the OpenFlow port of whoever answers
+    names and metadata, None = nobody on this host; `meter_served`: what the workload may ask of them.
     """
 
     key: PortKey
@@ -59,6 +60,8 @@ class PortView:
     received: tuple[ClassId, ...] = ()
     scope: int = 0
     judged: bool = False
+    services: int | None = None
+    meter_served: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         return None
     vrf = vrf_of(snapshot, port.network)
     ofport = snapshot.interfaces[port.uid].ofport
+    services = services_of(snapshot)
     classes = tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes}))
     return PortView(
         key=key,
@@ -99,6 +103,8 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         received=classes[1:] if receives(snapshot, index, key, vrf) else (),
         scope=scope_of(snapshot, port.network),
         judged=key in index.policed.judged,
+        services=services,
+        meter_served=None if services is None else limits.meter_served(ofport),
     )
 
 

@@ -18,6 +18,7 @@ from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, StaticRoute, Tenant
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, RemoteAddress, Sighting
+from model.serving import IFACE_ID
 from tests.fakes import outward as out
 from tests.fakes import peering, ruled, world
 from tests.fakes.strategies import VTEPS, mac, subnets
@@ -43,6 +44,10 @@ def universe() -> list[tuple[Part, Any, list[Any]]]:
             [world.hypervisor(world.HERE, v) for v in ("192.0.2.1", "192.0.2.9", "2001:db8::1")],
         ),
     ]
+    answering = [
+        Interface("rf-services", IFACE_ID, ofport, up=up) for ofport in (90, 91) for up in (True, False)
+    ]
+    made.append((Part.INTERFACE, IFACE_ID, answering))
     for name, vtep in VTEPS.items():
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))

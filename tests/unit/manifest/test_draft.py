@@ -146,6 +146,8 @@ def test_a_quota_that_is_none_is_refused(spec: str, rule: str) -> None:
         ("Port", "{network: n, mac: '٠2:00:00:00:00:01'}", "mac-syntax"),
         ("Port", "{network: n, addresses: [10.0.0.1/24]}", "address-syntax"),
         ("Port", "{network: n, addresses: ['fe80::1']}", "address-reserved"),
+        ("Port", "{network: n, addresses: ['fd00:ec2::254']}", "address-reserved"),
+        ("Port", "{network: n, addresses: [169.254.169.253]}", "address-reserved"),
         ("Port", "{network: n, addresses: [224.0.0.1]}", "address-reserved"),
         ("Port", "{network: n, addresses: [255.255.255.255]}", "address-reserved"),
         ("Port", "{network: n, addresses: ['::']}", "address-reserved"),

@@ -45,6 +45,7 @@ def test_a_program_holds() -> None:
         peering.peered(),
         world.paired(),
         tiered(world.qualified()),
+        world.served(world.two_tenants()),
     ):
         flows = tuple(compile(snapshot).flows())
         check_flows(flows)
@@ -167,7 +168,7 @@ def test_an_odd_flow_is_named(odd: Flow, rule: str) -> None:
 
 
 def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
-    worlds = (tiered(world.qualified()), world.narrowed(), outward.leaving(), peering.peered())
+    worlds = (tiered(world.served(world.qualified())), world.narrowed(), outward.leaving(), peering.peered())
     programs = [compile(snapshot) for snapshot in worlds]
     every = {flow.shape: flow for program in programs for flow in program.flows()}
     flows = [flow for flow in every.values() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)]

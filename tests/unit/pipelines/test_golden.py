@@ -134,6 +134,8 @@ def made(feature: Feature) -> str:
         worlds = (outward.leaving(), outward.leaving("hv2"))
     if feature.name == "policy":
         worlds = (judged(), judged())
+    if feature.name == "serving":
+        worlds = (world.served(worlds[0]), worlds[1])
     if feature.name == "inward":
         worlds = (world.related(outward.leaving()), world.related(world.two_tenants()))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):
