@@ -50,6 +50,7 @@ class Server:
         self._manners = manners
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: Counter[PortKey] = Counter()
+        self._connected: dict[asyncio.Task[None], PortKey] = {}
         self._datagrams: list[asyncio.DatagramTransport] = []
         self._listeners: list[asyncio.Server] = []
 
@@ -77,6 +78,12 @@ class Server:
         """How many connections a port has."""
         return self._open[port]
 
+    def drop(self, port: PortKey) -> None:
+        """End the connections of a port: it is gone, or another one has its key."""
+        for task, owner in tuple(self._connected.items()):
+            if owner == port:
+                task.cancel()
+
     def take(self, data: bytes, peer: tuple[Any, ...], transport: Any) -> None:
         """A datagram that came in."""
         asker = self._identify(_address(peer))
@@ -103,6 +110,7 @@ class Server:
             writer.transport.abort()
             return
         self._tasks.add(here)
+        self._connected[here] = asker.port
         self._open[asker.port] += 1
         try:
             await self._converse(reader, writer, asker)
@@ -111,6 +119,7 @@ class Server:
             if not self._open[asker.port]:
                 del self._open[asker.port]
             self._tasks.discard(here)
+            del self._connected[here]
             writer.close()
 
     async def _converse(

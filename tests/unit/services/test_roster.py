@@ -1,0 +1,164 @@
+"""The roster: who may ask and all names, as the agent's file says; and what happens when that changes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from controller.agent import disk
+from controller.services import report, roster
+from controller.services.serving import Serving, Settings
+from model.ids import HostName, PortKey, TenantKey
+from model.serving import alias
+from model.snapshot import Snapshot, with_port, without_port
+from services.naming.outcome import Asker, Kind, Transport
+from tests.fakes.tenants import ACME, RIVAL, network, port, question, tenant
+from tests.fakes.world import added
+
+BEFORE = roster.empty("internal")
+
+
+def snapshot() -> Snapshot:
+    return added(
+        Snapshot(HostName("hv1")),
+        tenant("acme", ACME),
+        tenant("rival", RIVAL),
+        network("front", 1, ACME, "10.0.0.0/24"),
+        network("front", 2, RIVAL, "10.0.0.0/24"),
+        port("web", 11, 1, "10.0.0.2"),
+        port("secret", 12, 2, "10.0.0.2"),
+    )
+
+
+def test_each_port_asks_as_its_tenant_and_a_port_without_a_network_as_nobody() -> None:
+    stray = added(snapshot(), port("stray", 13, 77, "10.0.0.9"))
+    found = roster.read(stray, "internal", BEFORE)
+    assert found.askers == {11: Asker(PortKey(11), ACME), 12: Asker(PortKey(12), RIVAL)}
+    assert found.labels == {11: ("acme", "web"), 12: ("rival", "secret")}
+    zone = found.directory.zones[ACME]
+    assert zone.addresses_of((b"web", b"front")) == (ip_address("10.0.0.2"),)
+    assert zone.addresses_of((b"secret",)) is None
+    assert zone.addresses_of((b"stray",)) is None
+
+
+def test_zones_that_stay_as_they_are_stay_the_same_values() -> None:
+    first = roster.read(snapshot(), "internal", BEFORE)
+    second = roster.read(with_port(snapshot(), port("new", 14, 1, "10.0.0.3")), "internal", first)
+    assert second.directory.zones[RIVAL] is first.directory.zones[RIVAL]
+    assert second.directory.zones[ACME] is not first.directory.zones[ACME]
+    assert second.directory.zones[ACME].addresses_of((b"new",)) == (ip_address("10.0.0.3"),)
+
+
+def test_a_file_that_is_cut_short_is_no_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / roster.FILE
+    assert roster.mark(path) is None
+    assert roster.load(path, "internal", BEFORE) is None
+    disk.save(snapshot(), path)
+    seen = roster.mark(path)
+    found = roster.load(path, "internal", BEFORE)
+    assert found is not None and set(found.askers) == {11, 12}
+    path.write_bytes(path.read_bytes()[:-20])
+    assert roster.mark(path) != seen
+    assert roster.load(path, "internal", BEFORE) is None
+
+
+def serving(state: Path) -> Serving:
+    return Serving(Settings(state, state, "br-int", "internal"))
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    disk.save(snapshot(), tmp_path / roster.FILE)
+    return tmp_path
+
+
+def ask(one: Serving, place: int, name: str, version: int = 4) -> Kind | None:
+    """What becomes of a question from an alias; None: nobody may ask from there."""
+    asker = one.identify(alias(PortKey(place), 0, version))
+    if asker is None:
+        return None
+    before = one.resolver.tally.copy()
+    one.resolver.ask(question(name), asker, Transport.UDP)
+    ((_, kind),) = (one.resolver.tally - before).keys()
+    return kind
+
+
+def test_what_was_read_is_answered_and_what_cannot_be_read_changes_nothing(here: Path) -> None:
+    async def run() -> None:
+        one = serving(here)
+        assert ask(one, 11, "web.acme.internal") is None
+        await one.follow()
+        for version in (4, 6):
+            assert ask(one, 11, "web.acme.internal", version) is Kind.ANSWERED
+        assert ask(one, 12, "web.acme.internal") is Kind.NO_NAME
+        assert ask(one, 99, "web.acme.internal") is None
+        assert one.identify(ip_address("192.0.2.1")) is None
+        path = here / roster.FILE
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        await one.follow()
+        assert ask(one, 11, "web.acme.internal") is Kind.ANSWERED
+        path.unlink()
+        await one.follow()
+        assert ask(one, 11, "web.acme.internal") is Kind.ANSWERED
+        disk.save(with_port(snapshot(), port("new", 14, 1, "10.0.0.3")), path)
+        await one.follow()
+        assert ask(one, 14, "new.acme.internal") is Kind.ANSWERED
+
+    asyncio.run(run())
+
+
+def test_a_port_that_goes_or_gets_another_tenant_starts_from_nothing(here: Path) -> None:
+    async def run() -> None:
+        one = serving(here)
+        await one.follow()
+        assert ask(one, 11, "web.acme.internal") is Kind.ANSWERED
+        assert ask(one, 12, "secret.rival.internal") is Kind.ANSWERED
+        moved = with_port(without_port(snapshot(), PortKey(12)), port("web", 11, 2, "10.0.0.2"))
+        disk.save(moved, here / roster.FILE)
+        await one.follow()
+        assert set(one.resolver.tally) == set()
+        assert ask(one, 12, "secret.rival.internal") is None
+        assert ask(one, 11, "web.acme.internal") is Kind.NO_NAME
+        assert ask(one, 11, "web.rival.internal") is Kind.ANSWERED
+        gone = replace(moved, tenants=moved.tenants.delete(TenantKey(RIVAL)))
+        disk.save(gone, here / roster.FILE)
+        await one.follow()
+        assert ask(one, 11, "web.rival.internal") is None
+
+    asyncio.run(run())
+
+
+def test_a_snapshot_that_is_not_understood_costs_news_and_no_answer(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        one = serving(here)
+        await one.follow()
+        disk.save(with_port(snapshot(), port("new", 14, 1, "10.0.0.3")), here / roster.FILE)
+        monkeypatch.setattr(roster, "read", lambda *_: 1 / 0)
+        await one.follow()
+        assert ask(one, 11, "web.acme.internal") is Kind.ANSWERED
+        assert ask(one, 14, "new.acme.internal") is None
+
+    asyncio.run(run())
+    assert "not understood" in caplog.text
+
+
+def test_the_report_names_ports_and_leaves_out_who_is_gone(tmp_path: Path) -> None:
+    tally = {(PortKey(11), Kind.ANSWERED): 3, (PortKey(11), Kind.NO_NAME): 1, (PortKey(99), Kind.ANY): 7}
+    text = report.render(tally, {PortKey(11): ("acme", "web")})
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert lines == [
+        'ringfence_names_questions_total{tenant="acme",port="web",kind="answered"} 3',
+        'ringfence_names_questions_total{tenant="acme",port="web",kind="no-name"} 1',
+    ]
+    path = tmp_path / "names.prom"
+    report.put(path, text)
+    assert path.read_text() == text
+    report.put(tmp_path / "nowhere" / "names.prom", text)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["names.prom"]
