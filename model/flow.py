@@ -104,7 +104,8 @@ class Nat:
 @dataclass(frozen=True, slots=True)
 class Ct:
     """Look the packet up among the connections of `zone` (16 bits), and begin again in `table` with
-    `ct_state` and `ct_zone` set; registers stay. The last action of its flow; it alone may lead backward.
+    `ct_state` and `ct_zone` set; registers stay. The last action of its flow; it and `Back` alone may lead
+    backward.
 
     With `commit` a new connection is remembered and translated as it says. None: the packet is only looked
     up: translated as its connection is if it has one, and not remembered if it has none.
@@ -117,6 +118,14 @@ class Ct:
     table: int
     commit: Nat | None = None
     remember: tuple[SetField | Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Go on in `table`, which stands before this one, in the same pass of the data path. The last action of
+    its flow."""
+
+    table: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +203,7 @@ Action = (
     | OutputField
     | DecTtl
     | Ct
+    | Back
     | Group
     | Metered
     | Recirculate

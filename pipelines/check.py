@@ -13,6 +13,7 @@ from typing import Final
 from model.errors import Fault, RingfenceError
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Copy,
     Ct,
@@ -112,7 +113,7 @@ def _tables(tables: tuple[Table, ...]) -> Iterator[Fault]:
 
 
 def _reached(tables: tuple[Table, ...]) -> set[str]:
-    """All that a frame can get to, forward or by connection tracking, which may lead back."""
+    """All that a frame can get to, forward, or back: by connection tracking, or in the same pass."""
     reached, more = {tables[0].name}, True
     while more:
         ways = {name for table in tables if table.name in reached for name in (*table.next, *table.again)}
@@ -205,10 +206,11 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
 
 
 def _tracked(tables: tuple[Table, ...], table: Table, shape: Shape) -> Iterator[Fault]:
-    """A packet that connection tracking has taken is gone from here: what followed would be for a copy."""
+    """A packet that connection tracking has taken is gone from here: what followed would be for a copy. So is
+    one that goes back."""
     named = {t.number for t in tables if t.name in table.again}
     for at, action in enumerate(shape.actions):
-        if not isinstance(action, Ct):
+        if not isinstance(action, Ct | Back):
             continue
         if action.table not in named:
             message = f"starts again in {action.table} from {table.name}"

@@ -122,7 +122,9 @@ HOP_LIMIT: Final = 255
 GROUP: Final = 1 << 40
 """The I/G bit of a MAC address: set in broadcast and multicast addresses (IEEE 802)."""
 ANY_FRAGMENT: Final = 1
-"""The bit of `ip_frag` that first and later fragments have in common."""
+"""The bit of `ip_frag` that first and later fragments have in common,"""
+LATER_FRAGMENT: Final = 2
+"""and the one that only later ones have."""
 
 
 @dataclass(frozen=True, slots=True)

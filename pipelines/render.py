@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from model.addresses import format_mac
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
@@ -33,7 +35,17 @@ from model.flow import (
     Value,
 )
 from pipelines import tables
-from pipelines.fields import CT_FLAGS, CT_STATE, CT_ZONE, IN_PORT, IP_DST, IP_FRAG, IPV6_DST
+from pipelines.fields import (
+    ANY_FRAGMENT,
+    CT_FLAGS,
+    CT_STATE,
+    CT_ZONE,
+    IN_PORT,
+    IP_DST,
+    IP_FRAG,
+    IPV6_DST,
+    LATER_FRAGMENT,
+)
 
 Show = Callable[[Field, Value], str]
 
@@ -70,13 +82,20 @@ def value(field: Field, number: int) -> str:
     return f"{number:#x}" if field.name in _HEX else str(number)
 
 
+_FRAGMENTS: Final[dict[tuple[Value, Value | None], str]] = {
+    (ANY_FRAGMENT, ANY_FRAGMENT): "yes",
+    (ANY_FRAGMENT, None): "first",
+    (LATER_FRAGMENT, LATER_FRAGMENT): "later",
+}
+
+
 def terms(shape: Shape, show: Show) -> tuple[str, ...]:
     """The match of a shape, a text for each term; `show` gives the text of a value. ovs-ofctl does not take
     those of parts of a field."""
     made = []
     for m in shape.match:
         if m.field == IP_FRAG:
-            made.append("ip_frag=yes")  # a word of its own, which stands for value and mask
+            made.append(f"ip_frag={_FRAGMENTS[m.value, m.mask]}")  # words that stand for value and mask
             continue
         if m.field == CT_STATE:
             made.append(f"ct_state={_flags(m)}")
@@ -117,6 +136,8 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
             return "dec_ttl"
         case Ct():
             return _tracking(action, show, table)
+        case Back(number):
+            return f"resubmit(,{table(number)})"
         case Group(number):
             return f"group:{number}"
         case Metered(meter):

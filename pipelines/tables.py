@@ -28,11 +28,13 @@ from pipelines.tables_policy import CHAINS as CHAINS
 from pipelines.tables_policy import DOOR as DOOR
 from pipelines.tables_policy import ENTERED as ENTERED
 from pipelines.tables_policy import ENTERED_HITS as ENTERED_HITS
+from pipelines.tables_policy import ENTERED_PARTS as ENTERED_PARTS
 from pipelines.tables_policy import ENTERING as ENTERING
 from pipelines.tables_policy import INWARD_CHAIN as INWARD_CHAIN
 from pipelines.tables_policy import LEAVING as LEAVING
 from pipelines.tables_policy import LEFT as LEFT
 from pipelines.tables_policy import LEFT_HITS as LEFT_HITS
+from pipelines.tables_policy import LEFT_PARTS as LEFT_PARTS
 from pipelines.tables_policy import OUTWARD_CHAIN as OUTWARD_CHAIN
 from pipelines.tables_policy import SETTLE as SETTLE
 from pipelines.tables_policy import WATCH as WATCH
@@ -323,6 +325,7 @@ TABLES: Final = (
     ADVERTISE,
     LEFT,
     LEFT_HITS,
+    LEFT_PARTS,
     GATEWAY,
     RETURNED,
     ROUTE,
@@ -345,6 +348,7 @@ TABLES: Final = (
     ENTERING,
     ENTERED,
     ENTERED_HITS,
+    ENTERED_PARTS,
     ORIGIN,
     RECEIVED,
     LIMIT,

@@ -20,6 +20,7 @@ _SCOPE = f.SCOPE.field
 _DOMAIN = f.DOMAIN.field
 _NOTED = f.NOTED.field
 _DECIDED = f.DECIDED.field
+_PART: Final = (_SUBJECT, f.CT_STATE, f.LABEL_EPOCH, f.ETH_TYPE, f.IP_FRAG)
 _WAYS: Final = {Direction.OUT: "out", Direction.IN: "in"}
 
 
@@ -60,10 +61,11 @@ LEAVING: Final = Table(
     number=15,
     name="leaving",
     purpose="Lets on what belongs to a connection that was judged by what holds now. Any other is judged, by"
-    " how it began: a reply by the chain of what enters, all else by the chain of what leaves.",
-    matches=(_SUBJECT, f.CT_STATE, f.LABEL_EPOCH),
+    " how it began: a reply by the chain of what enters, all else by the chain of what leaves. Later parts of"
+    " a datagram show no ports: they wait for the word on the first.",
+    matches=_PART,
     writes=(_DECIDED, _NOTED),
-    next=("left", *_CHAINS),
+    next=("left", "left_parts", *_CHAINS),
     miss="drop: no port under policy",
 )
 LEFT: Final = Table(
@@ -81,8 +83,20 @@ LEFT_HITS: Final = Table(
     purpose="Counts for each port and counting rule what the rule would have dropped.",
     matches=(_NOTED, _SUBJECT),
     writes=(),
-    next=("gateway",),
+    next=("left_parts",),
     miss="continue: nothing, or the rule is no more",
+)
+LEFT_PARTS: Final = Table(
+    number=19,
+    name="left_parts",
+    purpose="Has the parts of a datagram whose connection is not known yet wait for each other: the later"
+    " ones come without a judge, the first only if it was let through. Together they go on, and their"
+    " connection is remembered as one that is still to be judged.",
+    matches=_PART,
+    writes=(f.LABEL_EPOCH,),
+    next=("gateway",),
+    again=("gateway",),
+    miss="continue: a whole packet, or of a connection that was judged",
 )
 DOOR: Final = Table(
     number=66,
@@ -100,9 +114,9 @@ ENTERING: Final = Table(
     name="entering",
     purpose="As leaving, of what a port gets: a reply is judged by the chain of what leaves, all else by the"
     " chain of what enters.",
-    matches=(_SUBJECT, f.CT_STATE, f.LABEL_EPOCH),
+    matches=_PART,
     writes=(_DECIDED, _NOTED),
-    next=("entered", *_CHAINS),
+    next=("entered", "entered_parts", *_CHAINS),
     miss="drop: no port under policy",
 )
 ENTERED: Final = Table(
@@ -120,8 +134,18 @@ ENTERED_HITS: Final = Table(
     purpose="As left_hits, of what a port gets.",
     matches=(_NOTED, _SUBJECT),
     writes=(),
-    next=("origin",),
+    next=("entered_parts",),
     miss="continue: nothing, or the rule is no more",
+)
+ENTERED_PARTS: Final = Table(
+    number=75,
+    name="entered_parts",
+    purpose="As left_parts, of what a port gets.",
+    matches=_PART,
+    writes=(f.LABEL_EPOCH,),
+    next=("origin",),
+    again=("origin",),
+    miss="continue: a whole packet, or of a connection that was judged",
 )
 
 
@@ -164,14 +188,15 @@ SETTLE: Final = Table(
     number=120,
     name="settle",
     purpose="Remembers with the connection what judged it, which rule let it through and which one would not"
-    " have, and has the packet go on where it was judged.",
-    matches=(_EXIT, _SUBJECT, f.ETH_TYPE),
+    " have, and has the packet go on where it was judged. The first part of a datagram goes on at once, to"
+    " be remembered with the others.",
+    matches=(_EXIT, _SUBJECT, f.ETH_TYPE, f.IP_FRAG),
     writes=f.PARTS,
     next=(),
     again=("left", "entered"),
     miss="drop: no port under policy",
 )
 
-LEAVING_SIDE: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS)
-ENTERING_SIDE: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS)
+LEAVING_SIDE: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS)
+ENTERING_SIDE: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)
 CHAINS: Final = (*OUTWARD_CHAIN, *INWARD_CHAIN, SETTLE)

@@ -14,6 +14,7 @@ from typing import Final, Protocol, assert_never
 
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
@@ -234,6 +235,9 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             run.send(run.packet.get("in_port", 0))
         case Special.CONTROLLER | Special.CONTROLLER_APART | Special.CONTROLLER_ASKED:
             run.send(CONTROLLER)
+        case Back():
+            _pass(action.table, run)
+            run.ended = True
         case Group():
             _choose(action, run)
         case Metered():

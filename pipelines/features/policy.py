@@ -18,9 +18,13 @@ from pipelines.views import HostView, JudgedView, MemberView, RuleView
 
 
 def host(_: HostView) -> tuple[Flow, ...]:
-    """What never leaves the link."""
+    """What never leaves the link; the turns of datagrams in parts."""
     links = (s.WATCH_LINK, s.DOOR_LINK)
-    return tuple(Flow(shape, cookies.host(), (kind,)) for shape in links for kind in s.NEVER_JUDGED)
+    parts = (*s.LEAVING_LATER, *s.ENTERING_LATER, *s.SETTLE_FIRST_LEFT, *s.SETTLE_FIRST_ENTERED)
+    return (
+        *(Flow(shape, cookies.host(), (kind,)) for shape in links for kind in s.NEVER_JUDGED),
+        *(Flow(shape, cookies.host()) for shape in parts),
+    )
 
 
 def rule(view: RuleView) -> tuple[Flow, ...]:
@@ -85,8 +89,13 @@ def _sides(view: JudgedView) -> Iterator[Flow]:
 
 
 def _settled(view: JudgedView) -> Iterator[Flow]:
+    cookie = cookies.port(view.key)
     for shape in (*s.SETTLE_LEFT, *s.SETTLE_ENTERED):
-        yield Flow(shape, cookies.port(view.key), (view.key, view.zone, view.epoch))
+        yield Flow(shape, cookie, (view.key, view.zone, view.epoch))
+    for shape in (s.LEFT_PARTS_KNOWN, s.ENTERED_PARTS_KNOWN):
+        yield Flow(shape, cookie, (view.key, view.epoch))
+    for shape in (*s.LEFT_PARTS, *s.ENTERED_PARTS):
+        yield Flow(shape, cookie, (view.key, view.zone))
 
 
 def _subject(view: JudgedView) -> Iterator[Flow]:

@@ -103,9 +103,11 @@ _ONWARD: Final = {
     t.ACROSS: t.WATCH,
     t.WATCH: t.GATEWAY,
     t.LEFT: t.LEFT_HITS,
-    t.LEFT_HITS: t.GATEWAY,
+    t.LEFT_HITS: t.LEFT_PARTS,
+    t.LEFT_PARTS: t.GATEWAY,
     t.ENTERED: t.ENTERED_HITS,
-    t.ENTERED_HITS: t.ORIGIN,
+    t.ENTERED_HITS: t.ENTERED_PARTS,
+    t.ENTERED_PARTS: t.ORIGIN,
 }
 """Of policy: what a miss continues to."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from model.entries import Level
-from model.flow import Ct, Match, Move, SetField, Shape, Slot
+from model.flow import Back, Ct, Match, Move, SetField, Shape, Slot
 from model.policy import Action, Direction, State
 from pipelines import fields as f
 from pipelines import tables as t
@@ -125,6 +125,51 @@ def _side(table: t.Table, onward: t.Table) -> tuple[Shape, Shape]:
 LEAVING_INVALID, LEAVING_KNOWN = _side(t.LEAVING, t.LEFT)
 ENTERING_INVALID, ENTERING_KNOWN = _side(t.ENTERING, t.ENTERED)
 
+# Parts of a datagram come from conntrack together, each with the tuple, but only the first with its ports.
+# Of a connection that is to be judged the first is, alone; the others wait for it in conntrack, which has
+# all go on when all are there: then the first has been let through. The last to come says how they go on, and
+# does not know what was decided and noted of the first: so that is counted before, and the connection is
+# remembered as one that is still to be judged.
+_AT_PARTS: Final = 205
+"""Above what is judged, below what is known."""
+
+
+def _later(table: t.Table, onward: t.Table) -> tuple[Shape, ...]:
+    later = Match(f.IP_FRAG, f.LATER_FRAGMENT, f.LATER_FRAGMENT)
+    return tuple(
+        shape(f"later{name}", table, _AT_PARTS, (kind, _IS_VALID, later), goto=onward)
+        for name, kind in _FAMILIES
+    )
+
+
+LEAVING_LATER: Final = _later(t.LEAVING, t.LEFT_PARTS)
+ENTERING_LATER: Final = _later(t.ENTERING, t.ENTERED_PARTS)
+
+
+def _parts(table: t.Table, onward: t.Table) -> tuple[Shape, tuple[Shape, ...]]:
+    """What needs not wait, for its connection was judged by what holds now; what waits."""
+    some = Match(f.IP_FRAG, f.ANY_FRAGMENT, f.ANY_FRAGMENT)
+    known = (_IS_SUBJECT, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH))
+    unjudged = (SetField(f.LABEL_EPOCH, 0),)
+    return (
+        shape("known", table, AT_LOCAL, known, (SUBJECT, EPOCH), goto=onward),
+        tuple(
+            shape(
+                f"gathered{name}",
+                table,
+                AT_GENERAL,
+                (_IS_SUBJECT, kind, some),
+                (SUBJECT, ZONE),
+                (Ct(ZONE, onward.number, remember=unjudged),),
+            )
+            for name, kind in _FAMILIES
+        ),
+    )
+
+
+LEFT_PARTS_KNOWN, LEFT_PARTS = _parts(t.LEFT_PARTS, t.GATEWAY)
+ENTERED_PARTS_KNOWN, ENTERED_PARTS = _parts(t.ENTERED_PARTS, t.ORIGIN)
+
 _CHAINS: Final = {Direction.OUT: t.OUTWARD_CHAIN, Direction.IN: t.INWARD_CHAIN}
 _WORLDS: Final = (("real", 4), ("foreseen", 0))
 """Where a chain begins for a port of which nothing counts, and of which something does."""
@@ -159,6 +204,15 @@ LEAVING_UNKNOWN: Final = _unknown(t.LEAVING, Direction.OUT)
 ENTERING_UNKNOWN: Final = _unknown(t.ENTERING, Direction.IN)
 
 # settle
+_IS_FIRST: Final = Match(f.IP_FRAG, f.ANY_FRAGMENT)
+SETTLE_FIRST_LEFT: Final = tuple(
+    shape(f"first-left{name}", t.SETTLE, 310, (_IS_LEAVING, kind, _IS_FIRST), (), (Back(t.LEFT.number),))
+    for name, kind in _FAMILIES
+)
+SETTLE_FIRST_ENTERED: Final = tuple(
+    shape(f"first-entered{name}", t.SETTLE, AT_OWN, (kind, _IS_FIRST), (), (Back(t.ENTERED.number),))
+    for name, kind in _FAMILIES
+)
 SETTLE_LEFT: Final = tuple(
     shape(
         f"left{name}",
@@ -188,10 +242,10 @@ LEFT_TALLY: Final = shape("rule", t.LEFT, AT_GENERAL, (_IS_DECIDED,), (NUMBER,),
 ENTERED_TALLY: Final = shape("rule", t.ENTERED, AT_GENERAL, (_IS_DECIDED,), (NUMBER,), goto=t.ENTERED_HITS)
 _IS_NOTED: Final = Match(f.NOTED.field, NUMBER)
 LEFT_HIT: Final = shape(
-    "hit", t.LEFT_HITS, AT_GENERAL, (_IS_NOTED, _IS_SUBJECT), (NUMBER, SUBJECT), goto=t.GATEWAY
+    "hit", t.LEFT_HITS, AT_GENERAL, (_IS_NOTED, _IS_SUBJECT), (NUMBER, SUBJECT), goto=t.LEFT_PARTS
 )
 ENTERED_HIT: Final = shape(
-    "hit", t.ENTERED_HITS, AT_GENERAL, (_IS_NOTED, _IS_SUBJECT), (NUMBER, SUBJECT), goto=t.ORIGIN
+    "hit", t.ENTERED_HITS, AT_GENERAL, (_IS_NOTED, _IS_SUBJECT), (NUMBER, SUBJECT), goto=t.ENTERED_PARTS
 )
 
 # the chains
@@ -228,8 +282,16 @@ POLICY: Final = (
     ENTERING_KNOWN,
     *(each for pair in LEAVING_UNKNOWN.values() for each in pair),
     *(each for pair in ENTERING_UNKNOWN.values() for each in pair),
+    *LEAVING_LATER,
+    *ENTERING_LATER,
+    *SETTLE_FIRST_LEFT,
+    *SETTLE_FIRST_ENTERED,
     *SETTLE_LEFT,
     *SETTLE_ENTERED,
+    LEFT_PARTS_KNOWN,
+    *LEFT_PARTS,
+    ENTERED_PARTS_KNOWN,
+    *ENTERED_PARTS,
     LEFT_TALLY,
     ENTERED_TALLY,
     LEFT_HIT,

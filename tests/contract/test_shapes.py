@@ -12,6 +12,7 @@ from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.fields import MATCH_ORDER
 from model.change import Patch
 from model.flow import (
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
@@ -162,6 +163,9 @@ ACTIONS = (
     Shape("metered", 9, 27, (), (Metered(METER), Recirculate()), 10, (METER,)),
     Shape("larger", 9, 28, (), (CheckLarger(SIZE, Field("reg6", 32)), Recirculate()), 10, (SIZE,)),
     Shape("copies", 9, 29, (), (Copy(Field("reg2", 32), COPY, 11), Output(3)), None, (COPY,)),
+    Shape("back", 9, 31, (), (SetField(Field("reg2", 32), 3), Back(4)), None),
+    Shape("first-part", 9, 32, (*IPV4, Match(Field("ip_frag", 8), 1)), (), 10),
+    Shape("later-part", 9, 33, (*IPV4, Match(Field("ip_frag", 8), 2, 2)), (), 10),
     Shape("dscp", 9, 30, IPV6, (SetField(Field("ip_dscp", 6), DSCP),), 10, (DSCP,)),
     Shape("masked4", 9, 12, (*IPV4, Match(Field("ip_dst", 32), IP4, MASK4)), (), 10, (IP4, MASK4)),
     Shape("masked6", 9, 13, (*IPV6, Match(Field("ipv6_src", 128), IP6, MASK6)), (), 10, (IP6, MASK6)),

@@ -23,6 +23,7 @@ from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
@@ -286,6 +287,8 @@ def _action(flow: Flow, action: Action) -> Any:
             )
         case DecTtl():
             return _parser.OFPActionDecNwTtl()
+        case Back():
+            return _parser.NXActionResubmitTable(table_id=action.table)
         case Group():
             return _parser.OFPActionGroup(action.number)
         case Ct():

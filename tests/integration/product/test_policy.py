@@ -43,7 +43,6 @@ from topologies.traffic.udp import UdpStream, count_udp
 
 pytestmark = pytest.mark.integration
 
-FAMILIES = (4, 6)
 DENY = {"in": "deny", "out": "deny"}
 EVERYWHERE = ("near", "there", "side", "far")
 """On the same host and the other one, in the same network and another."""
@@ -211,7 +210,7 @@ def test_an_address_is_meant_where_it_is_and_no_tenant_reaches_another(stage: Gu
             assert wrong(drops=alien, control=stage[friend]) == []
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.long)])
 def test_group_frames_are_judged_at_each_port_that_gets_them(stage: Guarded, family: int) -> None:
     here, near, there = stage.of("here", "near", "there")
     wide = network("red", NETWORK, SUBNETS)
@@ -249,8 +248,15 @@ def group(here: Workload, family: int, number: int, mark: bytes) -> Ether:
 ENDS = {"opener": ("here", "out"), "target": ("{there}", "in")}
 
 
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("place", ["near", "far"])
+@pytest.mark.parametrize(
+    ("place", "end"),
+    [
+        pytest.param("near", "opener", marks=pytest.mark.long),
+        pytest.param("near", "target", marks=pytest.mark.long),
+        pytest.param("far", "opener", marks=pytest.mark.long),
+        ("far", "target"),
+    ],
+)
 def test_a_change_ends_what_it_denies_and_keeps_the_rest(stage: Guarded, place: str, end: str) -> None:
     """At either end, in both directions, replies too; and what is kept stays until it ends by itself."""
     here, there = stage["here"], stage[place]
@@ -279,6 +285,7 @@ def test_a_change_ends_what_it_denies_and_keeps_the_rest(stage: Guarded, place: 
             assert [*four.silent(), *six.silent(), *other.silent()] == []
 
 
+@pytest.mark.long
 def test_nothing_is_lost_by_changes_that_allow_and_by_the_agents_restart(stage: Guarded) -> None:
     here, there = stage["here"], stage["there"]
     agent = stage.base.control.agents[here.host]
@@ -311,7 +318,7 @@ def matches(stage: Guarded, who: Workload) -> set[str]:
     return {line for line in lines if "cookie=" in line}
 
 
-@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("where", ["here", pytest.param("there", marks=pytest.mark.long)])
 def test_a_switch_that_is_killed_is_as_strict_as_before(stage: Guarded, where: str) -> None:
     here, there = stage["here"], stage["there"]
     host = stage.host(stage[where])
@@ -346,11 +353,16 @@ def test_what_counts_drops_nothing(stage: Guarded) -> None:
     with stage.policed(policy("counts", named("here"), [
         rule("in", "deny", (), *ports("tcp", 80), state="count"), rule("in", "deny", (), *ports("tcp", 81)),
     ], defaults={"in": counts, "out": counts})):  # fmt: skip
-        into = [p for other in others for p in [*probes(other, here, tcp(80), udp(80)), *pings(other, here)]]
+        into = [
+            p
+            for other in others
+            for p in [*probes(other, here, tcp(80), udp(80), udp(82, 3000)), *pings(other, here)]
+        ]
         drops = [p for other in others for p in probes(other, here, tcp(81))]
         assert wrong(into + everything(here, others), drops) == []
 
 
+@pytest.mark.long
 def test_who_is_denied_at_leaving_pays_nothing(stage: Guarded) -> None:
     """And what the other end drops has been sent."""
     here, near, there = stage.of("here", "near", "there")
@@ -371,6 +383,7 @@ def test_who_is_denied_at_leaving_pays_nothing(stage: Guarded) -> None:
         assert after - before == paid
 
 
+@pytest.mark.long
 def test_real_programs_connect_only_where_they_may(stage: Guarded) -> None:
     """nc and iperf3, over both families, with a change under way."""
     here, there = stage["here"], stage["far"]

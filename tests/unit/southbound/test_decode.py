@@ -10,6 +10,7 @@ from controller.southbound.openflow.decode import Done, Matched, done, matched
 from controller.southbound.openflow.dump import Observed, parse
 from controller.southbound.openflow.encoder import Encoder
 from model.flow import (
+    Back,
     Ct,
     DecTtl,
     Field,
@@ -29,7 +30,7 @@ from model.flow import (
 from model.ids import COOKIE_MARK
 from pipelines.shapes import SHAPES
 
-SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special, Ct, Group, Metered, Recirculate)
+SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special, Ct, Back, Group, Metered, Recirculate)
 KNOWN = tuple(shape for shape in SHAPES if all(isinstance(action, SIMPLE) for action in shape.actions))
 
 
@@ -98,6 +99,8 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
             return (Done("dec_ttl"),)
         case Ct():
             return (Done("ct", number=action.table, source=str(flow.fill(action.zone))),)
+        case Back():
+            return (Done("resubmit", number=action.table),)
         case Group():
             return (Done("group", number=action.number),)
         case Metered():
