@@ -222,7 +222,7 @@ def read_rules(slices: Slices, book: Book) -> tuple[dict[RuleName, Amount], dict
 
 
 def read_spots(slices: Slices, book: Book, uids: Mapping[PortKey, Uid]) -> dict[Spot, Counted]:
-    """The counters of rules that count, by port."""
+    """The counters of rules that count, by port: of what it sent and of what it got, answers too."""
     found: dict[Spot, Counted] = {}
     for dump in slices(*_HITS):
         counters = dump.counters()
@@ -233,7 +233,9 @@ def read_spots(slices: Slices, book: Book, uids: Mapping[PortKey, Uid]) -> dict[
                 continue
             ruled, uid = book.get(said.rule >> 1), uids.get(said.port)
             if ruled is not None and uid is not None:
-                found[ruled.name, uid] = Counted(Amount(packets, octets), age)
+                seen, spot = Counted(Amount(packets, octets), age), (ruled.name, uid)
+                other = found.get(spot, Counted(Amount(), age))
+                found[spot] = Counted(other.amount.plus(seen.amount), min(other.age, seen.age))
     return found
 
 

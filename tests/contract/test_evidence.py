@@ -47,6 +47,8 @@ def test_hits_and_drops_are_read_and_a_new_flow_is_young(ovs: PrivateOvs, channe
     ovs.ofctl("add-flow", flow(0, 0, hits))
     ovs.ofctl("add-flow", flow(hits, cookies.policy(8 << 1 | 1, PortKey(5)), real))
     ovs.ofctl("add-flow", flow(real, cookies.policy(9 << 1), None))
+    # what the port got of such connections, with a counter of its own: nothing
+    ovs.ofctl("add-flow", flow(tables.ENTERED_HITS.number, cookies.policy(8 << 1 | 1, PortKey(5)), None))
     send(ovs, 3)
     (spot, first), *more = read_spots(slices, BOOK, UIDS).items()
     assert spot == (RULE, Uid("p5")) and not more
@@ -56,7 +58,8 @@ def test_hits_and_drops_are_read_and_a_new_flow_is_young(ovs: PrivateOvs, channe
     send(ovs, 1)
     again = read_spots(slices, BOOK, UIDS)[spot]
     assert again.amount.packets == 4 and again.age >= first.age
-    ovs.ofctl("del-flows", f"table={hits}")
+    for table in (hits, tables.ENTERED_HITS.number):
+        ovs.ofctl("del-flows", f"table={table}")
     assert read_spots(slices, BOOK, UIDS) == {}
     ovs.ofctl("add-flow", flow(hits, cookies.policy(8 << 1 | 1, PortKey(5)), real))
     young = read_spots(slices, BOOK, UIDS)[spot]
