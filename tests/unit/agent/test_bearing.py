@@ -6,7 +6,7 @@ import json
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,7 +31,7 @@ from model.gang import Event, GangState, Progress, begin, finish
 from model.wanted import WantedSku
 from tests.fakes.host import HOST, NICS, layout, mooring, moorings, reacting, told
 from tests.fakes.reacting import Reacting
-from tests.unit.store.house import apply, poll
+from tests.unit.store.house import DEADLINE, apply, poll
 from tests.unit.store.test_gangs import hardware, reserve
 
 S, R = GangState, Reached
@@ -150,6 +150,17 @@ def test_nothing_is_said_or_touched_before_the_store_speaks_and_after_it_is_lost
     bearing: Bearing, kernel: Reacting, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bearing_module, "EVERY", 0.05)
+    resting, turns, wait = threading.Event(), list[float](), bearing._wait
+
+    def waiting(holds: Callable[[], bool], seconds: float | None) -> None:
+        """`resting`: whoever settles is in no round, and does not begin one by itself."""
+        if seconds is None:
+            resting.set()
+        else:
+            turns.append(seconds)
+        wait(holds, seconds)
+
+    monkeypatch.setattr(bearing, "_wait", waiting)
     bearing.moor(None)
     bearing.moor(replace(moorings(), nodes=()))
     assert bearing.word() is None
@@ -157,17 +168,22 @@ def test_nothing_is_said_or_touched_before_the_store_speaks_and_after_it_is_lost
     poll(lambda: bool(listener.words) and bool(listener.words[-1].parts))
     count = len(listener.words)
     poll(lambda: len(listener.words) > count + 3)  # it is repeated
+    resting.clear()
     bearing.moor(None)
     assert bearing.word() is None
+    assert resting.wait(DEADLINE)
     kernel.written.clear()
     (kernel.tree.homes[NICS[0]] / "sriov_numvfs").write_text("0\n")
     bearing.moor(None)
+    count = len(turns)
+    poll(lambda: len(turns) > count + 3)  # whoever speaks has looked several times whether there is a word
     assert kernel.written == []
 
 
 def test_what_others_write_is_no_reason_to_look_at_devices(
     bearing: Bearing, kernel: Reacting, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bearing_module, "EVERY", 3600.0)  # or it looks by itself on a machine that is slow
     found = moorings(mooring(7, S.PROGRAMMED))
     bearing.moor(found)
     poll(lambda: bool(listener.words) and listener.words[-1].parts[0].reached is R.SET)
@@ -224,7 +240,7 @@ def test_a_device_that_takes_its_time_is_told_meanwhile(
 
     def slow(path: str, text: str) -> None:
         if path.endswith("unbind"):
-            free.wait(20)
+            free.wait(60)
         write(path, text)
 
     monkeypatch.setattr(kernel, "write", slow)
