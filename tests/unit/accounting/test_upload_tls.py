@@ -32,6 +32,7 @@ from controller.tls.papers import Current, calling, serving
 from model.ids import HostName
 from tests.fakes.authority import Authority
 from tests.unit.accounting.examples import RUN, interval
+from topologies.deadline import until
 
 OLD = replace(RUN, host=HostName("old"))
 _PATIENCE = 30.0
@@ -128,6 +129,7 @@ def test_a_certificate_without_the_name_that_the_host_bears_leaves_all_in_the_jo
     site.write(2)
     uploader = site.uploader()
     uploader.start()
+    until("what it has a certificate for is there", lambda: site.bytes("old") == 1_000, _PATIENCE)
     assert not uploader.wait_idle(0.3)
     assert (site.bytes("old"), site.bytes("hv1"), site.journal.backlog) == (1_000, 0, 2)
     site.certify("hv1", "old")
@@ -142,9 +144,10 @@ def test_no_certificate_yet_costs_nothing_but_time(site: Site, caplog: pytest.Lo
     site.write(1)
     uploader = site.uploader()
     uploader.start()
+    words = "host.key: it can't be looked at: No such file"
+    until("it has been tried", lambda: words in caplog.text, _PATIENCE)
     assert not uploader.wait_idle(0.2)
     assert site.journal.backlog == 1
-    assert "host.key: it can't be looked at: No such file" in caplog.text
     assert "Traceback" not in caplog.text
     (site.folder / "away").rename(site.papers.key)
     assert uploader.wait_idle(_PATIENCE)
