@@ -17,6 +17,7 @@ from model.bearing import FabricWord, HostPart, HostWord, Reached, Wait, format_
 from model.errors import Fault
 from model.gang import Event, Gang, GangState, begin, finish
 from tests.unit.api.test_gangs import ask, hardware, release, yard  # noqa: F401
+from topologies.deadline import until
 
 PLACE = "/v1/tenants/job-tenant/gangs/train"
 
@@ -53,12 +54,7 @@ def depart(house) -> None:
 
 
 def poll(house, holds) -> None:
-    gate = threading.Event()
-    for _ in range(500):
-        if holds():
-            return
-        gate.wait(0.01)
-    raise AssertionError("not reached in time")
+    until("it is so", holds, 60)
 
 
 def speak(house, *waits: Wait, age: int = 0, alarms: tuple[Fault, ...] = ()) -> None:
@@ -190,7 +186,13 @@ def test_by_command_it_is_waited_for(yard, tmp_path: Path, capsys: pytest.Captur
     code, out, err = run("release", "train", "--tenant", "job-tenant")
     assert (code, out) == (0, "Gang job-tenant/train is failed: its hosts and its fabric give it back\n")
     before = yard.store.generation()
-    going = soon(lambda: poll(yard, lambda: yard.store.generation() > before), lambda: depart(yard))
+
+    def released() -> bool:
+        """As the API's cache knows it: what is written next is made of that."""
+        cluster = yard.store.contents().cluster
+        return cluster is not None and cluster.generation > before
+
+    going = soon(lambda: poll(yard, released), lambda: depart(yard))
     code, out, err = run("release", "train", "--tenant", "job-tenant", "--wait")
     going.join(30)
     assert (code, "is released" in out) == (0, True)
