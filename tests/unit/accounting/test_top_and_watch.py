@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import os
@@ -247,10 +248,11 @@ class Terminal:
         )
         os.close(theirs)
         self.seen, self.closed = "", False
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
 
     def await_text(self, text: str) -> None:
         """Until it has been printed, in what is new."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while text not in self.seen:
             assert time.monotonic() < end, self.seen
             self._read(0.1)
@@ -260,7 +262,7 @@ class Terminal:
 
     def ended(self) -> int:
         """The exit code. The terminal must be as it was."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not self.closed:  # what it printed last may come after its end
             assert time.monotonic() < end, self.seen
             self._read(0.05)
@@ -282,7 +284,7 @@ class Terminal:
             data = os.read(self.ours, 65_536)
         except OSError:  # the other end is closed, and all that it wrote has been read
             data = b""
-        self.seen += data.decode()
+        self.seen += self.decoder.decode(data)  # what is read may end in the middle of a character
         self.closed = not data
 
 
