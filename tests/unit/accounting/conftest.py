@@ -10,11 +10,18 @@ from typing import Any
 
 import pytest
 
-from accounting.ledger import Ledger, sqlite_url
+from accounting.ledger import Ledger, engine, sqlite_url
 from controller.cli import main
 from tests.postgresql import Postgresql
 from tests.unit.accounting.october import PRICES, a_site
 from tests.unit.accounting.test_upload import Site
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine writers of one SQLite file wait for each other longer than an API should have them
+    wait; no test here is about how long."""
+    monkeypatch.setattr(engine, "_BUSY_MS", 100_000)
 
 
 @pytest.fixture(scope="session")

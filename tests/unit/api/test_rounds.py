@@ -6,7 +6,7 @@ import threading
 
 from controller.api.rounds import Rounds
 
-SOON = 10.0
+SOON = 60.0
 
 
 def test_a_round_that_fails_is_not_the_last_one() -> None:

@@ -31,7 +31,7 @@ from tests.unit.store.house import apply
 from tests.unit.store.test_gangs import hardware, reserve
 from topologies.deadline import until
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 class Crash(BaseException):

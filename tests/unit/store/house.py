@@ -33,7 +33,7 @@ from model.wanted import (
     WantedTenant,
 )
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 OLD = Path(__file__).parent / "ringfence-1.0.0.ovsschema"
 HOSTS = tuple(HostName(f"h{i}") for i in range(1, 9))
 SUBNETS = (ip_network("10.0.0.0/24"), ip_network("fd00::/64"))

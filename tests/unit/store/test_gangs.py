@@ -364,11 +364,11 @@ def test_a_row_that_is_no_gang_is_left_out(store: Store, server: Server) -> None
         # The audit says which one, until it is gone; of the other nobody knows what it claims.
         assert [gang.generation for gang in found.unheld] == [99]
         # Another wrote it: this Store's cache hears of it later.
-        until("the row is in the cache", lambda: store.contents().unheld == found.unheld, 10)
+        until("the row is in the cache", lambda: store.contents().unheld == found.unheld, 60)
         gone = {"op": "delete", "table": "Gang", "where": [["generation", "==", 99]]}
         connection.commit("Ringfence", [gone])
     finally:
         connection.close()
     assert store.read_all().unheld == ()
-    until("the row is out of the cache", lambda: not store.contents().unheld, 10)
+    until("the row is out of the cache", lambda: not store.contents().unheld, 60)
     assert list(store.contents().ledger.gangs) == [("acme", "job")]

@@ -40,7 +40,7 @@ def sku() -> Sku:
 def distant(tmp_path: Path, sku: Sku) -> Iterator[Distant]:
     nics = boot(tmp_path / TREE, sku, 1)
     threading.Thread(target=serve, args=(tmp_path, nics), daemon=True).start()
-    until("it listens", lambda: listens(tmp_path / SOCKET), 10)
+    until("it listens", lambda: listens(tmp_path / SOCKET), 60)
     yield Distant(tmp_path)
 
 

@@ -146,13 +146,13 @@ def test_who_is_not_known_learns_nothing(authority: Authority, other: Authority)
     for context, believed in told:
         fake = Fake()
         with serve(fake, Manners(), context) as port:
-            server = Server(Address("127.0.0.1", port), trust(believed.file), timeout=5.0)
+            server = Server(Address("127.0.0.1", port), trust(believed.file), timeout=60.0)
             assert why(server) is Trouble.DISTRUSTED
             assert fake.asked == []
     fake = Fake()
     context, pin = authority.server(LOOPBACK)
     with serve(fake, Manners(), context) as port:
-        server = Server(Address("127.0.0.1", port), trust(authority.file), "f" * 64, timeout=5.0)
+        server = Server(Address("127.0.0.1", port), trust(authority.file), "f" * 64, timeout=60.0)
         assert why(server) is Trouble.DISTRUSTED
         assert fake.asked == []
         assert replace(server, pin=pin).ask("GET", PATH, BASIC).status == 200
@@ -164,7 +164,7 @@ def test_who_is_not_known_learns_nothing(authority: Authority, other: Authority)
 def plain() -> Iterator[tuple[Fake, Manners, Server]]:
     fake, manners = Fake(), Manners()
     with serve(fake, manners) as port:
-        yield fake, manners, Server(Address("127.0.0.1", port, plain=True), None, timeout=10.0)
+        yield fake, manners, Server(Address("127.0.0.1", port, plain=True), None, timeout=60.0)
 
 
 def test_a_redirect_is_an_answer_and_not_followed(plain: tuple[Fake, Manners, Server]) -> None:
