@@ -16,7 +16,9 @@ from model.report import parse as parse_report
 from tests.unit.api.house import House
 from tests.unit.api.test_objects import Raw
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Both: a list of its own takes the place of the profile's.
+UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+QUICK = settings(max_examples=150, deadline=None, suppress_health_check=UNCHECKED)
 WORDS = st.one_of(
     st.sampled_from(["", "a", "10.0.0.0/24", "fd00::1", "02:00:00:00:00:01", "::/0", "null", "x" * 70, "é"]),
     st.text(max_size=12),
@@ -217,7 +219,7 @@ PLAUSIBLE = st.one_of(
 )
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=UNCHECKED)
 @given(
     documents=st.lists(PLAUSIBLE, min_size=1, max_size=6),
     target=st.sampled_from(["apply", "apply", "delete"]),

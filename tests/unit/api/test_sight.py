@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -168,7 +169,8 @@ def test_a_dead_host_is_not_asked_at_all(house) -> None:
     assert told["verdict"] == "unanswered" and "never reported" in told["ends"][0]["text"]
     tell(house, "te1", 1, stamp_ms=clock() - 60_000)
     told = trace(house, "tr-e")
-    assert told["legs"] == [] and "no heartbeat for 60 s" in told["ends"][0]["text"]
+    # How long it takes to ask is this machine's affair.
+    assert told["legs"] == [] and re.search(r"no heartbeat for [6-9]\d s", told["ends"][0]["text"])
     status, fault = refused(house, "/v1/flows/te1", {})
     assert (status, fault["rule"], fault["object"]) == (503, "host-silent", "Hypervisor te1")
 
