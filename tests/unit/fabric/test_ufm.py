@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,17 @@ def fake() -> Fake:
 
 
 @pytest.fixture
-def made(store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch, secret: Path, fake: Fake) -> Stage:
+def made(
+    store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch, secret: Path, fake: Fake
+) -> Iterator[Stage]:
     found, ticks = stage(store, directory, monkeypatch, FabricKind.INFINIBAND), Ticks()
     wire: Any = Wire(fake)
     clock = Clock(ticks.now, ticks.sleep)
     driver = Ufm(wire, secret, Fabric("ib", FabricKind.INFINIBAND, ()), (), None, clock)
     monkeypatch.setattr(found.subnet, "driver", lambda: driver)
     found.begin()
-    return found
+    yield found
+    found.end()
 
 
 @pytest.mark.parametrize("mischief", [None, Mischief.AFTER, Mischief.HALF, Mischief.BUSY])

@@ -134,6 +134,8 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        # Who accepts sleeps on, and through all later tests, if it is closed under it.
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def durable(self) -> list[dict[str, Any]]:

@@ -391,3 +391,4 @@ def test_the_clusters_policy_is_written_and_read_back(store: Store, server: Serv
     found = again.contents().cluster
     assert found is not None and found.policy == wanted
     assert again.ensure_cluster(65000, ()).policy == Policy()
+    again.close()
