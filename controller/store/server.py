@@ -35,6 +35,8 @@ _TOOL_TIMEOUT: Final = 120.0
 _START_TIMEOUT: Final = 20.0
 _STOP_TIMEOUT: Final = 10.0
 _POLL: Final = 0.02
+_PATIENCE: Final = 5.0
+"""Seconds for an answer of one that starts, at most."""
 _PATH_LIMIT: Final = 107
 """Longest path of a unix socket, in bytes (unix(7))."""
 
@@ -150,17 +152,19 @@ class Server:
         ]
 
     def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
+        deadline, patience = time.monotonic() + _START_TIMEOUT, _POLL * 5
         connection = Connection(self.remote)
         try:
             while process.poll() is None and time.monotonic() < deadline:
                 try:
-                    connection.call("list_dbs", [], timeout=_POLL * 5)
+                    connection.call("list_dbs", [], timeout=patience)
                     # Another server may hold this socket: then ours is about to end, with no pid written.
                     if self._written_pid() == process.pid:
                         return
                     time.sleep(_POLL)
                 except Unavailable:
+                    # Each time a new connection: on a slow machine none would ever come far enough.
+                    patience = min(patience * 2, _PATIENCE)
                     time.sleep(_POLL)
         except RingfenceError:
             self.stop()

@@ -35,6 +35,7 @@ class Raft:
     def __init__(self, directory: Path, schema_of_intent: dict[str, Any]) -> None:
         self._directory = directory
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._patience = 0.5
         ports = free_ports(2 * len(MEMBERS))
         for order, schema in enumerate((schema_of_intent, reports_schema())):
             own = {m: f"tcp:{LOOPBACK}:{ports[order * 3 + m - 1]}" for m in MEMBERS}
@@ -72,7 +73,10 @@ class Raft:
         return ",".join(f"unix:{self._directory}/{m}/sock" for m in members or MEMBERS)
 
     def leader(self) -> int:
-        return next((m for m in MEMBERS if self._has(m, Seat.LEADER)), 0)
+        found = next((m for m in MEMBERS if self._has(m, Seat.LEADER)), 0)
+        if not found:  # there is none, or this machine is too busy to say so in that time
+            self._patience = min(self._patience * 1.5, 5.0)
+        return found
 
     def is_whole(self) -> bool:
         """Every member has joined: before that, the death of one may be the death of the majority."""
@@ -83,7 +87,7 @@ class Raft:
         try:
             for database, table in (("Ringfence", "Tenant"), ("Ringfence_Reports", "Host_Report")):
                 question = {"op": "select", "table": table, "where": []}
-                connection.call("transact", [database, question], timeout=0.5)
+                connection.call("transact", [database, question], timeout=self._patience)
         except RingfenceError:
             return False
         finally:
