@@ -19,12 +19,14 @@ LATE = float(os.environ.get("RINGFENCE_LATE", "0.3"))
 
 
 def pytest_configure() -> None:
-    """What tells of others' writes: the store's cache, an agent's watch of it, and of its switch."""
+    """What tells of others' writes: the store's cache, an agent's watches of it, and of its switch."""
     from controller.southbound.ovsdb.database import SwitchDatabase
     from controller.store.cache import Cache
+    from controller.store.moorings import Lookout
     from controller.store.watch import Watch
 
-    for where, name in ((Cache, "_publish"), (Watch, "_hear"), (SwitchDatabase, "_say")):
+    late = ((Cache, "_publish"), (Watch, "_hear"), (Lookout, "_hear"), (SwitchDatabase, "_say"))
+    for where, name in late:
         setattr(where, name, _late(getattr(where, name)))
 
 
