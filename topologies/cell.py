@@ -30,7 +30,7 @@ _CLONE_NEWPID = 0x20000000
 _DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 # bash, because as process 1 it reaps the orphans that it inherits; `read` ends at the end of its stdin.
 _INIT = (*_DIES_WITH_PARENT, "bash", "--norc", "-c", "read -r _")
-_REAP_TIMEOUT = 10.0
+_REAP_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from topologies.process import Daemon, Outcome, listens
 NODE = "ctl"
 AGENT, SPEAKER, STORE, API, SERVICES = "agent", "speaker", "store", "api", "services"
 _ROOT = Path(__file__).resolve().parent.parent
-_CLI_TIMEOUT = 60.0
-_BRIDGE_TIMEOUT = 30.0
+_CLI_TIMEOUT = 120.0
+_BRIDGE_TIMEOUT = 60.0
 READ_EVERY = "1"
 """Seconds between readings of the egress counters: often, so that nobody waits for the ledger."""
 

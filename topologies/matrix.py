@@ -30,7 +30,8 @@ from topologies.traffic.frames import inject
 
 PORT = 9
 _TRIES = 3
-_PACE = 0.25
+_ONE_TRY = 3.0
+_PAUSE = 0.05
 _MARK = 16
 
 
@@ -156,12 +157,12 @@ def _settle(
 ) -> None:
     """Until every packet within a tenant has arrived, or the time for one try is over."""
     waiting = [c for c in cells if not _across(named, c)]
-    end = time.monotonic() + _PACE * _TRIES
+    end = time.monotonic() + _ONE_TRY
     while time.monotonic() < end:
         waiting = [c for c in waiting if not _arrived(captures[c[1]], marks[c])]
         if not waiting:
             return
-        time.sleep(_PACE / 5)  # a poll under the deadline above
+        time.sleep(_PAUSE)  # a poll under the deadline above
 
 
 def _arrived(capture: Capture, marker: bytes) -> bool:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from topologies.cell import Streams
-from topologies.deadline import until
+from topologies.deadline import PATIENCE, until
 from topologies.errors import LabError
 
-_TERM_TIMEOUT = 5.0
-_KILL_TIMEOUT = 5.0
+_TERM_TIMEOUT = 30.0
+_KILL_TIMEOUT = 60.0
 _TAIL_BYTES = 6000
 
 
@@ -61,7 +61,7 @@ class Daemon:
     ready: Callable[[], object]
     env: Mapping[str, str] | None = None
     before: Callable[[], None] | None = None
-    ready_timeout: float = 20.0
+    ready_timeout: float = PATIENCE
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -114,7 +114,7 @@ class Daemon:
         os.kill(self.pid, number)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL after 5 s; nothing if it does not run."""
+        """SIGTERM, then SIGKILL after 30 s; nothing if it does not run."""
         if self.process is None:
             return
         if self.process.poll() is None:

@@ -17,8 +17,8 @@ from topologies.directory import SOCKET
 from topologies.errors import LabError
 from topologies.process import Outcome
 
-_ANSWER_TIMEOUT = 30.0
-_GRACE = 10.0
+_ANSWER_TIMEOUT = 60.0
+_GRACE = 30.0
 _CHUNK = 1 << 16
 
 Document = dict[str, Any]
@@ -34,7 +34,7 @@ class RemoteNode:
     name: str
     pid: int
 
-    def attempt(self, command: str | Sequence[str], timeout: float = 20.0) -> Outcome:
+    def attempt(self, command: str | Sequence[str], timeout: float = 60.0) -> Outcome:
         """Run to the end; a string goes to `sh -ec`. Exit code 124 if it took too long."""
         words = ["sh", "-ec", command] if isinstance(command, str) else list(command)
         return self.lab.run(self.name, words, timeout)
@@ -65,7 +65,7 @@ class Remote:
             sink(answer["stream"], answer["data"])
         raise LabError(f"lab {self.name} went down while {command[0]} ran")
 
-    def run(self, node: str, command: Sequence[str], timeout: float = 20.0) -> Outcome:
+    def run(self, node: str, command: Sequence[str], timeout: float = 60.0) -> Outcome:
         """Run a command in a node to its end."""
         parts: dict[str, list[str]] = {"stdout": [], "stderr": []}
         started = time.monotonic()

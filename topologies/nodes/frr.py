@@ -24,7 +24,7 @@ _CONFIGURATION = "/etc/frr"
 _RUN_DIRECTORY = "/var/run/frr"
 _CRASH_LOGS = "/var/tmp"
 _DAEMONS = ("zebra", "bgpd")
-_TOOL_TIMEOUT = 20.0
+_TOOL_TIMEOUT = 60.0
 UPLINK = "up0"
 
 

@@ -16,7 +16,7 @@ from topologies.nodes.node import LabNode
 
 UPLINK = "up0"
 _API = "127.0.0.1:50051"
-_TOOL_TIMEOUT = 20.0
+_TOOL_TIMEOUT = 60.0
 
 
 class GobgpNode(LabNode):

@@ -31,8 +31,8 @@ UPLINK = "up0"
 UNDERLAY_BRIDGE = "br-phy"
 OVERLAY_BRIDGE = "br-int"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-_TOOL_TIMEOUT = 20
-_DEVICE_TIMEOUT = 20.0
+_TOOL_TIMEOUT = 60
+_DEVICE_TIMEOUT = 60.0
 # The userspace data path reads copies of frames (AF_PACKET); the host's own kernel would take the originals,
 # answer ARP for the VTEP with the uplink's MAC and refuse VXLAN. As with the kernel data path, which takes
 # the frame itself, the host hears br-phy only. (These hooks come after AF_PACKET has its copy.)

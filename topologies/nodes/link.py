@@ -16,7 +16,7 @@ from topologies.nodes.node import LabNode
 
 UNDERLAY_MTU = 1550
 VM_MTU = 1450
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 _OFFLOADS = "tx off tso off gso off gro off"
 
 

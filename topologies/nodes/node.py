@@ -20,8 +20,8 @@ from topologies.directory import LabDirectory
 from topologies.errors import CommandFailed
 from topologies.process import Daemon, Outcome
 
-RUN_TIMEOUT = 20.0
-_KILL_TIMEOUT = 5.0
+RUN_TIMEOUT = 60.0
+_KILL_TIMEOUT = 60.0
 
 
 class LabNode(Node):

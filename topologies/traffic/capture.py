@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 
+from topologies.deadline import PATIENCE
 from topologies.errors import LabError
 from topologies.traffic.endpoint import SO_RCVBUFFORCE, Endpoint, family_of, open_socket
 
@@ -26,7 +27,7 @@ _BUFFER = 16 << 20
 _POLL = 0.1
 _SNAP = 65536
 _REPEAT = 0.3
-_JOIN_TIMEOUT = 5.0
+_JOIN_TIMEOUT = 60.0
 
 
 class Direction(Enum):
@@ -102,7 +103,7 @@ class Capture:
         """Frames so far for which `test` holds."""
         return tuple(f for f in self.frames() if test(f))
 
-    def await_frame(self, test: Test, timeout: float = 5.0, start: int = 0) -> Frame:
+    def await_frame(self, test: Test, timeout: float = PATIENCE, start: int = 0) -> Frame:
         """The first frame from index `start` on for which `test` holds; LabError after `timeout` s."""
         found = self._find(test, time.monotonic() + timeout, start)
         if found is None:
@@ -111,7 +112,7 @@ class Capture:
             )
         return found
 
-    def confirm(self, send: Callable[[], None], test: Test, timeout: float = 10.0) -> None:
+    def confirm(self, send: Callable[[], None], test: Test, timeout: float = PATIENCE) -> None:
         """Positive control: call `send` (again each 0.3 s) until a new frame satisfies `test`.
 
         LabError if none comes: then this capture proves nothing.

@@ -20,7 +20,7 @@ from topologies.process import Outcome
 SO_RCVBUFFORCE = 33
 """socket(7); Python does not name it."""
 _CLONE_NEWNET = 0x40000000
-_TIMEOUT = 10.0
+_TIMEOUT = 60.0
 
 
 class Endpoint(Protocol):

@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from topologies.deadline import PATIENCE
 from topologies.errors import LabError
 from topologies.traffic.endpoint import Endpoint, family_of, open_socket
 
@@ -28,7 +29,7 @@ class TcpResult:
 
 
 def transfer(
-    source: Endpoint, target: Endpoint, address: str, size: int, port: int = 9998, timeout: float = 15.0
+    source: Endpoint, target: Endpoint, address: str, size: int, port: int = 9998, timeout: float = PATIENCE
 ) -> TcpResult:
     """Connect from source to target, send `size` bytes, close. A failure is a result, with its `error`."""
     family = family_of(address)

@@ -24,7 +24,7 @@ _HEADERS = {socket.AF_INET: 20 + 8, socket.AF_INET6: 40 + 8}
 _LATE = 0.02
 """Seconds of a stall of this machine that are made up for by a burst; of a longer one, the queues of a lab
 would overflow: they hold about 90 frames of 1,000 octets."""
-_QUIET = 1.0
+_QUIET = 5.0
 _POLL = 0.1
 _BUFFER = 8 << 20
 _JOIN_TIMEOUT = 60.0

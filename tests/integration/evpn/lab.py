@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.singular import RUN
+from topologies.deadline import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 ASN = 65000
 FRR = Path("/usr/lib/frr")
 
 
-def wait(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def wait(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """Poll until the condition holds; AssertionError with `what` at the deadline."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + max(seconds, PATIENCE)
     while True:
         value = condition()
         if value:
@@ -40,7 +41,7 @@ def wait(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 
 def run(*words: str) -> str:
     """A command that must succeed; its output."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{' '.join(words)}: {done.stderr or done.stdout}"
     return done.stdout
 
@@ -102,7 +103,7 @@ class Lab:
     def kill(self, key: str, how: int = signal.SIGKILL) -> None:
         process = self.processes.pop(key)
         process.send_signal(how)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
     def speaker(self, name: str, local: str, peers: Sequence[str], *more: str) -> Path:
         """Our speaker in a namespace; the path of its agent socket."""
@@ -201,7 +202,7 @@ class Lab:
     def oracle(self, name: str) -> list[Any]:
         """All EVPN paths that GoBGP has, as it decodes them."""
         words = ["ip", "netns", "exec", self.space(name), "gobgp", "-j", "global", "rib", "-a", "evpn"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
         if done.returncode or not done.stdout.strip():
             return []
         return [path for paths in (json.loads(done.stdout) or {}).values() for path in paths]
@@ -211,10 +212,10 @@ class Lab:
             process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(timeout=5)
+                process.wait(timeout=30)
         for name in [*self.names, "hub"]:
-            subprocess.run(["ip", "netns", "del", self.space(name)], timeout=20, check=False)
+            subprocess.run(["ip", "netns", "del", self.space(name)], timeout=60, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -295,7 +295,7 @@ def test_a_second_speaker_in_the_same_place_is_refused(fabric):
     first = fabric.lab.processes.pop("speaker-h1")
     fabric.lab.speaker("h1", fabric.lab.address("h1"), [fabric.lab.address("rr")])
     second, fabric.lab.processes["speaker-h1"] = fabric.lab.processes["speaker-h1"], first
-    assert second.wait(timeout=20) == 69
+    assert second.wait(timeout=60) == 69
     assert "another speaker runs in" in fabric.lab.log("speaker-h1")
     assert not fabric.agents["h1"].seen(Detached)
 

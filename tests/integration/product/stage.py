@@ -227,10 +227,10 @@ class Way:
         with open_socket(self.here.vm, family, socket.SOCK_DGRAM) as sender:
             sender.setsockopt(level, option, octet)
             sender.sendto(sign, (self.address, 9))
-        arrived = traffic_class(self.there.await_frame(incoming(contains(sign)), 10), ETHERNET)
+        arrived = traffic_class(self.there.await_frame(incoming(contains(sign))), ETHERNET)
         if self.uplink is None:
             return arrived, None
-        return arrived, traffic_class(self.uplink.await_frame(contains(sign), 10), ETHERNET) >> 2
+        return arrived, traffic_class(self.uplink.await_frame(contains(sign)), ETHERNET) >> 2
 
     def expects(self, octet: int) -> tuple[int, int | None]:
         """What `marks` gives if this traffic class arrives: the outer header inherits its DSCP."""

@@ -320,7 +320,7 @@ def test_hostile_manifests(scenario: TwoTenants, tmp_path: Path) -> None:
             path = tmp_path / f"{name.replace(' ', '-')}.yaml"
             path.write_bytes(text)
             try:
-                done = scenario.control.run("apply", "-f", str(path), timeout=30)
+                done = scenario.control.run("apply", "-f", str(path), timeout=120)
             except LabError as error:
                 problems.append(f"{name}: {str(error)[:200]}")
                 continue

@@ -116,17 +116,17 @@ def test_a_tenant_without_a_way_out_has_none(scenario: Bordered, family: int) ->
         with Capture(scenario.internet) as capture:
             for source, mark in zip((red, blue, red), marks, strict=True):
                 beacon(source.vm, address, mark)()
-            capture.await_frame(incoming(contains(marks[0])), 10)
-            capture.await_frame(incoming(contains(marks[2])), 10)
+            capture.await_frame(incoming(contains(marks[0])))
+            capture.await_frame(incoming(contains(marks[2])))
             assert not capture.matching(contains(marks[1])), address
     marks = [os.urandom(16) for _ in range(2)]
     with Capture(blue.vm) as quiet, Capture(red.vm) as heard:
         for mark in marks:
             beacon(scenario.internet, at(red, family), mark)()
-            heard.await_frame(incoming(contains(mark)), 10)
+            heard.await_frame(incoming(contains(mark)))
         friend = os.urandom(16)
         beacon(scenario.base.at("blue", "hv2").vm, at(blue, family), friend)()
-        quiet.await_frame(incoming(contains(friend)), 10)
+        quiet.await_frame(incoming(contains(friend)))
         assert not quiet.matching(contains(marks[0])) and not quiet.matching(contains(marks[1]))
 
 

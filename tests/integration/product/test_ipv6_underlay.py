@@ -77,7 +77,7 @@ def test_the_tunnel_is_ipv6_and_nothing_else_is_there(ipv6_lab: Routed) -> None:
         mark = os.urandom(16)
         with Capture(first, UPLINK) as capture:
             beacon(here.vm, at(there, family), mark)()
-            tunnelled = capture.await_frame(contains(mark), 10)
+            tunnelled = capture.await_frame(contains(mark))
             assert ends(tunnelled.raw) == vteps
             assert not [f for f in capture.frames() if f.raw[12:14] in (b"\x08\x00", b"\x08\x06")]
 

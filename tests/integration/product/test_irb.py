@@ -211,8 +211,8 @@ def test_on_the_wire_it_is_the_l3vni_and_the_others_router_mac(stage: Stage, fam
         mark = os.urandom(16)
         with Capture(stage.irb.frr, UPLINK) as wire, Capture(there.vm) as end:
             beacon(here.vm, there.addresses[family // 6], mark)()
-            arrived = end.await_frame(incoming(contains(mark)), 10)
-            crossed = inner(wire.await_frame(contains(mark), 10), vni)
+            arrived = end.await_frame(incoming(contains(mark)))
+            crossed = inner(wire.await_frame(contains(mark)), vni)
         assert crossed is not None, "not under the L3VNI"
         assert (crossed[0:6].hex(":"), crossed[6:12].hex(":")) == (to, by)
         assert (life(crossed), life(arrived.raw)) == (SENT - 1, SENT - 2)

@@ -121,10 +121,10 @@ def test_what_is_not_exported_and_third_tenants_stay_apart(
     marks = {name: os.urandom(16) for name in (here, friend)}
     with Capture(cast[there].vm) as capture:
         beacon(cast[friend].vm, at(cast[there], family), marks[friend])()
-        capture.await_frame(incoming(contains(marks[friend])), 10)
+        capture.await_frame(incoming(contains(marks[friend])))
         beacon(cast[here].vm, at(cast[there], family), marks[here])()
         beacon(cast[friend].vm, at(cast[there], family), marks[friend][::-1])()
-        capture.await_frame(incoming(contains(marks[friend][::-1])), 10)
+        capture.await_frame(incoming(contains(marks[friend][::-1])))
         assert not capture.matching(contains(marks[here]))
 
 

@@ -152,7 +152,7 @@ def group(here: Workload, frame: bytes, sign: bytes, captures: tuple[Capture, Ca
     near, beside, there = captures
     test, count = incoming(contains(sign)), 500
     for capture in captures:
-        capture.confirm(lambda: inject(here.vm, "eth0", [frame]) and None, test, 20)
+        capture.confirm(lambda: inject(here.vm, "eth0", [frame]) and None, test)
     known = [len(capture.matching(test)) for capture in captures]
     began = time.monotonic()
     inject(here.vm, "eth0", [frame] * count)

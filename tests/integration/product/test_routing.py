@@ -70,7 +70,7 @@ def test_routed_packets_lose_one_ttl_a_router(routing_lab: Routed, family: int) 
         marker = os.urandom(16)
         with Capture(there.vm) as capture:
             beacon(here.vm, at(there, family), marker)()
-            frame = capture.await_frame(incoming(contains(marker)), 10)
+            frame = capture.await_frame(incoming(contains(marker)))
         assert ttl(frame) == SENT_TTL - hops, (here.name, there.name)
         assert frame.raw[6:12].hex(":") == GATEWAY_MAC  # of its own gateway, wherever it comes from
         assert ping(here.vm, at(there, family), 5).complete
@@ -136,7 +136,7 @@ def test_expired_packets_are_answered_at_a_bounded_rate(routing_lab: Routed, fam
                 sender.sendto(b"probe", (at(there, family), 33434))
             except OSError:
                 continue  # the socket was told of an earlier one's end
-        capture.await_frame(is_answer, 10)
+        capture.await_frame(is_answer)
         assert ping(here.vm, at(there, family), 3).complete  # what is routed is not held up
         frames = capture.matching(is_answer)
         spent = time.monotonic() - began

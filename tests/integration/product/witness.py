@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines.tables import number
-from topologies.deadline import until
-from topologies.errors import LabError
+from topologies.deadline import PATIENCE, within
 from topologies.nodes.hypervisor import Hypervisor, plug
 from topologies.scenarios.two_tenants import API_VERSION, NETWORK, SUBNETS, TwoTenants, Workload
 from topologies.traffic.capture import Capture, beacon, contains, incoming
@@ -68,7 +67,7 @@ def drops(host: Hypervisor) -> Counter[int]:
     return found
 
 
-def risen(host: Hypervisor, before: Counter[int], table: int, least: int, timeout: float = 10.0) -> int:
+def risen(host: Hypervisor, before: Counter[int], table: int, least: int, timeout: float = PATIENCE) -> int:
     """By how much a table's drops rose; waits until it is `least` or the time is over."""
     rise = 0
 
@@ -77,10 +76,7 @@ def risen(host: Hypervisor, before: Counter[int], table: int, least: int, timeou
         rise = drops(host)[table] - before[table]
         return rise >= least
 
-    try:
-        until("counted", enough, timeout)
-    except LabError:
-        pass
+    within(enough, timeout)
     return rise
 
 

@@ -17,6 +17,7 @@ from topologies.errors import CommandFailed, LabError
 from topologies.lab import Lab
 from topologies.overlay import Seat, connect, program
 from topologies.traffic.capture import Capture, beacon, contains, incoming
+from topologies.traffic.endpoint import Endpoint
 from topologies.traffic.frames import Forgery, forge, inject
 from topologies.traffic.ping import ping
 from topologies.traffic.tcp import transfer
@@ -48,7 +49,7 @@ def overlaid(lab: Lab) -> Lab:
     for name in ("left", "right"):
         lab.vm(name)
     connect(*seats(lab), VNI)
-    await_ping(lab)
+    await_ways(lab)
     return lab
 
 
@@ -60,8 +61,12 @@ def seats(lab: Lab) -> tuple[Seat, Seat]:
     )
 
 
-def await_ping(lab: Lab) -> None:
-    until("left reaches right", lambda: ping(lab.node("left"), RIGHT, 1).reached, 30)
+def await_ways(lab: Lab) -> None:
+    await_ping(lab.node("left"), RIGHT)
+
+
+def await_ping(source: Endpoint, address: str) -> None:
+    until(f"{source.name} reaches {address}", lambda: ping(source, address, 1, wait=0.5).reached, 30)
 
 
 def test_ping_across_hypervisors(either: Lab) -> None:
@@ -132,14 +137,14 @@ def test_forged_vxlan_arrives_where_nothing_guards(either: Lab) -> None:
 def test_cut_link_is_seen_and_mended(either: Lab) -> None:
     with faults.host_link_down(either, "hv2"):
         assert not ping(either.node("left"), RIGHT, 2, wait=0.3).reached
-    await_ping(either)
+    await_ways(either)
 
 
 def test_silent_loss_keeps_the_carrier(either: Lab) -> None:
     with faults.silence(either, "hv1"):
         assert not ping(either.node("left"), RIGHT, 2, wait=0.3).reached
         assert either.node("hv1").run("cat /sys/class/net/up0/carrier").strip() == "1"
-    await_ping(either)
+    await_ways(either)
 
 
 def test_partial_loss_loses_a_part(pair: Lab) -> None:
@@ -152,10 +157,10 @@ def test_partial_loss_loses_a_part(pair: Lab) -> None:
 
 
 def test_frozen_switch_forwards_only_where_the_kernel_does_and_thaws(pair: Lab) -> None:
-    await_ping(pair)  # what the kernel has seen it forwards by itself
+    await_ways(pair)  # what the kernel has seen it forwards by itself
     with faults.frozen(pair.node("hv2").daemons["ovs-vswitchd"]):
         assert ping(pair.node("left"), RIGHT, 2, wait=0.3).reached is (pair.datapath is Datapath.KERNEL)
-    await_ping(pair)
+    await_ways(pair)
 
 
 def test_stream_sees_an_outage(pair: Lab) -> None:
@@ -176,7 +181,7 @@ def test_killed_database_comes_back_with_its_flows(pair: Lab) -> None:
     before = pair.node("hv1").ofctl("dump-flows", pair.node("hv1").management)
     assert "tun_id" in before
     faults.restart_database(pair.node("hv1"))
-    await_ping(pair)
+    await_ways(pair)
     assert "tun_id" in pair.node("hv1").ofctl("dump-flows", pair.node("hv1").management)
 
 
@@ -184,9 +189,9 @@ def test_killed_switch_comes_back_without_flows(pair: Lab) -> None:
     hypervisor = pair.node("hv1")
     faults.restart_switch(hypervisor)
     assert "tun_id" not in hypervisor.ofctl("dump-flows", hypervisor.management)
-    until("the VTEP answers", lambda: ping(pair.node("hv2"), hypervisor.vtep_address, 1).reached, 30)
+    await_ping(pair.node("hv2"), hypervisor.vtep_address)
     program(*seats(pair), VNI)
-    await_ping(pair)
+    await_ways(pair)
 
 
 def test_crashed_host_boots(either: Lab) -> None:
@@ -194,10 +199,10 @@ def test_crashed_host_boots(either: Lab) -> None:
     faults.crash(either, hypervisor)
     assert not ping(either.node("hv1"), hypervisor.vtep_address, 1, wait=0.3).reached
     faults.boot(either, hypervisor)
-    until("the VTEP answers", lambda: ping(either.node("hv1"), hypervisor.vtep_address, 1).reached, 30)
+    await_ping(either.node("hv1"), hypervisor.vtep_address)
     assert hypervisor.vsctl("get", "Open_vSwitch", ".", "external_ids:system-id").strip().strip('"') == "hv2"
     program(*seats(either), VNI)
-    await_ping(either)
+    await_ways(either)
 
 
 def test_run_has_a_deadline_and_an_exit_code(pair: Lab) -> None:
