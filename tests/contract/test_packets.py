@@ -156,7 +156,7 @@ def agree(traced: Traced, verdict: Verdict) -> None:
         assert final == {ours: last.has(ours) for ours in shown}
 
 
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(packet=received())
 def test_same_verdict_as_a_real_switch(programmed: PrivateOvs, fake: Switch, packet: Packet) -> None:
     text = unixctl.trace(programmed.rundir, "br-int", question(packet))

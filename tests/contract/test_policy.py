@@ -72,7 +72,7 @@ def stage(ovs: PrivateOvs, channel: Channel) -> Iterator[tuple[PrivateOvs, Chann
 @given(policy_sets(), tenants, st.lists(connections, min_size=25, max_size=25))
 @settings(
     max_examples=EXAMPLES,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # smaller ones: ask the property of the same flows
 )
 def test_a_real_switch_judges_as_the_verdict_does(

@@ -123,7 +123,7 @@ def programmed(shared_ovs: PrivateOvs, program: Program) -> Iterator[PrivateOvs]
         shared_ovs.vsctl("del-port", f"r{key}")
 
 
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(packet=received())
 def test_same_verdict_as_a_real_switch(programmed: PrivateOvs, program: Program, packet: Packet) -> None:
     text = unixctl.trace(programmed.rundir, "br-int", question(packet))
