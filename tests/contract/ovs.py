@@ -16,8 +16,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from controller.southbound import unixctl
+from topologies.deadline import PATIENCE
+
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-WAIT = 20.0
+WAIT = PATIENCE
 
 
 def eventually(true: Callable[[], object], what: str, wait: float = WAIT) -> None:
@@ -138,13 +141,19 @@ class PrivateOvs:
         )
         eventually(lambda: accepts(self.management), "br-int does not come up")
 
+    def tell(self) -> None:
+        """Have all that the data path has counted told to the flows: by the purge, and, as that passes over
+        what a revalidator is at just then, by the end of its round."""
+        unixctl.revalidate_purge(self.rundir)
+        unixctl.revalidate_wait(self.rundir)
+
     def processor(self) -> float:
         """Processor seconds of ovs-vswitchd's main thread (proc(5), schedstat)."""
         pid = self._processes["vswitchd"].pid
         return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
     def vsctl(self, *arguments: str) -> str:
-        return self.run("ovs-vsctl", "--timeout=15", f"--db={self.remote}", *arguments)
+        return self.run("ovs-vsctl", f"--timeout={WAIT:g}", f"--db={self.remote}", *arguments)
 
     def ofctl(self, command: str, *arguments: str) -> str:
         return self.run("ovs-ofctl", "-O", "OpenFlow14", command, f"unix:{self.management}", *arguments)

@@ -36,6 +36,8 @@ from topologies.traffic.endpoint import Endpoint, open_socket
 
 BURST = 100
 ROUNDS = 6
+TRIES = 40
+"""Rounds at most, where one shows nothing if the machine did something else just then."""
 SENDER, RECEIVER = 0x020000000001, 0x020000000002
 TO = (("10.0.0.1", "10.9.1.1"), ("fd00::1", "2001:db8::1"))
 """From a port of network 1 to prefixes of class 2; class 3 gets them, and gives them back."""
@@ -79,7 +81,7 @@ class Bench:
 
     def counted(self) -> dict[int, int]:
         """Packets by class, all told."""
-        unixctl.revalidate_purge(self.ovs.rundir)
+        self.ovs.tell()
         found = self.channel.counters(ACCOUNT_TABLE)
         sums: dict[int, int] = {}
         for cookie, packets in zip(found.cookie.tolist(), found.packets.tolist(), strict=True):
@@ -137,10 +139,13 @@ def test_no_packet_changes_its_class_at_a_standstill(bench: Bench) -> None:
     def stilled(work: Callable[[], None]) -> bool:
         return still(bench.ovs.rundir, work) is Stillness.PROVEN
 
-    rounds = [bench.round(stilled, 2 + n % 2) for n in range(ROUNDS)]
-    proven = [moved for moved in rounds if moved is not None]
-    assert proven == [0] * len(proven)
-    assert len(proven) > ROUNDS // 2, "something looks at the flows all the time"
+    proven: list[int] = []
+    for n in range(TRIES):
+        moved = bench.round(stilled, 2 + n % 2)
+        proven += [] if moved is None else [moved]
+        if len(proven) == ROUNDS:
+            break
+    assert proven == [0] * ROUNDS, "something looks at the flows all the time"
 
 
 def test_without_it_packets_do(bench: Bench) -> None:
@@ -150,9 +155,12 @@ def test_without_it_packets_do(bench: Bench) -> None:
         work()
         return True
 
-    moved = [bench.round(at_once, 2 + n % 2) for n in range(ROUNDS)]
-    print(f"moved to another class: {moved} of {2 * BURST} packets each")
-    assert any(moved)
+    for n in range(TRIES):
+        moved = bench.round(at_once, 2 + n % 2)
+        print(f"moved to another class: {moved} of {2 * BURST} packets")
+        if moved:
+            return
+    raise AssertionError("a standstill would make no difference")
 
 
 def test_in_doubt_nothing_is_billed_as_what_it_was_not(

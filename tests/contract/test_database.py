@@ -19,9 +19,8 @@ from model.change import Patch
 from model.errors import Conflict, Invalid, Unavailable
 from model.flow import Flow, Shape
 from model.ids import COOKIE_MARK
-from tests.contract.ovs import PrivateOvs
+from tests.contract.ovs import WAIT, PrivateOvs
 
-WAIT = 20.0
 TARGETS = ("unix:one.sock", "unix:two.sock")
 LAYOUT = Layout("br-int", "netdev", ip_address("192.0.2.1"), TARGETS)
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from types import SimpleNamespace
 from typing import cast
 
@@ -36,6 +37,8 @@ from topologies.traffic.endpoint import Endpoint, open_socket
 
 BURST = 100
 ROUNDS = 6
+TRIES = 40
+"""Rounds at most, where one shows nothing if the machine did something else just then."""
 PORTS = (("p1", 11), ("p2", 21), ("p3", 41), ("p4", 51), ("p5", 13))
 SENDER, NEIGHBOUR = routed_port(11, world.HERE), routed_port(12, "hv2")
 HERE_TOO = routed_port(13, world.HERE)
@@ -65,14 +68,9 @@ class Bench:
         eventually(lambda: self.looked_up() >= before + sent, "packets are still on their way")
 
     def counted(self) -> int:
-        """Packets of all classes, all told: until the sum stands still."""
-        last = -1
-        while True:
-            unixctl.revalidate_purge(self.ovs.rundir)
-            found = sum(self.channel.counters(ACCOUNT_TABLE).packets.tolist())
-            if found == last:
-                return found
-            last = found
+        """Packets of all classes, all told."""
+        self.ovs.tell()
+        return sum(self.channel.counters(ACCOUNT_TABLE).packets.tolist())
 
     def rounds(self, frames: list[bytes], there: Snapshot, away: Snapshot, change: Change) -> list[int]:
         """How many packets too many or too few were counted, each time that the destination goes or comes
@@ -147,10 +145,14 @@ def test_the_control_where_the_way_of_nobody_ends_ahead_of_the_counter(bench: Be
     other, goes = recompile(program, there, away, [Change(Part.REMOTE, key)])
     _, comes = recompile(other, away, there, [Change(Part.REMOTE, key)])
     sent = frames(NEIGHBOUR.mac, 12)
-    off = [bench.round(sent, (goes, comes)[n % 2]) for n in range(ROUNDS)]
-    lost, unsent = [-n for n in off[::2]], [len(sent) * BURST + n for n in off[1::2]]
+    lost = unsent = 0
+    for _ in range(TRIES // 2):
+        lost = lost or -bench.round(sent, goes)
+        unsent = unsent or len(sent) * BURST + bench.round(sent, comes)
+        if lost and unsent:
+            break
     print(f"of {len(sent) * BURST} packets lost: {lost}; billed unsent: {unsent}")
-    assert any(lost) and any(unsent)
+    assert lost and unsent
 
 
 def _end_ahead(bench: Bench) -> None:
@@ -172,15 +174,16 @@ def test_a_prefix_that_gets_a_second_next_hop_takes_a_standstill(bench: Bench) -
     _, back = recompile(other, double, single, change)
     outward = frame(str(SENDER.addresses[0]), "10.60.1.1")
     sent = [GATEWAY_MAC.to_bytes(6) + SENDER.mac.to_bytes(6) + outward[12:]]
-    off = [bench.round(sent, (forth, back)[n % 2]) for n in range(ROUNDS)]
-    print(f"off by, of {BURST} packets: {off}")
-    assert any(off)
-    proven = 0
-    for n in range(ROUNDS):
+    turns = cycle((forth, back))
+    off = next((off for _ in range(TRIES) if (off := bench.round(sent, next(turns)))), 0)
+    print(f"off by {off} of {BURST} packets")
+    assert off, "the control"
+    proven: list[int] = []
+    for _ in range(TRIES):
         before = bench.counted()
         bench.send(sent)
-        patch = (forth, back)[n % 2]
-        if still(bench.ovs.rundir, partial(bench.channel.send, patch)) is Stillness.PROVEN:
-            proven += 1
-            assert bench.counted() - before == BURST
-    assert proven > ROUNDS // 2, "something looks at the flows all the time"
+        if still(bench.ovs.rundir, partial(bench.channel.send, next(turns))) is Stillness.PROVEN:
+            proven.append(bench.counted() - before)
+        if len(proven) == ROUNDS:
+            break
+    assert proven == [BURST] * ROUNDS, "something looks at the flows all the time"

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.meta.tree import ROOT
+from tests.singular import RUN
 
 pytestmark = pytest.mark.long
 
@@ -51,7 +52,7 @@ def run(*command: str, text: str) -> subprocess.CompletedProcess[str]:
 
 def check(text: str, *command: str, ending: str) -> subprocess.CompletedProcess[str]:
     """`{}` in the command: the file."""
-    path = PROGRAMS / "tmp" / f"exports-check{ending}"
+    path = PROGRAMS / "tmp" / f"exports-check-{RUN}{ending}"
     path.write_text(text, encoding="utf-8")
     try:
         return run(*(word.format(f"/tmp/{path.name}") for word in command), text="")

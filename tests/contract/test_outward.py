@@ -15,7 +15,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from controller.southbound import connections, unixctl
+from controller.southbound import connections
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from model.addresses import GATEWAY_MAC, format_mac, router_mac
@@ -129,7 +129,7 @@ def test_the_same_packets_meet_the_same_flows(programmed: PrivateOvs, version: i
         for packet in history(version):
             fake.receive(packet)
             send(programmed, packet)
-        unixctl.revalidate_purge(programmed.rundir)
+        programmed.tell()
         rows = {encoder.row(flow): flow for flow in program.flows()}
         seen: Counter[str] = Counter()
         for table in channel.active_tables():

@@ -6,7 +6,9 @@ import os
 import queue
 import resource
 import socket
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,12 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from os_ken.ofproto.ofproto_v1_4 import OFPP_CONTROLLER, OFPP_LOCAL, OFPP_TABLE
+from os_ken.ofproto.ofproto_v1_4 import (
+    OFPP_CONTROLLER,
+    OFPP_LOCAL,
+    OFPP_TABLE,
+    OFPT_BARRIER_REPLY,
+    OFPT_BARRIER_REQUEST,
+    OFPT_PACKET_OUT,
+)
 
 from controller.southbound.openflow.channel import Channel
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.session import TARGETS, Callbacks, Listener, PortChange, SessionRunner
-from controller.southbound.openflow.stream import VERSION
+from controller.southbound.openflow.stream import VERSION, Message, Stream
 from controller.southbound.ovsdb.database import SwitchDatabase
 from controller.southbound.ovsdb.layout import PACKETS, Layout
 from model.change import Patch
@@ -28,9 +37,8 @@ from model.errors import Unavailable
 from model.flow import Flow, Match, Shape, Special
 from model.ids import COOKIE_MARK
 from pipelines.fields import ETH_TYPE
-from tests.contract.ovs import PrivateOvs, eventually
+from tests.contract.ovs import WAIT, PrivateOvs, eventually
 
-WAIT = 20.0
 LAYOUT = Layout("br-int", "netdev", ip_address("192.0.2.1"), TARGETS)
 
 
@@ -55,12 +63,19 @@ class Heard:
 
 
 @pytest.fixture
-def database(own_ovs: PrivateOvs) -> Iterator[SwitchDatabase]:
+def bare(own_ovs: PrivateOvs) -> Iterator[SwitchDatabase]:
+    """Without a bridge. Who listens before it lays one out gets one connection: the switch comes at once. Who
+    listens later calls it, and it may have come by itself just then: the first connection ends soon again."""
     database = SwitchDatabase(own_ovs.remote, own_ovs.rundir, lambda _: None)
     database.start()
-    database.ensure(LAYOUT)
     yield database
     database.stop()
+
+
+@pytest.fixture
+def database(bare: SwitchDatabase) -> SwitchDatabase:
+    bare.ensure(LAYOUT)
+    return bare
 
 
 def listening_tcp() -> set[str]:
@@ -78,11 +93,12 @@ def listening_tcp() -> set[str]:
     return {inode for inode in inodes if f"socket:[{inode}]" in own}
 
 
-def test_up_ports_and_down(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+def test_up_ports_and_down(own_ovs: PrivateOvs, bare: SwitchDatabase) -> None:
     heard = Heard()
-    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks)
     runner.start()
     try:
+        bare.ensure(LAYOUT)
         assert heard.until("up")[1] > 0
         own_ovs.vsctl(
             "add-port", "br-int", "p9", "--", "set", "Interface", "p9", "type=internal", "ofport_request=9"
@@ -97,15 +113,16 @@ def test_up_ports_and_down(own_ovs: PrivateOvs, database: SwitchDatabase) -> Non
 
 
 def test_packets_come_up_whole_at_a_bounded_rate_and_go_out(
-    own_ovs: PrivateOvs, database: SwitchDatabase
+    own_ovs: PrivateOvs, bare: SwitchDatabase
 ) -> None:
     heard = Heard()
-    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks)
     channel = Channel(own_ovs.management, Encoder())
     cookie = COOKIE_MARK << 48 | 5
     frame = bytes.fromhex("0a0052f1000102000000000188b5") + bytes(range(256)) * 5
     runner.start()
     try:
+        bare.ensure(LAYOUT)
         heard.until("up")
         flow = Flow(Shape("up", 0, 7, (), (Special.CONTROLLER,)), cookie)
         channel.send(Patch((((flow,), ()),)))
@@ -125,12 +142,12 @@ def test_packets_come_up_whole_at_a_bounded_rate_and_go_out(
     ("way", "all_arrive"), [(Special.CONTROLLER, False), (Special.CONTROLLER_APART, True)]
 )
 def test_hundreds_of_ports_that_hand_up_do_not_crowd_out_what_goes_apart(
-    own_ovs: PrivateOvs, database: SwitchDatabase, way: Special, *, all_arrive: bool
+    own_ovs: PrivateOvs, bare: SwitchDatabase, way: Special, *, all_arrive: bool
 ) -> None:
     """What comes home through one port, among what each of 400 others hands up. By the same queue much of it
     is lost, that is the control; by its own nothing is."""
     heard, rounds = Heard(), 20
-    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks)
     channel = Channel(own_ovs.management, Encoder())
     asked, home, last = (COOKIE_MARK << 48 | n for n in (5, 6, 7))
     kinds = ((0x88B5, asked, Special.CONTROLLER), (0x88B6, home, way), (0x88B7, last, Special.CONTROLLER))
@@ -140,16 +157,14 @@ def test_hundreds_of_ports_that_hand_up_do_not_crowd_out_what_goes_apart(
     ]
     hostile, answer, marker = (bytes(12) + kind.to_bytes(2, "big") + bytes(50) for kind, _, _ in kinds)
     each = [(port, hostile) for port in range(1, 401)] + [(500, answer)]
-    script = own_ovs.rundir / "flood"
-    script.write_text(
-        "".join(f"packet-out in_port={p} packet={f.hex()} actions=resubmit(,0)\n" for p, f in each)
-    )
+    flood = b"".join(packet_out(port, frame) for port, frame in each) * rounds
     runner.start()
     try:
+        bare.ensure(LAYOUT)
         heard.until("up")
         channel.send(Patch(((tuple(flows), ()),)))
-        for _ in range(rounds):
-            own_ovs.ofctl("bundle", str(script))
+        # as fast as the switch takes it: what is let up meanwhile goes by the time that it takes
+        pour(own_ovs.management, flood)
         seen: Counter[int | str] = Counter()
         while seen["markers"] < 2:  # the queue is served port by port: two in a row, and it is empty
             runner.send(OFPP_TABLE, marker)
@@ -161,6 +176,27 @@ def test_hundreds_of_ports_that_hand_up_do_not_crowd_out_what_goes_apart(
         runner.stop()
     assert 0 < seen[asked] < 400 * rounds / 2, "it is a flood"
     assert (seen[home] == rounds) is all_arrive, seen
+
+
+def packet_out(port: int, frame: bytes) -> bytes:
+    """A frame that shall be taken as one of this port (OpenFlow 1.4.1 section 7.3.7)."""
+    to_table = struct.pack("!HHIH6x", 0, 16, OFPP_TABLE, 0)
+    body = struct.pack("!IIH6x", 0xFFFFFFFF, port, len(to_table)) + to_table + frame
+    return struct.pack("!BBHI", VERSION, OFPT_PACKET_OUT, 8 + len(body), 1) + body
+
+
+def pour(management: Path, messages: bytes) -> None:
+    """Send all, and wait until the switch has taken it."""
+    stream, seen = Stream(management, WAIT, time.monotonic), list[Message]()
+    fence = struct.pack("!BBHI", VERSION, OFPT_BARRIER_REQUEST, 8, 2)
+
+    def passed() -> bool:
+        return any(message.type == OFPT_BARRIER_REPLY for message in seen)
+
+    try:
+        stream.exchange(messages + fence, seen.append, passed, time.monotonic() + WAIT)
+    finally:
+        stream.close()
 
 
 def test_listens_on_no_tcp_port(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
@@ -208,22 +244,23 @@ def test_survives_a_crash_of_vswitchd(own_ovs: PrivateOvs, database: SwitchDatab
         runner.stop()
 
 
-def test_an_armed_switch_waits_for_its_flows(own_ovs: PrivateOvs, database: SwitchDatabase) -> None:
+def test_an_armed_switch_waits_for_its_flows(own_ovs: PrivateOvs, bare: SwitchDatabase) -> None:
     """flow-restore-wait: a new ovs-vswitchd takes flows over its management socket before it begins."""
     heard = Heard()
-    runner = SessionRunner(own_ovs.rundir, heard.callbacks, lambda: database.recall(TARGETS))
+    runner = SessionRunner(own_ovs.rundir, heard.callbacks)
     channel = Channel(own_ovs.management, Encoder())
     flow = Flow(Shape("restored", 0, 7, (), (), 3), COOKIE_MARK << 48)
     runner.start()
     try:
+        bare.ensure(LAYOUT)
         heard.until("up")
-        database.arm()
+        bare.arm()
         own_ovs.kill("vswitchd")
         heard.until("down")
         own_ovs.start_vswitchd()
         eventually(lambda: _programmed(channel, flow), "an armed switch takes no flows")
         assert heard.events.empty(), "it calls no controller before its release"
-        database.release()
+        bare.release()
         heard.until("up")
         # its first controller comes only now, and OVS then flushes the bridge: hence an audit after each up
         channel.send(Patch(tuple(((f,), ()) for f in channel.audit([flow]).missing)))
@@ -275,7 +312,8 @@ def test_a_lack_of_files_does_not_deafen_the_listener(
     try:
         switch.settimeout(WAIT)
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (switch.fileno(), hard))
+            # below all that are open: one that somebody closes meanwhile is no room
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
             switch.connect(str(path))
             eventually(lambda: "not taken" in caplog.text, "the listener had no lack of files")
         finally:
