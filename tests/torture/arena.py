@@ -7,7 +7,6 @@ stepped.
 
 from __future__ import annotations
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ from topologies.wallclock import set_offset
 
 DISK = "24m"
 """Of an agent's state: a journal's segment has 4 MiB, and a new one begins before the old one goes."""
-_URGENT = -15
 _WORKERS = 4
 Document = dict[str, Any]
 
@@ -69,19 +67,12 @@ class Arena:
     def member(self, name: str) -> Workload:
         return self.members[name]
 
-    def prefer(self, host: str) -> None:
-        """The present life of a host's switch runs before everything else on the machine: all share two
-        processors here, and a switch that waits for one loses datagrams though nothing of it was touched."""
-        os.setpriority(os.PRIO_PROCESS, self.host(host).daemons["ovs-vswitchd"].pid, _URGENT)
-
 
 def build(name: str, say: Say) -> Arena:
     """Everything up, every way of the layout reachable. On failure everything is removed."""
     made = outside.build(name, say, Plan(len(HOSTS), 0, reflectors=2))
     try:
         arena = Arena(made)
-        for host in HOSTS:
-            arena.prefer(host)
         with ThreadPoolExecutor(_WORKERS) as pool:
             list(pool.map(lambda host: _give_disk(arena, host), HOSTS))
         _populate(arena)

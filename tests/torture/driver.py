@@ -170,14 +170,9 @@ class Driver:
     def _kill_switch(self, host: str, lasts: float) -> str:
         key, node = f"switch {host}", self.arena.host(host)
         self._mend(key)
-
-        def revive() -> None:
-            faults.revive_switch(node)
-            self.arena.prefer(host)
-
         faults.kill_switch(node)
         self.kills[host] += 1
-        self._break(key, lasts, revive)
+        self._break(key, lasts, lambda: faults.revive_switch(node))
         return f"{host} for {lasts:.1f} s"
 
     def _kill_reflector(self, fault: Fault) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.integration.product.bill import all_settled
-from tests.integration.product.priority import prefer_switches
 from tests.integration.product.witness import document
 from topologies import faults
 from topologies.cable import Cable
@@ -146,7 +145,6 @@ def attribute(body: bytes, wanted: int) -> Iterator[bytes]:
 def stage(two_tenants_lab: Callable[..., TwoTenants]) -> Iterator[Stage]:
     scenario = two_tenants_lab(3)
     control, lab = scenario.control, scenario.lab
-    prefer_switches(lab)
     pair = (lab.hypervisors[0], lab.hypervisors[1])
     names = tuple(str(h.name) for h in pair)
     for guest in [w for w in scenario.workloads if w.host in names]:

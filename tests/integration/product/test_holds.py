@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from tests.integration.product.priority import prefer_switches
 from tests.integration.product.test_bad_input import children, in_sync
 from tests.integration.product.test_reflectors import await_sessions, host, learned, undisturbed
 from tests.integration.product.test_restarts import Monitor, flows
@@ -48,7 +47,6 @@ def scenario(_labs: Any) -> TwoTenants:
         return made.lab, made
 
     made: TwoTenants = _labs.once(("holds",), build)
-    prefer_switches(made.lab)
     made.await_reachability()
     await_sessions(made, 2)
     return made

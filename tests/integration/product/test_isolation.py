@@ -294,7 +294,7 @@ def spoofed(stage: Stage, mark: bytes) -> list[Packet]:
 def after(stage: Stage, send: Callable[[bytes], object], *more: Workload) -> dict[str, int]:
     """Where the frames of one attack came out, between two controls."""
     mark = os.urandom(16)
-    stage.host.appctl("revalidator/purge")  # what is cached of flows that were changed
+    stage.host.settle()  # what is cached of flows that were changed
     with stage.witness(*more) as witness:
         witness.control()
         send(mark)

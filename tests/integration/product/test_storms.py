@@ -24,7 +24,6 @@ from bgp.codec import communities, nlri, update
 from model.ids import Mac, Vni
 from model.route import Attributes, Distinguisher, MacRoute, Route
 from tests.integration.evpn.rogue import UPDATE, message
-from tests.integration.product.priority import prefer_switches
 from tests.integration.product.test_bad_input import children, converse, crashes, processes
 from tests.integration.product.test_reflectors import await_sessions, learned, undisturbed
 from tests.integration.product.test_restarts import Monitor
@@ -132,7 +131,6 @@ def scenario(_labs: Any) -> TwoTenants:
         return made.lab, made
 
     made: TwoTenants = _labs.once(("storms",), build)
-    prefer_switches(made.lab)
     made.await_reachability()
     await_sessions(made, 2)
     return made
