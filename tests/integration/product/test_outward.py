@@ -24,6 +24,7 @@ from topologies.traffic.capture import Capture, Frame, beacon, contains, incomin
 from topologies.traffic.endpoint import Endpoint, family_of, open_socket
 from topologies.traffic.frames import inject
 from topologies.traffic.ping import ping
+from topologies.traffic.route import traceroute
 from topologies.traffic.tcp import transfer
 
 pytestmark = pytest.mark.integration
@@ -88,17 +89,16 @@ def test_icmp_errors_find_their_way_in(outside_lab: Outside, family: int) -> Non
     """Traceroute shows the border, a packet too big for the link behind it is told of, fragments pass."""
     for port, hops in (("vm1", 3), ("vm3", 4)):
         one = vm(outside_lab, "red", port)
-        text = one.vm.run(["traceroute", f"-{family}", "-n", "-w", "1", "-m", "6", server(family)], 40)
-        lines = [line.split() for line in text.splitlines()[1:]]
-        assert len(lines) == hops and lines[-1][1] == server(family), text
-        assert hops == 3 or lines[1][1] == outside_lab.egress(family), text
+        seen = traceroute(one.vm, server(family))
+        assert len(seen) == hops and seen[-1] == server(family), seen
+        assert hops == 3 or seen[1] == outside_lab.egress(family), seen
         told = one.vm.attempt(
-            ["ping", f"-{family}", "-n", "-M", "do", "-s", "1380", "-c", "2", "-W", "2", server(family)], 20
+            ["ping", f"-{family}", "-n", "-M", "do", "-s", "1380", "-c", "2", "-W", "10", server(family)]
         ).stdout
         assert f"mtu = {NARROW}" in told or f"mtu={NARROW}" in told, told
         assert f"mtu {NARROW}" in one.vm.run(["ip", "route", "get", server(family)])
         whole = one.vm.attempt(
-            ["ping", f"-{family}", "-n", "-s", "3000", "-c", "3", "-W", "2", server(family)], 20
+            ["ping", f"-{family}", "-n", "-s", "3000", "-c", "3", "-W", "10", server(family)]
         )
         assert "3 received" in whole.stdout, whole.stdout
 
@@ -223,7 +223,7 @@ def limits(host: Hypervisor) -> dict[int, int]:
 
 def billed(host: Hypervisor, port: int) -> int:
     """Packets that the account has of a port, by its key, whatever their class."""
-    unixctl.revalidate_wait(host.rundir)
+    host.settle()
     flows = unixctl.call(host.rundir, "bridge/dump-flows", "br-int").splitlines()
     mine = [line for line in flows if "table_id=60," in line and f"reg1=0x{port:x},reg3=" in line]
     assert mine, flows
@@ -253,9 +253,9 @@ def test_a_full_zone_stops_its_port_and_no_other(outside_lab: Outside) -> None:
                     sender.bind(("", port))
                     sender.sendto(marker, (SERVER[0], 9))
             capture.confirm(beacon(blue.vm, SERVER[0], b"a-control"), incoming(contains(b"a-control")))
+            capture.confirm(beacon(blue.vm, SERVER[0], b"a-control"), incoming(contains(b"a-control")))
             frames = capture.matching(incoming(contains(marker)))
             arrived = {int.from_bytes(frame.raw[34:36], "big") for frame in frames}
-            capture.confirm(beacon(blue.vm, SERVER[0], b"a-control"), incoming(contains(b"a-control")))
             assert capture.leaks(is_private) == ()
         assert 0 < len(arrived) <= 20
         assert billed(host, key) - before == len(frames), "what the zone dropped was billed"
