@@ -39,13 +39,37 @@ def billed(scenario: TwoTenants, ports: tuple[Workload, ...]) -> tuple[int, ...]
     return tuple(rows[port.port]["bytes"] if port.port in rows else 0 for port in ports)
 
 
+def await_counted(scenario: TwoTenants) -> None:
+    """Until all that every host has sent up to now is in the ledger, by the word of each. That the ledger
+    stands still says nothing: an agent may be late."""
+    for host in scenario.lab.hypervisors:
+        host.settle()
+    now, hosts = time.time() * 1000, {str(host.name) for host in scenario.lab.hypervisors}
+    until("the ledger has all up to now", lambda: hosts <= _up_to(scenario, now), 60)
+
+
+def _up_to(scenario: TwoTenants, moment: float) -> set[str]:
+    """Hosts of which the ledger has all up to a moment (Unix ms)."""
+    outcome = scenario.control.run("egress", "watch", "--over", "1s", "--count", "1", "-o", "json")
+    assert outcome.ok, outcome.stderr
+    hosts = json.loads(outcome.stdout)["hosts"]
+    return {host["host"] for host in hosts if host["toMs"] is not None and host["toMs"] >= moment}
+
+
 def settled(scenario: TwoTenants, port: Workload) -> int:
-    """What is counted of a port once it has stood still for longer than a reading and an upload take."""
+    """What is counted of a port, all that it has sent up to now."""
     return all_settled(scenario, (port,))[0]
 
 
 def all_settled(scenario: TwoTenants, ports: tuple[Workload, ...]) -> tuple[int, ...]:
-    """What is counted of ports of one tenant once all of it has stood still for so long."""
+    """What is counted of ports of one tenant, all that they have sent up to now."""
+    await_counted(scenario)
+    return billed(scenario, ports)
+
+
+def at_rest(scenario: TwoTenants, ports: tuple[Workload, ...]) -> tuple[int, ...]:
+    """What is counted of ports of one tenant once it has stood still for QUIET: of hosts that may not upload
+    what they counted, so that none says up to when that is all."""
     known, since = billed(scenario, ports), time.monotonic()
 
     def still() -> bool:
@@ -77,22 +101,8 @@ class Account:
 
 
 def account(scenario: TwoTenants, tenant: str) -> Account:
-    """Of a tenant, once what came in has stood still for as long as a reading and an upload take."""
-    known, since = _account(scenario, tenant), time.monotonic()
-
-    def still() -> bool:
-        nonlocal known, since
-        now = _account(scenario, tenant)
-        if now.came != known.came:
-            since = time.monotonic()
-        known = now
-        return time.monotonic() - since > QUIET
-
-    until("what came in stands still", still, 40)
-    return known
-
-
-def _account(scenario: TwoTenants, tenant: str) -> Account:
+    """Of a tenant, up to now."""
+    await_counted(scenario)
     rows = (ledger(scenario, tenant, *what) for what in (("out",), ("in",), ("in", "class")))
     return Account(*({name: row["bytes"] for name, row in found.items()} for found in rows))
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.integration.product.bill import QUIET, ledger
-from tests.integration.product.priority import prefer_switches
+from tests.integration.product.bill import await_counted, ledger
 from topologies.deadline import until
 from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.udp import UdpResult, UdpStream
@@ -32,7 +30,6 @@ Bill = dict[str, int]
 @pytest.fixture
 def scenario(two_tenants_lab: Callable[..., TwoTenants]) -> TwoTenants:
     made = two_tenants_lab(2)
-    prefer_switches(made.lab)
     made.await_reachability()
     here, there = made.of("red")[:2]
     there.vm.run(
@@ -64,18 +61,9 @@ def by_class(scenario: TwoTenants) -> Bill:
 
 
 def settled(scenario: TwoTenants) -> Bill:
-    """The bill by class once it has stood still for longer than a reading and an upload take."""
-    known, since = by_class(scenario), time.monotonic()
-
-    def still() -> bool:
-        nonlocal known, since
-        now = by_class(scenario)
-        if now != known:
-            known, since = now, time.monotonic()
-        return time.monotonic() - since > QUIET
-
-    until("the ledger stands still", still, 40)
-    return known
+    """The bill by class, of all that was sent up to now."""
+    await_counted(scenario)
+    return by_class(scenario)
 
 
 def gap_bound(scenario: TwoTenants, port: Workload) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from controller.tls.papers import Papers
 from tests.fakes.authority import Authority
-from tests.integration.product.bill import all_settled, billed
+from tests.integration.product.bill import at_rest, billed
 from topologies.deadline import until
 from topologies.fabrics import BRIDGE, UNDERLAY_MTU
 from topologies.nodes.hypervisor import UPLINK, Hypervisor
@@ -115,7 +115,7 @@ def test_a_host_uploads_over_tls_by_its_own_certificate_and_by_no_other(site: Si
     hv1, hv2 = site.ours
     assert [str(hv1.name), str(hv2.name)] == [near.host, far.host]
     # By the socket still: what a journal holds when its agent is cut off from there would come later.
-    first = all_settled(scenario, (near, far))
+    first = at_rest(scenario, (near, far))
     assert listening(scenario.control.node) == set()
     site.open()
     until("the door is open, and nothing else", lambda: listening(scenario.control.node) == {PORT}, 20)
@@ -128,7 +128,7 @@ def test_a_host_uploads_over_tls_by_its_own_certificate_and_by_no_other(site: Si
     kept = send(far, near, 500)
     until("hv1's bytes are in the ledger", lambda: billed(scenario, (near,))[0] >= first[0] + sent, 30)
     until("the foreign certificate is refused", lambda: "unable to get local issuer" in site.log(), 30)
-    assert all_settled(scenario, (near, far)) == (first[0] + sent, first[1])
+    assert at_rest(scenario, (near, far)) == (first[0] + sent, first[1])
 
     # A good certificate of another host: nothing under either name.
     site.certify(hv2, good)
@@ -136,7 +136,7 @@ def test_a_host_uploads_over_tls_by_its_own_certificate_and_by_no_other(site: Si
         "another host's certificate is refused", lambda: f"host {far.host}: the certificate" in site.log(), 60
     )
     kept += send(far, near, 300)
-    assert all_settled(scenario, (near, far)) == (first[0] + sent, first[1])
+    assert at_rest(scenario, (near, far)) == (first[0] + sent, first[1])
 
     # None at all.
     words = [sys.executable, "-c", KNOCK, ADDRESS, str(site.centre.file), str(PORT)]
@@ -148,4 +148,4 @@ def test_a_host_uploads_over_tls_by_its_own_certificate_and_by_no_other(site: Si
     # What waited all the time is there to the byte, once the host has its own.
     site.certify(hv2, site.centre.host(far.host))
     until("all is there", lambda: billed(scenario, (far,))[0] >= first[1] + kept, 60)
-    assert all_settled(scenario, (near, far)) == (first[0] + sent, first[1] + kept)
+    assert at_rest(scenario, (near, far)) == (first[0] + sent, first[1] + kept)
