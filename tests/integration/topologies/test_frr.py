@@ -17,7 +17,8 @@ def test_host_and_reflector_establish_and_recover(fabric_lab: Callable[..., Lab]
     lab = fabric_lab(1, frr_hosts=1, routed=routed)
     (host,), (reflector,) = lab.frr_hosts, lab.reflectors
     until("host is a client", lambda: reflector.established() == (host.address,), 60)
-    assert host.established() == (reflector.address,)
+    # each end is there by the other's keepalive: one of them first
+    until("the host knows it, too", lambda: host.established() == (reflector.address,), 60)
 
     host.add_network(5001)
     until("RT-3 of VNI 5001", lambda: _type_3(reflector), 60)

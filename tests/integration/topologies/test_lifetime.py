@@ -157,7 +157,7 @@ def test_caller_that_hangs_up_ends_its_command(base: Path) -> None:
     caller = subprocess.Popen(words, cwd=ROOT)
     until("the command runs", lambda: _runs("sleep\0007321"), 20)
     caller.kill()
-    caller.wait(10)
+    caller.wait(60)
     until("the command is gone", lambda: not _runs("sleep\0007321"), 20)
 
 
