@@ -118,11 +118,13 @@ def test_the_smaller_hold_time_is_taken(stage: Stage) -> None:
 )
 def test_else_there_is_none_and_the_reason_is_told(stage: Stage, host: str, reason: str) -> None:
     """`far` and `plain` are cut off by TTL: FRR sees 254, or 64, where it wants 255. Its kernel looks at that
-    only when the connection is there."""
+    only when FRR has taken the connection. On a busy machine our OPEN is there before and is answered, so that
+    we take the session for one until its hold time is over; FRR hears no KEEPALIVE, and never does."""
     wait(lambda: reason in stage.reason(host), f"the reason at {host}", 30)
-    assert not stage.agents[host].seen(PeerUp)
+    assert host in ("far", "plain") or not stage.agents[host].seen(PeerUp)
     if host != STRANGER:
-        assert stage.at_reflector(host)["state"] != "Established"
+        seen = stage.at_reflector(host)
+        assert (seen["state"] != "Established", seen["connectionsEstablished"]) == (True, 0), seen
 
 
 def test_the_password_put_right_brings_the_session(stage: Stage) -> None:
@@ -136,7 +138,10 @@ def test_the_password_put_right_brings_the_session(stage: Stage) -> None:
 
 def test_the_ttl_put_right_brings_the_session(stage: Stage) -> None:
     stage.lab.inside("far", "nft", "delete table ip way")
-    wait(lambda: stage.up("far"), "the session of who was too far", 30)
+    wait(
+        lambda: stage.up("far") and stage.at_reflector("far")["state"] == "Established",
+        "the session of who was too far",
+    )
 
 
 @pytest.mark.long
