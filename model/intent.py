@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from model.addresses import Address, Prefix
+from model.guidance import USUAL, Guidance
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.labels import Labels
 from model.outlet import Outlet
@@ -45,7 +46,7 @@ class Policy:
     mac_window: int | None = None
 
 
-_USUAL: Final = Policy()
+_POLICY: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Cluster:
     generation: int
     asn: int
     reflectors: tuple[Address, ...] = ()
-    policy: Policy = _USUAL
+    policy: Policy = _POLICY
 
 
 class Egress(Enum):
@@ -104,6 +105,7 @@ class Network:
     head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway
     answers and routes between the routed networks of the tenant. `dscp`: what all packets of its ports are
     marked with (RFC 2474 section 3), None = they keep theirs. `distinguisher` as a tenant's.
+    `guidance`: what its ports are told by DHCP and router advertisements.
     """
 
     uid: Uid
@@ -119,6 +121,7 @@ class Network:
     rules: Rules = PLAIN
     distinguisher: int = 0
     labels: Labels = ()
+    guidance: Guidance = USUAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,8 @@ def _limit(
 ) -> Map[Object, tuple[Meter, ...]]:
     meters: tuple[Meter, ...] = ()
     if isinstance(shown, PortView):
-        meters = tuple(m for m in (shown.meter_out, shown.meter_in, shown.meter_served) if m is not None)
+        every = (shown.meter_out, shown.meter_in, shown.meter_asked, shown.meter_served)
+        meters = tuple(meter for meter in every if meter is not None)
     if meters:
         return limits.set(subject, meters)
     return limits.delete(subject) if subject in limits else limits

@@ -1,4 +1,4 @@
-"""Limits: the meters of a port, by its OpenFlow number, and how much they let through at once.
+"""Limits: the meters of a port, by its OpenFlow number, and how much they let through.
 
 Place: read by views, by compile and by whoever tells a tenant what was dropped. Must not send anything.
 """
@@ -18,6 +18,11 @@ SERVED_RATE: Final = 2000
 """Packets a second to who answers names and metadata, and at once. Who answers bounds questions further."""
 _SERVED: Final = 3 << 16
 """Above the ids of limits, which end at 2 * 65279 + 1, and of questions (docs/decisions/0064)."""
+QUESTION_RATE: Final = 10
+"""Packets a second. A client that boots over both families asks some ten times in all."""
+QUESTION_BURST: Final = 20
+QUESTIONS: Final = 1 << 17
+"""Ids from here on: above those of all limits, and below the 200,000 that the kernel takes at most."""
 
 
 def burst(rate: int) -> int:
@@ -33,6 +38,11 @@ def meter_out(ofport: int, rate: int) -> Meter | None:
 def meter_in(ofport: int, rate: int) -> Meter | None:
     """Of what the workload gets; None without a limit."""
     return Meter(2 * ofport + 1, rate, burst(rate)) if rate else None
+
+
+def meter_asked(ofport: int) -> Meter:
+    """Of what the workload asks its network: so that it keeps the agent from nobody else."""
+    return Meter(QUESTIONS + ofport, QUESTION_RATE, QUESTION_BURST, Unit.PACKETS)
 
 
 def meter_served(ofport: int) -> Meter:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from model.flow import TO_CONTROLLER, DecTtl, Flow, Move, SetField, Shape
+from model.flow import TO_CONTROLLER, DecTtl, Flow, Metered, Move, SetField, Shape
 from pipelines import tables
 from pipelines.shapes.paths import OUTPUT_NOWHERE
 
@@ -53,10 +53,15 @@ REASONS: Final = (
            "Nothing: it takes a moment."),
     Reason("fence-miss", "this host does not hold the lease of its pair: its partner serves the ports",
            "See: ringfence status"),
+    Reason("guard-asked-dhcp*", "it asks for its configuration (DHCP), and goes to nobody else",
+           "Nothing is wrong: the agent answers. See ringfence get port NAME --tenant {tenant} -o yaml."),
+    Reason("guard-asked-router", "it asks for its router (RFC 4861), and goes to nobody else",
+           "Nothing is wrong: the agent answers."),
     Reason("guard-dhcp*", "the guard refuses what only a DHCP server says", _OUR_OWN),
     Reason("guard-refused", "the guard refuses: source MAC or address is not that of port {source}", _HONEST),
     Reason("guard-miss", "the guard knows no such port", _DRIFT),
-    Reason("neighbours-refused-133", "a workload sends a router solicitation", _OUR_OWN),
+    Reason("neighbours-refused-133", "it asks for its router, and its network answers nobody",
+           "Set dhcp: true on the network, if its ports shall be told."),
     Reason("neighbours-refused-134", "a workload poses as a router", _OUR_OWN),
     Reason("neighbours-refused-137", "a workload sends a redirect", _OUR_OWN),
     Reason("neighbours-*", "the neighbour discovery message is not of port {source}, or garbled", _HONEST),
@@ -142,7 +147,7 @@ REASONS: Final = (
 
 def is_end(shape: Shape) -> bool:
     """Whether a packet that meets such a flow ends there; the agent may get it, to tell its sender."""
-    passing = (SetField, Move, DecTtl)
+    passing = (SetField, Move, DecTtl, Metered)
     kept = (a for a in shape.actions if not isinstance(a, passing) and a not in TO_CONTROLLER)
     return shape.goto is None and not any(True for _ in kept)
 

@@ -82,8 +82,9 @@ GUARD: Final = Table(
     number=4,
     name="guard",
     purpose="Lets through what carries the port's own MAC and IP as its source, in Ethernet, ARP, IPv4 and"
-    " IPv6. Answers of DHCP servers never pass, nor what claims to be of an address where names or metadata"
-    " are served.",
+    " IPv6. Hands the agent what a port asks its network (DHCP, router solicitations), whatever its source"
+    " address, behind a meter. Answers of DHCP servers never pass, nor what claims to be of an address where"
+    " names or metadata are served.",
     matches=(
         _SRC,
         f.ETH_SRC,

@@ -19,7 +19,7 @@ from controller.agent.naming import Names, host_of, names
 from controller.agent.verdict import Real, judge
 from model.addresses import Address
 from model.errors import Conflict, Fault, NotFound
-from model.flow import Flow, Group
+from model.flow import Flow, Group, Special
 from model.ids import NetworkKey, PortKey
 from model.intent import Network, Port
 from pipelines import cookies, reasons, render
@@ -264,6 +264,9 @@ def _dropped(on: Ground, done: Walk) -> Document:
     words = _words(on, done.packet) | _limit(on, end, NetworkKey(done.packet.get("reg0", 0)))
     cookie = cookies.parse(end.cookie)
     words["rule"] = on.names.rule(cookie.rule >> 1) if cookie is not None and cookie.rule else ""
+    if Special.CONTROLLER_ASKED in end.shape.actions:
+        why = f"in {table}: {reason.why.format_map(words)}; the agent has it, to answer it"
+        return _end("answered", why, reason.remedy.format_map(words)) | {"table": table}
     told = any(sent.port == CONTROLLER for sent in done.sent)
     why = f"in {table}: {reason.why.format_map(words)}{_TOLD if told else ''}"
     return _end("dropped", why, reason.remedy.format_map(words)) | {"table": table}

@@ -32,6 +32,7 @@ from pipelines.shapes.answers import (
     SERVICES_IPV4,
     SERVICES_IPV6,
 )
+from pipelines.shapes.asked import ASKED
 from pipelines.shapes.entry import (
     CLASSIFY_REFUSED,
     DHCP,
@@ -153,6 +154,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *CLOSED,
     *WAITING,
     *PROBES,
+    *ASKED,
     *DHCP,
     GUARD_ARP,
     GUARD_PROBE,

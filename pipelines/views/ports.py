@@ -14,7 +14,7 @@ from immutables import Map
 from model.addresses import Address, Prefix
 from model.flow import Meter
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
-from model.intent import Port
+from model.intent import Network, Port
 from model.snapshot import Snapshot
 from pipelines import limits
 from pipelines.cookies import EPOCHS
@@ -37,7 +37,9 @@ class PortView:
     `open`: its tenant has a way out, so that routed packets may come from outside the cluster; `received`:
     the classes by which such are counted, also where they come by a floating IP alone. `scope`: in which its
     peers' addresses are meant; `judged`: it is under policy. `services`: the OpenFlow port of whoever answers
-    names and metadata, None = nobody on this host; `meter_served`: what the workload may ask of them.
+    names and metadata, None = nobody on this host; `meter_served`: what the workload may ask of them. `asks`:
+    IP versions over which it is answered what it asks its network; `meter_asked`: how fast it may ask, None =
+    it is not answered.
     """
 
     key: PortKey
@@ -62,6 +64,8 @@ class PortView:
     judged: bool = False
     services: int | None = None
     meter_served: Meter | None = None
+    asks: tuple[int, ...] = ()
+    meter_asked: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
     vrf = vrf_of(snapshot, port.network)
     ofport = snapshot.interfaces[port.uid].ofport
     services = services_of(snapshot)
+    asks = _asks(snapshot.networks[port.network])
     classes = tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes}))
     return PortView(
         key=key,
@@ -105,7 +110,13 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         judged=key in index.policed.judged,
         services=services,
         meter_served=None if services is None else limits.meter_served(ofport),
+        asks=asks,
+        meter_asked=limits.meter_asked(ofport) if asks else None,
     )
+
+
+def _asks(network: Network) -> tuple[int, ...]:
+    return tuple(sorted({s.version for s in network.subnets})) if network.guidance.answers else ()
 
 
 def _exceeded(snapshot: Snapshot, port: Port) -> int | None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from model.addresses import router_mac
 from model.change import Part
+from model.guidance import Guidance
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, StaticRoute, Tenant
 from model.inventory import Interface, Switch
@@ -61,6 +62,7 @@ def universe() -> list[tuple[Part, Any, list[Any]]]:
         apart = tuple(ip_network(subnet) for subnet in subnets(net))
         forms += [replace(plain, mtu=1500), replace(plain, mtu=1400, subnets=apart)]
         forms += [replace(plain, mtu=9000), replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
+        forms.append(replace(plain, guidance=Guidance(answers=False)))
         forms.append(world.network(net, owner=2, subnets=subnets(net)))
         made.append((Part.NETWORK, NetworkKey(net), forms))
         for last in (1, 2, 3):
