@@ -23,6 +23,7 @@ from accounting.journal import Journal
 from bgp.client import Client
 from bgp.interest import Interest
 from controller.agent import announcements, core, disk
+from controller.agent.answering import Answering
 from controller.agent.calm import Calm
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
@@ -115,8 +116,12 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
         )
         questioning.start()
         place = settings.rundir, settings.bridge, settings.state
+        line = settings.rundir / f"{settings.bridge}.mgmt"
         try:
-            with evidence.watching(connect, host, lambda: loop.core, *place, settings.evidence):
+            with (
+                evidence.watching(connect, host, lambda: loop.core, *place, settings.evidence),
+                Answering(line, host, lambda: loop.core.effective),
+            ):
                 loop.run()
         finally:
             questioning.stop()

@@ -166,7 +166,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 TOGETHER: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"tests/integration/product/test_{name}.py" for name in names)
     for names in (
-        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy"),
+        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy", "answers"),
         ("paths", "inward", "outward"),
         ("routing", "next_hops", "mtu", "quality", "external", "irb"),
     )
@@ -192,6 +192,7 @@ CHOSEN: tuple[str, ...] = tuple(
         "routing.py::test_routed_packets_lose_one_ttl_a_router[6]",
         "routing.py::test_no_other_tenant_is_reached[4]",
         "irb.py",
+        "answers.py::test_a_flood_harms_its_own_port_alone",
     )
 )
 """What `make test-all` runs there: isolation, the bill, policy, the way out, routing, what exists there only.

@@ -1,0 +1,111 @@
+"""Answering: hears what ports ask their network, answers it, and advertises the router, on its own thread.
+
+Place: an effect beside the loop, whose state it only looks at; `controller.agent.responding` is pure.
+It has a connection of its own to the switch, so that it waits for nothing of the loop's, and the loop for
+nothing of it. Whatever fails costs an answer, never the thread. Must not change the switch.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from controller.agent.responding import Responder
+from controller.southbound.openflow.questions import Line, Question
+from model.errors import RingfenceError
+from model.ids import HostName
+from model.snapshot import Snapshot
+
+LOG: Final = logging.getLogger(__name__)
+TICK: Final = 1.0
+"""Seconds between looks at what is due, and between attempts to reach a switch that is away."""
+_GLANCE: Final = 0.2
+"""Seconds between looks at whether it shall end."""
+_JOIN: Final = 10.0
+
+
+class Answering:
+    """`path`: `<rundir>/<bridge>.mgmt`; `look`: the snapshot as it is now, from any thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        host: HostName,
+        look: Callable[[], Snapshot],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._host, self._look, self._clock = path, host, look, clock
+        self._responder = Responder(clock)
+        self._line: Line | None = None
+        self._due = clock()
+        self._trouble: str | None = None
+        self._failed = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="answering", daemon=True)
+
+    def __enter__(self) -> Answering:
+        """Begin to hear."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(_JOIN)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+                self._note("")
+            except RingfenceError as error:
+                self._hang_up()
+                self._note(str(error))
+                self._stopping.wait(TICK)
+            except Exception:  # noqa: BLE001 - whatever fails costs a turn, never the thread
+                self._fail()
+                self._stopping.wait(TICK)
+        self._hang_up()
+
+    def _turn(self) -> None:
+        """What is asked within a moment, then what is due."""
+        if self._line is None:
+            self._line = Line(self._path)
+        wait = min(max(self._due - self._clock(), 0.0), _GLANCE)
+        for question in self._line.listen(wait):
+            self._answer(self._line, question)
+        if self._clock() >= self._due:
+            self._due = self._clock() + TICK
+            snapshot = self._look()
+            for port, frame in self._responder.advertise(snapshot):
+                self._line.answer(port, frame)
+
+    def _answer(self, line: Line, question: Question) -> None:
+        try:
+            frame = self._responder.respond(self._look(), question)
+        except Exception:  # noqa: BLE001 - the same of a question
+            self._fail()
+            return
+        if frame is not None:
+            line.answer(question.in_port, frame)
+
+    def _fail(self) -> None:
+        """A defect of ours is said once: else a workload could fill the log."""
+        if not self._failed:
+            LOG.exception("question not answered host=%s", self._host)
+        self._failed = True
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+        self._line = None
+
+    def _note(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            LOG.info("ports are not answered host=%s reason=%s", self._host, trouble)
+        elif not trouble and self._trouble != "":
+            LOG.info("ports are answered host=%s", self._host)
+        self._trouble = trouble

@@ -1,0 +1,216 @@
+"""DHCP and router advertisements with the clients of real guests, on real switches: a guest that has nothing
+is given all that it needs by the agent of its host, nobody else hears of it, and a flood harms its own port.
+
+The network replicates broadcast and multicast, so that whatever is not held back would be heard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.askers import dhcp4, solicitation
+from tests.integration.product.witness import Guest, seat
+from topologies.deadline import until
+from topologies.nodes.hypervisor import Hypervisor
+from topologies.scenarios.two_tenants import TwoTenants, Workload
+from topologies.traffic.capture import Capture, Frame, contains, incoming
+from topologies.traffic.frames import inject
+from topologies.traffic.ping import ping
+
+pytestmark = pytest.mark.integration
+
+TENANT, WAIT = "green", 40.0
+SERVERS = (b"\x00\x43\x00\x44", b"\x00\x44\x00\x43", b"\x02\x22\x02\x23", b"\x02\x23\x02\x22")
+"""UDP ports of DHCP and DHCPv6, both ways."""
+# What a client's script is called with, one JSON text a call.
+SCRIPT = """#!{python} -S
+import json, os, sys
+with open({path!r}, "a", encoding="utf-8") as file:
+    file.write(json.dumps([sys.argv[1:], dict(os.environ)]) + chr(10))
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`fresh` asks; `loud`, which floods, and `near` are on its host, `far` on the other."""
+
+    base: TwoTenants
+    fresh: Workload
+    loud: Workload
+    near: Workload
+    far: Workload
+
+    def host(self, who: Workload) -> Hypervisor:
+        return next(h for h in self.base.lab.hypervisors if str(h.name) == who.host)
+
+
+@pytest.fixture(scope="module")
+def stage(two_tenants_lab: Callable[..., TwoTenants]) -> Stage:
+    base = two_tenants_lab()
+    first, second = (str(h.name) for h in base.lab.hypervisors[:2])
+    places = {"fresh": first, "loud": first, "near": first, "far": second}
+    guests = [Guest(TENANT, "all", name, 60 + n, (places[name],)) for n, name in enumerate(places)]
+    seated = {guest.port: guest for guest in seat(base, guests)}
+    (network,) = base.control.get("network", "all", "--tenant", TENANT)
+    network.pop("status", None)
+    base.control.apply([network | {"spec": network["spec"] | {"replicate": True}}])
+    return Stage(base, **seated)
+
+
+@contextmanager
+def bare(who: Workload) -> Iterator[None]:
+    """A guest that has just booted: no address but a link-local one that does not follow from its MAC."""
+    secret = ":".join(os.urandom(2).hex() for _ in range(8))
+    who.vm.run(
+        "ip address flush dev eth0 scope global\nip link set eth0 down\n"
+        f"sysctl -qw net.ipv6.conf.eth0.stable_secret={secret} net.ipv6.conf.eth0.addr_gen_mode=2"
+        " net.ipv6.conf.eth0.accept_ra=1 net.ipv6.conf.eth0.router_solicitation_delay=0\n"
+        "ip link set eth0 up"
+    )
+    try:
+        yield
+    finally:
+        who.vm.run(
+            "ip link set eth0 down\nsysctl -qw net.ipv6.conf.eth0.addr_gen_mode=0"
+            " net.ipv6.conf.eth0.accept_ra=0 net.ipv6.conf.eth0.mtu=1450\nip link set eth0 up\n"
+            "ip address flush dev eth0 scope global\nip -6 route flush dev eth0 proto ra"
+        )
+        who.vm.configure(who.mac, who.cidrs)
+
+
+class Told:
+    """A script for clients, and what they called it with."""
+
+    def __init__(self, folder: Path) -> None:
+        self._calls = folder / "calls"
+        self.script = folder / "script"
+        self.script.write_text(SCRIPT.format(python=sys.executable, path=str(self._calls)), encoding="utf-8")
+        self.script.chmod(0o755)
+
+    def of(self, event: str) -> dict[str, str] | None:
+        """The environment of the last call for this event."""
+        text = self._calls.read_text(encoding="utf-8") if self._calls.exists() else ""
+        for line in reversed([line for line in text.splitlines(keepends=True) if line.endswith("\n")]):
+            words, environment = json.loads(line)
+            if event in (*words, environment.get("reason")):
+                return dict(environment)
+        return None
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Told:
+    tmp_path.chmod(0o755)
+    return Told(tmp_path)
+
+
+def udhcpc(who: Workload, told: Told) -> dict[str, str]:
+    """Ask until there is an answer, and no longer."""
+    asked = [f"-O{name}" for name in ("staticroutes", "mtu", "hostname", "search", "domain", "dns")]
+    words = ["udhcpc", "-i", "eth0", "-f", "-n", "-q", "-t", "8", "-T", "1", "-s", str(told.script), *asked]
+    who.vm.run(words, timeout=WAIT)
+    bound = told.of("bound")
+    assert bound is not None
+    return bound
+
+
+def routes(who: Workload, family: str) -> dict[str, dict[str, object]]:
+    return {route["dst"]: route for route in json.loads(who.vm.run(f"ip -j {family} route show"))}
+
+
+def is_dhcp(frame: Frame) -> bool:
+    """UDP of DHCP, whichever way."""
+    raw = frame.raw
+    four = raw[12:14] == b"\x08\x00" and raw[23] == 17 and raw[34:38] in SERVERS
+    return four or (raw[12:14] == b"\x86\xdd" and raw[20] == 17 and raw[54:58] in SERVERS)
+
+
+def is_router_talk(frame: Frame) -> bool:
+    """Router solicitations and advertisements."""
+    raw = frame.raw
+    return raw[12:14] == b"\x86\xdd" and raw[20] == 58 and raw[54] in (133, 134)
+
+
+def test_a_guest_that_has_nothing_gets_all_and_nobody_else_hears(stage: Stage, told: Told) -> None:
+    fresh, near, far = stage.fresh, stage.near, stage.far
+    with Capture(near.vm) as beside, Capture(far.vm) as away, bare(fresh), Capture(fresh.vm) as own:
+        bound = udhcpc(fresh, told)
+        wanted = {
+            "ip": fresh.ipv4,
+            "subnet": "255.255.255.0",
+            "router": "10.0.0.1",
+            "serverid": "10.0.0.1",
+            "mtu": "1450",
+            "hostname": fresh.port,
+            "staticroutes": "169.254.169.254/32 10.0.0.1 0.0.0.0/0 10.0.0.1",
+        }
+        assert {name: bound.get(name) for name in wanted} == wanted
+        until("its router", lambda: "default" in routes(fresh, "-6"), WAIT)
+        default = routes(fresh, "-6")["default"]
+        assert (default["gateway"], default["protocol"]) == ("fe80::800:52ff:fef1:1", "ra")
+        assert "fd00:10::/64" in routes(fresh, "-6")
+        assert len(own.matching(is_dhcp)) >= 4, "the control: its own link carries the exchange"
+        inject(fresh.vm, "eth0", [solicitation(mac=fresh.mac)])
+        own.await_frame(incoming(is_router_talk))
+        # what it was given works, and what it now says to everybody is heard: the captures see group frames
+        fresh.vm.run(f"ip address add {bound['ip']}/24 dev eth0\nip route add default via 10.0.0.1")
+        for capture, other in ((beside, near), (away, far)):
+            until("a ping", lambda o=other: ping(fresh.vm, o.ipv4, 1, wait=0.5).reached, WAIT)
+            for _ in ("before", "after"):
+                mark = os.urandom(16)
+                capture.confirm(shout(fresh, mark), incoming(contains(mark)))
+            assert capture.leaks(incoming(is_dhcp)) == ()
+            assert capture.leaks(incoming(is_router_talk)) == ()
+
+
+def shout(who: Workload, mark: bytes) -> Callable[[], None]:
+    """A broadcast like DHCP's, but to a port that nobody answers at."""
+    frame = dhcp4(("message-type", "discover"), mac=who.mac, source=who.ipv4, ports=(9, 9))
+
+    def send() -> None:
+        inject(who.vm, "eth0", [frame + mark])
+
+    return send
+
+
+def test_a_flood_harms_its_own_port_alone(stage: Stage, told: Told) -> None:
+    """A thousand questions a second of `loud`; `fresh`, behind the same switch and agent, is answered each
+    time it asks, and `loud` itself at least a little."""
+    fresh, loud = stage.fresh, stage.loud
+    frame = dhcp4(("message-type", "discover"), mac=loud.mac, chaddr=bytes.fromhex(loud.mac.replace(":", "")))
+    over, sent = threading.Event(), []
+
+    def flood() -> None:
+        while not over.is_set():
+            sent.append(inject(loud.vm, "eth0", [frame] * 100))
+
+    before = held_back(stage.host(loud))
+    with bare(fresh), Capture(loud.vm) as own:
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        try:
+            until("a flood", lambda: sum(sent) > 500, WAIT)
+            for _ in range(3):
+                assert udhcpc(fresh, told)["ip"] == fresh.ipv4
+        finally:
+            over.set()
+            flooding.join()
+        answered = len(own.matching(incoming(is_dhcp)))
+    assert 0 < answered < sum(sent) / 4, (answered, sum(sent))
+    assert held_back(stage.host(loud)) - before > sum(sent) / 2
+
+
+def held_back(host: Hypervisor) -> int:
+    """Packets that the meters of questions dropped so far."""
+    text = host.ofctl("meter-stats", host.management)
+    found = re.findall(r"meter:(\d+) .*?\n\s*0: packet_count:(\d+)", text)
+    return sum(int(count) for number, count in found if int(number) > 1 << 17)
