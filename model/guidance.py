@@ -14,6 +14,10 @@ from model.addresses import Address, Prefix
 DAY: Final = 86_400
 LEASES: Final = range(600, 30 * DAY + 1)
 """Seconds. Below, ports would ask all the time; above, what changed would never reach them."""
+MOST_RESOLVERS: Final = 8
+MOST_SEARCH: Final = 8
+MOST_ROUTES: Final = 64
+"""So that what is said fits into a packet, or nearly so: what does not is left out."""
 
 
 @dataclass(frozen=True, slots=True)

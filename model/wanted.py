@@ -94,10 +94,26 @@ class WantedTenant:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedGuidance:
+    """As `model.guidance.Guidance`; `domain` "": none any more."""
+
+    answers: bool | None = None
+    resolvers: tuple[Address, ...] | None = None
+    domain: str | None = None
+    search: tuple[str, ...] | None = None
+    routes: tuple[tuple[Prefix, Address], ...] | None = None
+    lease: int | None = None
+
+
+_NO_GUIDANCE: Final = WantedGuidance()
+
+
+@dataclass(frozen=True, slots=True)
 class WantedNetwork:
     """A network of `tenant` (by name). `subnets` in the order written. `gateways` are only checked.
 
     `dscp`: 0..63 or UNMARKED. Route targets: see `model.targets.Rules`. `distinguisher`: 0 = derived.
+    `guidance`: what its ports are told.
     """
 
     tenant: str
@@ -115,6 +131,7 @@ class WantedNetwork:
     export_targets: tuple[bytes, ...] | None = None
     communities: tuple[Community, ...] | None = None
     distinguisher: int | None = None
+    guidance: WantedGuidance = _NO_GUIDANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from ipam.claims import peer_claim
 from ipam.contents import link_name
 from ipam.needs import of_external
 from model.addresses import format_mac
+from model.guidance import USUAL, Guidance
 from model.intent import Egress, Pair
 from model.policy import Standing
 from model.report import PortReport, Report
@@ -220,9 +221,21 @@ def _network(record: NetworkRecord, contents: Contents) -> Document:
     }
     if value.dscp is not None:
         spec["dscp"] = value.dscp
+    spec |= _guidance(value.guidance)
     spec |= _rules(value.rules, value.distinguisher)
     status = {"key": value.key, "ports": len(contents.members.get((record.tenant, value.name), ()))}
     return _document(Kind.NETWORK, value.name, record.tenant, value.uid, record.labels, spec, status)
+
+
+def _guidance(value: Guidance) -> Document:
+    """What differs from the usual."""
+    found: Document = {} if value.answers else {"dhcp": False}
+    found |= {"resolvers": [str(a) for a in value.resolvers]} if value.resolvers else {}
+    found |= {"domain": value.domain} if value.domain else {}
+    found |= {"search": list(value.search)} if value.search else {}
+    routes = [{"prefix": str(prefix), "nextHop": str(hop)} for prefix, hop in value.routes]
+    found |= {"guestRoutes": routes} if routes else {}
+    return found | ({} if value.lease == USUAL.lease else {"lease": value.lease})
 
 
 def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str], PortReport]) -> Document:

@@ -136,7 +136,7 @@ def read_unicast(node: Scalar) -> Prefix:
 def read_address(node: Scalar) -> Address:
     """An address of a workload, without a prefix length."""
     text = text_of(node)
-    address = _address(text)
+    address = parse_address(text)
     if address.is_multicast or address.is_loopback or address.is_unspecified or _is_broadcast(address):
         raise Misfit("address-reserved", f"{address} is no address of a host", "Give a unicast address.")
     if address in SERVED:
@@ -154,7 +154,7 @@ def read_address(node: Scalar) -> Address:
 
 def read_vtep(node: Scalar) -> Address:
     """An address of the underlay."""
-    address = _address(text_of(node))
+    address = parse_address(text_of(node))
     if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
         raise Misfit(
             "address-reserved", f"{address} is no address of a host", "Give the VTEP's unicast address."
@@ -164,7 +164,7 @@ def read_vtep(node: Scalar) -> Address:
 
 def read_router_id(node: Scalar) -> int:
     """A BGP identifier in dotted form: 32 bits, not zero (RFC 6286 section 2.1)."""
-    address = _address(text_of(node))
+    address = parse_address(text_of(node))
     if not isinstance(address, IPv4Address) or int(address) == 0:
         raise Misfit("router-id", f"{address} is no router id", "Write 32 bits as 192.0.2.1, not 0.0.0.0.")
     return int(address)
@@ -369,7 +369,8 @@ def _prefix(text: str) -> Prefix:
     return prefix
 
 
-def _address(text: str) -> Address:
+def parse_address(text: str) -> Address:
+    """An address without length and zone; Misfit otherwise."""
     try:
         address = ip_address(text)
     except ValueError as error:

@@ -18,6 +18,7 @@ from model.wanted import (
     WantedEgressClass,
     WantedExternal,
     WantedFloatingIp,
+    WantedGuidance,
     WantedHypervisor,
     WantedNetwork,
     WantedPeering,
@@ -106,6 +107,14 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 export_targets=get("spec.exportTargets"),
                 communities=get("spec.communities"),
                 distinguisher=get("spec.distinguisher"),
+                guidance=WantedGuidance(
+                    get("spec.dhcp"),
+                    get("spec.resolvers"),
+                    get("spec.domain"),
+                    get("spec.search"),
+                    get("spec.guestRoutes"),
+                    get("spec.lease"),
+                ),
             )
         case Kind.PORT if get("spec.network"):
             pairs = get("spec.allowedAddresses")

@@ -19,6 +19,7 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
+from controller.manifest.guidance import GUIDANCE
 from controller.manifest.hardware import FABRIC, NODE, PORT_VF, QUOTA, SKU
 from controller.manifest.policies import OPERATOR_POLICY, SECURITY_POLICY, TENANT_DEFAULTS
 from controller.manifest.routing import routing_rules
@@ -136,6 +137,7 @@ NETWORK: Final = KindRule(
             "What all packets of its ports are marked with (default none: they keep theirs).",
             "46",
         ),
+        *GUIDANCE,
         *routing_rules("it", "VNI"),
     ),
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
+from controller.store.guidance_texts import guidance_text, parse_guidance
 from controller.store.policy_texts import defaults_text, parse_defaults
 from ipam.pools import Pool, PoolKind, parse_range, render_range
 from model.addresses import Address, format_mac, parse_mac
@@ -203,6 +204,7 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         rules=_rules(row),
         distinguisher=optional(row["distinguisher"]) or 0,
         labels=labels(row["labels"]),
+        guidance=parse_guidance(optional_text(row["guidance"])),
     )
 
 
@@ -323,6 +325,7 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         "dscp": ABSENT if value.dscp is None else value.dscp,
         **_rule_columns(value.rules),
         "distinguisher": value.distinguisher or ABSENT,
+        "guidance": guidance_text(value.guidance) or ABSENT,
         "labels": label_map(tags),
     }
 

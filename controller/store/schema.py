@@ -19,7 +19,7 @@ from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
 from model.policy import NUMBERS
 
-VERSION: Final = "1.8.0"
+VERSION: Final = "1.9.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
@@ -36,7 +36,8 @@ Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease.
 1.6.0: Gang.why, .vouched, .since; Port.vf (all optional: absent = no reason, nobody, not known, and none).
 1.7.0: Egress_Class.relations, .since, .former, .former_relations (all optional: absent = none, always).
 1.8.0: Policy; Tenant.defaults, .default_out, .default_in (all optional: absent = nothing is said). Hosts read
-the labels of tenants, networks and ports."""
+the labels of tenants, networks and ports.
+1.9.0: Network.guidance (optional: absent = the usual)."""
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
@@ -174,6 +175,7 @@ _TABLES: Final[dict[str, Any]] = {
             "dscp": _optional(range(64)),
             **_RULES,
             "distinguisher": _optional(NETWORK_KEYS),
+            "guidance": _MAYBE_TEXT,  # a JSON text (controller.store.guidance_texts): its order counts
             "labels": _LABELS,
         },
         ["tenant", "name"],

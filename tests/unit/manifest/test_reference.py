@@ -25,6 +25,7 @@ PLANNER = (
     "laws_public",
     "laws",
     "policies",
+    "guidance",
     "routes",
     "ports",
     "pairs",

@@ -110,6 +110,7 @@ def written(table: str, index: int, variant: int) -> rows.Row:
                 "replicate": False,
                 "routed": ["set", []] if variant % 2 else False,
                 "dscp": 46 if variant % 2 else ["set", []],
+                "guidance": '{"lease":900}' if variant % 2 else ["set", []],
                 **RULES[variant % 2],
             }
         case "Port":
