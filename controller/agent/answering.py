@@ -16,6 +16,7 @@ from typing import Final
 
 from controller.agent.responding import Responder
 from controller.southbound.openflow.questions import Line, Question
+from model.asked import NOTHING, Asked
 from model.errors import RingfenceError
 from model.ids import HostName
 from model.snapshot import Snapshot
@@ -23,43 +24,46 @@ from model.snapshot import Snapshot
 LOG: Final = logging.getLogger(__name__)
 TICK: Final = 1.0
 """Seconds between looks at what is due, and between attempts to reach a switch that is away."""
+TELL: Final = 30.0
+"""Seconds for which what is told of questions stands: a workload must not make reports."""
 _GLANCE: Final = 0.2
 """Seconds between looks at whether it shall end."""
 _JOIN: Final = 10.0
 
 
 class Answering:
-    """`path`: `<rundir>/<bridge>.mgmt`; `look`: the snapshot as it is now, from any thread."""
+    """`path`: `<rundir>/<bridge>.mgmt`. `asked` may be called from any thread."""
 
-    def __init__(
-        self,
-        path: Path,
-        host: HostName,
-        look: Callable[[], Snapshot],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._path, self._host, self._look, self._clock = path, host, look, clock
+    def __init__(self, path: Path, host: HostName, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._host, self._clock = path, host, clock
         self._responder = Responder(clock)
         self._line: Line | None = None
-        self._due = clock()
+        self._due = self._tell_at = clock()
+        self._told = NOTHING
         self._trouble: str | None = None
         self._failed = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="answering", daemon=True)
+        self._thread = threading.Thread()
 
-    def __enter__(self) -> Answering:
-        """Begin to hear."""
+    def start(self, look: Callable[[], Snapshot]) -> None:
+        """Begin to hear. `look`: the snapshot as it is now, from any thread."""
+        self._thread = threading.Thread(target=self._run, args=(look,), name="answering", daemon=True)
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """End the thread."""
         self._stopping.set()
-        self._thread.join(_JOIN)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN)
 
-    def _run(self) -> None:
+    def asked(self) -> Asked:
+        """What became of the questions so far; the same object for a while, so that reports stay few."""
+        return self._told
+
+    def _run(self, look: Callable[[], Snapshot]) -> None:
         while not self._stopping.is_set():
             try:
-                self._turn()
+                self._turn(look)
                 self._note("")
             except RingfenceError as error:
                 self._hang_up()
@@ -70,22 +74,28 @@ class Answering:
                 self._stopping.wait(TICK)
         self._hang_up()
 
-    def _turn(self) -> None:
+    def _turn(self, look: Callable[[], Snapshot]) -> None:
         """What is asked within a moment, then what is due."""
         if self._line is None:
             self._line = Line(self._path)
         wait = min(max(self._due - self._clock(), 0.0), _GLANCE)
         for question in self._line.listen(wait):
-            self._answer(self._line, question)
+            self._answer(self._line, look(), question)
         if self._clock() >= self._due:
             self._due = self._clock() + TICK
-            snapshot = self._look()
-            for port, frame in self._responder.advertise(snapshot):
+            for port, frame in self._responder.advertise(look()):
                 self._line.answer(port, frame)
+            self._tell()
 
-    def _answer(self, line: Line, question: Question) -> None:
+    def _tell(self) -> None:
+        if self._clock() >= self._tell_at:
+            self._tell_at = self._clock() + TELL
+            told = self._responder.told()
+            self._told = self._told if told == self._told else told
+
+    def _answer(self, line: Line, snapshot: Snapshot, question: Question) -> None:
         try:
-            frame = self._responder.respond(self._look(), question)
+            frame = self._responder.respond(snapshot, question)
         except Exception:  # noqa: BLE001 - the same of a question
             self._fail()
             return

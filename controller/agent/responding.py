@@ -14,6 +14,7 @@ from typing import Final
 
 from controller.agent.telling import Bucket
 from controller.southbound.openflow.questions import Question
+from model.asked import MOST_PORTS, Asked
 from model.ids import PortKey, Uid
 from model.intent import Network, Port
 from model.snapshot import Snapshot
@@ -50,6 +51,7 @@ class Responder:
         self._next = 0.0
         self.counts: dict[Uid, Counter[str]] = {}
         self.others: Counter[str] = Counter()
+        self._gone: Counter[str] = Counter()
 
     def respond(self, snapshot: Snapshot, question: Question) -> bytes | None:
         """The frame that goes back out of its port; None (and counted) if nothing does."""
@@ -94,7 +96,15 @@ class Responder:
         here = {port.key: port for port, _ in _here(snapshot)}
         self._clients = {key: known for key, known in self._clients.items() if key in here}
         uids = {port.uid for port in here.values()}
-        self.counts = {uid: counted for uid, counted in self.counts.items() if uid in uids}
+        for uid in self.counts.keys() - uids:
+            self._gone += self.counts.pop(uid)
+
+    def told(self) -> Asked:
+        """All of it, for the report."""
+        totals = sum(self.counts.values(), self.others + self._gone)
+        named = sorted(self.counts.items())[:MOST_PORTS]
+        ports = tuple((str(uid), tuple(sorted(counted.items()))) for uid, counted in named)
+        return Asked(tuple(sorted(totals.items())), ports)
 
     def _frames(self, snapshot: Snapshot) -> Iterator[tuple[PortKey, int, bytes]]:
         for port, ofport in _here(snapshot):

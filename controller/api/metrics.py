@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from controller.api import egress_gauges, gauges, policy_gauges
+from controller.api import asked, egress_gauges, gauges, policy_gauges
 from controller.api.books import Books
 from controller.api.concern import DEAD_AFTER_MS
 from controller.api.exposition import MEDIA_TYPE, Sample, expose
@@ -65,6 +65,7 @@ class Answers:
         self._fabrics = _Said(parse_summary)
         self._evidence = _Said(lambda text: parse_evidence(text).rules)
         self._rules = policy_gauges.Rules()
+        self._asked = asked.Totals()
         self._round = _Round()
         self._seconds = 0.0
         self._last = ""
@@ -108,6 +109,7 @@ class Answers:
             egress_gauges.hosts(contents, heads, now),
             egress_gauges.ledger(self._books.seen if self._books is not None else None),
             self._rules.samples(contents, evidence, self._evidence.broken),
+            self._asked.samples(heads),
         )
         yield Sample("ringfence_inventory_age_seconds", (), self._round.age(now) / 1000)
         yield Sample("ringfence_answer_seconds", (), self._seconds)

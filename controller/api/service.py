@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, gang_life, health, inventory, pairing, promoting, subjects, view
+from controller.api import answer, asked, gang_life, health, inventory, pairing, promoting, subjects, view
 from controller.api.advice import advise
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
@@ -132,6 +132,9 @@ class Service:
             raise NotFound(_missing(reference))
         states = self._port_states(record.value.uid) if isinstance(record, PortRecord) else {}
         found = view.document(record, contents, states)
+        if isinstance(record, PortRecord) and (host := found["status"]["host"]):
+            said = self.reports(frozenset((host,))).readable.get(host)
+            found["status"] |= asked.status(said, record.value.uid)
         if reference.kind is Kind.NODE:
             self._compare(contents, [found])
         subjects.describe(contents, reference.kind, [found])

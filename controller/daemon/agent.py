@@ -116,12 +116,9 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
         )
         questioning.start()
         place = settings.rundir, settings.bridge, settings.state
-        line = settings.rundir / f"{settings.bridge}.mgmt"
+        hands.answering.start(lambda: loop.core.effective)
         try:
-            with (
-                evidence.watching(connect, host, lambda: loop.core, *place, settings.evidence),
-                Answering(line, host, lambda: loop.core.effective),
-            ):
+            with evidence.watching(connect, host, lambda: loop.core, *place, settings.evidence):
                 loop.run()
         finally:
             questioning.stop()
@@ -216,6 +213,7 @@ class _Hands:
         )
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
         self._put = put
+        self.answering = Answering(settings.rundir / f"{settings.bridge}.mgmt", host)
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
         self._fitting = Fitting(ways.observe, ways.glance)
         self._looking = Looking(look.observe)
@@ -244,6 +242,7 @@ class _Hands:
             self._looking,
             self._leasing,
             self._bypass,
+            self.answering,
         )
 
     def _voice(self, path: Path, speaker: Client) -> Hush:
@@ -280,6 +279,7 @@ class _Hands:
             self._speaker.start()
 
     def __exit__(self, *_: object) -> None:
+        self.answering.stop()
         threads = (self._watch, self._leasing, self._pathing, self._fitting, self._session, self._probing)
         for part in (*threads, self._keeper, self._looking, self._moored, self._bypass, self._metering):
             part.stop()

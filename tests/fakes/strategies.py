@@ -229,6 +229,7 @@ def _honest(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
             packets_.arp(1, me, address, four),
             packets_.arp(1, me, 0, address),
             packets_.arp(2, me, address, four, dst=to),
+            packets_.udp(packets_.ipv4(me, to, address, four), 68, 67),
             packets_.ipv4(me, to, address, draw(st.sampled_from([four, far4, 0xA9FEA9FE]))),
         ]
     for address in map(int, (a for a in one.addresses if a.version == 6)):
@@ -236,6 +237,7 @@ def _honest(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
         made += [
             packets_.solicitation(me, address, draw(st.sampled_from([six, local]))),
             packets_.solicitation(me, 0, address, option=0),
+            packets_.udp(packets_.ipv6(me, to, address, six), 546, 547),
             packets_.solicitation(me, address, six, option=0) | {"eth_dst": to},
             packets_.advertisement(me, to, address, six, address, option=draw(st.sampled_from([me, 0]))),
             packets_.ipv6(me, to, address, draw(st.sampled_from([six, far6, local]))),

@@ -189,3 +189,13 @@ def test_no_frame_ends_anything(noise: bytes, at: int, octet: int) -> None:
         made = responder.respond(snapshot, asked(frame))
         assert made is None or made[6:12] == GATEWAY_MAC.to_bytes(6, "big")
     assert sum(responder.counts[UID].values()) == 4 and "failed" not in responder.counts[UID]
+
+
+def test_what_is_told_keeps_the_questions_of_ports_that_left(responder: Responder) -> None:
+    snapshot = cluster()
+    responder.respond(snapshot, asked())
+    responder.respond(snapshot, asked(key=77))
+    first = responder.told()
+    assert first.totals == (("answered", 1), ("stranger", 1)) and first.ports == ((UID, (("answered", 1),)),)
+    responder.advertise(world.with_part(snapshot, Part.BINDING, ELEVEN, None))
+    assert responder.told().totals == first.totals and responder.told().ports == ()
