@@ -1,4 +1,4 @@
-"""`ringfenced services`: names for the ports of one hypervisor, by UDP and TCP.
+"""`ringfenced services`: names and metadata for the ports of one hypervisor.
 
 Place: a unit of its own, one for each hypervisor, so that neither a restart of the agent nor its absence ends
 an answer. Must not listen on this host: its sockets lie at the far end of a wire into br-int.
@@ -43,7 +43,8 @@ async def _serve(settings: Settings) -> None:
 def parse(argv: Sequence[str]) -> Settings:
     """What the flags say."""
     parser = argparse.ArgumentParser(
-        prog="ringfenced services", description="Answers the ports of one hypervisor that ask for names."
+        prog="ringfenced services",
+        description="Answers the ports of one hypervisor that ask for names and metadata.",
     )
     parser.add_argument(
         "--state",

@@ -16,7 +16,7 @@ from controller.southbound.netlink import wires
 from controller.southbound.netlink.wires import Wire
 from controller.southbound.ovsdb import wiring
 from model.addresses import GATEWAY_MAC, Address
-from model.serving import IFACE_ID, NAMES_PORT, RESOLVERS, SERVED, SERVICES_MAC
+from model.serving import IFACE_ID, METADATA, METADATA_PORT, NAMES_PORT, RESOLVERS, SERVED, SERVICES_MAC
 
 NAME: Final = "rf-services"
 _BACKLOG: Final = 1024
@@ -27,10 +27,11 @@ _WIRE: Final = Wire(NAME, SERVICES_MAC, GATEWAY_MAC, SERVED)
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Bound and, for streams, listening."""
+    """Bound and, for streams, listening. `web`: for metadata, the others for names."""
 
     datagrams: tuple[socket.socket, ...]
     streams: tuple[socket.socket, ...]
+    web: tuple[socket.socket, ...] = ()
 
 
 def open_sockets() -> Sockets:
@@ -38,6 +39,7 @@ def open_sockets() -> Sockets:
     return Sockets(
         tuple(_bound(each, socket.SOCK_DGRAM, NAMES_PORT) for each in RESOLVERS),
         tuple(_bound(each, socket.SOCK_STREAM, NAMES_PORT) for each in RESOLVERS),
+        tuple(_bound(each, socket.SOCK_STREAM, METADATA_PORT) for each in METADATA),
     )
 
 

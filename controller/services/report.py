@@ -7,12 +7,13 @@ exporter reads such). Must not hold what a workload wrote.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from controller.api.exposition import Metric, Sample, expose
 from model.ids import PortKey
+from services.metadata.answering import Kind as Answered
 from services.naming.outcome import Kind
 
 QUESTIONS: Final = Metric(
@@ -21,15 +22,27 @@ QUESTIONS: Final = Metric(
     ("tenant", "port", "kind"),
     "Questions for names that a port asked on this host, by what became of them.",
 )
+REQUESTS: Final = Metric(
+    "ringfence_metadata_requests_total",
+    "counter",
+    ("tenant", "port", "kind"),
+    "Requests for metadata that a port made on this host, by what became of them.",
+)
+
+Tally = Mapping[tuple[PortKey, Kind | Answered], int]
 
 
-def render(tally: Mapping[tuple[PortKey, Kind], int], labels: Mapping[PortKey, tuple[str, str]]) -> str:
+def render(questions: Tally, requests: Tally, labels: Mapping[PortKey, tuple[str, str]]) -> str:
     """In order of tenant, port and kind; a port that has no name any more is left out."""
+    samples = (*_samples(QUESTIONS, questions, labels), *_samples(REQUESTS, requests, labels))
+    return expose((QUESTIONS, REQUESTS), samples)
+
+
+def _samples(metric: Metric, tally: Tally, labels: Mapping[PortKey, tuple[str, str]]) -> Iterator[Sample]:
     found = sorted(
         (*labels[port], kind.value, count) for (port, kind), count in tally.items() if port in labels
     )
-    samples = (Sample(QUESTIONS.name, (tenant, port, kind), count) for tenant, port, kind, count in found)
-    return expose((QUESTIONS,), samples)
+    return (Sample(metric.name, (tenant, port, kind), count) for tenant, port, kind, count in found)
 
 
 def put(path: Path, text: str) -> None:

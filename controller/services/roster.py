@@ -16,6 +16,7 @@ from typing import Final
 from controller.agent import disk
 from model.ids import PortKey
 from model.snapshot import Snapshot
+from services.metadata.facts import Facts, make_facts
 from services.naming.directory import Directory, direct, open_directory
 from services.naming.outcome import Asker
 
@@ -28,11 +29,13 @@ Mark = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """`askers`: by the key of the port. `labels`: (tenant, port) in words, for reports."""
+    """`askers`: by the key of the port. `labels`: (tenant, port) in words, for reports. `snapshot`: what it
+    was read from, for what only few ask."""
 
     directory: Directory
     askers: Mapping[PortKey, Asker] = field(default_factory=dict)
     labels: Mapping[PortKey, tuple[str, str]] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
 
 
 def empty(suffix: str) -> Roster:
@@ -69,7 +72,17 @@ def read(snapshot: Snapshot, suffix: str, known: Roster) -> Roster:
         if tenant is not None:
             askers[key] = Asker(key, tenant.key)
             labels[key] = (tenant.name, port.name)
-    return Roster(_kept(directory, known.directory), askers, labels)
+    return Roster(_kept(directory, known.directory), askers, labels, snapshot)
+
+
+def facts(roster: Roster, asker: Asker) -> Facts | None:
+    """What a port may be told of itself; None: it is not known."""
+    snapshot, zone = roster.snapshot, roster.directory.zones.get(asker.tenant)
+    port = None if snapshot is None else snapshot.ports.get(asker.port)
+    network = None if snapshot is None or port is None else snapshot.networks.get(port.network)
+    if port is None or network is None or zone is None or network.tenant != asker.tenant:
+        return None
+    return make_facts(port, network, b".".join(zone.origin).decode("ascii"))
 
 
 def _kept(new: Directory, old: Directory) -> Directory:

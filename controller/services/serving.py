@@ -22,9 +22,12 @@ from controller.services.resolver import Resolver
 from controller.services.roster import Mark, Roster
 from controller.services.server import Manners, Server
 from controller.services.upstream import Patience, Upstream
+from controller.services.web import Web
 from model.addresses import Address
 from model.errors import Fault, RingfenceError, Unavailable
 from model.serving import RESOLVERS, port_of
+from services.metadata.answering import Asking
+from services.metadata.tree import plant
 from services.naming.answering import Terms
 from services.naming.outcome import Asker
 
@@ -101,6 +104,9 @@ class Serving:
         upstream = Upstream(settings.resolvers, secrets.randbits, Patience())
         self.resolver = Resolver(self._known.roster.directory, terms, upstream, clock)
         self.server = Server(self.resolver.ask, self.identify, Manners())
+        self.web = Web(self.know, self.identify, clock)
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
         self._in = _Trouble("the bridge does not have the wire")
         self._plugged = False
         self._file = _Trouble(f"the agent's snapshot {self._path} can't be read")
@@ -111,6 +117,7 @@ class Serving:
         sockets = await self._lay()
         try:
             await self.server.start(sockets.datagrams, sockets.streams)
+            await self.web.start(sockets.web)
             LOG.info(
                 "services begin state=%s tenants=%d",
                 self._settings.state,
@@ -119,12 +126,18 @@ class Serving:
             await asyncio.gather(self._following(), self._tending(), self._reporting())
         finally:
             await self.server.close()
+            await self.web.close()
             LOG.info("services end")
 
     def identify(self, address: Address) -> Asker | None:
         """Who is behind an alias."""
         key = port_of(address)
         return None if key is None else self._known.roster.askers.get(key)
+
+    def know(self, asker: Asker) -> Asking | None:
+        """What a port may be told of itself."""
+        facts = roster.facts(self._known.roster, asker)
+        return None if facts is None else Asking(asker.port, plant(facts), self._key, int(self._clock()))
 
     async def follow(self) -> None:
         """Read the agent's file, if it is another than before. What cannot be read changes nothing."""
@@ -157,6 +170,7 @@ class Serving:
             if now.askers.get(key) != asker:
                 self.server.drop(key)
                 self.resolver.forget_port(key)
+                self.web.forget(key)
         for tenant in before.directory.zones:
             if tenant not in now.directory.zones:
                 self.resolver.forget_tenant(tenant)
@@ -204,6 +218,6 @@ class Serving:
     async def _reporting(self) -> None:
         path = self._settings.metrics
         while path is not None:
-            text = report.render(self.resolver.tally, self._known.roster.labels)
+            text = report.render(self.resolver.tally, self.web.tally, self._known.roster.labels)
             await asyncio.to_thread(report.put, path, text)
             await asyncio.sleep(_REPORT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import http.client
 import os
 import shutil
 import socket
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from controller.southbound.ovsdb import wiring
 from model.addresses import GATEWAY_MAC, format_mac
 from model.errors import Conflict, Unavailable
 from model.ids import HostName, PortKey
-from model.serving import IFACE_ID, RESOLVERS, SERVED, SERVICES_MAC, alias
+from model.serving import IFACE_ID, METADATA, RESOLVERS, SERVED, SERVICES_MAC, alias
 from model.snapshot import Snapshot, without_port
 from tests.contract.ovs import PrivateOvs
 from tests.fakes.tenants import ACME, RIVAL, network, port, tenant
@@ -39,6 +41,10 @@ from tests.fakes.world import added
 
 _NEW_NETWORK = 0x40000000
 IP = shutil.which("ip", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") or "ip"
+
+
+class Failed(Exception):
+    """A program ended badly; its words."""
 
 
 class Host:
@@ -70,9 +76,11 @@ class Host:
 
     def run(self, *words: str) -> str:
         place = f"--net=/proc/{os.getpid()}/fd/{self.fd}"
-        return subprocess.run(
-            ["nsenter", place, *words], capture_output=True, text=True, timeout=20, check=True
-        ).stdout
+        command = ["nsenter", place, *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise Failed(f"{words}: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def wait(self, *words: str) -> Any:
         return asyncio.to_thread(self.run, *words)
@@ -84,7 +92,7 @@ class Host:
             four = each.version == 4
             for key in keys:
                 own = f"{alias(PortKey(key), 0, each.version)}/{each.max_prefixlen}"
-                with suppress(subprocess.CalledProcessError):
+                with suppress(Failed):
                     self.run(IP, "address", "add", own, "dev", door.NAME, *([] if four else ["nodad"]))
             self.run(IP, "route", "replace", f"{each}/{each.max_prefixlen}", "dev", door.NAME)
             lladdr = ["lladdr", format_mac(SERVICES_MAC), "dev", door.NAME]
@@ -103,12 +111,13 @@ class Door:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self.plugged = threading.Event()
 
     def lay(self) -> Sockets:
         return self._host.do(door.lay)
 
     def plug(self, rundir: Path, bridge: str) -> None:
-        return
+        self.plugged.set()
 
     def is_plugged(self, rundir: Path) -> bool:
         return True
@@ -152,8 +161,12 @@ def test_ports_are_told_apart_by_their_aliases_and_news_are_read(host: Host, tmp
                 assert "status: NXDOMAIN" in said and "10.0.0.2" not in said
                 said = await host.wait(*dig(12, server, "web.rival.internal", way))
                 assert "10.0.0.77" in said
-            with pytest.raises(subprocess.CalledProcessError):
+            with pytest.raises(Failed):
                 await host.wait(*dig(99, server, "web.acme.internal", "+time=1"))
+        for at in METADATA:
+            for key, name in ((11, b"web.acme.internal"), (12, b"web.rival.internal")):
+                fetch = partial(host.do, partial(hostname, at, key))
+                assert await asyncio.to_thread(fetch) == name
         held = await asyncio.to_thread(connected, host, 12)
         while not one.server.open_of(PortKey(12)):
             await asyncio.sleep(0.02)
@@ -170,6 +183,17 @@ def test_ports_are_told_apart_by_their_aliases_and_news_are_read(host: Host, tmp
     asyncio.run(run())
 
 
+def every(sockets: Sockets) -> tuple[socket.socket, ...]:
+    return (*sockets.datagrams, *sockets.streams, *sockets.web)
+
+
+def hostname(at: Any, key: int) -> bytes:
+    own = (str(alias(PortKey(key), 0, at.version)), 0)
+    client = http.client.HTTPConnection(str(at), 80, 10, source_address=own)
+    client.request("GET", "/latest/meta-data/hostname")
+    return client.getresponse().read()
+
+
 def connected(host: Host, key: int) -> socket.socket:
     def work() -> socket.socket:
         made = socket.create_connection(
@@ -184,13 +208,11 @@ def connected(host: Host, key: int) -> socket.socket:
 
 def test_a_wire_that_is_taken_away_ends_the_process_and_not_in_silence(host: Host, tmp_path: Path) -> None:
     async def run() -> None:
-        one = Serving(Settings(tmp_path, tmp_path, "br-int", "internal"), Door(host))
+        entry = Door(host)
+        one = Serving(Settings(tmp_path, tmp_path, "br-int", "internal"), entry)
         work = asyncio.create_task(one.run())
-        while not await asyncio.to_thread(lambda: host.do(door.is_laid)):
-            await asyncio.sleep(0.02)
-        while not work.done():  # once while it is laid would only have it laid again
-            await asyncio.to_thread(lambda: host.do(lambda: wires.cut(door.NAME)))
-            await asyncio.sleep(0.02)
+        assert await asyncio.to_thread(entry.plugged.wait, 60)
+        await asyncio.to_thread(lambda: host.do(lambda: wires.cut(door.NAME)))
         with pytest.raises(Unavailable) as caught:
             await work
         assert caught.value.faults[0].rule == "wire-gone"
@@ -203,9 +225,7 @@ def test_behind_the_wire_there_is_nothing_but_what_answers(host: Host) -> None:
     host.take_aliases(11)
     inside = sockets.streams[0]
     try:
-        assert {str(each.getsockname()[0]) for each in (*sockets.streams, *sockets.datagrams)} == {
-            *map(str, RESOLVERS)
-        }
+        assert {str(each.getsockname()[0]) for each in every(sockets)} == {*map(str, SERVED)}
 
         def knock(port: int) -> int:
             with socket.socket() as made:
@@ -218,7 +238,7 @@ def test_behind_the_wire_there_is_nothing_but_what_answers(host: Host) -> None:
         routes = host.do(lambda: socket.if_nameindex())
         assert {name for _, name in routes} == {"lo", door.NAME}
     finally:
-        for each in (*sockets.streams, *sockets.datagrams):
+        for each in every(sockets):
             each.close()
     assert inside.fileno() == -1
     for _ in range(500):
@@ -232,7 +252,7 @@ def test_a_second_life_takes_what_the_first_left(host: Host) -> None:
     first = host.do(door.lay)
     second = host.do(door.lay)
     assert host.do(door.is_laid)
-    for each in (*first.streams, *first.datagrams, *second.streams, *second.datagrams):
+    for each in (*every(first), *every(second)):
         each.close()
 
 

@@ -27,6 +27,7 @@ TRESPASSES = {
     "alembic": ("accounting/trespass_alembic.py", "alembic"),
     "pyarrow": ("accounting/trespass_pyarrow.py", "pyarrow"),
     "matplotlib": ("controller/trespass_matplotlib.py", "matplotlib"),
+    "h11": ("accounting/trespass_h11.py", "h11"),
     "pydhcp": ("ipam/trespass_pydhcp.py", "pydhcp"),
     "dns": ("bgp/trespass_dns.py", "dns"),
     "web": ("accounting/trespass_web.py", "pydantic"),

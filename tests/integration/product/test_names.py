@@ -1,4 +1,4 @@
-"""Ports ask for names with dig, by UDP and TCP, over IPv4 and IPv6; `ringfenced services` answers them.
+"""Ports ask for names with dig, and for metadata; `ringfenced services` answers them.
 
 Two tenants with the same addresses and the same names of ports. What asks is real, and what it sends is
 looked for wherever it must not come.
@@ -6,6 +6,7 @@ looked for wherever it must not come.
 
 from __future__ import annotations
 
+import http.client
 import socket
 import struct
 from collections.abc import Iterator
@@ -26,12 +27,13 @@ from topologies.nodes.hypervisor import Hypervisor
 from topologies.process import Daemon
 from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.capture import Capture, contains, incoming
-from topologies.traffic.endpoint import open_socket
+from topologies.traffic.endpoint import family_of, open_socket
 from topologies.traffic.frames import inject
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 NAMES = ("169.254.169.253", "fd00:ec2::253")
+METADATA = ("169.254.169.254", "fd00:ec2::254")
 GATEWAY_MAC = "0a:00:52:f1:00:01"
 WIRE = "rf-services"
 ALIASED = number("aliased")
@@ -65,9 +67,8 @@ def stage(two_tenants_lab) -> Iterator[Stage]:
         scenario.control.serve(host)
     for workload in scenario.workloads:
         # As DHCP would say it: on the link; and all else by the gateway.
-        workload.vm.run(
-            f"ip route replace {NAMES[0]}/32 dev eth0; ip -6 route replace default via fd00:10::1"
-        )
+        on_link = "; ".join(f"ip route replace {at}/32 dev eth0" for at in (NAMES[0], METADATA[0]))
+        workload.vm.run(f"{on_link}; ip -6 route replace default via fd00:10::1")
     for workload in scenario.workloads:
         until("names are served", lambda w=workload: told(w, f"vm1.{w.tenant}.internal"), 30)
     yield Stage(scenario)
@@ -135,6 +136,39 @@ def test_a_new_port_has_its_name_at_once_on_every_host(stage: Stage) -> None:
     finally:
         control.run("delete", "port", "late", "--tenant", "red")
     until("it is gone", lambda: "NXDOMAIN" in dig(stage.there("red"), "late.red.internal"), 30)
+
+
+def fetch(workload: Workload, path: str, at: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+    """Status and body of a request for metadata."""
+    with open_socket(workload.vm, family_of(at), socket.SOCK_STREAM) as made:
+        made.settimeout(20)
+        made.connect((at, 80))
+        client = http.client.HTTPConnection(at, 80)
+        client.sock = made
+        client.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        said = client.getresponse()
+        return said.status, said.read().decode()
+
+
+@pytest.mark.parametrize("at", METADATA)
+def test_each_port_is_told_of_its_own_instance(stage: Stage, at: str) -> None:
+    for workload in stage.scenario.workloads:
+        own = f"{workload.port}.{workload.tenant}.internal"
+        assert fetch(workload, "/latest/meta-data/instance-id", at) == (200, workload.uid)
+        assert fetch(workload, "/latest/meta-data/local-hostname", at) == (200, own)
+        macs = fetch(workload, "/latest/meta-data/network/interfaces/macs/", at)
+        assert macs == (200, f"{workload.mac}/")
+
+
+def test_a_token_of_another_tenants_equal_port_is_worthless(stage: Stage) -> None:
+    red, blue, at = stage.here("red"), stage.here("blue"), METADATA[0]
+    status, token = fetch(blue, "/latest/api/token", at, "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")
+    assert status == 200
+    for workload, expected in ((blue, 200), (red, 401)):
+        said = fetch(workload, "/latest/meta-data/instance-id", at, X_aws_ec2_metadata_token=token)
+        assert said[0] == expected
+    assert fetch(red, "/latest/meta-data/", at, X_Forwarded_For="10.0.0.11")[0] == 403
+    assert fetch(red, "/latest/meta-data/", at, Host="rebound.example")[0] == 400
 
 
 def asked(workload: Workload, name: str, *, source: str = "", mac: str = "", to: str = GATEWAY_MAC) -> bytes:

@@ -15,6 +15,7 @@ from controller.services.serving import Serving, Settings
 from model.ids import HostName, PortKey, TenantKey
 from model.serving import alias
 from model.snapshot import Snapshot, with_port, without_port
+from services.metadata.answering import Kind as Answered
 from services.naming.outcome import Asker, Kind, Transport
 from tests.fakes.tenants import ACME, RIVAL, network, port, question, tenant
 from tests.fakes.world import added
@@ -151,11 +152,13 @@ def test_a_snapshot_that_is_not_understood_costs_news_and_no_answer(
 
 def test_the_report_names_ports_and_leaves_out_who_is_gone(tmp_path: Path) -> None:
     tally = {(PortKey(11), Kind.ANSWERED): 3, (PortKey(11), Kind.NO_NAME): 1, (PortKey(99), Kind.ANY): 7}
-    text = report.render(tally, {PortKey(11): ("acme", "web")})
+    requests = {(PortKey(11), Answered.ABSENT): 2}
+    text = report.render(tally, requests, {PortKey(11): ("acme", "web")})
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert lines == [
         'ringfence_names_questions_total{tenant="acme",port="web",kind="answered"} 3',
         'ringfence_names_questions_total{tenant="acme",port="web",kind="no-name"} 1',
+        'ringfence_metadata_requests_total{tenant="acme",port="web",kind="absent"} 2',
     ]
     path = tmp_path / "names.prom"
     report.put(path, text)

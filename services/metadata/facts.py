@@ -1,0 +1,78 @@
+"""Facts: all that the answers to one port may depend on.
+
+Place: made when the snapshot changes, from what is the port's own. Must not hold anything of other ports.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from model.addresses import Address, Prefix, format_mac, gateway
+from model.intent import Network, Port
+from model.serving import RESOLVERS
+
+_ALL: Final = {4: "0.0.0.0/0", 6: "::/0"}
+"""cloud-init's own parser knows no `default`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`addresses` in the order of the port's; `gateways`: of its network's subnets, if it is routed."""
+
+    instance: str
+    name: str
+    mac: str
+    addresses: tuple[Address, ...]
+    subnets: tuple[Prefix, ...]
+    gateways: tuple[Address, ...]
+    mtu: int
+    domain: str
+
+
+def make_facts(port: Port, network: Network, domain: str) -> Facts:
+    """`domain`: that of the tenant's zone."""
+    gateways = tuple(gateway(subnet) for subnet in network.subnets) if network.routed else ()
+    return Facts(
+        port.uid,
+        port.name,
+        format_mac(port.mac),
+        port.addresses,
+        network.subnets,
+        gateways,
+        network.mtu,
+        domain,
+    )
+
+
+def subnet_of(facts: Facts, address: Address) -> Prefix | None:
+    """The network's subnet that an address is in."""
+    return next((s for s in facts.subnets if s.version == address.version and address in s), None)
+
+
+def network_config(facts: Facts) -> str:
+    """cloud-init's network configuration, version 2, as JSON, which YAML is a superset of.
+
+    The MAC says which interface it is. Without a gateway there is no route, nor to where names are served.
+    """
+    reached = {address.version for address in facts.addresses}
+    routes: list[dict[str, object]] = [
+        {"to": _ALL[at.version], "via": str(at)} for at in facts.gateways if at.version in reached
+    ]
+    ethernet: dict[str, object] = {
+        "match": {"macaddress": facts.mac},
+        "mtu": facts.mtu,
+        "addresses": [_with_length(facts, address) for address in facts.addresses],
+        "routes": routes,
+        "nameservers": {
+            "addresses": [str(each) for each in RESOLVERS if each.version in reached],
+            "search": [facts.domain],
+        },
+    }
+    return json.dumps({"version": 2, "ethernets": {"id0": ethernet}}, indent=1) + "\n"
+
+
+def _with_length(facts: Facts, address: Address) -> str:
+    subnet = subnet_of(facts, address)
+    return f"{address}/{address.max_prefixlen if subnet is None else subnet.prefixlen}"
