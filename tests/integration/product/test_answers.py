@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes.askers import dhcp4, solicitation
 from tests.integration.product.witness import Guest, seat
+from topologies.cell import Streams
 from topologies.deadline import until
 from topologies.nodes.hypervisor import Hypervisor
 from topologies.scenarios.two_tenants import TwoTenants, Workload
@@ -207,6 +209,141 @@ def test_a_flood_harms_its_own_port_alone(stage: Stage, told: Told) -> None:
         answered = len(own.matching(incoming(is_dhcp)))
     assert 0 < answered < sum(sent) / 4, (answered, sum(sent))
     assert held_back(stage.host(loud)) - before > sum(sent) / 2
+
+
+@pytest.mark.long
+def test_what_is_declared_is_told_by_dhclient_over_both_families(
+    stage: Stage, told: Told, tmp_path: Path
+) -> None:
+    """With what it remembers from elsewhere: denied, and then given its own."""
+    fresh = stage.fresh
+    leases = tmp_path / "leases"
+    leases.write_text(
+        'lease {\n  interface "eth0";\n  fixed-address 10.0.0.77;\n  option subnet-mask 255.255.255.0;\n'
+        "  option dhcp-server-identifier 10.0.0.1;\n  expire never;\n}\n",
+        encoding="utf-8",
+    )
+    with guided(stage), bare(fresh):
+        with dhclient(fresh, told, tmp_path, "-4"):
+            bound = until("an address", lambda: told.of("BOUND"), WAIT)
+        four = {
+            "new_ip_address": fresh.ipv4,
+            "new_routers": "10.0.0.1",
+            "new_rfc3442_classless_static_routes": "32 169 254 169 254 10 0 0 1 24 192 0 2 10 0 0 61"
+            " 0 10 0 0 1",
+            "new_domain_name_servers": "10.0.0.53",
+            "new_domain_name": "a.example",
+            "new_domain_search": "a.example. b.example.",
+            "new_host_name": fresh.port,
+            "new_interface_mtu": "1450",
+            "new_dhcp_lease_time": "7200",
+        }
+        assert {name: bound.get(name) for name in four} == four
+        until("a link-local address", lambda: settled(fresh), WAIT)
+        with dhclient(fresh, told, tmp_path, "-6"):
+            bound = until("an address", lambda: told.of("BOUND6"), WAIT)
+        six = {
+            "new_ip6_address": fresh.ipv6,
+            "new_dhcp6_name_servers": "fd00:10::53",
+            "new_dhcp6_domain_search": "a.example. b.example.",
+            "new_max_life": "7200",
+        }
+        assert {name: bound.get(name) for name in six} == six
+    (port,) = until("it is told", lambda: [p for p in seen(stage) if p["status"].get("asked")], WAIT)
+    assert {"answered", "denied"} <= port["status"]["asked"].keys()
+
+
+@pytest.mark.long
+def test_dhcpcd_sets_a_guest_up_and_the_kernel_hears_what_changes(
+    stage: Stage, told: Told, tmp_path: Path
+) -> None:
+    fresh = stage.fresh
+    settings = tmp_path / "dhcpcd.conf"
+    settings.write_text(
+        "noarp\nslaac private\noption interface_mtu, classless_static_routes, domain_search\n",
+        encoding="utf-8",
+    )
+    script = "mount -t tmpfs none /run\nmount -t tmpfs none /var/lib\nmkdir -p /var/lib/dhcpcd\nexec "
+    words = f"dhcpcd -B -d -f {settings} --script {told.script} eth0"
+    with guided(stage), bare(fresh):
+        client = fresh.vm.spawn(["unshare", "--mount", "sh", "-ec", script + words], Streams())
+        try:
+            wanted = {f"{fresh.ipv4}/24", f"{fresh.ipv6}/128"}
+            until("both addresses", lambda: addresses(fresh) == wanted, WAIT)
+            ways = {"10.0.0.0/24", "169.254.169.254", "192.0.2.0/24", "default"}
+            until("its routes", lambda: {*routes(fresh, "-4")} == ways, WAIT)
+            until("its router", lambda: "default" in routes(fresh, "-6"), WAIT)
+            far = stage.far.addresses
+            until("pings", lambda: all(ping(fresh.vm, a, 1, wait=0.5).reached for a in far), WAIT)
+        finally:
+            client.kill()
+            client.wait(WAIT)
+    with bare(fresh):
+        until("its router", lambda: "default" in routes(fresh, "-6"), WAIT)
+        declare(stage, mtu=1400)
+        until("the other MTU", lambda: mtu(fresh) == "1400", WAIT)
+        declare(stage, mtu=1450)
+        until("the first MTU", lambda: mtu(fresh) == "1450", WAIT)
+
+
+def network_of(stage: Stage) -> dict[str, Any]:
+    (network,) = stage.base.control.get("network", "all", "--tenant", TENANT)
+    return network
+
+
+def declare(stage: Stage, **spec: object) -> None:
+    network = network_of(stage)
+    network.pop("status", None)
+    stage.base.control.apply([network | {"spec": network["spec"] | spec}])
+
+
+@contextmanager
+def guided(stage: Stage) -> Iterator[None]:
+    declare(
+        stage,
+        resolvers=["10.0.0.53", "fd00:10::53"],
+        domain="a.example",
+        search=["b.example"],
+        guestRoutes=[{"prefix": "192.0.2.0/24", "nextHop": "10.0.0.61"}],
+        lease=7200,
+    )
+    until("what is declared", lambda: "resolvers" in network_of(stage)["spec"], WAIT)
+    try:
+        yield
+    finally:
+        declare(stage, resolvers=[], domain="none", search=[], guestRoutes=[], lease=86400)
+
+
+@contextmanager
+def dhclient(who: Workload, told: Told, folder: Path, family: str) -> Iterator[None]:
+    files = ["-lf", str(folder / "leases"), "-pf", str(folder / "pid")]
+    words = ["dhclient", family, "-1", "-d", "-v", "-sf", str(told.script), *files, "eth0"]
+    client = who.vm.spawn(words, Streams())
+    try:
+        yield
+    finally:
+        client.kill()
+        client.wait(WAIT)
+
+
+def seen(stage: Stage) -> list[dict[str, Any]]:
+    return stage.base.control.get("port", stage.fresh.port, "--tenant", TENANT)
+
+
+def settled(who: Workload) -> bool:
+    """A link-local address that is past duplicate address detection."""
+    shown = json.loads(who.vm.run("ip -j address show eth0"))
+    return any(a["scope"] == "link" and not a.get("tentative") for a in shown[0]["addr_info"])
+
+
+def addresses(who: Workload) -> set[str]:
+    shown = json.loads(who.vm.run("ip -j address show eth0"))
+    found = shown[0]["addr_info"]
+    return {f"{a['local']}/{a['prefixlen']}" for a in found if a["scope"] == "global"}
+
+
+def mtu(who: Workload) -> str:
+    return who.vm.run("sysctl -n net.ipv6.conf.eth0.mtu").strip()
 
 
 def held_back(host: Hypervisor) -> int:
