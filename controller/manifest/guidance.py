@@ -16,6 +16,7 @@ from controller.manifest.readers import Misfit, text_of, within
 from controller.manifest.tree import Scalar, show
 from model.addresses import Address
 from model.guidance import LEASES, MOST_RESOLVERS, MOST_ROUTES, MOST_SEARCH
+from model.serving import RESOLVERS
 
 NOTHING: Final = "none"
 _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -23,11 +24,10 @@ _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*", re.ASCII)
 
 
 def read_resolver(node: Scalar) -> Address:
-    """An address of a resolver, as its workloads reach it; one of 169.254.0.0/16 may be a service's."""
+    """An address of a resolver, as its workloads reach it; one of a service at 169.254.0.0/16, or ours."""
     text = text_of(node)
-    if text.startswith("169.254."):
-        return readers.parse_address(text)
-    return readers.read_address(node)
+    address = readers.parse_address(text)
+    return address if text.startswith("169.254.") or address in RESOLVERS else readers.read_address(node)
 
 
 def read_domain(node: Scalar) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.addresses import Address, Prefix, format_mac, gateway
+from model.guidance import Guidance
 from model.intent import Network, Port
 from model.serving import RESOLVERS
 
@@ -19,7 +20,8 @@ _ALL: Final = {4: "0.0.0.0/0", 6: "::/0"}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`addresses` in the order of the port's; `gateways`: of its network's subnets, if it is routed."""
+    """`addresses` in the order of the port's; `gateways`: of its network's subnets, if it is routed.
+    `domain`: of the tenant's zone; `guidance`: what the network tells besides."""
 
     instance: str
     name: str
@@ -29,20 +31,22 @@ class Facts:
     gateways: tuple[Address, ...]
     mtu: int
     domain: str
+    guidance: Guidance
 
 
 def make_facts(port: Port, network: Network, domain: str) -> Facts:
     """`domain`: that of the tenant's zone."""
     gateways = tuple(gateway(subnet) for subnet in network.subnets) if network.routed else ()
     return Facts(
-        port.uid,
-        port.name,
-        format_mac(port.mac),
-        port.addresses,
-        network.subnets,
-        gateways,
-        network.mtu,
-        domain,
+        instance=port.uid,
+        name=port.name,
+        mac=format_mac(port.mac),
+        addresses=port.addresses,
+        subnets=network.subnets,
+        gateways=gateways,
+        mtu=network.mtu,
+        domain=domain,
+        guidance=network.guidance,
     )
 
 
@@ -54,20 +58,20 @@ def subnet_of(facts: Facts, address: Address) -> Prefix | None:
 def network_config(facts: Facts) -> str:
     """cloud-init's network configuration, version 2, as JSON, which YAML is a superset of.
 
-    The MAC says which interface it is. Without a gateway there is no route, nor to where names are served.
+    The MAC says which interface it is. Where the network declares no resolvers and no domain, they are ours
+    and the tenant's zone. Without a gateway there is no route, nor to where names are served.
     """
-    reached = {address.version for address in facts.addresses}
-    routes: list[dict[str, object]] = [
-        {"to": _ALL[at.version], "via": str(at)} for at in facts.gateways if at.version in reached
-    ]
+    reached, told = {address.version for address in facts.addresses}, facts.guidance
+    resolvers, first = told.resolvers or RESOLVERS, told.domain or facts.domain
+    hops = (*((_ALL[at.version], at) for at in facts.gateways), *((str(to), hop) for to, hop in told.routes))
     ethernet: dict[str, object] = {
         "match": {"macaddress": facts.mac},
         "mtu": facts.mtu,
         "addresses": [_with_length(facts, address) for address in facts.addresses],
-        "routes": routes,
+        "routes": [{"to": to, "via": str(hop)} for to, hop in hops if hop.version in reached],
         "nameservers": {
-            "addresses": [str(each) for each in RESOLVERS if each.version in reached],
-            "search": [facts.domain],
+            "addresses": [str(each) for each in resolvers if each.version in reached],
+            "search": list(dict.fromkeys((first, *told.search))),
         },
     }
     return json.dumps({"version": 2, "ethernets": {"id0": ethernet}}, indent=1) + "\n"

@@ -50,11 +50,9 @@ def test_it_is_told_of_its_own_port_in_both_shapes(tmp_path: Path) -> None:
 
     async def run() -> dict[str, Any]:
         disk.save(snapshot(), tmp_path / roster.FILE)
-        work = asyncio.create_task(
-            Serving(Settings(tmp_path, tmp_path, "br-int", "internal"), Door(host)).run()
-        )
-        while not await asyncio.to_thread(lambda: host.do(door.is_laid)):
-            await asyncio.sleep(0.02)
+        entry = Door(host)
+        work = asyncio.create_task(Serving(Settings(tmp_path, tmp_path, "br-int", "internal"), entry).run())
+        assert await asyncio.to_thread(entry.plugged.wait, 60)
         host.take_aliases(11)
         # What it sends bears the port's address, as the pipeline would have written it.
         host.run(IP, "route", "replace", "169.254.169.254", "dev", door.NAME, "src", "10.0.0.11")

@@ -148,10 +148,10 @@ def test_ports_are_told_apart_by_their_aliases_and_news_are_read(host: Host, tmp
         path = tmp_path / roster.FILE
         disk.save(snapshot(), path)
         metrics = tmp_path / "names.prom"
-        one = Serving(Settings(tmp_path, tmp_path, "br-int", "internal", metrics=metrics), Door(host))
+        entry = Door(host)
+        one = Serving(Settings(tmp_path, tmp_path, "br-int", "internal", metrics=metrics), entry)
         work = asyncio.create_task(one.run())
-        while not await asyncio.to_thread(lambda: host.do(door.is_laid)):
-            await asyncio.sleep(0.02)
+        assert await asyncio.to_thread(entry.plugged.wait, 60)
         host.take_aliases(11, 12, 99)
         for server in RESOLVERS:
             for way in ("+notcp", "+tcp", "+bufsize=4096"):

@@ -332,7 +332,7 @@ def test_rates_marks_and_pairs_arrive_typed() -> None:
 
 def test_what_a_network_tells_its_ports_arrives_typed() -> None:
     text = (
-        "{dhcp: false, resolvers: [10.0.0.53, 'fd00::53', 169.254.169.253], domain: a.example,"
+        "{dhcp: false, resolvers: [10.0.0.53, 'fd00:ec2::253', 169.254.169.253], domain: a.example,"
         " search: [b.example, c], guestRoutes: [{prefix: 192.0.2.0/24, nextHop: 10.0.0.9}], lease: 600}"
     )
     made = wanted("Network", "{name: n, tenant: t}", text).guidance
@@ -342,7 +342,7 @@ def test_what_a_network_tells_its_ports_arrives_typed() -> None:
         ("b.example", "c"),
         600,
     )
-    assert [str(a) for a in made.resolvers] == ["10.0.0.53", "fd00::53", "169.254.169.253"]
+    assert [str(a) for a in made.resolvers] == ["10.0.0.53", "fd00:ec2::253", "169.254.169.253"]
     assert [(str(p), str(a)) for p, a in made.routes] == [("192.0.2.0/24", "10.0.0.9")]
     assert wanted("Network", "{name: n, tenant: t}", "{domain: none}").guidance.domain == ""
     nothing = wanted("Network", "{name: n, tenant: t}", "{}").guidance

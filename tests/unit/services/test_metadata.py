@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.guidance import Guidance
 from model.ids import PortKey
 from services.metadata.answering import Asking, Kind, Request, Response, answer
 from services.metadata.facts import Facts, make_facts, network_config
@@ -94,6 +95,18 @@ def test_what_a_port_cannot_reach_is_not_configured() -> None:
     unrouted = make_facts(PORT, replace(NET, routed=False), "acme.internal")
     (ethernet,) = json.loads(network_config(unrouted))["ethernets"].values()
     assert ethernet["routes"] == []
+
+
+def test_what_the_network_declares_stands_in_the_place_of_ours() -> None:
+    told = Guidance(
+        resolvers=(ip_address("10.0.0.53"),),
+        domain="office.example",
+        search=("example", "office.example"),
+        routes=((ip_network("192.0.2.0/24"), ip_address("10.0.0.9")),),
+    )
+    (ethernet,) = json.loads(network_config(facts(guidance=told)))["ethernets"].values()
+    assert ethernet["routes"][-1] == {"to": "192.0.2.0/24", "via": "10.0.0.9"}
+    assert ethernet["nameservers"] == {"addresses": ["10.0.0.53"], "search": ["office.example", "example"]}
 
 
 def token(life: bytes = b"60", **more: object) -> Response:
