@@ -22,6 +22,7 @@ from model.errors import Conflict, Fault, NotFound
 from model.flow import Flow, Group, Special
 from model.ids import NetworkKey, PortKey
 from model.intent import Network, Port
+from model.serving import IFACE_ID
 from pipelines import cookies, reasons, render
 from pipelines import fields as f
 from pipelines.features.size import ETHERNET
@@ -228,6 +229,10 @@ def _left(on: Ground, sent: Sent, came: Packet) -> Document:
         return _tunnelled(on, sent)
     if sent.port == came.get("in_port"):
         return _end("answered", f"answered on the spot, to port {names.port(sent.port)}", "")
+    answering = snapshot.interfaces.get(IFACE_ID)
+    if answering is not None and sent.port == answering.ofport:
+        alias = IPv4Address(sent.has("ip_src")) if sent.has("ip_src") else IPv6Address(sent.has("ipv6_src"))
+        return _end("answered", f"ringfenced services on {snapshot.host} has it, from {alias}", "")
     if sent.port in names.ofports:
         return _end("delivered", f"delivered to port {names.port(sent.port)} on {snapshot.host}", "")
     return _end("dropped", f"sent to {names.port(sent.port)}, where nobody is known", "See: ringfence drift")

@@ -341,3 +341,20 @@ def test_a_defect_costs_one_answer() -> None:
     question = Question(Uid("q"), HERE, "trace", json.dumps({"port": "p", "to": "10.0.0.1"}))
     (fault,) = json.loads(answering(look).answer(question))["faults"]
     assert fault["rule"] == "internal" and "agent on hv1" in fault["remedy"]
+
+
+@pytest.mark.parametrize(("to", "alias"), [("169.254.169.253", "10.0.0.11"), ("fd00:ec2::253", "fd52:f1::b")])
+def test_a_question_for_a_name_is_answered_on_the_host_or_by_nobody(to: str, alias: str) -> None:
+    bare = world.routed()
+    on = standing(world.served(bare))
+    (*_, leg) = tracing.trace(asked(11, to, proto="udp", sport=40000, dport=53), on, honest(on))["legs"]
+    (end,) = leg["ends"]
+    assert tables(leg)[-2:] == ["served", "aliased"]
+    assert (end["what"], end["text"]) == ("answered", f"ringfenced services on hv1 has it, from {alias}")
+    (*_, leg) = tracing.trace(asked(11, to, proto="udp", sport=40000, dport=54), on, honest(on))["legs"]
+    assert leg["ends"][0]["what"] == "dropped" and to in leg["ends"][0]["text"]
+    on = standing(bare)
+    (*_, leg) = tracing.trace(asked(11, to, proto="udp", sport=40000, dport=53), on, honest(on))["legs"]
+    (end,) = leg["ends"]
+    assert end["what"] == "dropped" and "nobody on this host answers" in end["text"]
+    assert "Start ringfenced services" in end["remedy"]
