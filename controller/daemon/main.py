@@ -32,7 +32,7 @@ PROCESSES: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "all",
         "controller.daemon.whole",
-        "store, API, speaker and agent on this machine, declared by themselves",
+        "store, API, speaker, agent and services on this machine, declared by themselves",
     ),
 )
 
