@@ -260,11 +260,12 @@ def _patch(old: Program, new: Program, turned: _Turned) -> Patch:
 
 
 def _turn(subject: Object, puts: Container[Object]) -> tuple[int, int, Object]:
-    """When a group has its turn. What judges a port goes behind all by which the port sends and gets, and
-    rules behind the ports that they judge: there is no moment in which it is open."""
+    """When a group has its turn. What judges a port goes last: behind all by which the port sends and gets,
+    and behind what judges it from now on; rules behind the ports that they judge. There is no moment in which
+    it is open. Who is no peer any more goes before, lest a port's new epoch vouch for him."""
     if subject in puts:
-        return 2, 0, subject
-    return (1, -subject.kind, subject) if subject.kind in JUDGES else (0, 0, subject)
+        return 1, 0, subject
+    return (2, -subject.kind, subject) if subject.kind in JUDGES else (0, 0, subject)
 
 
 def _with_meters(patch: Patch, old: Program, new: Program, subjects: Iterable[Object]) -> Patch:

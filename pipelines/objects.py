@@ -43,8 +43,8 @@ class Kind(IntEnum):
     NARROW = 23
 
 
-JUDGES: Final = frozenset({Kind.RULE, Kind.MEMBER, Kind.JUDGED})
-"""What policy is made of."""
+JUDGES: Final = frozenset({Kind.RULE, Kind.JUDGED})
+"""What may deny."""
 
 
 class Object(NamedTuple):

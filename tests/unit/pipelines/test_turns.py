@@ -89,6 +89,19 @@ def test_a_port_under_policy_leaves_and_comes() -> None:
         assert kinds.index(Kind.PORT) < kinds.index(Kind.JUDGED) < kinds.index(Kind.RULE)
 
 
+def test_a_rule_takes_the_place_of_another() -> None:
+    """It says the same of more, with another number and height."""
+    there = governed()
+    (standing,) = there.policies.values()
+    wide = tuple(Block(ip_network(prefix)) for prefix in ("0.0.0.0/0", "::/0"))
+    rules = tuple(ruled.rule(direction, Action.DENY, *wide) for direction in Direction)
+    after = ruled.seated(replace(standing.policy, rules=rules), owner=1, first=31, top=800)
+    changed = world.with_part(there, Part.POLICY, standing.uid, after)
+    for old, new in ((there, changed), (changed, there)):
+        _, kinds = steps(compile(old), old, new, [Change(Part.POLICY, standing.uid)])
+        assert kinds[0] is Kind.RULE and Kind.JUDGED in kinds and kinds[-1] is Kind.RULE
+
+
 @pytest.mark.parametrize("made", [world.routed, lambda: labelled(world.routed())])
 def test_it_would_be_seen_if_it_were_open(made: Callable[[], Snapshot]) -> None:
     assert passes(Switch.of(compile(made()).flows()))
