@@ -16,6 +16,7 @@ from immutables import Map
 
 from controller.agent import receipts
 from controller.agent.commands import Sweep, Zones
+from controller.agent.forgetting import Forgetting
 from controller.agent.receipts import Mended
 from controller.agent.zonekeeping import ZoneKeeping
 from controller.southbound.netlink.links import Link, set_links
@@ -83,6 +84,7 @@ class Switching:
         )
         self._refused = 0
         self._zones = ZoneKeeping(rundir, datapath)
+        self._forgetting = Forgetting(rundir, datapath)
 
     def ensure(self, vtep: Address) -> None:
         """Bridge, tunnel port and controller are there; writes nothing if they are already."""
@@ -91,7 +93,10 @@ class Switching:
     def program(self, patch: Patch) -> tuple[Flow, ...]:
         """Send and wait for every acknowledgement; refused groups are logged, counted, left out, returned."""
         self._zones.settle()
-        outcome = self._channel.send(patch)
+        try:
+            outcome = self._channel.send(patch)
+        finally:
+            self._forgetting.changed()  # a part of it, maybe, if it failed
         self._refused = len(outcome.refused)
         for refused in outcome.refused:
             LOG.error("flow refused: %s: %s", refused.fault.object, refused.fault.message)
@@ -112,6 +117,8 @@ class Switching:
         put = (*findings.missing, *findings.wrong)
         refused = self._put(put, care) if put else ()
         orphans = self._sweep(findings.orphans, care) if sweep is Sweep.ORPHANS else 0
+        if orphans:
+            self._forgetting.changed()
         if sweep is Sweep.ORPHANS and gauge.stale:
             self._channel.send(Patch((), (), gauge.stale))
         if put or orphans or gauge:
@@ -219,6 +226,7 @@ class Switching:
 
     def close(self) -> None:
         """Hang up."""
+        self._forgetting.close()
         self._channel.close()
 
     def _set(self, links: tuple[str, ...], link: Link) -> tuple[str, ...]:
