@@ -51,7 +51,8 @@ class Spawner(Protocol):
 class Daemon:
     """A long-running process: started, killed, frozen and started again; its output goes to `log`.
 
-    `ready` is polled after each start. `before` clears what a killed predecessor left (stale sockets).
+    `ready` is polled after each start. `before` clears what a killed predecessor left (stale sockets);
+    `begun` is told each process that was started.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Daemon:
     ready: Callable[[], object]
     env: Mapping[str, str] | None = None
     before: Callable[[], None] | None = None
+    begun: Callable[[subprocess.Popen[bytes]], None] | None = None
     ready_timeout: float = PATIENCE
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -87,6 +89,8 @@ class Daemon:
             self.process = self.home.spawn(
                 self.command, Streams(stdout=log, stderr=subprocess.STDOUT), env=self.env
             )
+        if self.begun is not None:
+            self.begun(self.process)
 
     def await_ready(self) -> None:
         """Poll until ready; LabError with the log's tail if it dies first or is too late."""

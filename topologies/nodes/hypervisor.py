@@ -22,6 +22,7 @@ from topologies.directory import LabDirectory
 from topologies.errors import CommandFailed, LabError
 from topologies.nodes.link import UNDERLAY_MTU, VM_MTU, End, addressed, link, offloads_off, router_id
 from topologies.nodes.node import LabNode
+from topologies.nodes.room import keep_room
 from topologies.nodes.vm import INTERFACE, Vm
 from topologies.process import listens
 
@@ -52,7 +53,7 @@ table arp deaf {{
 """
 _INTERFACE_NAME_LIMIT = 15
 # All daemons of all hosts of a lab share this machine's processors, and a switch that waits for one loses
-# what its sockets have no room for (about 90 frames), though nothing of it was touched. So it runs before all
+# what its sockets have no room for, though nothing of it was touched. So it runs before all
 # else; with autogroups (sched(7)) a nice value counts within its session only, and the session has its own.
 _FIRST = '{ echo -15 >/proc/self/autogroup; } 2>/dev/null || :; exec nice -n -15 "$@"'
 
@@ -118,6 +119,7 @@ class Hypervisor(LabNode):
             "ovs-vswitchd",
             ["sh", "-c", _FIRST, "first", *words("ovs-vswitchd", f"unix:{OVS_RUN_DIRECTORY}/db.sock")],
             ready=lambda: self.attempt_tool(["ovs-appctl", "-t", str(self.control_socket()), "version"]),
+            begun=keep_room if self.datapath is Datapath.USERSPACE else None,
         )
 
     def launch(self) -> None:

@@ -131,11 +131,12 @@ class LabNode(Node):
         ready: Callable[[], object],
         before: Callable[[], None] | None = None,
         env: Mapping[str, str] | None = None,
+        begun: Callable[[subprocess.Popen[bytes]], None] | None = None,
     ) -> Daemon:
         """Declare a daemon of this node (not started); its output goes to `directory/NAME.out`."""
         log = self.directory / f"{name}.out"
         self.daemons[name] = Daemon(
-            f"{self.name}/{name}", self, command, log, ready, env and {**os.environ, **env}, before
+            f"{self.name}/{name}", self, command, log, ready, env and {**os.environ, **env}, before, begun
         )
         return self.daemons[name]
 

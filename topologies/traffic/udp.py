@@ -22,8 +22,8 @@ SIZE_LIMIT = 1402
 _NUMBER = struct.Struct("!Q")
 _HEADERS = {socket.AF_INET: 20 + 8, socket.AF_INET6: 40 + 8}
 _LATE = 0.02
-"""Seconds of a stall of this machine that are made up for by a burst; of a longer one, the queues of a lab
-would overflow: they hold about 90 frames of 1,000 octets."""
+"""Seconds of a stall of this machine that are made up for by a burst. What a longer one would send at once
+belongs to no steady pace, and queues of the kernel hold about 90 frames where nobody has widened them."""
 _QUIET = 5.0
 _POLL = 0.1
 _BUFFER = 8 << 20
