@@ -5,10 +5,11 @@ Place: under the property and contract tests of policy flows. The numbers are of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.flow import Field, Flow
-from model.policy import Direction, Policy, Protocol
+from model.policy import Direction, Endpoint, Policy, Protocol
 from pipelines import fields as f
 from pipelines.policy.clauses import Chain
 from pipelines.policy.entries import Entry, Tenants, standing
@@ -59,12 +60,14 @@ class Laid:
         return next((one for one in self.entries if self.numbers[one.place] == mark >> 1), None)
 
 
-def lay(policies: tuple[Policy, ...], tenants: Tenants, direction: Direction) -> Laid:
+def lay(
+    policies: tuple[Policy, ...], tenants: Tenants, direction: Direction, world: Sequence[Endpoint] = WORLD
+) -> Laid:
     """Of the whole world, as if all ports lived here."""
     entries = standing(policies, tenants, direction)
     numbers = {entry.place: index for index, entry in enumerate(entries, 1)}
     where = chain(direction)
-    flows = compile(where, entries, WORLD, Directory.of(WORLD), numbers)
+    flows = compile(where, entries, world, Directory.of(world), numbers)
     return Laid(where, entries, numbers, flows, Switch.of(flows))
 
 
