@@ -23,6 +23,9 @@ METADATA_PORT: Final = 80
 
 IFACE_ID: Final = Uid("ringfence-services")
 """The iface-id of the interface that leads to whoever answers. No port's uid: it is no UUID."""
+SUFFIX_MARK: Final = "ringfence-suffix"
+"""Key of that interface's external_ids which says what zones of names end in on this host. It stands there
+while nobody answers, too, so that what ports are told does not follow each restart."""
 SERVICES_MAC: Final = Mac(0x0A0052F10020)
 """Of that interface's other end."""
 

@@ -9,7 +9,7 @@ resolvers. Nothing is parsed but a solicitation, whose form is fixed.
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from model.addresses import GATEWAY_MAC, link_local
@@ -84,8 +84,9 @@ def _message(client: Client, six: Six) -> bytes:
     made = head + struct.pack("!BB", _SOURCE_ADDRESS, 1) + GATEWAY_MAC.to_bytes(6, "big")
     if client.mtu >= _LEAST_MTU:
         made += struct.pack("!BBHI", 5, 1, 0, client.mtu)
-    length, lives = six.subnet.prefixlen, (_VALID, _PREFERRED)
-    made += struct.pack("!BBBBIII", 3, 4, length, _ON_LINK, *lives, 0) + six.subnet.network_address.packed
+    for prefix in (six.subnet, *map(IPv6Network, six.beside)):
+        made += struct.pack("!BBBBIII", 3, 4, prefix.prefixlen, _ON_LINK, _VALID, _PREFERRED, 0)
+        made += prefix.network_address.packed
     if six.resolvers:  # RFC 8106 section 5.1
         octets = b"".join(address.packed for address in six.resolvers)
         made += struct.pack("!BBHI", 25, 1 + len(octets) // 8, 0, LIFETIME) + octets

@@ -14,7 +14,9 @@ from model.addresses import gateway, is_single
 from model.guidance import USUAL, Guidance
 from model.ids import Mac
 from model.intent import Network, Port
+from model.serving import RESOLVERS, SERVED
 from services.names import plain, wire
+from services.served import fill_in
 
 METADATA4: Final = IPv4Address("169.254.169.254")
 """Where instances ask for their metadata; in a network without a gateway also what its DHCP server is called:
@@ -42,13 +44,15 @@ class Four:
 
 @dataclass(frozen=True, slots=True)
 class Six:
-    """Its IPv6. `duid`: the server's, the same on all hosts. `routed`: the advertiser is a default router."""
+    """Its IPv6. `duid`: the server's, the same on all hosts. `routed`: the advertiser is a default router.
+    `beside`: addresses that are on the link without being in the subnet."""
 
     subnet: IPv6Network
     addresses: tuple[IPv6Address, ...]
     duid: bytes
     routed: bool
     resolvers: tuple[IPv6Address, ...]
+    beside: tuple[IPv6Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,10 @@ class Client:
     six: Six | None
 
 
-def make_client(network: Network, port: Port, guidance: Guidance = USUAL) -> Client:
-    """ValueError for a name in `guidance` that is none; manifests are checked before."""
+def make_client(network: Network, port: Port, said: Guidance = USUAL, zone: str = "") -> Client:
+    """`said` by the network. `zone`: of the port's tenant, "" = names are not served here. ValueError for a
+    name that is none; manifests are checked before."""
+    guidance = fill_in(said, zone)
     domains = dict.fromkeys(wire(name) for name in (guidance.domain, *guidance.search) if name)
     return Client(
         mac=port.mac,
@@ -96,7 +102,10 @@ def _four(network: Network, subnet: IPv4Network, port: Port, guidance: Guidance)
         for prefix, hop in guidance.routes
         if isinstance(prefix, IPv4Network) and isinstance(hop, IPv4Address)
     }
-    routes.setdefault(IPv4Network(METADATA4), router or on_link)
+    resolvers = tuple(a for a in guidance.resolvers if isinstance(a, IPv4Address))
+    # Guests may have a route of their own to all that is link-local; without a gateway they have no other.
+    for served in (METADATA4, *(a for a in resolvers if a in RESOLVERS)):
+        routes.setdefault(IPv4Network(served), router or on_link)
     if router is not None:
         routes.setdefault(_DEFAULT, router)
     return Four(
@@ -104,17 +113,20 @@ def _four(network: Network, subnet: IPv4Network, port: Port, guidance: Guidance)
         addresses=tuple(own),
         server=router or METADATA4,
         router=router,
-        resolvers=tuple(a for a in guidance.resolvers if isinstance(a, IPv4Address)),
+        resolvers=resolvers,
         routes=tuple(sorted(routes.items(), key=lambda route: (-route[0].prefixlen, int(route[0][0])))),
     )
 
 
 def _six(network: Network, subnet: IPv6Network, port: Port, guidance: Guidance) -> Six:
     own = (a for a in port.addresses if isinstance(a, IPv6Address) and a in subnet and is_single(6, int(a)))
+    resolvers = tuple(a for a in guidance.resolvers if isinstance(a, IPv6Address))
+    alone = not network.routed and any(a in RESOLVERS for a in resolvers)
     return Six(
         subnet=subnet,
         addresses=tuple(own),
         duid=_UUID_DUID + UUID(network.uid).bytes,
         routed=network.routed,
-        resolvers=tuple(a for a in guidance.resolvers if isinstance(a, IPv6Address)),
+        resolvers=resolvers,
+        beside=tuple(a for a in SERVED if isinstance(a, IPv6Address)) if alone else (),
     )

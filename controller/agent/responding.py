@@ -16,13 +16,15 @@ from controller.agent.telling import Bucket
 from controller.southbound.openflow.questions import Question
 from model.asked import MOST_PORTS, Asked
 from model.ids import PortKey, Uid
-from model.intent import Network, Port
+from model.intent import Network, Port, Tenant
+from model.serving import IFACE_ID
 from model.snapshot import Snapshot
 from pipelines import cookies
 from pipelines.index import compilable
 from services.advertising import INTERVAL, advertise
 from services.answering import answer
 from services.client import Client, make_client
+from services.served import zone_of
 
 HOST_RATE: Final = 1_000.0
 """Questions a second of all ports together: some 10 % to 30 % of a core, however many ports flood."""
@@ -45,7 +47,7 @@ class Responder:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._host = Bucket(HOST_RATE, HOST_BURST, HOST_BURST, clock())
-        self._clients: dict[PortKey, tuple[Network, Port, Client]] = {}
+        self._clients: dict[PortKey, tuple[Network, Port, str, Client]] = {}
         self._advertised: dict[PortKey, tuple[float, bytes]] = {}
         self._seen: tuple[object, ...] = ()
         self._next = 0.0
@@ -63,7 +65,7 @@ class Responder:
             self._count(port, Unheard.BUSY.value)
             return None
         try:
-            answered = answer(question.frame, self._client(snapshot.networks[port.network], port))
+            answered = answer(question.frame, self._client(snapshot, port))
         except Exception:
             self._count(port, Unheard.FAILED.value)
             raise
@@ -108,16 +110,18 @@ class Responder:
 
     def _frames(self, snapshot: Snapshot) -> Iterator[tuple[PortKey, int, bytes]]:
         for port, ofport in _here(snapshot):
-            client = self._client(snapshot.networks[port.network], port)
+            client = self._client(snapshot, port)
             if client.answers and client.six is not None and client.six.addresses:
                 yield port.key, ofport, advertise(client, client.six)
 
-    def _client(self, network: Network, port: Port) -> Client:
+    def _client(self, snapshot: Snapshot, port: Port) -> Client:
+        network = snapshot.networks[port.network]
+        zone = _zone(snapshot, snapshot.tenants.get(network.tenant))
         known = self._clients.get(port.key)
-        if known is None or known[0] is not network or known[1] is not port:
-            known = (network, port, make_client(network, port, network.guidance))
+        if known is None or known[0] is not network or known[1] is not port or known[2] != zone:
+            known = (network, port, zone, make_client(network, port, network.guidance, zone))
             self._clients[port.key] = known
-        return known[2]
+        return known[3]
 
     def _count(self, port: Port, word: str) -> None:
         self.counts.setdefault(port.uid, Counter())[word] += 1
@@ -132,6 +136,15 @@ def _asker(snapshot: Snapshot, question: Question) -> Port | Unheard:
     if port is None or not compilable(snapshot, port.key):
         return Unheard.STRANGER
     return port if snapshot.interfaces[port.uid].ofport == question.in_port else Unheard.STRANGER
+
+
+def _zone(snapshot: Snapshot, tenant: Tenant | None) -> str:
+    """Of a tenant, if this host serves names. The interface counts, not whether anybody is behind it now: a
+    lease outlives a restart."""
+    served = snapshot.interfaces.get(IFACE_ID)
+    if served is None or tenant is None or not served.suffix:
+        return ""
+    return zone_of(tenant.name, served.suffix)
 
 
 def _here(snapshot: Snapshot) -> Iterator[tuple[Port, int]]:
@@ -151,6 +164,7 @@ def _said_by(snapshot: Snapshot) -> tuple[object, ...]:
     return (
         snapshot.ports,
         snapshot.networks,
+        snapshot.tenants,
         snapshot.bindings,
         snapshot.interfaces,
         snapshot.hypervisors,

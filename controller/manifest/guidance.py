@@ -81,7 +81,7 @@ GUIDANCE: Final = (
         "spec",
         "resolvers",
         read_resolver,
-        "Whom its ports ask for names, in order (default: none is told).",
+        "Whom its ports ask for names, in order (default: ours, on hosts that serve names).",
         "[10.0.0.53, 'fd00::53']",
         shape=Shape.MANY,
         most=MOST_RESOLVERS,
@@ -90,7 +90,8 @@ GUIDANCE: Final = (
         "spec",
         "domain",
         read_domain,
-        "The domain that its ports are in (default none).",
+        "The domain that its ports are in (default: the tenant's zone, where they are told of our"
+        " resolvers).",
         "prod.example",
     ),
     FieldRule(

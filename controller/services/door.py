@@ -16,7 +16,16 @@ from controller.southbound.netlink import wires
 from controller.southbound.netlink.wires import Wire
 from controller.southbound.ovsdb import wiring
 from model.addresses import GATEWAY_MAC, Address
-from model.serving import IFACE_ID, METADATA, METADATA_PORT, NAMES_PORT, RESOLVERS, SERVED, SERVICES_MAC
+from model.serving import (
+    IFACE_ID,
+    METADATA,
+    METADATA_PORT,
+    NAMES_PORT,
+    RESOLVERS,
+    SERVED,
+    SERVICES_MAC,
+    SUFFIX_MARK,
+)
 
 NAME: Final = "rf-services"
 _BACKLOG: Final = 1024
@@ -48,9 +57,10 @@ def lay(within: Callable[[], Sockets] = open_sockets) -> Sockets:
     return wires.lay(_WIRE, within)
 
 
-def plug(rundir: Path, bridge: str) -> None:
-    """Have the bridge take the wire, in place of an earlier one. RingfenceError if it can't have it now."""
-    wiring.plug(rundir / "db.sock", bridge, NAME, IFACE_ID)
+def plug(rundir: Path, bridge: str, suffix: str) -> None:
+    """Have the bridge take the wire, in place of an earlier one, and say there what zones end in.
+    RingfenceError if it can't have it now."""
+    wiring.plug(rundir / "db.sock", bridge, NAME, IFACE_ID, {SUFFIX_MARK: suffix})
 
 
 def is_plugged(rundir: Path) -> bool:

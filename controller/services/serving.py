@@ -58,7 +58,7 @@ class Door(Protocol):
 
     def lay(self) -> Sockets: ...
 
-    def plug(self, rundir: Path, bridge: str) -> None: ...
+    def plug(self, rundir: Path, bridge: str, suffix: str) -> None: ...
 
     def is_plugged(self, rundir: Path) -> bool: ...
 
@@ -198,7 +198,7 @@ class Serving:
         try:
             # What the bridge has of an earlier life is not this wire.
             if not self._plugged or not await asyncio.to_thread(self._entry.is_plugged, rundir):
-                await asyncio.to_thread(self._entry.plug, rundir, bridge)
+                await asyncio.to_thread(self._entry.plug, rundir, bridge, self._settings.suffix)
         except RingfenceError as error:
             self._in.note(str(error))
             return False

@@ -12,7 +12,7 @@ from typing import Final
 from model.addresses import Address, Prefix, format_mac, gateway
 from model.guidance import Guidance
 from model.intent import Network, Port
-from model.serving import RESOLVERS
+from services.served import fill_in
 
 _ALL: Final = {4: "0.0.0.0/0", 6: "::/0"}
 """cloud-init's own parser knows no `default`."""
@@ -58,11 +58,9 @@ def subnet_of(facts: Facts, address: Address) -> Prefix | None:
 def network_config(facts: Facts) -> str:
     """cloud-init's network configuration, version 2, as JSON, which YAML is a superset of.
 
-    The MAC says which interface it is. Where the network declares no resolvers and no domain, they are ours
-    and the tenant's zone. Without a gateway there is no route, nor to where names are served.
+    The MAC says which interface it is. Without a gateway there is no route, nor to where names are served.
     """
-    reached, told = {address.version for address in facts.addresses}, facts.guidance
-    resolvers, first = told.resolvers or RESOLVERS, told.domain or facts.domain
+    reached, told = {address.version for address in facts.addresses}, fill_in(facts.guidance, facts.domain)
     hops = (*((_ALL[at.version], at) for at in facts.gateways), *((str(to), hop) for to, hop in told.routes))
     ethernet: dict[str, object] = {
         "match": {"macaddress": facts.mac},
@@ -70,8 +68,8 @@ def network_config(facts: Facts) -> str:
         "addresses": [_with_length(facts, address) for address in facts.addresses],
         "routes": [{"to": to, "via": str(hop)} for to, hop in hops if hop.version in reached],
         "nameservers": {
-            "addresses": [str(each) for each in resolvers if each.version in reached],
-            "search": list(dict.fromkeys((first, *told.search))),
+            "addresses": [str(each) for each in told.resolvers if each.version in reached],
+            "search": [name for name in dict.fromkeys((told.domain, *told.search)) if name],
         },
     }
     return json.dumps({"version": 2, "ethernets": {"id0": ethernet}}, indent=1) + "\n"

@@ -33,7 +33,7 @@ from controller.southbound.ovsdb import wiring
 from model.addresses import GATEWAY_MAC, format_mac
 from model.errors import Conflict, Unavailable
 from model.ids import HostName, PortKey
-from model.serving import IFACE_ID, METADATA, RESOLVERS, SERVED, SERVICES_MAC, alias
+from model.serving import IFACE_ID, METADATA, RESOLVERS, SERVED, SERVICES_MAC, SUFFIX_MARK, alias
 from model.snapshot import Snapshot, without_port
 from tests.contract.ovs import PrivateOvs
 from tests.fakes.tenants import ACME, RIVAL, network, port, tenant
@@ -116,7 +116,7 @@ class Door:
     def lay(self) -> Sockets:
         return self._host.do(door.lay)
 
-    def plug(self, rundir: Path, bridge: str) -> None:
+    def plug(self, rundir: Path, bridge: str, suffix: str) -> None:
         self.plugged.set()
 
     def is_plugged(self, rundir: Path) -> bool:
@@ -259,18 +259,19 @@ def test_a_second_life_takes_what_the_first_left(host: Host) -> None:
 def test_the_bridge_gets_the_wire_and_keeps_what_is_others(own_ovs: PrivateOvs) -> None:
     database = Path(own_ovs.remote.removeprefix("unix:"))
     with pytest.raises(Unavailable):
-        wiring.plug(database, "br-int", "rf-x", IFACE_ID)
+        wiring.plug(database, "br-int", "rf-x", IFACE_ID, {})
     own_ovs.vsctl("add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev")
     assert not wiring.is_plugged(database, "rf-x", IFACE_ID)
-    wiring.plug(database, "br-int", "rf-x", IFACE_ID)
+    wiring.plug(database, "br-int", "rf-x", IFACE_ID, {SUFFIX_MARK: "internal"})
     first = own_ovs.vsctl("get", "Interface", "rf-x", "_uuid")
     assert IFACE_ID in own_ovs.vsctl("get", "Interface", "rf-x", "external_ids:iface-id")
+    assert "internal" in own_ovs.vsctl("get", "Interface", "rf-x", f"external_ids:{SUFFIX_MARK}")
     assert not wiring.is_plugged(database, "rf-x", IFACE_ID), "there is no such device"
-    wiring.plug(database, "br-int", "rf-x", IFACE_ID)
+    wiring.plug(database, "br-int", "rf-x", IFACE_ID, {})
     assert own_ovs.vsctl("get", "Interface", "rf-x", "_uuid") != first
     assert own_ovs.vsctl("list-ports", "br-int").split() == ["rf-x"]
     own_ovs.vsctl("--no-wait", "add-port", "br-int", "rf-y", "--", "set", "Interface", "rf-y", "type=dummy")
     with pytest.raises(Conflict) as caught:
-        wiring.plug(database, "br-int", "rf-y", IFACE_ID)
+        wiring.plug(database, "br-int", "rf-y", IFACE_ID, {})
     assert caught.value.faults[0].rule == "wire-refused"
     assert own_ovs.vsctl("list-ports", "br-int").split() == ["rf-x", "rf-y"]

@@ -7,6 +7,7 @@ Must not touch a row without our mark.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,9 @@ _ROOT: Final = "Open_vSwitch"
 Operation = dict[str, Any]
 
 
-def plug(socket: Path, bridge: str, name: str, iface_id: Uid) -> None:
+def plug(socket: Path, bridge: str, name: str, iface_id: Uid, told: Mapping[str, str]) -> None:
     """Put it in, anew if our row of it is there: else Open vSwitch would keep a device that is no more.
+    `told`: what else its external_ids say.
 
     Raises Unavailable without an answer or a bridge, Conflict if somebody else has the name.
     """
@@ -56,7 +58,8 @@ def plug(socket: Path, bridge: str, name: str, iface_id: Uid) -> None:
         bump = {"op": "mutate", "table": _ROOT, "where": [], "mutations": [["next_cfg", "+=", 1]]}
         _transact(socket, [*gone, bump, comment])
         _await_dealt_with(socket)
-    _transact(socket, [*_in(bridge, name, iface_id), comment])
+    ids = {IFACE_ID: str(iface_id), OWNER: _MARK, **told}
+    _transact(socket, [*_in(bridge, name, ids), comment])
 
 
 def is_plugged(socket: Path, name: str, iface_id: Uid) -> bool:
@@ -95,7 +98,7 @@ def _out(name: str, ports: list[dict[str, Any]]) -> list[Operation]:
     return found
 
 
-def _in(bridge: str, name: str, iface_id: Uid) -> list[Operation]:
+def _in(bridge: str, name: str, ids: Mapping[str, str]) -> list[Operation]:
     made = ["set", [["named-uuid", "port"]]]
     return [
         {
@@ -105,7 +108,7 @@ def _in(bridge: str, name: str, iface_id: Uid) -> list[Operation]:
             "row": {
                 "name": name,
                 "ofport_request": _NUMBER,
-                "external_ids": ["map", [[IFACE_ID, iface_id], [OWNER, _MARK]]],
+                "external_ids": ["map", [[key, ids[key]] for key in sorted(ids)]],
             },
         },
         {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP
-from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptMTU, ICMPv6NDOptRDNSS
+from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptDNSSL, ICMPv6NDOptMTU, ICMPv6NDOptRDNSS
 from scapy.layers.l2 import Ether
 
 from controller.agent import responding
@@ -20,6 +20,8 @@ from model.change import Part
 from model.guidance import Guidance
 from model.ids import NetworkKey, PortKey, Uid
 from model.intent import Network
+from model.inventory import Interface
+from model.serving import IFACE_ID
 from model.snapshot import Snapshot
 from pipelines import cookies
 from services.advertising import INTERVAL
@@ -156,6 +158,27 @@ def test_a_resolver_that_changes_is_told_at_once_and_to_ports_of_that_network_al
     assert [port for port, _ in due] == [1, 2]
     assert Ether(due[0][1])[ICMPv6NDOptRDNSS].dns == ["fd00::2"]
     assert responder.advertise(told) == ()
+
+
+def served(snapshot: Snapshot, suffix: str) -> Snapshot:
+    """As while nobody is behind it: the interface has no number then."""
+    there = Interface("rf-services", IFACE_ID, 0, suffix=suffix)
+    return world.with_part(snapshot, Part.INTERFACE, IFACE_ID, there)
+
+
+def test_ports_are_told_of_names_where_these_are_served(responder: Responder) -> None:
+    snapshot = cluster()
+    responder.advertise(snapshot)
+    there = served(snapshot, "internal")
+    due = responder.advertise(there)
+    zones = [Ether(frame)[ICMPv6NDOptDNSSL].searchlist for _, frame in due]
+    assert zones == [["t1.internal."]] * 2 + [["t2.internal."]] * 2
+    assert Ether(due[0][1])[ICMPv6NDOptRDNSS].dns == ["fd00:ec2::253"]
+    answered = responder.respond(there, asked())
+    assert answered is not None and b"t1.internal" in answered
+    for none in (snapshot, served(snapshot, "")):
+        answered = responder.respond(none, asked())
+        assert answered is not None and b"internal" not in answered
 
 
 def test_nobody_is_advertised_to_without_ipv6_or_where_nobody_answers(
