@@ -33,6 +33,7 @@ class Part(Enum):
     EXTERNAL = "externals"
     FLOATING = "floating"
     POLICY = "policies"
+    GANG = "gangs"
     PREFIX = "prefixes"
     SIGHTING = "sightings"
     CLAIMED = "claimed"

@@ -30,6 +30,7 @@ from model.intent import (
 )
 from model.inventory import Interface, Switch
 from model.policy import Standing
+from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
 
 RemoteKey = tuple[NetworkKey, Mac]
@@ -64,6 +65,8 @@ class Snapshot:
     externals: Map[TenantKey, External] = Map()
     floating: Map[Uid, FloatingIp] = Map()
     policies: Map[Uid, Standing] = Map()
+    gangs: Map[int, Roll] = Map()
+    """Of tenants with ports here, by generation: for their names, and nothing else."""
     prefixes: Map[PrefixKey, RemotePrefix] = Map()
     sightings: Map[SightingKey, Sighting] = Map()
     claimed: Map[SightingKey, RemoteAddress] = Map()

@@ -34,6 +34,7 @@ from model.intent import (
 )
 from model.inventory import Interface
 from model.policy import Standing
+from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
 from model.snapshot import Snapshot
 
@@ -53,6 +54,7 @@ MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("externals", External),
     ("floating", FloatingIp),
     ("policies", Standing),
+    ("gangs", Roll),
     ("prefixes", RemotePrefix),
     ("sightings", Sighting),
     ("claimed", RemoteAddress),

@@ -68,6 +68,7 @@ STORED: tuple[Part, ...] = (
     Part.EXTERNAL,
     Part.FLOATING,
     Part.POLICY,
+    Part.GANG,
 )
 """The maps that the store fills (the cluster row apart)."""
 
@@ -157,6 +158,7 @@ def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
         externals=source.externals,
         floating=source.floating,
         policies=source.policies,
+        gangs=source.gangs,
         by_uid=source.by_uid,
         by_network=source.by_network,
     )
@@ -231,6 +233,8 @@ def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
             return replace(snapshot, floating=value)
         case Part.POLICY:
             return replace(snapshot, policies=value)
+        case Part.GANG:
+            return replace(snapshot, gangs=value)
         case Part.PREFIX:
             return replace(snapshot, prefixes=value)
         case Part.SIGHTING:

@@ -62,7 +62,11 @@ def read(snapshot: Snapshot, suffix: str, known: Roster) -> Roster:
     """What a snapshot says: all ports of tenants that are on this host have names, and any of them may ask
     that comes in by a port of this host."""
     directory = direct(
-        suffix, snapshot.tenants.values(), snapshot.networks.values(), snapshot.ports.values(), ()
+        suffix,
+        snapshot.tenants.values(),
+        snapshot.networks.values(),
+        snapshot.ports.values(),
+        snapshot.gangs.values(),
     )
     askers: dict[PortKey, Asker] = {}
     labels: dict[PortKey, tuple[str, str]] = {}

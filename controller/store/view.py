@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import destinations, policies, rows, ways
+from controller.store import destinations, policies, rolls, rows, ways
 from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
@@ -35,6 +35,8 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Floating_Ip", Part.FLOATING),
     ("Peering", Part.PEERING),
     ("Peering_Link", Part.PEERING),
+    ("Gang_Node", Part.GANG),
+    ("Gang", Part.GANG),
 )
 """Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
 _PARENT: Final = {
@@ -57,7 +59,7 @@ _PART: Final = dict(PARTS)
 
 Upsert = tuple[Part, Hashable, Any]
 Place = tuple[str, Uid]
-_MANY: Final = frozenset({"Port", "Binding"})
+_MANY: Final = frozenset({"Port", "Binding", "Gang_Node"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class View:
         self._interest = Interest(host)
         self._halves: dict[tuple[Uid, Uid], Uid] = {}
         self._links: dict[tuple[Uid, Uid], Uid] = {}
+        self._rolls = rolls.Rolls()
 
     def clear(self) -> None:
         """Forget everything: a new session starts from nothing."""
@@ -98,6 +101,7 @@ class View:
         self._interest.clear()
         self._halves.clear()
         self._links.clear()
+        self._rolls.clear()
 
     def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
         """A row as it is now; None if it is gone."""
@@ -112,6 +116,9 @@ class View:
         self._interest.touch(table, uid, row)
         if table in {"Peering", "Peering_Link"}:
             self._pair(table, uid, old, row)
+        if table in rolls.TABLES:
+            gang = self._rolls.touch(table, uid, old, row)
+            self._dirty.update(() if gang is None else [("Gang", gang)])
         self._dirty.add(place)
         if (old is None) != (row is None):
             self._spoil_children(place)
@@ -204,8 +211,11 @@ class View:
                 return external.key, external
             case "Floating_Ip":
                 return uid, ways.floating(uid, row)
-            case "Peering":
-                return None  # half of what its link tells
+            case "Peering" | "Gang_Node":
+                return None  # half of what its link tells; a part of what its gang does
+            case "Gang":
+                roll = rolls.roll(row, lambda node: self._row(("Gang_Node", node)))
+                return None if roll is None else (roll.generation, roll)
             case "Peering_Link":
                 return self._peering(uid, row)
             case _:

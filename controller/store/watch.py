@@ -9,7 +9,8 @@ Conditions come with the first request, so that the server never sends all rows:
 this host and bindings of this host; then, with those known, networks, ports and routes of the same tenants
 (this host routes to all of them), and with these networks their bindings.
 What controller.store.scope adds: tenants that this host is a gateway of, what peers let its tenants reach,
-and who else speaks in external networks that it speaks in. Hypervisors, external networks, classes and the
+and who else speaks in external networks that it speaks in; and who is in gangs of tenants with ports here,
+which ask for their names. Hypervisors, external networks, classes and the
 cluster are small and come whole.
 """
 
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import merging
+from controller.store import merging, rolls
 from controller.store.calling import Caller
 from controller.store.merging import Row
 from controller.store.records import DATABASE
@@ -204,7 +205,8 @@ class Watch:
 
 
 def _columns(table: str) -> merging.Columns:
-    return merging.of(table, _UNREAD - {"labels"} if table in _SELECTED else _UNREAD)
+    unread = _UNREAD - {"labels"} if table in _SELECTED else _UNREAD
+    return merging.of(table, unread | rolls.UNREAD.get(table, frozenset()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,4 +249,6 @@ def _conditions(host: HostName, scope: Scope) -> dict[str, list[Any]]:
         "Floating_Ip": [*owned, *there],
         "Peering": local("tenant", "peer"),
         "Peering_Link": local("first", "second"),
+        "Gang": [["tenant", "==", name] for name in sorted(scope.names)],
+        "Gang_Node": [["generation", "==", number] for number in sorted(scope.gangs)],
     }

@@ -14,10 +14,10 @@ from typing import Final
 from immutables import Map
 
 from model.addresses import Address, Prefix
-from model.gang import Gang
 from model.ids import NetworkKey, TenantKey
 from model.intent import Network, Port, Tenant
 from model.order import address_rank
+from model.roll import Roll
 from services.naming.holdings import Holding, HoldingKey, hold_gang, hold_port
 from services.naming.labels import Labels, fits, parse_labels
 
@@ -183,7 +183,7 @@ def direct(
     tenants: Iterable[Tenant],
     networks: Iterable[Network],
     ports: Iterable[Port],
-    gangs: Iterable[Gang] = (),
+    gangs: Iterable[Roll] = (),
 ) -> Directory:
     """All zones of what there is. What belongs to a tenant or a network that is not there has no name."""
     directory = open_directory(suffix)
@@ -196,10 +196,9 @@ def direct(
         directory = with_network(directory, network)
     held = [hold_port(port, known[port.network]) for port in ports if port.network in known]
     for gang in gangs:
-        key = keys.get(gang.request.tenant)
-        holding = None if key is None else hold_gang(gang, key)
-        if holding is not None:
-            held.append(holding)
+        key = keys.get(gang.tenant)
+        if key is not None:
+            held.append(hold_gang(gang, key))
     return with_holdings(directory, held)
 
 

@@ -1,6 +1,6 @@
 """Holdings: the names and addresses that one port or one gang brings into its tenant's zone.
 
-Place: made from intent and gangs, entered into a zone by `services.naming.directory`. Must not look at any
+Place: made from intent and rolls, entered into a zone by `services.naming.directory`. Must not look at any
 other object: so a change of one costs what one costs.
 """
 
@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.addresses import Address
-from model.gang import Gang, GangState, Interface
 from model.ids import TenantKey
 from model.intent import Network, Port
 from model.order import address_rank
+from model.roll import Roll
 from services.naming.labels import Labels
 
 HoldingKey = tuple[str, str]
 """`port` and its uid, or `gang` and its name with its generation."""
 
 _GANG: Final = b"gang"
-_NAMED: Final = frozenset({GangState.RESERVED, GangState.PROGRAMMED, GangState.VERIFIED, GangState.ACTIVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +45,23 @@ def hold_port(port: Port, network: Network) -> Holding:
     )
 
 
-def hold_gang(gang: Gang, tenant: TenantKey) -> Holding | None:
+def hold_gang(roll: Roll, tenant: TenantKey) -> Holding:
     """rank-N.GANG.gang for the Nth node of a gang, rail-R below it for its interfaces on one rail.
 
-    None while it has no slots, or is on its way to give them back. Three labels and more: a port has at most
-    two, so that no port and no network can be called what a rank is.
+    Three labels and more: a port has at most two, so that no port and no network is called what a rank is.
     """
-    if gang.progress.state not in _NAMED:
-        return None
-    home = (_label(gang.request.name), _GANG)
+    home = (_label(roll.name), _GANG)
     names: list[tuple[Labels, tuple[Address, ...]]] = []
     pointers: list[tuple[Address, Labels]] = []
-    for rank, berth in enumerate(gang.berths):
-        place = (b"rank-%d" % rank, *home)
-        names.append((place, _addresses(berth.interfaces)))
-        for rail in sorted({one.rail for one in berth.interfaces}):
+    for number, rank in enumerate(roll.ranks):
+        place = (b"rank-%d" % number, *home)
+        whole = {address for _, addresses in rank for address in addresses}
+        names.append((place, tuple(sorted(whole, key=address_rank))))
+        for rail, addresses in rank:
             name = (b"rail-%d" % rail, *place)
-            found = _addresses(tuple(one for one in berth.interfaces if one.rail == rail))
-            names.append((name, found))
-            pointers += [(address, name) for address in found]
-    key = ("gang", f"{gang.request.name}/{gang.generation}")
-    return Holding(key, tenant, tuple(names), tuple(pointers))
-
-
-def _addresses(interfaces: tuple[Interface, ...]) -> tuple[Address, ...]:
-    return tuple(sorted({a for one in interfaces for a in one.addresses}, key=address_rank))
+            names.append((name, addresses))
+            pointers += [(address, name) for address in addresses]
+    return Holding(("gang", f"{roll.name}/{roll.generation}"), tenant, tuple(names), tuple(pointers))
 
 
 def _label(text: str) -> bytes:

@@ -18,6 +18,7 @@ from model.guidance import Guidance
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, StaticRoute, Tenant
 from model.inventory import Interface, Switch
+from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, Sighting
 from model.serving import IFACE_ID
 from tests.fakes import outward as out
@@ -52,6 +53,7 @@ def universe() -> list[tuple[Part, Any, list[Any]]]:
     for name, vtep in VTEPS.items():
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))
+    made.append((Part.GANG, 7, [Roll(7, f"t{key}", "job", ()) for key in (1, 2)]))
     made += _ways_out()
     made += _peerings()
     made += ruled.universe()

@@ -11,9 +11,9 @@ from typing import Final
 import dns.message
 
 from model.fabric import RailIndex
-from model.gang import Berth, Gang, GangRequest, GangState, Interface, Progress
-from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.ids import Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Network, Port, Tenant
+from model.roll import Roll
 
 ACME: Final = TenantKey(1)
 RIVAL: Final = TenantKey(2)
@@ -34,21 +34,13 @@ def port(name: str, key: int, home: int, *addresses: str) -> Port:
     return Port(uid, NetworkKey(home), name, PortKey(key), Mac(0x020000000000 + key), found, ())
 
 
-def gang(owner: str, name: str, *nodes: tuple[str, ...], state: GangState = GangState.ACTIVE) -> Gang:
+def gang(owner: str, name: str, *nodes: tuple[str, ...]) -> Roll:
     """Of each node, the addresses on rail 0, 1 and so on."""
-    berths = tuple(
-        Berth(
-            f"node-{place}",
-            HostName(f"hv{place}"),
-            (),
-            tuple(
-                Interface(rail, "fe0", rail, RailIndex(rail), (ip_address(address),))
-                for rail, address in enumerate(addresses)
-            ),
-        )
-        for place, addresses in enumerate(nodes)
+    ranks = (
+        tuple((RailIndex(rail), (ip_address(address),)) for rail, address in enumerate(addresses))
+        for addresses in nodes
     )
-    return Gang(GangRequest(owner, name, "rails"), 1, Progress(state), berths)
+    return Roll(1, owner, name, tuple(ranks))
 
 
 def question(name: str, rdtype: str = "A", **more: object) -> bytes:

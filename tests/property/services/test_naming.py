@@ -12,9 +12,9 @@ import dns.name
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.gang import Gang, GangState
 from model.ids import PortKey
 from model.intent import Network, Port
+from model.roll import Roll
 from services.naming.answering import Terms, answer
 from services.naming.directory import (
     Directory,
@@ -51,11 +51,10 @@ ports = st.builds(
     st.lists(st.sampled_from(ADDRESSES), unique=True, max_size=2),
 )
 gangs = st.builds(
-    lambda owner, name, nodes, state: gang(owner, name, *(tuple(node) for node in nodes), state=state),
+    lambda owner, name, nodes: gang(owner, name, *(tuple(node) for node in nodes)),
     st.sampled_from(("acme", "rival")),
     st.sampled_from(NAMES),
     st.lists(st.lists(st.sampled_from(ADDRESSES), max_size=2), max_size=2),
-    st.sampled_from((GangState.ACTIVE, GangState.RESERVED, GangState.RELEASING)),
 )
 
 
@@ -64,15 +63,28 @@ class _Gone:
     key: int
 
 
-steps = st.lists(st.one_of(ports, gangs, st.sampled_from(NETWORKS), st.builds(_Gone, st.integers(1, 5))))
+@dataclass(frozen=True, slots=True)
+class _Left:
+    gang: Roll
 
 
-def _all(found: list[Port], held: list[Gang], networks: tuple[Network, ...] = NETWORKS) -> Directory:
+steps = st.lists(
+    st.one_of(
+        ports,
+        gangs,
+        st.builds(_Left, gangs),
+        st.sampled_from(NETWORKS),
+        st.builds(_Gone, st.integers(1, 5)),
+    )
+)
+
+
+def _all(found: list[Port], held: list[Roll], networks: tuple[Network, ...] = NETWORKS) -> Directory:
     return direct("internal", TENANTS, networks, found, held)
 
 
 @given(steps)
-def test_one_by_one_is_the_same_as_at_once(made: list[Port | Gang | Network | _Gone]) -> None:
+def test_one_by_one_is_the_same_as_at_once(made: list[Port | Roll | Network | _Left | _Gone]) -> None:
     """Networks that the steps name go and come back; ports move between tenants only as what is new does."""
     directory = open_directory("internal")
     for one in TENANTS:
@@ -81,17 +93,20 @@ def test_one_by_one_is_the_same_as_at_once(made: list[Port | Gang | Network | _G
         directory = with_network(directory, home)
     of = {home.key: home for home in NETWORKS}
     there: dict[int, Port] = {}
-    jobs: dict[tuple[str, str], Gang] = {}
+    jobs: dict[tuple[str, str], Roll] = {}
     for step in made:
         if isinstance(step, Network):
             directory = without_network(directory, step.tenant, step.key)
             directory = with_network(directory, step)
-        elif isinstance(step, Gang):
-            owner = ACME if step.request.tenant == "acme" else RIVAL
-            directory = without_holding(directory, owner, ("gang", f"{step.request.name}/1"))
-            held = hold_gang(step, owner)
-            directory = directory if held is None else with_holding(directory, held)
-            jobs[(step.request.tenant, step.request.name)] = step
+        elif isinstance(step, Roll | _Left):
+            job = step if isinstance(step, Roll) else step.gang
+            owner = ACME if job.tenant == "acme" else RIVAL
+            held = hold_gang(job, owner)
+            directory = without_holding(directory, owner, held.key)
+            jobs.pop((job.tenant, job.name), None)
+            if isinstance(step, Roll):
+                directory = with_holding(directory, held)
+                jobs[job.tenant, job.name] = job
         else:
             old = there.pop(int(step.key), None)
             if old is not None:
@@ -122,12 +137,12 @@ questions = st.builds(
 
 @given(
     st.lists(ports, max_size=5, unique_by=lambda one: one.key),
-    st.lists(gangs, max_size=2, unique_by=lambda one: (one.request.tenant, one.request.name)),
+    st.lists(gangs, max_size=2, unique_by=lambda one: (one.tenant, one.name)),
     questions,
     st.sampled_from(Transport),
 )
 def test_nothing_of_another_tenant_is_in_any_answer(
-    found: list[Port], held: list[Gang], wire: bytes, transport: Transport
+    found: list[Port], held: list[Roll], wire: bytes, transport: Transport
 ) -> None:
     """With the rival and all it has, and without it, the answer is the same to the octet."""
     own = {home.key for home in NETWORKS if home.tenant == ACME}
@@ -137,7 +152,7 @@ def test_nothing_of_another_tenant_is_in_any_answer(
         TENANTS[:1],
         tuple(home for home in NETWORKS if home.key in own),
         [one for one in found if one.network in own],
-        [one for one in held if one.request.tenant == "acme"],
+        [one for one in held if one.tenant == "acme"],
     )
     assert answer(wire, ASKER, both, TERMS, transport) == answer(wire, ASKER, alone, TERMS, transport)
 

@@ -10,7 +10,6 @@ import dns.message
 import dns.rcode
 import pytest
 
-from model.gang import GangState
 from model.ids import PortKey, TenantKey
 from services.naming.answering import Terms, answer
 from services.naming.directory import direct, open_directory
@@ -32,10 +31,7 @@ DIRECTORY = direct(
         port("quiet", 3, 1),
         port("secret", 4, 3, "10.0.0.2"),
     ),
-    (
-        gang("acme", "job", ("10.9.0.1", "10.9.1.1"), ("10.9.0.2", "10.9.1.2")),
-        gang("acme", "gone", ("10.9.0.9",), state=GangState.RELEASING),
-    ),
+    (gang("acme", "job", ("10.9.0.1", "10.9.1.1"), ("10.9.0.2", "10.9.1.2")),),
 )
 TERMS = Terms(servers=(ip_address("169.254.169.253"),))
 """No resolver: what would be forwarded is refused."""

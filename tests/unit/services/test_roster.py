@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from immutables import Map
 
 from controller.agent import disk
 from controller.services import report, roster
@@ -17,7 +18,7 @@ from model.serving import alias
 from model.snapshot import Snapshot, with_port, without_port
 from services.metadata.answering import Kind as Answered
 from services.naming.outcome import Asker, Kind, Transport
-from tests.fakes.tenants import ACME, RIVAL, network, port, question, tenant
+from tests.fakes.tenants import ACME, RIVAL, gang, network, port, question, tenant
 from tests.fakes.world import added
 
 BEFORE = roster.empty("internal")
@@ -44,6 +45,14 @@ def test_each_port_asks_as_its_tenant_and_a_port_without_a_network_as_nobody() -
     assert zone.addresses_of((b"web", b"front")) == (ip_address("10.0.0.2"),)
     assert zone.addresses_of((b"secret",)) is None
     assert zone.addresses_of((b"stray",)) is None
+
+
+def test_gangs_have_names_in_their_own_tenants_zone_alone() -> None:
+    gangs = {1: gang("acme", "job", ("10.9.0.1",)), 2: gang("nobody", "job", ("10.9.0.2",))}
+    found = roster.read(replace(snapshot(), gangs=Map(gangs)), "internal", BEFORE)
+    name = (b"rank-0", b"job", b"gang")
+    assert found.directory.zones[ACME].addresses_of(name) == (ip_address("10.9.0.1"),)
+    assert found.directory.zones[RIVAL].addresses_of(name) is None
 
 
 def test_zones_that_stay_as_they_are_stay_the_same_values() -> None:

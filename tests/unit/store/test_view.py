@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from model.change import Part
 from model.ids import HostName, Uid
 from model.intent import Tenant
 from model.policy import HEIGHTS, UNREAD, Action, Default, Defaults, Direction, Seat, Selection, Tier
+from model.roll import Roll
 
 HOST = HostName("h1")
 
@@ -143,11 +146,25 @@ def written(table: str, index: int, variant: int) -> rows.Row:
                 "sequence": variant,
                 "active": True,
             }
+        case "Gang":
+            state = ("reserved", "active", "releasing", "strange")[variant]
+            there = [["uuid", uid("Gang_Node", node)] for node in range(index, 4, 2)]
+            return {
+                "tenant": "t0",
+                "name": "job",
+                "generation": index,
+                "state": state,
+                "nodes": ["set", there],
+            }
+        case "Gang_Node":
+            text = f"1 fe0 0 {variant} - - - 10.9.0.{index}" if variant < 3 else "broken"
+            return {"generation": index % 2, "node": f"n{9 - index}", "interfaces": text}
         case _:
             return {"generation": variant, "asn": 1, "reflectors": ["set", []]}
 
 
 ONLY = {"Cluster": 0, "Peering_Link": 0}
+ONES = {"Cluster": 1, "Peering_Link": 1, "Gang_Node": 4}
 PLACES = st.tuples(
     st.sampled_from(
         [
@@ -162,6 +179,8 @@ PLACES = st.tuples(
             "Peering",
             "Peering_Link",
             "Policy",
+            "Gang",
+            "Gang_Node",
         ]
     ),
     st.integers(0, 3),
@@ -173,7 +192,7 @@ def test_the_rows_that_are_drawn_can_be_read() -> None:
     view = View(HOST)
     for table, part in PARTS:
         if part not in (Part.HYPERVISOR, Part.CLASS):
-            for index in range(1 if table in ONLY and table != "Peering" else 2):
+            for index in range(ONES.get(table, 2)):
                 view.touch(table, Uid(uid(table, index)), row(table, index, 0))
     said = {part for part, _, _ in view.everything().upserts}
     assert said == {part for _, part in PARTS} - {Part.HYPERVISOR, Part.CLASS}
@@ -186,7 +205,7 @@ def test_steps_amount_to_the_whole(turns) -> None:
     last = {}
     for turn in turns:
         for table, index, variant in turn:
-            index = ONLY.get(table, index) if table != "Peering" else index % 2
+            index = ONLY.get(table, index) if table not in {"Peering", "Gang"} else index % 2
             now = None if variant < 0 else row(table, index, variant)
             view.touch(table, uid(table, index), now)
             last[table, index] = now
@@ -289,3 +308,38 @@ def test_what_came_and_went_leaves_nothing_behind() -> None:
         view.settle()
     assert not view._children
     assert not view._rows
+
+
+def gangs_of(view: View) -> dict:
+    return {key: value for part, key, value in view.everything().upserts if part is Part.GANG}
+
+
+def test_a_gang_is_there_when_all_its_nodes_are_and_as_long_as_it_has_slots() -> None:
+    view = View(HOST)
+    rows_of = {(table, n): Uid(uid(table, n)) for table in ("Gang", "Gang_Node") for n in range(4)}
+    view.touch("Gang", rows_of["Gang", 1], row("Gang", 1, 1))
+    view.touch("Gang_Node", rows_of["Gang_Node", 1], row("Gang_Node", 1, 0))
+    assert gangs_of(view) == {}
+    view.touch("Gang_Node", rows_of["Gang_Node", 3], row("Gang_Node", 3, 2))
+    ranks = (((2, (ip_address("10.9.0.3"),)),), ((0, (ip_address("10.9.0.1"),)),))
+    assert gangs_of(view) == {1: Roll(1, "t0", "job", ranks)}, "ranks are in the order of the nodes' names"
+    assert view.settle().upserts == ()
+    view.touch("Gang", rows_of["Gang", 1], row("Gang", 1, 0))
+    batch = view.settle()
+    assert (batch.upserts, batch.deletes) == ((), ()), "how far it is changes no name"
+    view.touch("Gang", rows_of["Gang", 1], row("Gang", 1, 2))
+    assert view.settle().deletes == ((Part.GANG, 1),)
+
+
+def test_hosts_ask_for_gangs_of_tenants_whose_ports_they_have() -> None:
+    """Led tenants are known, but nobody there asks for names."""
+    view = View(HOST)
+    view.touch("Gang", Uid(uid("Gang", 0)), row("Gang", 0, 1))
+    view.touch("Tenant", Uid(uid("Tenant", 0)), row("Tenant", 0, 1))
+    assert (view.scope().names, view.scope().gangs) == (frozenset(), frozenset())
+    view.touch("Port", Uid(uid("Port", 0)), row("Port", 0, 1))
+    assert (view.scope().names, view.scope().gangs) == ({"t0"}, {0})
+    view.touch("Gang", Uid(uid("Gang", 0)), row("Gang", 0, 2))
+    assert (view.scope().names, view.scope().gangs) == ({"t0"}, set()), (
+        "its nodes are nobody's names any more"
+    )
