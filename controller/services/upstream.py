@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ from services.naming.forwarding import FAILED, Kept, Partial, Sent, accept, prep
 from services.naming.outcome import Question
 
 _BITS: Final = 272
+_IDENTITY: Final = 0xFFFF
+"""Of these, those that make the id."""
 _MISFITS: Final = 8
 """Datagrams that are no answer. With so many somebody guesses: then TCP, which is harder to guess."""
 _LENGTH: Final = struct.Struct("!H")
@@ -26,10 +29,12 @@ _LENGTH: Final = struct.Struct("!H")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds for a resolver to answer, and how often all of them are tried."""
+    """Seconds for a resolver to answer, how often all of them are tried, and seconds for all of it: a port's
+    resolver gives up after five, and is to hear before that nobody answers (glibc's RES_TIMEOUT)."""
 
     wait: float = 1.5
     rounds: int = 2
+    whole: float = 4.0
 
 
 class Upstream:
@@ -48,56 +53,62 @@ class Upstream:
 
     async def ask(self, question: Question, zone: Zone, directory: Directory) -> Kept:
         """What is believed of the first answer that fits; FAILED if there is none."""
-        believed = FAILED
-        for _ in range(self._patience.rounds):
-            for offset in range(len(self._resolvers)):
-                place = (self._first + offset) % len(self._resolvers)
-                try:
-                    found = await self._try(self._resolvers[place], question, zone, directory)
-                except (OSError, TimeoutError, asyncio.IncompleteReadError):
-                    continue
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.whole):
+                for _ in range(self._patience.rounds):
+                    found = await self._round(question, zone, directory)
+                    if found is not FAILED:
+                        return found
+        return FAILED
+
+    async def _round(self, question: Question, zone: Zone, directory: Directory) -> Kept:
+        """Each of them once."""
+        for offset in range(len(self._resolvers)):
+            place = (self._first + offset) % len(self._resolvers)
+            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+                found = await self._try(self._resolvers[place], question, zone, directory)
                 if found is not FAILED:
                     self._first = place
                     return found
-                believed = found
-        return believed
+        return FAILED
 
     async def _try(
         self, resolver: tuple[Address, int], question: Question, zone: Zone, directory: Directory
     ) -> Kept:
-        sent = prepare(question, self._chance(_BITS))
+        chance, wait = self._chance(_BITS), self._patience.wait
 
-        def judge(wire: bytes) -> Kept | Partial | None:
+        def judge(sent: Sent, wire: bytes) -> Kept | Partial | None:
             return accept(sent, wire, zone, directory)
 
         host, port = str(resolver[0]), resolver[1]
-        async with asyncio.timeout(self._patience.wait):
-            found = await _by_datagram(host, port, sent, judge)
+        found = await _by_datagram(host, port, prepare(question, chance), judge, wait)
         if isinstance(found, Kept):
             return found
-        async with asyncio.timeout(self._patience.wait):
-            return await _by_stream(host, port, sent, judge)
+        # Nobody guesses a connection: letters are small there, for those that don't repeat their case.
+        async with asyncio.timeout(wait):
+            return await _by_stream(host, port, prepare(question, chance & _IDENTITY), judge)
 
 
-_Judge = Callable[[bytes], Kept | Partial | None]
+_Judge = Callable[[Sent, bytes], Kept | Partial | None]
 
 
 class _Waiting(asyncio.DatagramProtocol):
     """Resolves `done` with the first datagram that fits."""
 
-    def __init__(self, judge: _Judge) -> None:
+    def __init__(self, sent: Sent, judge: _Judge) -> None:
         self.done: asyncio.Future[Kept | Partial] = asyncio.get_running_loop().create_future()
+        self.misfits = 0
+        self._sent = sent
         self._judge = judge
-        self._misfits = 0
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if self.done.done():
             return
-        found = self._judge(data)
-        self._misfits += found is None
+        found = self._judge(self._sent, data)
+        self.misfits += found is None
         if found is not None:
             self.done.set_result(found)
-        elif self._misfits >= _MISFITS:
+        elif self.misfits >= _MISFITS:
             self.done.set_result(Partial())
 
     def error_received(self, exc: Exception) -> None:
@@ -105,14 +116,20 @@ class _Waiting(asyncio.DatagramProtocol):
             self.done.set_exception(exc)
 
 
-async def _by_datagram(host: str, port: int, sent: Sent, judge: _Judge) -> Kept | Partial:
+async def _by_datagram(host: str, port: int, sent: Sent, judge: _Judge, wait: float) -> Kept | Partial:
     loop = asyncio.get_running_loop()
     transport, waiting = await loop.create_datagram_endpoint(
-        lambda: _Waiting(judge), remote_addr=(host, port)
+        lambda: _Waiting(sent, judge), remote_addr=(host, port)
     )
     try:
         transport.sendto(sent.wire)
-        return await waiting.done
+        async with asyncio.timeout(wait):
+            return await waiting.done
+    except TimeoutError:
+        # Somebody did answer, if not to this: maybe a resolver that writes names in its own way.
+        if waiting.misfits:
+            return Partial()
+        raise
     finally:
         transport.close()
 
@@ -122,7 +139,7 @@ async def _by_stream(host: str, port: int, sent: Sent, judge: _Judge) -> Kept:
     try:
         writer.write(_LENGTH.pack(len(sent.wire)) + sent.wire)
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        found = judge(await reader.readexactly(length))
+        found = judge(sent, await reader.readexactly(length))
     finally:
         writer.close()
     return found if isinstance(found, Kept) else FAILED

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import dns.message
 import dns.rrset
 
 Twist = Callable[[dns.message.Message, str], list[bytes]]
 """From the response and the transport to the octets that are sent."""
+
+
+LOOPBACK: Final = ("127.0.0.1", 0)
 
 
 def plain(response: dns.message.Message, transport: str) -> list[bytes]:
@@ -24,16 +27,18 @@ def plain(response: dns.message.Message, transport: str) -> list[bytes]:
 class Resolver:
     """Answers every question with `records` of the name that was asked for."""
 
-    def __init__(self, *records: str, twist: Twist = plain) -> None:
+    def __init__(self, *records: str, twist: Twist = plain, at: tuple[str, int] = LOOPBACK) -> None:
         self._records = records
+        self._at = at
         self._twist = twist
         self.asked: list[tuple[str, dns.message.Message]] = []
         self.ports: list[int] = []
+        self.hosts: set[str] = set()
         self.port = 0
         self._close: list[Callable[[], None]] = []
 
     async def start(self) -> None:
-        both = sockets()
+        both = sockets(self._at)
         self.port = both[0].getsockname()[1]
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=both[0])
@@ -56,6 +61,7 @@ class Resolver:
 
     def datagram(self, data: bytes, address: Any, transport: Any) -> None:
         self.ports.append(address[1])
+        self.hosts.add(address[0])
         for octets in self.answers(data, "udp"):
             transport.sendto(octets, address)
 
@@ -77,10 +83,10 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._resolver.datagram(data, addr, self._transport)
 
 
-def sockets() -> tuple[socket.socket, socket.socket]:
-    """A datagram socket and a listener on the same free port of 127.0.0.1."""
+def sockets(at: tuple[str, int] = LOOPBACK) -> tuple[socket.socket, socket.socket]:
+    """A datagram socket and a listener on the same port; 0: one that is free."""
     while True:
-        stream = socket.create_server(("127.0.0.1", 0))
+        stream = socket.create_server(at)
         datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             datagram.bind(stream.getsockname())

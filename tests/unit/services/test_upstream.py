@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 
 from controller.services.upstream import Patience, Upstream
@@ -24,13 +26,16 @@ LONG = Patience(wait=5.0)
 LOOPBACK = ip_address("127.0.0.1")
 
 
-def _ask(*resolvers: Resolver, times: int = 1, patience: Patience = LONG) -> list[Kept]:
+def _ask(
+    *resolvers: Resolver,
+    times: int = 1,
+    patience: Patience = LONG,
+    chance: Callable[[int], int] = secrets.randbits,
+) -> list[Kept]:
     async def run() -> list[Kept]:
         for resolver in resolvers:
             await resolver.start()
-        upstream = Upstream(
-            tuple((LOOPBACK, resolver.port) for resolver in resolvers), secrets.randbits, patience
-        )
+        upstream = Upstream(tuple((LOOPBACK, resolver.port) for resolver in resolvers), chance, patience)
         try:
             zone = DIRECTORY.zones[ACME]
             return [await upstream.ask(ASKED, zone, DIRECTORY) for _ in range(times)]
@@ -127,6 +132,28 @@ def test_nobody_answers() -> None:
     dead = Resolver(twist=_silent)
     assert _ask(dead, patience=Patience(wait=0.3, rounds=2)) == [FAILED]
     assert len(dead.asked) == 2
+
+
+def _lowered(response: dns.message.Message, transport: str) -> list[bytes]:
+    (asked,) = response.question
+    asked.name = dns.name.from_text(asked.name.to_text().lower())
+    return [response.to_wire()]
+
+
+def test_a_resolver_that_does_not_repeat_the_case_of_letters_is_asked_by_tcp() -> None:
+    there = Resolver("60 A 198.51.100.1", twist=_lowered)
+    patience = Patience(wait=0.3, rounds=60, whole=20.0)
+    (kept,) = _ask(there, patience=patience, chance=lambda bits: (1 << bits) - 1)
+    assert _told(kept) == ["198.51.100.1"]
+    (first, _), *_, (last, _) = there.asked
+    assert (first, last) == ("udp", "tcp")
+
+
+def test_it_ends_in_time_however_many_are_silent() -> None:
+    silent = [Resolver(twist=_silent) for _ in range(4)]
+    assert _ask(*silent, patience=Patience(wait=20.0, rounds=20, whole=0.3)) == [FAILED]
+    assert [len(one.asked) for one in silent] == [1, 0, 0, 0]
+    assert Patience().whole < 5 and Patience().wait < Patience().whole
 
 
 def test_nobody_listens() -> None:
