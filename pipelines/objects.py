@@ -21,30 +21,31 @@ class Kind(IntEnum):
     CLASS = 1
     RULE = 2
     MEMBER = 3
-    JUDGED = 4
-    NETWORK = 5
-    VTEP = 6
-    PORT = 7
-    REMOTE = 8
-    VRF = 9
-    SUBNETS = 10
-    SENDER = 11
-    ROUTE = 12
-    PREFIX = 13
-    FLOATING = 14
-    EGRESS = 15
-    PEERING = 16
-    PATH = 17
-    WAITING = 18
-    ADDRESS = 19
-    EXTERNAL = 20
-    OUTSIDE = 21
-    PEERED = 22
-    NARROW = 23
+    ADDRESSEE = 4
+    JUDGED = 5
+    NETWORK = 6
+    VTEP = 7
+    PORT = 8
+    REMOTE = 9
+    VRF = 10
+    SUBNETS = 11
+    SENDER = 12
+    ROUTE = 13
+    PREFIX = 14
+    FLOATING = 15
+    EGRESS = 16
+    PEERING = 17
+    PATH = 18
+    WAITING = 19
+    ADDRESS = 20
+    EXTERNAL = 21
+    OUTSIDE = 22
+    PEERED = 23
+    NARROW = 24
 
 
-JUDGES: Final = frozenset({Kind.RULE, Kind.JUDGED})
-"""What may deny."""
+JUDGES: Final = frozenset({Kind.RULE, Kind.ADDRESSEE, Kind.JUDGED})
+"""What may deny, and what that must not outlive."""
 
 
 class Object(NamedTuple):
@@ -54,8 +55,8 @@ class Object(NamedTuple):
     and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
     tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
-    uid. RULE: major = its number, name = uid of who bears it. MEMBER and JUDGED: major = port key. EGRESS and
-    EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
+    uid. RULE: major = its number, name = uid of who bears it. MEMBER, ADDRESSEE and JUDGED: major = port
+    key. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
     = prefix. PEERING: major = its key. PEERED: major = the same, name = prefix. NARROW: major = network key.
     """
 
@@ -96,6 +97,11 @@ def rule(key: tuple[int, Uid]) -> Object:
 def member(key: PortKey) -> Object:
     """A port as a peer of rules, wherever it lives."""
     return Object(Kind.MEMBER, key)
+
+
+def addressee(key: PortKey) -> Object:
+    """A port as one to whom others send, wherever it lives, where some port is forbidden to send."""
+    return Object(Kind.ADDRESSEE, key)
 
 
 def judged(key: PortKey) -> Object:

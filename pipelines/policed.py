@@ -21,6 +21,7 @@ from model.snapshot import Snapshot
 from pipelines.policy import seated
 from pipelines.policy.matching import Class, Matcher, Reach, class_of
 from pipelines.policy.seated import Ruling, RulingKey, endpoint
+from pipelines.strict import NOBODY, Strict, follow
 
 Lives = Callable[[Snapshot, PortKey], bool]
 """Whether a port is local and complete (`pipelines.index.compilable`)."""
@@ -47,8 +48,8 @@ class Here:
 class Policed:
     """`classes`: all ports, by what selectors see of them. `judged`: by local port under policy, the rules
     that judge it, with their states there; `subjects`: these ports by rule, with their tenants. `here`: the
-    rules that judge some. `digests`: of these, of all that they take as peers, and where. What is empty has
-    no key; without any rule all of it is."""
+    rules that judge some. `digests`: of these, of all that they take as peers, and where. `strict`: the local
+    ports that something forbids to send. What is empty has no key; without any rule all of it is."""
 
     rules: Map[RulingKey, Ruling] = Map()
     classes: Map[Class, Map[PortKey, None]] = Map()
@@ -56,6 +57,7 @@ class Policed:
     subjects: Map[RulingKey, Map[PortKey, str]] = Map()
     here: Map[RulingKey, Here] = Map()
     digests: Map[RulingKey, int] = Map()
+    strict: Strict = NOBODY
     matcher: Matcher = field(default_factory=lambda: Matcher(()), compare=False)
 
     def members(self, snapshot: Snapshot, key: RulingKey) -> Iterator[PortKey]:
@@ -95,7 +97,9 @@ def build(snapshot: Snapshot, lives: Lives) -> Policed:
         return NOTHING
     made = Policed(rules=rules, matcher=Matcher(rules.values()))
     made = _classed(made, NOTHING, snapshot, snapshot.ports)
-    made, affected = _judged(made, snapshot, _local(snapshot), lives)
+    here = _local(snapshot)
+    made, affected = _judged(made, snapshot, here, lives)
+    made = replace(made, strict=follow(NOBODY, snapshot, made.rules, made.judged, here))
     made = _settled(made, affected)
     return _weighed(made, snapshot, made.here)
 
@@ -126,6 +130,7 @@ def advance(
     made = _classed(replace(before, rules=rules, matcher=matcher), before, new, moved, old)
     concerned = {*moved, *_local(new)} if altered else moved
     made, affected = _judged(made, new, concerned, lives)
+    made = replace(made, strict=follow(made.strict, new, made.rules, made.judged, concerned))
     made = _settled(made, affected | altered)
     fresh = {key for key in made.here if key in altered or _whose(before, key) != _whose(made, key)}
     steady = replace(made, digests=_shifted(made, lost, _weights(made, new, moved), fresh))

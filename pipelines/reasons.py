@@ -118,6 +118,11 @@ REASONS: Final = (
     Reason("arrival-expired*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
     Reason("arrival-miss", "no port of the tenant on this host has {ip}, or it was sent to another router",
            "The sender's route is stale, or the port has moved: ringfence evpn routes"),
+    Reason("addressee-stray", "policy: {rule} forbids the port to send, so its frames are for whom has their "
+           "packet's destination: the MAC {mac} does not have {ip}",
+           "Send it to the MAC that has it, or to the gateway; a router within the network wants an allowed "
+           "pair, or a static route to it."),
+    Reason("addressee-miss", "no flow says what becomes of what strays", _DRIFT),
     Reason("resolve-self", "the frame is for the port that sent it", "Nothing."),
     Reason("resolve-group-refused", "network {network} does not replicate broadcast and multicast",
            "Set replicate: true, if the network needs it."),

@@ -24,6 +24,7 @@ from pipelines.tables_outward import RETURNED as RETURNED
 from pipelines.tables_outward import TRANSLATE as TRANSLATE
 from pipelines.tables_outward import TRANSLATED as TRANSLATED
 from pipelines.tables_policy import ACROSS as ACROSS
+from pipelines.tables_policy import ADDRESSEE as ADDRESSEE
 from pipelines.tables_policy import CHAINS as CHAINS
 from pipelines.tables_policy import DOOR as DOOR
 from pipelines.tables_policy import ENTERED as ENTERED
@@ -203,9 +204,11 @@ GATEWAY: Final = Table(
     name="gateway",
     purpose="Takes what is sent to the gateway's MAC. Answers echo requests to any gateway address of the"
     " tenant, drops what else is for one, hands packets whose TTL is used up to the agent, and has the rest"
-    " routed. Frames to any other MAC are bridged.",
+    " routed. Frames to any other MAC are bridged; those of ports that some rule forbids to send are held"
+    " against what they carry first.",
     matches=(
         _VRF,
+        _SRC,
         f.ETH_DST,
         f.ETH_TYPE,
         f.IP_SRC,
@@ -230,7 +233,7 @@ GATEWAY: Final = Table(
         f.ICMP_TYPE,
         f.ICMPV6_TYPE,
     ),
-    next=("route", "resolve"),
+    next=("route", "addressee", "resolve"),
     miss="continue as a bridged frame",
 )
 ROUTE: Final = Table(
@@ -335,6 +338,7 @@ TABLES: Final = (
     TRANSLATE,
     TRANSLATED,
     OUTSIDE,
+    ADDRESSEE,
     RESOLVE,
     MARK,
     RATE,

@@ -20,6 +20,7 @@ _SCOPE = f.SCOPE.field
 _DOMAIN = f.DOMAIN.field
 _NOTED = f.NOTED.field
 _DECIDED = f.DECIDED.field
+_NET = f.NETWORK.field
 _PART: Final = (_SUBJECT, f.CT_STATE, f.LABEL_EPOCH, f.ETH_TYPE, f.IP_FRAG)
 _WAYS: Final = {Direction.OUT: "out", Direction.IN: "in"}
 
@@ -97,6 +98,17 @@ LEFT_PARTS: Final = Table(
     next=("gateway",),
     again=("gateway",),
     miss="continue: a whole packet, or of a connection that was judged",
+)
+ADDRESSEE: Final = Table(
+    number=38,
+    name="addressee",
+    purpose="Lets a bridged IP packet of a port that some rule forbids to send on only to a MAC that has the"
+    " packet's destination in the network: rules judge addresses, frames go by MAC. What is only counted as"
+    " forbidden goes on, and is counted.",
+    matches=(_NET, _SRC, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
+    writes=(),
+    next=("resolve",),
+    miss="drop: never reached, each port that comes here has a flow",
 )
 DOOR: Final = Table(
     number=66,
@@ -197,6 +209,6 @@ SETTLE: Final = Table(
     miss="drop: no port under policy",
 )
 
-LEAVING_SIDE: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS)
+LEAVING_SIDE: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS, ADDRESSEE)
 ENTERING_SIDE: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)
 CHAINS: Final = (*OUTWARD_CHAIN, *INWARD_CHAIN, SETTLE)

@@ -6,13 +6,14 @@ being the same one. Must touch too much rather than too little.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from immutables import Map
 
+from model.addresses import Address
 from model.change import Change, Part
-from model.ids import PortKey
+from model.ids import PortKey, Uid
 from model.snapshot import Snapshot
 from pipelines import objects as o
 from pipelines import policed
@@ -29,6 +30,8 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
     found = index.policed
     made = {o.rule(key) for key in found.here}
     made.update(o.judged(port) for port in found.judged)
+    for network in found.strict.networks:
+        made.update(o.addressee(port) for port in snapshot.by_network.get(network, Map()))
     for key in found.here:
         made.update(o.member(port) for port in found.members(snapshot, key))
     return made
@@ -48,10 +51,14 @@ def touched(
         return set()
     changed = tuple(changes)
     moved = {*ports, *policed.seen_anew(old, new, changed)}
-    found = {make(port) for port in moved for make in (o.judged, o.member)}
+    found = {make(port) for port in moved for make in (o.judged, o.member, o.addressee)}
+    found.update(_behind((old, was), (new, now), changes=changed))
     found.update(o.judged(PortKey(owner)) for owner in _zoned(changed))
     if was is now:
         return found
+    for network in {*was.strict.networks} ^ {*now.strict.networks}:
+        for snapshot in (old, new):
+            found.update(o.addressee(port) for port in snapshot.by_network.get(network, Map()))
     rules = _differing(was.rules, now.rules) | _differing(was.here, now.here)
     found.update(o.rule(key) for key in rules)
     for snapshot, held in ((old, was), (new, now)):
@@ -68,6 +75,19 @@ def _judged(was: Policed, now: Policed, rules: set[RulingKey]) -> set[PortKey]:
         for held in (was, now):
             found.update(held.subjects.get(key, Map()))
     return found
+
+
+def _behind(*moments: tuple[Snapshot, Policed], changes: Iterable[Change]) -> Iterator[o.Object]:
+    """Who has what static routes send to it, where that matters. Costs the ports of such networks."""
+    for change in changes:
+        for snapshot, held in moments if change.part is Part.STATIC_ROUTE else ():
+            route = snapshot.static_routes.get(Uid(str(change.key)))
+            hops = frozenset[Address]() if route is None else frozenset(route.next_hops)
+            for network in held.strict.networks if hops else ():
+                for key in snapshot.by_network.get(network, Map()):
+                    port = snapshot.ports[key]
+                    if port.allowed or not hops.isdisjoint(port.addresses):
+                        yield o.addressee(key)
 
 
 def _zoned(changes: Iterable[Change]) -> Iterable[int]:

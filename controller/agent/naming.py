@@ -147,6 +147,8 @@ class Names:
                 return self.rule(subject.major)
             case Kind.MEMBER:
                 return f"port {self.port_of(PortKey(subject.major))} as a peer of rules"
+            case Kind.ADDRESSEE:
+                return f"port {self.port_of(PortKey(subject.major))} as one that others send to"
             case Kind.JUDGED:
                 return f"policy of port {self.port_of(PortKey(subject.major))}"
             case Kind.PEERED:

@@ -53,7 +53,8 @@ _NOTED_MASK: Final = (1 << LABEL_NOTED.bits) - 1
 _FORESEEN: Final = tuple(t.number for t in (*tables.OUTWARD_CHAIN[:4], *tables.INWARD_CHAIN[:4]))
 _REAL: Final = tuple(t.number for t in (*tables.OUTWARD_CHAIN[4:], *tables.INWARD_CHAIN[4:]))
 _PASSED: Final = (tables.LEFT.number, tables.ENTERED.number)
-_HITS: Final = (tables.LEFT_HITS.number, tables.ENTERED_HITS.number)
+_STRAY: Final = tables.ADDRESSEE.number
+_HITS: Final = (tables.LEFT_HITS.number, tables.ENTERED_HITS.number, _STRAY)
 
 Slices = Callable[..., Iterator[Dump]]
 
@@ -215,6 +216,8 @@ def read_rules(slices: Slices, book: Book) -> tuple[dict[RuleName, Amount], dict
         # What is allowed goes on, and is counted behind the chain with all that follows it.
         rows = _rows(dump, book)
         _add(decided, ((ruled, amount) for ruled, amount, _ in rows if ruled.action is not Action.ALLOW))
+    for dump in slices(_STRAY):
+        _add(decided, ((ruled, amount) for ruled, amount, counts in _rows(dump, book) if not counts))
     for dump in slices(*_FORESEEN):
         rows = _rows(dump, book)
         _add(noted, ((r, amount) for r, amount, state in rows if r.action is Action.ALLOW and state))

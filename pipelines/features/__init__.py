@@ -13,6 +13,7 @@ from typing import Any, Final
 from model.flow import Flow
 from pipelines.features import (
     accounting,
+    addressee,
     addresses,
     arrival,
     asked,
@@ -91,6 +92,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("outward", Kind.OUTSIDE, outward.outside),
     Feature("peering", Kind.PEERING, peering.peering),
     Feature("peering", Kind.PEERED, peering.peered),
+    Feature("addressee", Kind.HOST, addressee.host),
+    Feature("addressee", Kind.ADDRESSEE, addressee.addressee),
+    Feature("addressee", Kind.JUDGED, addressee.judged),
     Feature("resolve", Kind.HOST, resolve.host),
     Feature("resolve", Kind.NETWORK, resolve.network),
     Feature("resolve", Kind.PORT, resolve.port),

@@ -16,6 +16,7 @@ from model.flow import SetField, Shape
 from model.ids import EVERYTHING_ELSE
 from pipelines import fields as f
 from pipelines import tables as t
+from pipelines.shapes.addressee import ADDRESSEES
 from pipelines.shapes.answers import (
     ARP_GATEWAY,
     ARP_LOCAL,
@@ -216,6 +217,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     DELIVERY_REFUSED,
     *QUALITY,
     *POLICY,
+    *ADDRESSEES,
     *SIZED,
     *SERVING,
     *MISSES,

@@ -10,6 +10,7 @@ from model.ids import ClassId, NetworkKey, PortKey, TenantKey, Uid
 from model.snapshot import Snapshot
 from pipelines.index import Index, ready
 from pipelines.objects import Kind, Object
+from pipelines.views.addressee import AddresseeView, addressee_view
 from pipelines.views.addresses import AddressView, address_view
 from pipelines.views.bridged import (
     ClassView,
@@ -52,6 +53,7 @@ from pipelines.views.terms import services_of
 
 __all__ = [
     "AddressView",
+    "AddresseeView",
     "ClassView",
     "EgressView",
     "ExternalView",
@@ -103,6 +105,7 @@ View = (
     | NarrowView
     | RuleView
     | MemberView
+    | AddresseeView
     | JudgedView
 )
 
@@ -121,6 +124,8 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return rule_view(index, subject)
         case Kind.MEMBER:
             return member_view(snapshot, index, PortKey(subject.major))
+        case Kind.ADDRESSEE:
+            return addressee_view(snapshot, index, PortKey(subject.major))
         case Kind.JUDGED:
             return judged_view(snapshot, index, PortKey(subject.major))
         case Kind.NETWORK:

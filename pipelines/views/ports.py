@@ -101,7 +101,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         pairs=_pairs(port),
         meter_out=limits.meter_out(ofport, port.rate_out),
         meter_in=limits.meter_in(ofport, port.rate_in),
-        forwards=() if vrf is None else _forwards(snapshot, index, vrf, port),
+        forwards=() if vrf is None else forwarded(snapshot, index, vrf, port),
         mtu=None if vrf is None else _exceeded(snapshot, port),
         fenced=paired(snapshot),
         open=opens(snapshot, vrf),
@@ -140,20 +140,20 @@ def _pairs(port: Port) -> tuple[tuple[Mac, Prefix], ...]:
         mac = port.mac if pair.mac is None else pair.mac
         found.setdefault((mac, pair.prefix.version), []).append(pair.prefix)
     every = ((mac, one) for mac, version in sorted(found) for one in collapsed(found[mac, version]))
-    return tuple((mac, half) for mac, one in every for half in _halves(one))
+    return tuple((mac, half) for mac, one in every for half in halves(one))
 
 
-def _forwards(snapshot: Snapshot, index: Index, vrf: TenantKey, port: Port) -> tuple[Prefix, ...]:
+def forwarded(snapshot: Snapshot, index: Index, vrf: TenantKey, port: Port) -> tuple[Prefix, ...]:
     """As a next hop by its own addresses, or by those that its pairs let it speak for."""
     hops = {*port.addresses}
     if port.allowed:
         every = index.statics.hops.get(vrf, Map())
         hops |= {hop for hop in every if any(hop in pair.prefix for pair in port.allowed)}
     found = collapsed(index.statics.over(snapshot, vrf, hops))
-    return tuple(half for one in found for half in _halves(one))
+    return tuple(half for one in found for half in halves(one))
 
 
-def _halves(prefix: Prefix) -> Iterable[Prefix]:
+def halves(prefix: Prefix) -> Iterable[Prefix]:
     """Of everything, its halves: a mask of no bits would be another match."""
     return (prefix,) if prefix.prefixlen else prefix.subnets()
 

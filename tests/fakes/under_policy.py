@@ -20,7 +20,7 @@ from pipelines import lookup
 from pipelines.compile import Program, compile, recompile
 from pipelines.policy.entries import Tenants, standing
 from pipelines.policy.verdict import Connection
-from pipelines.walk import walk
+from pipelines.walk import Walk, walk
 from tests.fakes import world
 from tests.fakes.conntrack import Conntrack
 from tests.fakes.packets import Packet, received
@@ -139,6 +139,12 @@ class Hosted:
         """Whether the answer arrives."""
         assert connection.source is not None and connection.target is not None
         return connection.source.key in self._walk(_reply(connection))
+
+    def stray(self, connection: Connection, to: Endpoint) -> Walk:
+        """The way of the packet that opens it, in a frame for the MAC of somebody else."""
+        assert connection.source is not None
+        packet = _packet(connection, connection.source, to) | {"eth_dst": mac(to)}
+        return walk(self._lookup, received(packet), self.tracker)
 
     def _walk(self, packet: Packet) -> set[int]:
         return {sent.port for sent in walk(self._lookup, received(packet), self.tracker).sent}

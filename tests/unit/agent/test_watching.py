@@ -205,6 +205,21 @@ def test_an_agent_that_began_anew_exposes_all_if_anything_went_meanwhile() -> No
     assert exposed_since({RuleName(3, "x"): 0}, book) == frozenset(denies(book))
 
 
+def test_what_strayed_is_counted_for_the_rule_that_forbids_it(world: World) -> None:
+    """Dropped for 9, which is enforced; a hit of 8, which counts, beside those that it has."""
+    watching = world.begin()
+    watching.tick()
+    world.now += MINUTE
+    world.set(6)
+    stray, seconds = tables.ADDRESSEE.number, world.now // 1_000 - 5
+    world.flows.append(entry(stray, cookies.policy(8 << 1 | 1, KEY), 5, seconds))
+    world.flows.append(entry(stray, cookies.policy(9 << 1), 30, seconds))
+    world.flows.append(entry(stray, cookies.network(NetworkKey(1)), 900, seconds))
+    watching.tick()
+    totals = {one.rule.number: (one.enforced.packets, one.counted.packets) for one in world.last().rules}
+    assert totals == {7: (100, 0), 8: (0, 11), 9: (39, 0), 10: (0, 80)}
+
+
 def test_what_is_counted_is_told_by_rule_and_port(world: World) -> None:
     watching = world.begin()
     watching.tick()

@@ -24,7 +24,7 @@ from pipelines.index import build
 from pipelines.render import named
 from pipelines.views import view
 from tests.fakes import outward, peering, world
-from tests.fakes.policies import APP, WEB
+from tests.fakes.policies import APP, DB, WEB
 from tests.fakes.under_policy import host, ruled
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -33,6 +33,7 @@ SUBJECTS = {
     o.Kind.CLASS: [o.egress_class(world.ClassId(n)) for n in (2, 3, 7)],
     o.Kind.RULE: [o.rule((number, world.Uid("policy-web"))) for number in (1, 2, 3)],
     o.Kind.MEMBER: [o.member(APP.key)],
+    o.Kind.ADDRESSEE: [o.addressee(APP.key), o.addressee(DB.key)],
     o.Kind.JUDGED: [o.judged(WEB.key), o.judged(APP.key)],
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
@@ -108,6 +109,16 @@ def judged() -> Snapshot:
     return ruled(host(), (policy,), {})[0]
 
 
+def forbidden(state: State) -> Snapshot:
+    """WEB may send nothing, or that counts; APP has allowed pairs, and a prefix is routed to it."""
+    rules = tuple(Rule(Direction.OUT, Action.DENY, state=each) for each in (State.COUNT, state))
+    policy = Policy("web", "acme", subject=Selection(matching([("app", "web")])), rules=rules)
+    snapshot = ruled(host(), (policy,), {})[0]
+    snapshot = world.allowing(snapshot, APP.key)
+    route = world.static_route("a", "10.50.0.0/16", ["10.0.0.2"])
+    return world.with_part(snapshot, Part.STATIC_ROUTE, route.uid, route)
+
+
 def made(feature: Feature) -> str:
     """The flows of a feature for its subjects, of a cluster over IPv4 and of one over IPv6."""
     parts = []
@@ -134,6 +145,8 @@ def made(feature: Feature) -> str:
         worlds = (outward.leaving(), outward.leaving("hv2"))
     if feature.name == "policy":
         worlds = (judged(), judged())
+    if feature.name == "addressee":
+        worlds = (forbidden(State.ENFORCE), forbidden(State.COUNT))
     if feature.name == "serving":
         worlds = (world.served(worlds[0]), worlds[1])
     if feature.name == "inward":
