@@ -7,7 +7,6 @@ captures at the target, which have seen controls of the same sender before and a
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +15,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from tests.integration.product.bill import all_settled
+from tests.integration.product.clients import nc, refused
 from tests.integration.product.extra import network
 from tests.integration.product.guarded import (
     RED,
@@ -35,7 +35,6 @@ from topologies import faults
 from topologies.deadline import until
 from topologies.scenarios.two_tenants import NETWORK, SUBNETS, TwoTenants, Workload
 from topologies.traffic.capture import Capture, beacon, contains, incoming
-from topologies.traffic.endpoint import family_of, open_socket
 from topologies.traffic.frames import inject
 from topologies.traffic.ping import ping
 from topologies.traffic.tcp import transfer
@@ -167,20 +166,6 @@ def test_both_ends_must_allow(stage: Guarded) -> None:
                 assert refused(here, address, 8), "an error of what is allowed finds its way back"
 
 
-def refused(here: Workload, address: str, number: int) -> bool:
-    """Whether the target's word that nobody listens there (ICMP) comes back."""
-    with open_socket(here.vm, family_of(address), socket.SOCK_DGRAM) as one:
-        one.settimeout(5)
-        one.connect((address, number))
-        one.send(b"anybody?")
-        try:
-            return not one.recv(1)
-        except ConnectionRefusedError:
-            return True
-        except TimeoutError:
-            return False
-
-
 def test_an_address_is_meant_where_it_is_and_no_tenant_reaches_another(stage: Guarded) -> None:
     """Networks that are not routed; the same addresses at another tenant, on the same hosts; a peering."""
     friend, apart, shared = stage["friend"], stage["apart"], stage["shared"]
@@ -208,6 +193,43 @@ def test_an_address_is_meant_where_it_is_and_no_tenant_reaches_another(stage: Gu
         for mine, theirs, friend in (("here", "blue2", "blue1"), ("there", "blue1", "blue2")):
             alien = probes(stage[mine], stage[theirs], udp(5), tcp(5))
             assert wrong(drops=alien, control=stage[friend]) == []
+
+
+def test_who_may_not_send_to_an_address_can_not_send_to_its_mac(stage: Guarded) -> None:
+    """Frames for the MACs of two whom the rules forbid, with addresses that they allow: of a friend, and of
+    nobody here. Without the rules they arrive, and so they do while the rules only count."""
+    here, near, there, side = stage.of("here", "near", "there", "side")
+    goals = [(to, far) for to in (near, there) for far in (side.ipv4, side.ipv6, "8.8.8.8", "2001:db8::8")]
+
+    def said(state: str) -> dict:
+        deny = rule("out", "deny", [named("near", "there")], state=state)
+        return policy("astray", named("here"), [deny])
+
+    def arrive() -> list[bool]:
+        return [arrives(here, to, far) for to, far in goals]
+
+    assert all(arrive()), "without a policy"
+    with stage.policed(said("count")):
+        assert all(arrive()), "what counts drops nothing"
+        stage.apply(said("enforce"))
+        drops = [p for other in (near, there) for p in everything(here, [other])]
+        passes = [*everything(here, [side]), *probes(near, here, tcp(80))]
+        assert wrong(passes, drops) == [] and not any(arrive())
+    assert all(arrive()), "once it is gone"
+
+
+def arrives(here: Workload, to: Workload, far: str) -> bool:
+    """Whether a packet for one address comes out at the MAC of another, between controls that do."""
+    mark, sign = os.urandom(16), os.urandom(16)
+    layer = IPv6(src=here.ipv6, dst=far) if ":" in far else IP(src=here.ipv4, dst=far)
+    frame = Ether(src=here.mac, dst=to.mac) / layer / UDP(sport=4000, dport=4001) / mark
+    control = beacon(here.vm, to.addresses[":" in far], sign, CONTROL), incoming(contains(sign))
+    with Capture(to.vm) as capture:
+        capture.confirm(*control)
+        for _ in range(2):  # the data path may have to ask about the first, and have it overtaken
+            inject(here.vm, "eth0", [frame] * 3)
+            capture.confirm(*control)
+        return bool(capture.leaks(incoming(contains(mark))))
 
 
 @pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.long)])
@@ -398,14 +420,3 @@ def test_real_programs_connect_only_where_they_may(stage: Guarded) -> None:
             words = f"iperf3 --client {address} --port 5201 --bytes 2M --json"
             until("iperf3 ends well", lambda words=words: here.vm.attempt(words, 30.0).ok, 30)
         assert not nc(there, here, here.ipv4, 5301), "nobody may call back"
-
-
-def nc(here: Workload, there: Workload, address: str, number: int) -> bool:
-    """Whether `nc` comes through to another `nc`."""
-    family = 6 if ":" in address else 4
-    there.vm.run(f"timeout 5 nc -{family} -l {number} >/dev/null 2>&1 &")
-    until("it listens", lambda: f":{number} " in there.vm.run(f"ss -{family}Hltn"), 10)
-    done = here.vm.attempt(f"nc -{family} -N -z -w 1 {address} {number}", 20.0)
-    if not done.ok:  # the listener waits for somebody
-        there.vm.attempt(f"nc -{family} -N -z -w 1 {there.addresses[family // 6]} {number}", 20.0)
-    return done.ok
