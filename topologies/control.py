@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from topologies.process import Daemon, Outcome, listens
 
 NODE = "ctl"
 AGENT, SPEAKER, STORE, API, SERVICES = "agent", "speaker", "store", "api", "services"
+UNHEARD = "unheard"
 _ROOT = Path(__file__).resolve().parent.parent
 _CLI_TIMEOUT = 120.0
 _BRIDGE_TIMEOUT = 60.0
@@ -134,6 +136,21 @@ class Control:
         """Run `ringfence ARGUMENTS` and return how it ended."""
         command = ["env", *(f"{k}={v}" for k, v in self.environment.items()), *ringfence(*arguments)]
         return self.node.attempt(command, timeout, stdin.encode())
+
+    def hosts(self) -> dict[str, dict[str, Any]]:
+        """The hosts in `ringfence status`, by name; none if it does not answer.
+
+        One that was not heard from since its agent was started has the state UNHEARD: what the one before it
+        has said stands there until then, and counts for nothing.
+        """
+        asked = time.monotonic()
+        done = self.run("status", "-o", "json")
+        found = {host["name"]: host for host in json.loads(done.stdout)["hosts"]} if done.ok else {}
+        for name, agent in self.agents.items():
+            age = found[name]["heartbeatAgeMs"] if name in found else None
+            if age is not None and agent.running and age >= (asked - agent.since) * 1000:
+                found[name]["state"] = UNHEARD
+        return found
 
     def apply(self, documents: Sequence[dict[str, Any]]) -> str:
         """`ringfence apply -f -`; CommandFailed with its messages."""

@@ -52,7 +52,7 @@ class Daemon:
     """A long-running process: started, killed, frozen and started again; its output goes to `log`.
 
     `ready` is polled after each start. `before` clears what a killed predecessor left (stale sockets);
-    `begun` is told each process that was started.
+    `begun` is told each process that was started. `since`: when the last one was, as time.monotonic() says.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Daemon:
     begun: Callable[[subprocess.Popen[bytes]], None] | None = None
     ready_timeout: float = PATIENCE
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    since: float = field(default=0.0, init=False)
 
     @property
     def pid(self) -> int:
@@ -85,6 +86,7 @@ class Daemon:
         if self.before is not None:
             self.before()
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.since = time.monotonic()
         with self.log.open("ab") as log:
             self.process = self.home.spawn(
                 self.command, Streams(stdout=log, stderr=subprocess.STDOUT), env=self.env

@@ -6,7 +6,6 @@ DPUs, so that two that forward at once show as duplicates. Losses are printed, n
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,6 +17,7 @@ from tests.integration.product.bill import all_settled
 from tests.integration.product.witness import document
 from topologies import faults
 from topologies.cable import Cable
+from topologies.control import UNHEARD
 from topologies.deadline import until
 from topologies.nodes.hypervisor import UPLINK, Hypervisor, unplug
 from topologies.nodes.server import plug_twice
@@ -64,9 +64,7 @@ class Stage:
         return next(h for h in self.scenario.lab.hypervisors if str(h.name) == who.host)
 
     def status(self) -> dict[str, dict]:
-        done = self.scenario.control.run("status", "-o", "json")
-        assert done.ok, done.stderr
-        return {host["name"]: host for host in json.loads(done.stdout)["hosts"]}
+        return self.scenario.control.hosts()
 
     def holder(self) -> str:
         """Whose report says that it is active: of two that say so, both."""
@@ -83,7 +81,7 @@ class Stage:
         def ready() -> bool:
             hosts = self.status()
             words = [hosts[str(h.name)].get("lease", "") for h in self.pair]
-            alarmed = any(hosts[str(h.name)]["state"] == "degraded" for h in self.pair)
+            alarmed = any(hosts[str(h.name)]["state"] in ("degraded", UNHEARD) for h in self.pair)
             kinds = sorted(word.partition(",")[0] for word in words)
             return kinds == ["active", "standby"] and not alarmed and self.bound() == self.holder()
 

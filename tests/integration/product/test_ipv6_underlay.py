@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from ipaddress import IPv6Address
 
@@ -33,9 +32,7 @@ def at(workload: Workload, family: int) -> str:
 
 
 def host(lab: Routed, name: str) -> dict:
-    outcome = lab.base.control.run("status", "-o", "json")
-    assert outcome.ok, outcome.stderr
-    return next(each for each in json.loads(outcome.stdout)["hosts"] if each["name"] == name)
+    return lab.base.control.hosts()[name]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

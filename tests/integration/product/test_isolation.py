@@ -7,7 +7,6 @@ The underlay is routed, so that a forged outer source is only that.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -86,8 +85,10 @@ class Stage:
 
 def in_sync(scenario: TwoTenants) -> bool:
     """Every host has acknowledged the newest generation."""
-    hosts = json.loads(scenario.control.run("status", "-o", "json").stdout)["hosts"]
-    return all(h["state"] == "in-sync" and h["generation"] == h["wantedGeneration"] for h in hosts)
+    hosts = scenario.control.hosts().values()
+    return bool(hosts) and all(
+        h["state"] == "in-sync" and h["generation"] == h["wantedGeneration"] for h in hosts
+    )
 
 
 @pytest.fixture(scope="module")

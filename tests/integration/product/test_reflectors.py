@@ -44,9 +44,7 @@ def scenario(_labs: Any) -> TwoTenants:
 
 
 def host(scenario: TwoTenants, name: str) -> dict[str, Any]:
-    done = scenario.control.run("status", "-o", "json")
-    assert done.ok, done.stderr
-    return next(h for h in json.loads(done.stdout)["hosts"] if h["name"] == name)
+    return scenario.control.hosts()[name]
 
 
 def established(scenario: TwoTenants, name: str) -> int:

@@ -5,7 +5,6 @@ Real Open vSwitch, ExaBGP and FRR; traffic is a numbered UDP stream, so that a l
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -48,9 +47,7 @@ def flows(host: Hypervisor) -> dict[tuple[str, str, str], tuple[float, int]]:
 
 
 def report(scenario: TwoTenants, host: str) -> dict:
-    hosts = scenario.control.run("status", "-o", "json")
-    assert hosts.ok, hosts.stderr
-    return next(h for h in json.loads(hosts.stdout)["hosts"] if h["name"] == host)
+    return scenario.control.hosts()[host]
 
 
 def in_sync(scenario: TwoTenants, host: str) -> bool:

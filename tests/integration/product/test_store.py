@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +23,8 @@ def scenario(two_tenants_lab: Callable[..., TwoTenants]) -> TwoTenants:
     return made
 
 
-def hosts(scenario: TwoTenants) -> dict[str, dict[str, Any]]:
-    outcome = scenario.control.run("status", "-o", "json")
-    return {h["name"]: h for h in json.loads(outcome.stdout)["hosts"]} if outcome.ok else {}
-
-
 def all_in(scenario: TwoTenants, state: str) -> bool:
-    found = hosts(scenario)
+    found = scenario.control.hosts()
     return len(found) == 2 and all(h["state"] == state for h in found.values())
 
 
@@ -61,7 +55,7 @@ def test_freeze_holds_changes_and_unfreeze_lets_them_through(scenario: TwoTenant
     control = scenario.control
     until("in sync", lambda: all_in(scenario, "in-sync"), 30)
     assert control.run("freeze", here.host).ok
-    until("frozen", lambda: hosts(scenario)[here.host]["state"] == "frozen", 30)
+    until("frozen", lambda: scenario.control.hosts()[here.host]["state"] == "frozen", 30)
     before = flows(scenario)[here.host]
     control.apply([egress_class("storage", "198.51.100.0/24")])
     until("the other host has it", lambda: flows(scenario)[scenario.of("red")[1].host] > before, 30)
@@ -98,7 +92,7 @@ def test_store_replaced_by_an_empty_one_deletes_nothing_and_asks(scenario: TwoTe
         result = stream.stop()
     assert result.sent > 200 and result.lost == 0, result
     assert flows(scenario) == before
-    reason = hosts(scenario)[here.host]["reason"]
+    reason = scenario.control.hosts()[here.host]["reason"]
     assert "other-cluster" in reason and f"ringfence confirm {here.host}" in reason
     # a restart of the agent must not forget to ask
     agent = control.agents[here.host]
@@ -109,7 +103,7 @@ def test_store_replaced_by_an_empty_one_deletes_nothing_and_asks(scenario: TwoTe
     assert ping(here.vm, there.ipv4, 3).reached
     # only the operator's word, host by host, makes the new store's emptiness true
     assert control.run("confirm", here.host).ok
-    until("confirmed", lambda: hosts(scenario)[here.host]["state"] != "frozen", 30)
+    until("confirmed", lambda: scenario.control.hosts()[here.host]["state"] != "frozen", 30)
     until("its ports are gone", lambda: flows(scenario)[here.host] < before[here.host], 30)
     assert flows(scenario)[there.host] == before[there.host]
-    assert hosts(scenario)[there.host]["state"] == "frozen"
+    assert scenario.control.hosts()[there.host]["state"] == "frozen"
