@@ -70,8 +70,8 @@ class Guarded:
         """The caches of flows hold nothing of before.
 
         Waiting for the revalidator is not enough: here a cached flow kept its actions of before for seconds,
-        though the tables were right. Of two that overlap, Open vSwitch 3.1.0 may change the wrong one. Hosts purge
-        as well, but only a moment later (docs/decisions/0066).
+        though the tables were right. Of two that overlap, Open vSwitch 3.1.0 may change the wrong one. Hosts
+        purge as well, but only a moment later (docs/decisions/0066).
         """
         for host in self.base.lab.hypervisors:
             host.settle()
