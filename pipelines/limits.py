@@ -5,6 +5,7 @@ Place: read by views, by compile and by whoever tells a tenant what was dropped.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Final
 
 from model.flow import Meter, Unit
@@ -16,13 +17,30 @@ BURST_PART: Final = 10
 """A burst is what the rate carries in a second, by this: a tenth of a second."""
 SERVED_RATE: Final = 2000
 """Packets a second to who answers names and metadata, and at once. Who answers bounds questions further."""
-_SERVED: Final = 3 << 16
-"""Above the ids of limits, which end at 2 * 65279 + 1, and of questions (docs/decisions/0064)."""
 QUESTION_RATE: Final = 10
 """Packets a second. A client that boots over both families asks some ten times in all."""
 QUESTION_BURST: Final = 20
-QUESTIONS: Final = 1 << 17
-"""Ids from here on: above those of all limits, and below the 200,000 that the kernel takes at most."""
+PORTS: Final = 1 << 14
+"""OpenFlow ports whose meters have ids up to 65,535, which is the room that the userspace data path has: up to
+16,383. Those of the next as many follow, and so on: with three times as many they stay within the 200,000 that
+the kernel has room for at most (docs/operations.md, meters)."""
+
+
+class Kind(IntEnum):
+    """What a port's meter is for."""
+
+    OUT = 0
+    IN = 1
+    ASKED = 2
+    SERVED = 3
+
+
+def meter_id(kind: Kind, ofport: int) -> int:
+    """No two have one. The limits of a port stand beside each other, as in all releases so far: an upgrade
+    leaves them where they are."""
+    block, at = divmod(ofport, PORTS)
+    own = 2 * at + kind if kind < Kind.ASKED else kind * PORTS + at
+    return block * len(Kind) * PORTS + own
 
 
 def burst(rate: int) -> int:
@@ -32,19 +50,19 @@ def burst(rate: int) -> int:
 
 def meter_out(ofport: int, rate: int) -> Meter | None:
     """Of what the workload sends; None without a limit."""
-    return Meter(2 * ofport, rate, burst(rate)) if rate else None
+    return Meter(meter_id(Kind.OUT, ofport), rate, burst(rate)) if rate else None
 
 
 def meter_in(ofport: int, rate: int) -> Meter | None:
     """Of what the workload gets; None without a limit."""
-    return Meter(2 * ofport + 1, rate, burst(rate)) if rate else None
+    return Meter(meter_id(Kind.IN, ofport), rate, burst(rate)) if rate else None
 
 
 def meter_asked(ofport: int) -> Meter:
     """Of what the workload asks its network: so that it keeps the agent from nobody else."""
-    return Meter(QUESTIONS + ofport, QUESTION_RATE, QUESTION_BURST, Unit.PACKETS)
+    return Meter(meter_id(Kind.ASKED, ofport), QUESTION_RATE, QUESTION_BURST, Unit.PACKETS)
 
 
 def meter_served(ofport: int) -> Meter:
     """Of what the workload sends to who answers names and metadata."""
-    return Meter(_SERVED + ofport, SERVED_RATE, SERVED_RATE, Unit.PACKETS)
+    return Meter(meter_id(Kind.SERVED, ofport), SERVED_RATE, SERVED_RATE, Unit.PACKETS)

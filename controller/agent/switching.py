@@ -83,6 +83,7 @@ class Switching:
             rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset(COUNTER_TABLES), standing=GROUPS
         )
         self._refused = 0
+        self._unmetered: tuple[str, ...] = ()
         self._zones = ZoneKeeping(rundir, datapath)
         self._forgetting = Forgetting(rundir, datapath)
 
@@ -185,8 +186,12 @@ class Switching:
         """Make meters right before flows are looked at: what needs one is refused without it."""
         wanted = {meter.id: meter for meter in program.meters()}
         gauge = meters.compare(wanted, self._channel.meters())
+        self._unmetered = ()
         if gauge.put:
             self._channel.send(Patch((), gauge.put))
+            left = meters.compare(wanted, self._channel.meters()).put
+            if left:
+                self._unmetered = (unmetered(len(left), len(wanted), self._channel.meter_room()),)
         return gauge
 
     def bound(self, zones: Zones) -> None:
@@ -222,7 +227,7 @@ class Switching:
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
         words = f"Open vSwitch refuses {self._refused} flows: see the agent's log"
-        return (*((words,) if self._refused else ()), *self._zones.alarms())
+        return (*((words,) if self._refused else ()), *self._unmetered, *self._zones.alarms())
 
     def close(self) -> None:
         """Hang up."""
@@ -234,6 +239,14 @@ class Switching:
         for error in failed.values():
             LOG.warning("link not set %s: %s", link.value, error)
         return tuple(failed)
+
+
+def unmetered(left: int, wanted: int, room: int) -> str:
+    """The switch does not take some meters: what they would bound is refused with them, and ends."""
+    return (
+        f"Open vSwitch does not take {left} of {wanted} meters, and has room for {room}: limits, questions and"
+        " names of ports are shut where theirs is missing; put fewer ports on this host"
+    )
 
 
 def _moves(orphan: Observed) -> bool:

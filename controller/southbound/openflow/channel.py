@@ -116,6 +116,10 @@ class Channel:
         """Our meters that the switch has, by id; None for one that is not as we make them."""
         return self._parsed(lambda: meters.read(self._ready()))
 
+    def meter_room(self) -> int:
+        """How many meters the switch has room for."""
+        return self._parsed(lambda: meters.room(self._ready()))
+
     def meter_drops(self) -> tuple[meters.Dropped, ...]:
         """What our meters dropped since each was made or changed."""
         return self._parsed(lambda: meters.dropped(self._ready()))

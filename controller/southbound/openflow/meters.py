@@ -1,7 +1,7 @@
 """Meters on the wire: changes, what the switch has of ours, and what they dropped.
 
 Place: used by `channel`, before and after the bundles of a patch: Open vSwitch takes no meter in a bundle.
-Must not touch a meter outside our range. Source: OpenFlow 1.4.1 sections 7.3.4.5 and 7.3.5.13 to 7.3.5.15.
+Must not touch a meter outside our range. Source: OpenFlow 1.4.1 sections 7.3.4.5 and 7.3.5.13 to 7.3.5.16.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from model.ids import METERS
 METER_MOD: Final = 29
 METER_STATS: Final = 9
 METER_CONFIG: Final = 10
+METER_FEATURES: Final = 11
 _ALL: Final = 0xFFFFFFFF
 _BURST_STATS: Final = 4 | 8
 _UNITS: Final = {Unit.KBITS: 1, Unit.PACKETS: 2}
@@ -32,6 +33,7 @@ _REQUEST: Final = struct.Struct("!I4x")
 _CONFIG: Final = struct.Struct("!HHI")
 _STATS: Final = struct.Struct("!IH6xIQQII")
 _BAND_STATS: Final = struct.Struct("!QQ")
+_FEATURES: Final = struct.Struct("!III2B2x")
 _UNKNOWN: Final = Refusal(12, 3)
 """OFPET_METER_MOD_FAILED, OFPMMFC_UNKNOWN_METER."""
 
@@ -83,6 +85,16 @@ def read(conversation: Conversation) -> dict[int, Meter | None]:
     """Our meters by id; None for one that is not as we make them."""
     body = b"".join(conversation.multipart(METER_CONFIG, _REQUEST.pack(_ALL)))
     return {number: meter for number, meter in _configs(body) if number in METERS}
+
+
+def room(conversation: Conversation) -> int:
+    """How many meters the switch has room for, those of others among them; 0: it knows none (section
+    7.3.5.16)."""
+    body = b"".join(conversation.multipart(METER_FEATURES, b""))
+    if len(body) < _FEATURES.size:
+        raise ValueError(f"features of meters in {len(body)} octets")
+    most, *_ = _FEATURES.unpack_from(body)
+    return int(most)
 
 
 def dropped(conversation: Conversation) -> tuple[Dropped, ...]:

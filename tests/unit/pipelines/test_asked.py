@@ -12,7 +12,7 @@ from model.flow import Meter, Metered, Unit
 from model.guidance import Guidance
 from model.ids import NetworkKey, PortKey
 from model.snapshot import Snapshot
-from pipelines import cookies
+from pipelines import cookies, limits
 from pipelines import fields as f
 from pipelines.compile import compile, recompile
 from tests.fakes import packets, world
@@ -25,7 +25,7 @@ EVERYBODY = (1 << 48) - 1
 SERVERS, ROUTERS = int(ip_address("ff02::1:2")), int(ip_address("ff02::2"))
 PRIVATE = int(ip_address("fe80::1234:5678:9abc:def0"))
 """A link-local address that does not follow from the MAC (RFC 7217)."""
-METER = (1 << 17) + 1
+METER = limits.meter_id(limits.Kind.ASKED, 1)
 
 
 def dhcp4(source: int = 0, target: int = 0xFFFFFFFF, to: int = EVERYBODY) -> Packet:

@@ -181,7 +181,7 @@ def test_when_who_answers_comes_or_goes_only_questions_are_programmed_anew() -> 
     assert program == compile(there)
     put = [flow.shape.name for flows, _ in patch.groups for flow in flows]
     assert len(put) == 4 * 4 + 1 + 6
-    assert [each.id for each in patch.meters] == [196609, 196610, 196611, 196612]
+    assert [each.id for each in patch.meters] == [49153, 49154, 49155, 49156]
     program, patch = recompile(program, there, here, change)
     assert program == compile(here)
-    assert patch.stale_meters == (196609, 196610, 196611, 196612)
+    assert patch.stale_meters == (49153, 49154, 49155, 49156)
