@@ -34,6 +34,7 @@ from model.intent import (
     Tenant,
 )
 from model.policy import Standing
+from model.seed import NOTHING, Seed
 from model.wanted import Kind, Labels, Reference
 
 Name = tuple[str, str]
@@ -74,6 +75,7 @@ class PortRecord:
     tenant: str
     network: str
     labels: Labels = ()
+    seed: Seed = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

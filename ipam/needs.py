@@ -85,8 +85,9 @@ def of_host(name: str) -> Need:
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
-        case PortRecord():
-            return ()  # the most by far; they rest on their parents only
+        case PortRecord(_, tenant, seed=seed):
+            # the most by far; few rest on more than their parents
+            return (of_port(tenant, seed.first),) if seed.first else ()
         case NetworkRecord(value):
             return (of_targets(),) if value.rules.named() else ()
         case RouteRecord(value, tenant):

@@ -34,6 +34,7 @@ class Part(Enum):
     FLOATING = "floating"
     POLICY = "policies"
     GANG = "gangs"
+    SEED = "seeds"
     PREFIX = "prefixes"
     SIGHTING = "sightings"
     CLAIMED = "claimed"

@@ -135,6 +135,15 @@ class WantedNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedSeed:
+    """What a port's instance is told; None = as it is. `first`: "" = this port is its first NIC."""
+
+    first: str | None = None
+    keys: tuple[str, ...] | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WantedPort:
     """A port of `tenant` on its `network` (both by name). `addresses` in the order written.
 
@@ -156,6 +165,7 @@ class WantedPort:
     enabled: bool | None = None
     sticky: bool | None = None
     vf: tuple[Outlet, ...] | None = None
+    seed: WantedSeed = WantedSeed()
 
 
 @dataclass(frozen=True, slots=True)

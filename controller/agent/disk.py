@@ -58,6 +58,7 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
         externals=Map({v.key: v for v in raw.get("externals", ())}),
         floating=Map({v.uid: v for v in raw.get("floating", ())}),
         policies=Map({v.uid: v for v in raw.get("policies", ())}),
+        seeds=Map({v.port: v for v in raw.get("seeds", ())}),
         gangs=Map({v.generation: v for v in raw.get("gangs", ())}),
         prefixes=Map({(v.vrf, v.prefix): v for v in raw.get("prefixes", ())}),
         sightings=Map({(v.network, v.address): v for v in raw.get("sightings", ())}),

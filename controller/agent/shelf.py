@@ -36,6 +36,7 @@ from model.inventory import Interface
 from model.policy import Standing
 from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
+from model.seed import Sown
 from model.snapshot import Snapshot
 
 FORMAT: Final = 1
@@ -55,6 +56,7 @@ MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("floating", FloatingIp),
     ("policies", Standing),
     ("gangs", Roll),
+    ("seeds", Sown),
     ("prefixes", RemotePrefix),
     ("sightings", Sighting),
     ("claimed", RemoteAddress),

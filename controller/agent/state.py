@@ -69,6 +69,7 @@ STORED: tuple[Part, ...] = (
     Part.FLOATING,
     Part.POLICY,
     Part.GANG,
+    Part.SEED,
 )
 """The maps that the store fills (the cluster row apart)."""
 
@@ -159,6 +160,7 @@ def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
         floating=source.floating,
         policies=source.policies,
         gangs=source.gangs,
+        seeds=source.seeds,
         by_uid=source.by_uid,
         by_network=source.by_network,
     )
@@ -235,6 +237,8 @@ def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
             return replace(snapshot, policies=value)
         case Part.GANG:
             return replace(snapshot, gangs=value)
+        case Part.SEED:
+            return replace(snapshot, seeds=value)
         case Part.PREFIX:
             return replace(snapshot, prefixes=value)
         case Part.SIGHTING:

@@ -256,6 +256,9 @@ def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str
         spec["sticky"] = True
     if value.vf is not None:
         spec["vf"] = {"pf": value.vf.pf, "index": value.vf.index, "for": value.vf.use.value}
+    seed = record.seed
+    told = (("instance", seed.first), ("publicKeys", list(seed.keys)), ("userData", seed.data))
+    spec |= {name: said for name, said in told if said}
     status: Document = {"key": value.key} | _location(record, contents, states)
     if value.migration:
         status["movingTo"] = value.migration

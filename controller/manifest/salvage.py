@@ -24,6 +24,7 @@ from model.wanted import (
     WantedPeering,
     WantedPort,
     WantedRoute,
+    WantedSeed,
     WantedTenant,
 )
 
@@ -133,6 +134,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 enabled=get("spec.enabled"),
                 sticky=get("spec.sticky"),
                 vf=salvage_vf(draft),
+                seed=WantedSeed(get("spec.instance"), get("spec.publicKeys"), get("spec.userData")),
             )
         case Kind.FLOATING_IP if get("spec.external"):
             return WantedFloatingIp(

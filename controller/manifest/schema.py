@@ -23,6 +23,7 @@ from controller.manifest.guidance import GUIDANCE
 from controller.manifest.hardware import FABRIC, NODE, PORT_VF, QUOTA, SKU
 from controller.manifest.policies import OPERATOR_POLICY, SECURITY_POLICY, TENANT_DEFAULTS
 from controller.manifest.routing import routing_rules
+from controller.manifest.seeds import SEED
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
 
@@ -309,6 +310,7 @@ PORT: Final = KindRule(
             "false",
         ),
         PORT_VF,
+        *SEED,
     ),
 )
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from controller.agent import disk
-from model.ids import PortKey
+from model.ids import PortKey, TenantKey
+from model.intent import Port
+from model.seed import NOTHING
 from model.snapshot import Snapshot
 from services.metadata.facts import Facts, make_facts
 from services.naming.directory import Directory, direct, open_directory
@@ -29,12 +31,13 @@ Mark = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """`askers`: by the key of the port. `labels`: (tenant, port) in words, for reports. `snapshot`: what it
-    was read from, for what only few ask."""
+    """`askers`: by the key of the port. `labels`: (tenant, port) in words, for reports. `named`: ports by
+    their tenant and name. `snapshot`: what it was read from, for what only few ask."""
 
     directory: Directory
     askers: Mapping[PortKey, Asker] = field(default_factory=dict)
     labels: Mapping[PortKey, tuple[str, str]] = field(default_factory=dict)
+    named: Mapping[tuple[TenantKey, str], PortKey] = field(default_factory=dict)
     snapshot: Snapshot | None = None
 
 
@@ -70,23 +73,48 @@ def read(snapshot: Snapshot, suffix: str, known: Roster) -> Roster:
     )
     askers: dict[PortKey, Asker] = {}
     labels: dict[PortKey, tuple[str, str]] = {}
+    named: dict[tuple[TenantKey, str], PortKey] = {}
     for key, port in snapshot.ports.items():
         network = snapshot.networks.get(port.network)
         tenant = None if network is None else snapshot.tenants.get(network.tenant)
         if tenant is not None:
             askers[key] = Asker(key, tenant.key)
             labels[key] = (tenant.name, port.name)
-    return Roster(_kept(directory, known.directory), askers, labels, snapshot)
+            named[tenant.key, port.name] = key
+    return Roster(_kept(directory, known.directory), askers, labels, named, snapshot)
 
 
 def facts(roster: Roster, asker: Asker) -> Facts | None:
-    """What a port may be told of itself; None: it is not known."""
+    """What a port may be told of its instance; None: it is not known."""
     snapshot, zone = roster.snapshot, roster.directory.zones.get(asker.tenant)
     port = None if snapshot is None else snapshot.ports.get(asker.port)
-    network = None if snapshot is None or port is None else snapshot.networks.get(port.network)
-    if port is None or network is None or zone is None or network.tenant != asker.tenant:
+    if snapshot is None or port is None or zone is None:
         return None
-    return make_facts(port, network, b".".join(zone.origin).decode("ascii"))
+    first = _first(roster, snapshot, asker, port)
+    nics = [port] if first is None else [first, *_others(roster, snapshot, asker.tenant, first)]
+    found = [(nic, snapshot.networks[nic.network]) for nic in nics if nic.network in snapshot.networks]
+    if not found or any(network.tenant != asker.tenant for _, network in found):
+        return None
+    sown = snapshot.seeds.get(found[0][0].key)
+    domain = b".".join(zone.origin).decode("ascii")
+    return make_facts(*found[0], domain, NOTHING if sown is None else sown.seed, found[1:])
+
+
+def _first(roster: Roster, snapshot: Snapshot, asker: Asker, port: Port) -> Port | None:
+    """The first NIC of its instance; None: it is said to be another port, which can't be on this host."""
+    sown = snapshot.seeds.get(port.key)
+    if sown is None or not sown.seed.first:
+        return port
+    key = roster.named.get((asker.tenant, sown.seed.first))
+    first = None if key is None else snapshot.ports.get(key)
+    return first if first is not None and snapshot.host in first.hosts else None
+
+
+def _others(roster: Roster, snapshot: Snapshot, tenant: TenantKey, first: Port) -> list[Port]:
+    """Further NICs of its instance that may be on this host, by name. Hosts hear of seeds of no others."""
+    keys = [key for key, sown in snapshot.seeds.items() if sown.seed.first == first.name]
+    ports = [snapshot.ports[key] for key in keys if key in snapshot.ports and key in roster.askers]
+    return sorted((p for p in ports if roster.askers[p.key].tenant == tenant), key=lambda port: port.name)
 
 
 def _kept(new: Directory, old: Directory) -> Directory:

@@ -14,8 +14,8 @@ from controller.store import rows
 from controller.store.assembly import WANTED_COLUMNS
 from controller.store.faults import Lost, Raced
 from controller.store.identity import row_uid
-from controller.store.operations import Operation, insert, select, update, wait
 from controller.store.records import DATABASE
+from controller.store.statements import Operation, insert, select, update, wait
 from controller.store.wire import TIMEOUT, Connection
 from ipam.pools import defaults
 from model.addresses import Address

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controller.store import destinations, hardware, policies, rows, ways
+from controller.store import destinations, hardware, policies, rows, seeds, ways
 from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
@@ -30,12 +30,11 @@ from controller.store.records import (
     TenantRecord,
     refer,
 )
+from controller.store.statements import Operation, by_uid, delete, insert, select, update, wait
 from ipam.steps import Plan, Step, Verb
 from model.ids import HostName, Uid, Vni
 from model.intent import Egress, Network
 from model.wanted import Kind
-
-Operation = dict[str, Any]
 
 REQUEST_LIFE_MS: Final = 24 * 3600 * 1000
 """How long an idempotency key is remembered."""
@@ -145,44 +144,6 @@ def raise_generation() -> list[Operation]:
     return [raised, select("Cluster", [], ("_uuid", "generation"))]
 
 
-def insert(table: str, uid: Uid, columns: rows.Columns) -> Operation:
-    """A new row with a given `_uuid`."""
-    return {"op": "insert", "table": table, "uuid": uid, "row": columns}
-
-
-def update(table: str, uid: Uid, columns: rows.Columns) -> Operation:
-    """Overwrite some columns of one row."""
-    return {"op": "update", "table": table, "where": by_uid(uid), "row": columns}
-
-
-def delete(table: str, uid: Uid) -> Operation:
-    """Remove one row."""
-    return {"op": "delete", "table": table, "where": by_uid(uid)}
-
-
-def wait(table: str, where: list[Any], columns: Iterable[str], found: list[rows.Columns]) -> Operation:
-    """The server refuses the transaction unless exactly these rows match."""
-    return {
-        "op": "wait",
-        "timeout": 0,
-        "table": table,
-        "where": where,
-        "columns": list(columns),
-        "until": "==",
-        "rows": found,
-    }
-
-
-def select(table: str, where: list[Any], columns: Iterable[str]) -> Operation:
-    """Read some columns of the rows that match."""
-    return {"op": "select", "table": table, "where": where, "columns": list(columns)}
-
-
-def by_uid(uid: str) -> list[Any]:
-    """Match one row."""
-    return [["_uuid", "==", ["uuid", uid]]]
-
-
 def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
     """Waits for what no index decides.
 
@@ -257,6 +218,7 @@ def _insert(record: Record, parents: _Parents) -> Iterator[Operation]:
     yield from _claim_vni(_vni(record))
     if isinstance(record, PortRecord):
         yield from _addresses(record, parents, frozenset())
+        yield from _sow(None, record)
 
 
 def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operation]:
@@ -269,19 +231,22 @@ def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operat
         return
     # whoever moves a port has seen that no VF serves it
     held = [*changed, "vf"] if table == "Port" and "hosts" in changed and "vf" not in changed else changed
-    yield wait(table, by_uid(uid), held, [{column: old[column] for column in held}])
-    yield update(table, uid, {column: new[column] for column in changed})
+    if changed:
+        yield wait(table, by_uid(uid), held, [{column: old[column] for column in held}])
+        yield update(table, uid, {column: new[column] for column in changed})
     if _vni(before) != _vni(after):
         yield from _release_vni(_vni(before))
         yield from _claim_vni(_vni(after))
     if isinstance(before, PortRecord) and isinstance(after, PortRecord):
         yield from _addresses(before, parents, frozenset(after.value.addresses), gone=True)
         yield from _addresses(after, parents, frozenset(before.value.addresses))
+        yield from _sow(before, after)
 
 
 def _delete(record: Record, parents: _Parents) -> Iterator[Operation]:
     if isinstance(record, PortRecord):
         yield from _addresses(record, parents, frozenset(), gone=True)
+        yield from _sow(record, None)
         yield delete("Binding", binding_uid(record.value.uid))
     yield from _release_vni(_vni(record))
     yield delete(_table(record), _uid(record))
@@ -330,6 +295,22 @@ def _addresses(
                 "port": ["uuid", record.value.uid],
             }
             yield insert("Address", uid, row)
+
+
+def _sow(before: PortRecord | None, after: PortRecord | None) -> Iterator[Operation]:
+    """The row of the port's seed, if it is to be another one; not over what came meanwhile."""
+    old = None if before is None else seeds.columns(before)
+    new = None if after is None else seeds.columns(after)
+    known = after or before
+    if old == new or known is None:
+        return
+    uid = seeds.seed_uid(known.value.uid)
+    if old is not None and after is not None:
+        yield wait(seeds.TABLE, by_uid(uid), ("text",), [{"text": old["text"]}])
+    if new is None:
+        yield delete(seeds.TABLE, uid)
+    else:
+        yield insert(seeds.TABLE, uid, new) if old is None else update(seeds.TABLE, uid, new)
 
 
 def _cool_down(contents: Contents, plan: Plan) -> Iterator[Operation]:

@@ -37,7 +37,7 @@ Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease.
 1.7.0: Egress_Class.relations, .since, .former, .former_relations (all optional: absent = none, always).
 1.8.0: Policy; Tenant.defaults, .default_out, .default_in (all optional: absent = nothing is said). Hosts read
 the labels of tenants, networks and ports.
-1.9.0: Network.guidance (optional: absent = the usual)."""
+1.9.0: Network.guidance (optional: absent = the usual); Seed."""
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
@@ -236,6 +236,8 @@ _TABLES: Final[dict[str, Any]] = {
         },
         ["port"],
     ),
+    # What a port's instance is told: a row of its own, since hosts of the port alone read it.
+    "Seed": _table({"port": _one("Port"), "hosts": _TEXTS, "text": _TEXT}, ["port"]),
     "Route": _table(
         {
             "tenant": _one("Tenant"),

@@ -12,12 +12,13 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import destinations, policies, rolls, rows, ways
+from controller.store import destinations, policies, rolls, rows, seeds, ways
 from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Tenant
 from model.policy import Standing
+from model.seed import Sown
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Tenant", Part.TENANT),
     ("Network", Part.NETWORK),
     ("Port", Part.PORT),
+    ("Seed", Part.SEED),
     ("Binding", Part.BINDING),
     ("Route", Part.STATIC_ROUTE),
     ("Policy", Part.POLICY),
@@ -42,6 +44,7 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
 _PARENT: Final = {
     "Network": "tenant",
     "Port": "network",
+    "Seed": "port",
     "Binding": "port",
     "Route": "tenant",
     "Policy": "tenant",
@@ -50,6 +53,7 @@ _PARENT: Final = {
 _PARENT_TABLE: Final = {
     "Network": "Tenant",
     "Port": "Network",
+    "Seed": "Port",
     "Binding": "Port",
     "Route": "Tenant",
     "Policy": "Tenant",
@@ -202,6 +206,8 @@ class View:
             case "Port":
                 port = rows.port(uid, row, NetworkKey(key or 0))
                 return port.key, port
+            case "Seed":
+                return PortKey(key or 0), Sown(PortKey(key or 0), seeds.seed(row))
             case "Route":
                 return uid, ways.route(uid, row, TenantKey(key or 0))
             case "Policy":

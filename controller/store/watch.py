@@ -249,6 +249,7 @@ def _conditions(host: HostName, scope: Scope) -> dict[str, list[Any]]:
         "Floating_Ip": [*owned, *there],
         "Peering": local("tenant", "peer"),
         "Peering_Link": local("first", "second"),
+        "Seed": [["hosts", "includes", ["set", [host]]]],
         "Gang": [["tenant", "==", name] for name in sorted(scope.names)],
         "Gang_Node": [["generation", "==", number] for number in sorted(scope.gangs)],
     }

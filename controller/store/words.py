@@ -13,8 +13,8 @@ from typing import Final
 
 from controller.store.faults import Lost, Raced
 from controller.store.identity import row_uid
-from controller.store.operations import insert, select, update, wait
 from controller.store.records import REPORTS
+from controller.store.statements import insert, select, update, wait
 from controller.store.wire import Connection
 from model.errors import Fault
 

@@ -19,17 +19,10 @@ from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.cache import Cache
 from controller.store.faults import Lost, Raced
 from controller.store.leases import Hold, Lease
-from controller.store.operations import (
-    Operation,
-    by_uid,
-    count_change,
-    request,
-    request_uid,
-    select,
-    translate,
-)
+from controller.store.operations import count_change, request, request_uid, translate
 from controller.store.records import DATABASE, Contents, HostReport, Outcome, PortRow
 from controller.store.reports import Saying
+from controller.store.statements import Operation, by_uid, select
 from controller.store.wire import Connection
 from controller.store.words import Word
 from ipam.steps import Plan

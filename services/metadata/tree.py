@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from services.metadata.facts import Facts, network_config, subnet_of
+from services.metadata.facts import Facts, Nic, network_config, subnet_of
 
 VERSIONS: Final = ("2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest")
 NOCLOUD: Final = "nocloud"
@@ -20,6 +20,8 @@ Tree = dict[str, "str | Tree"]
 def plant(facts: Facts) -> Tree:
     """All documents of a port."""
     instance: Tree = {"meta-data": _meta_data(facts)}
+    if facts.seed.data:
+        instance["user-data"] = facts.seed.data
     return {**dict.fromkeys(VERSIONS, instance), NOCLOUD: _seed(facts)}
 
 
@@ -34,35 +36,49 @@ def find(tree: Tree, path: tuple[str, ...]) -> str | Tree | None:
 
 
 def listing(tree: Tree) -> str:
-    """A name a line, directories with a slash, as EC2 lists them."""
+    """A name a line, directories with a slash, as EC2 lists them; keys as `0=NAME`, which is where `0` is."""
+    if tree and all(step.isdecimal() for step in tree):
+        return "\n".join(f"{step}=key-{step}" for step in tree)
     return "\n".join(name if isinstance(below, str) else f"{name}/" for name, below in sorted(tree.items()))
 
 
 def _meta_data(facts: Facts) -> Tree:
-    four = [str(a) for a in facts.addresses if a.version == 4]
-    six = [str(a) for a in facts.addresses if a.version == 6]
-    full = f"{facts.name}.{facts.domain}"
-    interface: Tree = {"device-number": "0", "interface-id": facts.instance, "mac": facts.mac}
-    made: Tree = {"hostname": full, "instance-id": facts.instance, "local-hostname": full, "mac": facts.mac}
-    interface["local-hostname"] = full
-    if four:
-        made["local-ipv4"], interface["local-ipv4s"] = four[0], "\n".join(four)
-    if six:
-        made["ipv6"], interface["ipv6s"] = six[0], "\n".join(six)
-    for version, name in ((4, "subnet-ipv4-cidr-block"), (6, "subnet-ipv6-cidr-blocks")):
-        found = (subnet_of(facts, a) for a in facts.addresses if a.version == version)
-        within = dict.fromkeys(str(subnet) for subnet in found if subnet is not None)
-        if within:
-            interface[name] = "\n".join(within)
-    made["network"] = {"interfaces": {"macs": {facts.mac: interface}}}
+    first, full = facts.first, facts.host_name
+    made: Tree = {"hostname": full, "instance-id": first.uid, "local-hostname": full, "mac": first.mac}
+    for version, name in ((4, "local-ipv4"), (6, "ipv6")):
+        own = [str(a) for a in first.addresses if a.version == version]
+        if own:
+            made[name] = own[0]
+    if facts.seed.keys:
+        keys = enumerate(facts.seed.keys)
+        made["public-keys"] = {str(number): {"openssh-key": f"{key}\n"} for number, key in keys}
+    macs: Tree = {nic.mac: _interface(number, nic, facts.domain) for number, nic in enumerate(facts.nics)}
+    made["network"] = {"interfaces": {"macs": macs}}
+    return made
+
+
+def _interface(number: int, nic: Nic, domain: str) -> Tree:
+    made: Tree = {"device-number": str(number), "interface-id": nic.uid, "mac": nic.mac}
+    made["local-hostname"] = f"{nic.name}.{domain}"
+    for version, own, around in (
+        (4, "local-ipv4s", "subnet-ipv4-cidr-block"),
+        (6, "ipv6s", "subnet-ipv6-cidr-blocks"),
+    ):
+        addresses = [a for a in nic.addresses if a.version == version]
+        subnets = (subnet_of(nic, a) for a in addresses)
+        within = dict.fromkeys(str(subnet) for subnet in subnets if subnet is not None)
+        made |= {own: "\n".join(map(str, addresses))} if addresses else {}
+        made |= {around: "\n".join(within)} if within else {}
     return made
 
 
 def _seed(facts: Facts) -> Tree:
-    told = {"instance-id": facts.instance, "local-hostname": f"{facts.name}.{facts.domain}"}
+    told: dict[str, object] = {"instance-id": facts.first.uid, "local-hostname": facts.host_name}
+    if facts.seed.keys:
+        told["public-keys"] = list(facts.seed.keys)
     return {
         "meta-data": json.dumps(told) + "\n",
         "network-config": network_config(facts),
-        "user-data": "",
+        "user-data": facts.seed.data,
         "vendor-data": "",
     }

@@ -20,6 +20,7 @@ from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, Stat
 from model.inventory import Interface, Switch
 from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, Sighting
+from model.seed import Seed, Sown
 from model.serving import IFACE_ID
 from tests.fakes import outward as out
 from tests.fakes import peering, ruled, world
@@ -54,6 +55,7 @@ def universe() -> list[tuple[Part, Any, list[Any]]]:
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))
     made.append((Part.GANG, 7, [Roll(7, f"t{key}", "job", ()) for key in (1, 2)]))
+    made.append((Part.SEED, PortKey(11), [Sown(PortKey(11), Seed(data=data)) for data in ("a", "b")]))
     made += _ways_out()
     made += _peerings()
     made += ruled.universe()

@@ -26,6 +26,7 @@ PLANNER = (
     "laws",
     "policies",
     "guidance",
+    "seeds",
     "routes",
     "ports",
     "pairs",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from model.guidance import Guidance
 from model.ids import PortKey
+from model.seed import Seed
 from services.metadata.answering import Asking, Kind, Request, Response, answer
 from services.metadata.facts import Facts, make_facts, network_config
 from services.metadata.tokens import is_good, make_token
@@ -25,7 +26,8 @@ HOST = (b"host", b"169.254.169.254")
 
 
 def facts(**changed: object) -> Facts:
-    return replace(make_facts(PORT, NET, "acme.internal"), **changed)
+    made = make_facts(PORT, NET, "acme.internal")
+    return replace(made, nics=(replace(made.first, **changed),))
 
 
 ASKING = Asking(PORT.key, plant(facts()), KEY, 1000)
@@ -218,3 +220,60 @@ def test_no_request_raises_or_tells_of_another_port(method: bytes, target: bytes
     said = answer(Request(method, target, (HOST, *headers)), ASKING)
     assert said.status in (200, 400, 401, 403, 404, 405)
     assert said.body in DOCUMENTS or said.kind is Kind.TOKEN
+
+
+KEYS = ("ssh-ed25519 AAAA me", "ssh-rsa BBBB")
+STORAGE = network("storage", 2, ACME, "10.7.0.0/24", "fd00:7::/64")
+SECOND = port("web-storage", 12, 2, "10.7.0.2", "fd00:7::2")
+
+
+def instance() -> Asking:
+    seed = Seed(keys=KEYS, data="#cloud-config\n")
+    return Asking(PORT.key, plant(make_facts(PORT, NET, "acme.internal", seed, [(SECOND, STORAGE)])), KEY, 0)
+
+
+def text(path: str, asking: Asking) -> str:
+    found = get(path, asking=asking)
+    assert found.kind is Kind.ANSWERED, found
+    return found.body.decode()
+
+
+def test_user_data_and_keys_in_both_shapes() -> None:
+    both = instance()
+    assert text("/latest/user-data", both) == text("/nocloud/user-data", both) == "#cloud-config\n"
+    assert json.loads(text("/nocloud/meta-data", both))["public-keys"] == list(KEYS)
+    assert text("/latest/meta-data/public-keys/", both) == "0=key-0\n1=key-1"
+    assert text("/latest/meta-data/public-keys/1/", both) == "openssh-key"
+    assert text("/latest/meta-data/public-keys/1/openssh-key", both) == f"{KEYS[1]}\n"
+    assert "public-keys/" in text("/latest/meta-data/", both).split("\n")
+    assert "user-data" in text("/latest/", both).split("\n")
+    for path in ("/latest/user-data", "/latest/meta-data/public-keys/", "/latest/meta-data/public-keys/0/"):
+        assert get(path).kind is Kind.ABSENT
+
+
+def test_all_nics_of_an_instance_are_told_by_their_macs() -> None:
+    both = instance()
+    first, second = "02:00:00:00:00:0b", "02:00:00:00:00:0c"
+    assert text("/latest/meta-data/network/interfaces/macs/", both) == f"{first}/\n{second}/"
+    for number, mac in enumerate((first, second)):
+        place = f"/latest/meta-data/network/interfaces/macs/{mac}"
+        assert text(f"{place}/device-number", both) == str(number)
+    assert text(f"{place}/local-ipv4s", both) == "10.7.0.2"
+    assert text(f"{place}/local-hostname", both) == "web-storage.acme.internal"
+    assert text("/latest/meta-data/mac", both) == first
+    ethernets = json.loads(text("/nocloud/network-config", both))["ethernets"]
+    assert [each["match"]["macaddress"] for each in ethernets.values()] == [first, second]
+    one, other = ethernets.values()
+    assert [route["to"] for route in one["routes"]] == ["0.0.0.0/0", "::/0"]
+    assert other["routes"] == [] and other["addresses"] == ["10.7.0.2/24", "fd00:7::2/64"]
+    assert other["nameservers"] == {"addresses": [], "search": []}, "ours are told of once"
+
+
+def test_a_further_nic_routes_what_the_first_cannot_and_tells_what_its_network_declares() -> None:
+    told = Guidance(resolvers=(ip_address("10.7.0.53"),), search=("storage.example",))
+    alone = replace(NET, routed=False)
+    made = make_facts(PORT, alone, "acme.internal", Seed(), [(SECOND, replace(STORAGE, guidance=told))])
+    one, other = json.loads(network_config(made))["ethernets"].values()
+    assert one["routes"] == []
+    assert other["routes"] == [{"to": "0.0.0.0/0", "via": "10.7.0.1"}, {"to": "::/0", "via": "fd00:7::1"}]
+    assert other["nameservers"] == {"addresses": ["10.7.0.53"], "search": ["storage.example"]}

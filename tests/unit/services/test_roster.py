@@ -14,6 +14,7 @@ from controller.agent import disk
 from controller.services import report, roster
 from controller.services.serving import Serving, Settings
 from model.ids import HostName, PortKey, TenantKey
+from model.seed import Seed, Sown
 from model.serving import alias
 from model.snapshot import Snapshot, with_port, without_port
 from services.metadata.answering import Kind as Answered
@@ -53,6 +54,27 @@ def test_gangs_have_names_in_their_own_tenants_zone_alone() -> None:
     name = (b"rank-0", b"job", b"gang")
     assert found.directory.zones[ACME].addresses_of(name) == (ip_address("10.9.0.1"),)
     assert found.directory.zones[RIVAL].addresses_of(name) is None
+
+
+def test_an_instance_is_told_of_by_each_of_its_nics_that_may_be_here() -> None:
+    here = (HostName("hv1"),)
+    nics = [replace(port(name, key, 1, f"10.0.0.{key}"), hosts=here) for name, key in (("b", 21), ("a", 22))]
+    first = replace(port("vm", 20, 1, "10.0.0.20"), hosts=here)
+    stranger = replace(port("z", 23, 2, "10.0.0.23"), hosts=here)
+    seeds = {20: Seed(data="#!/bin/sh"), 21: Seed("vm"), 22: Seed("vm"), 23: Seed("vm")}
+    plain = added(snapshot(), first, *nics, stranger)
+    sown = replace(plain, seeds=Map({key: Sown(PortKey(key), seed) for key, seed in seeds.items()}))
+    found = roster.read(sown, "internal", BEFORE)
+    for key in (20, 21, 22):
+        facts = roster.facts(found, Asker(PortKey(key), ACME))
+        assert facts is not None and facts.seed.data == "#!/bin/sh"
+        assert [nic.name for nic in facts.nics] == ["vm", "a", "b"]
+    other = roster.facts(found, Asker(PortKey(23), RIVAL))
+    assert other is not None and [nic.name for nic in other.nics] == ["z"], "no port of another tenant's"
+    away = added(sown, replace(first, hosts=(HostName("hv2"),)))
+    alone = roster.facts(roster.read(away, "internal", BEFORE), Asker(PortKey(21), ACME))
+    assert alone is not None and [nic.name for nic in alone.nics] == ["b"], "the first is on another host"
+    assert alone.seed.data == ""
 
 
 def test_zones_that_stay_as_they_are_stay_the_same_values() -> None:

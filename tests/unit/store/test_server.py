@@ -431,6 +431,7 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Egress_Class": [["name"], ["id"]],
         "Hypervisor": [["name"], ["vtep"], ["router_id"]],
         "Binding": [["port"]],
+        "Seed": [["port"]],
         "Pool": [["name"]],
         "Request": [["key"]],
         "Tombstone": [["scope", "value"]],

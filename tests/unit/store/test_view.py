@@ -146,6 +146,9 @@ def written(table: str, index: int, variant: int) -> rows.Row:
                 "sequence": variant,
                 "active": True,
             }
+        case "Seed":
+            text = "broken" if variant == 3 else f'{{"data":"{variant}"}}'
+            return {"port": ["uuid", uid("Port", index)], "hosts": "h1", "text": text}
         case "Gang":
             state = ("reserved", "active", "releasing", "strange")[variant]
             there = [["uuid", uid("Gang_Node", node)] for node in range(index, 4, 2)]
@@ -179,6 +182,7 @@ PLACES = st.tuples(
             "Peering",
             "Peering_Link",
             "Policy",
+            "Seed",
             "Gang",
             "Gang_Node",
         ]
