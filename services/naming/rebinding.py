@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Final, cast
 
 import dns.rdata
 import dns.rrset
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
+from dns.rdatatype import AAAA, HTTPS, SVCB, A
 from dns.rdtypes.svcbbase import SVCBBase
 
 from model.addresses import Address, Prefix
 from services.naming.directory import Zone
 
+_ADDRESSES: Final = frozenset({A, AAAA})
+_BINDINGS: Final = frozenset({SVCB, HTTPS})
 _HINTS: Final = (4, 6)
 """Keys of SVCB and HTTPS that carry addresses (RFC 9460 section 7.3)."""
 _NEVER: Final[tuple[Prefix, ...]] = tuple(
@@ -57,11 +58,13 @@ def _barred(address: Address, zone: Zone) -> bool:
 
 
 def _carried(rdata: dns.rdata.Rdata) -> Iterator[Address]:
-    if isinstance(rdata, A | AAAA):
-        yield ip_address(rdata.address)
-    elif isinstance(rdata, SVCBBase):
+    """By type and octets, not by class: a library that imports dnspython for itself (eventlet) leaves classes
+    behind that are not those that were imported here, and everything would pass."""
+    if rdata.rdtype in _ADDRESSES:
+        yield ip_address(rdata.to_digestable())
+    elif rdata.rdtype in _BINDINGS:
         for key in _HINTS:
-            hint = rdata.params.get(key)
+            hint = cast(SVCBBase, rdata).params.get(key)
             if hint is not None:
                 yield from (ip_address(text) for text in hint.addresses)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import dns.edns
 import dns.flags
 import dns.message
@@ -174,6 +178,23 @@ def test_nobody_outside_answers_for_a_suffix_of_the_operator_s_own() -> None:
     )
     kept = accept(sent, response.to_wire(), directory.zones[ACME], directory)
     assert isinstance(kept, Kept) and kept.kind is Kind.FILTERED
+
+
+def test_no_import_of_another_library_opens_the_way_inside() -> None:
+    """eventlet imports dnspython for itself, and leaves other classes behind than were imported before."""
+    program = (
+        "import dns.rrset, services.naming.rebinding as own, services.naming.directory as names;"
+        "import eventlet;"
+        "zone = names.direct('internal', (tenant('acme', ACME),), (), ()).zones[ACME];"
+        "found = [dns.rrset.from_text('a.example.', 9, 'IN', *words.split())"
+        " for words in ('A 127.0.0.1', 'AAAA fe80::1', 'A 198.51.100.1')];"
+        "print(*(own.leads([one], zone) for one in found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"from tests.fakes.tenants import ACME, tenant;{program}"],
+        capture_output=True, text=True, timeout=60, check=True, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "True", "False"]
 
 
 def test_one_bad_address_spoils_the_answer() -> None:
