@@ -35,6 +35,8 @@ _NO_PREFIX: Final = struct.pack("!H", 6)
 _AT_ONCE: Final = b"\xff"
 """The highest preference: who gets it waits for no other server (RFC 8415 section 18.2.1)."""
 _SOURCE: Final = link_local(GATEWAY_MAC)
+_HEADERS: Final = 40 + 8
+"""Octets of IPv6 and UDP."""
 
 
 def answer6(client: Client, six: Six, datagram: Datagram, question: Question6) -> Answer:
@@ -47,6 +49,8 @@ def answer6(client: Client, six: Six, datagram: Datagram, question: Question6) -
         return Answer(outcome)
     ids = ((codec6.SERVER, six.duid),) if question.client is None else _both(six, question.client)
     message = encode(kind, question.transaction, (*ids, *options))
+    if len(message) > client.mtu - _HEADERS:
+        return Answer(Outcome.LONG)  # of many associations each is answered with more than it asks with
     ends = (_SOURCE, IPv6Address(int(datagram.source)))
     return Answer(outcome, wrap6(client.mac, *ends, (SERVER_PORT, CLIENT_PORT), message))
 

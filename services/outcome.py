@@ -29,6 +29,8 @@ class Outcome(Enum):
     """Not the port's own: a MAC or an address of somebody else, in the frame or in the message."""
     RELAYED = "relayed"
     """By a relay agent: a port asks for itself alone."""
+    LONG = "long"
+    """What it asks would take a longer answer than its network carries."""
     BOOTP = "bootp"
     SERVER = "server"
     """What only a server or a router says."""

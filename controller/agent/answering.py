@@ -84,7 +84,7 @@ class Answering:
         if self._clock() >= self._due:
             self._due = self._clock() + TICK
             for port, frame in self._responder.advertise(look()):
-                self._line.answer(port, frame)
+                self._hand_down(self._line, port, frame)
             self._tell()
 
     def _tell(self) -> None:
@@ -100,7 +100,14 @@ class Answering:
             self._fail()
             return
         if frame is not None:
-            line.answer(question.in_port, frame)
+            self._hand_down(line, question.in_port, frame)
+
+    def _hand_down(self, line: Line, port: int, frame: bytes) -> None:
+        """What can't be sent to one port is no reason to make others wait."""
+        try:
+            line.answer(port, frame)
+        except ValueError:
+            self._fail()
 
     def _fail(self) -> None:
         """A defect of ours is said once: else a workload could fill the log."""

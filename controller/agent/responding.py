@@ -110,7 +110,11 @@ class Responder:
 
     def _frames(self, snapshot: Snapshot) -> Iterator[tuple[PortKey, int, bytes]]:
         for port, ofport in _here(snapshot):
-            client = self._client(snapshot, port)
+            try:
+                client = self._client(snapshot, port)
+            except ValueError:  # what its network tells is no name: others hear of their router all the same
+                self._count(port, Unheard.FAILED.value)
+                continue
             if client.answers and client.six is not None and client.six.addresses:
                 yield port.key, ofport, advertise(client, client.six)
 
