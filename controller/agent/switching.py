@@ -244,8 +244,8 @@ class Switching:
 def unmetered(left: int, wanted: int, room: int) -> str:
     """The switch does not take some meters: what they would bound is refused with them, and ends."""
     return (
-        f"Open vSwitch does not take {left} of {wanted} meters, and has room for {room}: limits, questions and"
-        " names of ports are shut where theirs is missing; put fewer ports on this host"
+        f"Open vSwitch does not take {left} of {wanted} meters, and has room for {room}: limits, questions"
+        " and names of ports are shut where theirs is missing; put fewer ports on this host"
     )
 
 

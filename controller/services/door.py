@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from controller.services.server import BACKLOG
 from controller.southbound.netlink import wires
 from controller.southbound.netlink.wires import Wire
 from controller.southbound.ovsdb import wiring
@@ -28,7 +29,6 @@ from model.serving import (
 )
 
 NAME: Final = "rf-services"
-_BACKLOG: Final = 1024
 _ROOM: Final = 4 << 20
 """Octets of questions by UDP that may wait; the kernel takes as much as it is allowed to give."""
 _WIRE: Final = Wire(NAME, SERVICES_MAC, GATEWAY_MAC, SERVED)
@@ -83,5 +83,5 @@ def _bound(address: Address, kind: socket.SocketKind, port: int) -> socket.socke
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
     made.bind((str(address), port))
     if kind is socket.SOCK_STREAM:
-        made.listen(_BACKLOG)
+        made.listen(BACKLOG)
     return made

@@ -93,6 +93,10 @@ class Resolver:
             memory.answers[wire[2:]] = (outcome.kind, outcome.wire[2:])
         return self._count(asker, outcome.kind, outcome.wire)
 
+    def note(self, asker: Asker, kind: Kind) -> None:
+        """Count what came to nothing before anybody asked it of the resolver."""
+        self._count(asker, kind, None)
+
     def forget_port(self, port: PortKey) -> None:
         """Of a port that is gone: what was counted of it too."""
         self._rates.forget(port)

@@ -8,7 +8,6 @@ not look into a question.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import socket
 import struct
@@ -20,15 +19,21 @@ from typing import Any, Final
 
 from model.addresses import Address
 from model.ids import PortKey
-from services.naming.outcome import Asker, Transport
+from services.naming.outcome import Asker, Kind, Transport
 
 Ask = Callable[[bytes, Asker, Transport], "bytes | Awaitable[bytes | None] | None"]
 Identify = Callable[[Address], "Asker | None"]
 """Who is behind an address; None: nobody that may ask."""
 
+BACKLOG: Final = 1024
+"""Connections that may wait to be taken, of all ports: one port can't have so many in the time of a turn."""
 _LENGTH: Final = struct.Struct("!H")
 _UNSENT: Final = 1 << 20
 """Octets of answers by UDP that may wait for the kernel; what comes then is lost, as datagrams may be."""
+
+
+def _forget(_: Asker, __: Kind) -> None:
+    """Nobody counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,11 @@ class Manners:
 class Server:
     """Serves from `start` until `close`."""
 
-    def __init__(self, ask: Ask, identify: Identify, manners: Manners) -> None:
+    def __init__(
+        self, ask: Ask, identify: Identify, manners: Manners, note: Callable[[Asker, Kind], None] = _forget
+    ) -> None:
+        """`note`: told what came to nothing before it was a question."""
+        self._note = note
         self._ask = ask
         self._identify = identify
         self._manners = manners
@@ -62,6 +71,7 @@ class Server:
             self._datagrams.append(transport)
         for sock in streams:
             self._listeners.append(await asyncio.start_server(self._serve, sock=sock))
+            sock.listen(BACKLOG)  # asyncio has made it 100, which is also how many it takes in one turn
 
     async def close(self) -> None:
         """Answer nobody any more. What waits is given up."""
@@ -107,6 +117,8 @@ class Server:
         peer = writer.get_extra_info("peername")
         asker = self._identify(_address(peer)) if peer else None
         if asker is None or here is None or self._open[asker.port] >= self._manners.connections:
+            if asker is not None:
+                self._note(asker, Kind.CROWDED)
             writer.transport.abort()
             return
         self._tasks.add(here)
@@ -131,7 +143,7 @@ class Server:
         try:
             while True:
                 await room.acquire()
-                wire = await self._next(reader)
+                wire = await self._next(reader, asker)
                 if wire is None:
                     # Whoever has no more to ask may still wait for answers.
                     await asyncio.gather(*under_way)
@@ -143,12 +155,17 @@ class Server:
             for task in under_way:
                 task.cancel()
 
-    async def _next(self, reader: asyncio.StreamReader) -> bytes | None:
+    async def _next(self, reader: asyncio.StreamReader, asker: Asker) -> bytes | None:
         """The next question, whole; None if none came in time, or none will."""
-        with contextlib.suppress(TimeoutError, asyncio.IncompleteReadError, OSError):
+        begun = b""
+        try:
             async with asyncio.timeout(self._manners.idle):
-                (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                begun = await reader.readexactly(1)
+                (length,) = _LENGTH.unpack(begun + await reader.readexactly(_LENGTH.size - 1))
                 return await reader.readexactly(length)
+        except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            if begun:  # who has asked all that it wanted may be silent, or go
+                self._note(asker, Kind.SLOW if isinstance(error, TimeoutError) else Kind.SHORT)
         return None
 
     async def _reply(

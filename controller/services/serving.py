@@ -103,7 +103,7 @@ class Serving:
         terms = Terms(RESOLVERS, tuple(address for address, _ in settings.resolvers))
         upstream = Upstream(settings.resolvers, secrets.randbits, Patience())
         self.resolver = Resolver(self._known.roster.directory, terms, upstream, clock)
-        self.server = Server(self.resolver.ask, self.identify, Manners())
+        self.server = Server(self.resolver.ask, self.identify, Manners(), self.resolver.note)
         self.web = Web(self.know, self.identify, clock)
         self._clock = clock
         self._key = secrets.token_bytes(32)

@@ -19,7 +19,7 @@ from typing import Final
 import h11
 
 from controller.services.rates import Rate, Rates
-from controller.services.server import Identify
+from controller.services.server import BACKLOG, Identify
 from model.ids import PortKey
 from services.metadata.answering import Asking, Kind, Request, Response, answer
 from services.naming.outcome import Asker
@@ -65,6 +65,7 @@ class Web:
         """On sockets that listen already; they are the server's from now on."""
         for sock in streams:
             self._listeners.append(await asyncio.start_server(self._serve, sock=sock, limit=_CHUNK))
+            sock.listen(BACKLOG)  # as for names
 
     async def close(self) -> None:
         """Answer nobody any more."""
@@ -92,6 +93,8 @@ class Web:
         here, peer = asyncio.current_task(), writer.get_extra_info("peername")
         asker = self._identify(ip_address(str(peer[0]).partition("%")[0])) if peer else None
         if asker is None or here is None or self._open[asker.port] >= self._limits.connections:
+            if asker is not None:
+                self.tally[asker.port, Kind.CROWDED] += 1
             writer.transport.abort()
             return
         self._tasks[here] = asker.port
@@ -115,7 +118,11 @@ class Web:
             head = None
             try:
                 async with asyncio.timeout(self._limits.idle):
-                    head = await self._read(reader, talk)
+                    head = await self._read(reader, talk, asker)
+            except TimeoutError:
+                if talk.their_state is not h11.IDLE or talk.trailing_data[0]:
+                    self.tally[asker.port, Kind.SLOW] += 1
+                return
             except h11.RemoteProtocolError:
                 await self._reply(writer, talk, None, self._count(asker, Response(Kind.GARBLED, 400)))
                 return
@@ -126,7 +133,9 @@ class Web:
                 return
             talk.start_next_cycle()
 
-    async def _read(self, reader: asyncio.StreamReader, talk: h11.Connection) -> h11.Request | None:
+    async def _read(
+        self, reader: asyncio.StreamReader, talk: h11.Connection, asker: Asker
+    ) -> h11.Request | None:
         """The next request, read to its end; None: there is none any more, or it sends too much."""
         head, size = None, 0
         while True:
@@ -138,6 +147,7 @@ class Web:
             elif isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > self._limits.body:
+                    self.tally[asker.port, Kind.GARBLED] += 1
                     return None
             elif isinstance(event, h11.EndOfMessage):
                 return head

@@ -43,6 +43,8 @@ class Kind(Enum):
     STALE = "stale"
     """With a token that is not, or no longer, good."""
     GARBLED = "garbled"
+    SLOW = "slow"
+    """Not whole in time."""
     CROWDED = "crowded"
 
 

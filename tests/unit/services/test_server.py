@@ -65,7 +65,7 @@ def _serve(
         upstream = Upstream(((loopback, outside.port),), lambda bits: 1 << bits - 1, Patience(wait=5.0))
         terms = Terms(resolvers=(loopback,))
         resolver = Resolver(DIRECTORY, terms, upstream, time.monotonic, Bounds())
-        server = Server(resolver.ask, _identify, manners)
+        server = Server(resolver.ask, _identify, manners, resolver.note)
         datagram, stream = sockets()
         where = datagram.getsockname()[1]
         await server.start((datagram,), (stream,))
@@ -248,6 +248,7 @@ def test_a_port_has_so_many_connections_and_others_have_theirs() -> None:
         writer.write(_framed(question("web.acme.internal")))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(1)
+        assert world.resolver.tally[PortKey(1), Kind.CROWDED] == 1
         other, writer = await _connect(world, HIS)
         writer.write(_framed(question("secret.rival.internal")))
         assert _told(await _next(other)) == ["10.0.0.2"]
@@ -269,8 +270,21 @@ def test_who_does_not_go_on_is_hung_up_on(begun: bytes) -> None:
         assert await reader.read() == b""
         while world.server.open_of(PortKey(1)):
             await asyncio.sleep(0.01)
+        assert world.resolver.tally == ({(1, Kind.SLOW): 1} if begun else {})
 
     _serve(test, Manners(idle=0.3))
+
+
+def test_who_breaks_off_within_a_question_is_counted() -> None:
+    async def test(world: World) -> None:
+        _, writer = await _connect(world)
+        writer.write(b"\0\x20half a question")
+        writer.close()
+        while not world.resolver.tally:
+            await asyncio.sleep(0.01)
+        assert world.resolver.tally == {(1, Kind.SHORT): 1}
+
+    _serve(test)
 
 
 def test_octets_of_any_kind_end_no_connection_but_their_own() -> None:

@@ -31,6 +31,7 @@ ASKERS = {ip_address(HERS): Asker(PortKey(1), ACME), ip_address(HIS): Asker(Port
 NAMES = {PortKey(1): "web", PortKey(2): "secret"}
 USUAL = Limits()
 QUICK = Limits(idle=0.3)
+MANY = 3_000
 HEAD = b"GET /latest/meta-data/hostname HTTP/1.1\r\nHost: 169.254.169.254\r\n"
 
 
@@ -146,6 +147,28 @@ def test_a_head_that_has_no_end_is_given_up() -> None:
     assert web.tally == {(1, Kind.GARBLED): 1}
 
 
+def test_a_request_that_brings_too_much_is_given_up() -> None:
+    web = serve(lambda world: talk(world, HEAD + b"Content-Length: 5000\r\n\r\n" + b"x" * 5000))
+    assert web.tally == {(1, Kind.GARBLED): 1}
+
+
+def test_thousands_of_connections_of_one_port_are_refused_but_for_its_own_and_counted() -> None:
+    def test(world: World) -> None:
+        held = [call(world) for _ in range(USUAL.connections)]
+        until("all are known", lambda: world.web.open_of(PortKey(1)) == len(held), 10)
+        for _ in range(MANY):
+            with call(world):
+                pass
+        assert b"secret" in talk(world, HEAD + b"\r\n", HIS)
+        until("all are counted", lambda: world.web.tally[PortKey(1), Kind.CROWDED] == MANY, 10)
+        held[0].sendall(HEAD + b"Connection: close\r\n\r\n")
+        assert b"web" in to_the_end(held[0]), "its own first ones are served on"
+        for each in held:
+            each.close()
+
+    serve(test)
+
+
 def test_who_is_nobody_is_hung_up_on() -> None:
     def test(world: World) -> None:
         assert talk(world, HEAD + b"\r\n", NOBODY) == b""
@@ -161,6 +184,7 @@ def test_a_port_has_so_many_connections_and_others_have_theirs() -> None:
             each.sendall(HEAD)
         until("both are known", lambda: world.web.open_of(PortKey(1)) == 2, 10)
         assert talk(world, HEAD + b"\r\n") == b""
+        assert world.web.tally == {(1, Kind.CROWDED): 1}
         assert b"secret" in talk(world, HEAD + b"\r\n", HIS)
         for each in held:
             each.sendall(b"Connection: close\r\n\r\n")
@@ -172,11 +196,12 @@ def test_a_port_has_so_many_connections_and_others_have_theirs() -> None:
 
 def test_who_is_slow_is_hung_up_on_and_who_asks_too_much_is_told() -> None:
     def test(world: World) -> None:
-        with call(world) as mute, call(world) as half:
+        with call(world) as mute, call(world) as half, call(world) as body:
             half.sendall(HEAD)
-            assert to_the_end(mute) == to_the_end(half) == b""
+            body.sendall(HEAD + b"Content-Length: 9\r\n\r\nfour")
+            assert to_the_end(mute) == to_the_end(half) == to_the_end(body) == b""
 
-    serve(test, QUICK)
+    assert serve(test, QUICK).tally == {(1, Kind.SLOW): 2}, "who asks nothing is not slow"
 
     def crowd(world: World) -> None:
         for status in (b"200", b"200", b"429"):
