@@ -78,6 +78,10 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "thousands of damaged frames: test_isolation.py's attacks take the same ways",
     ),
     (
+        "tests/integration/product/test_floods.py",
+        "how long answers take beside a flood, of which an emulated processor says nothing",
+    ),
+    (
         "tests/integration/product/test_bad_input.py",
         "hostile bytes for processes: store, API, agent and speaker, in front of any data path",
     ),
