@@ -29,6 +29,10 @@ from services.served import zone_of
 HOST_RATE: Final = 1_000.0
 """Questions a second of all ports together: some 10 % to 30 % of a core, however many ports flood."""
 HOST_BURST: Final = 2_000.0
+OWN_RATE: Final = 0.5
+OWN_BURST: Final = 12.0
+"""Questions of each port that are answered whatever all others ask: who boots over both families asks some
+ten times. Hundreds of ports of one tenant may flood together, each within its meter: others boot."""
 
 
 class Unheard(Enum):
@@ -47,6 +51,7 @@ class Responder:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._host = Bucket(HOST_RATE, HOST_BURST, HOST_BURST, clock())
+        self._own: dict[PortKey, Bucket] = {}
         self._clients: dict[PortKey, tuple[Network, Port, str, Client]] = {}
         self._advertised: dict[PortKey, tuple[float, bytes]] = {}
         self._seen: tuple[object, ...] = ()
@@ -61,7 +66,7 @@ class Responder:
         if isinstance(port, Unheard):
             self.others[port.value] += 1
             return None
-        if not self._host.take(self._clock()):
+        if not self._may(port):
             self._count(port, Unheard.BUSY.value)
             return None
         try:
@@ -97,6 +102,7 @@ class Responder:
         """Ports that are here no more."""
         here = {port.key: port for port, _ in _here(snapshot)}
         self._clients = {key: known for key, known in self._clients.items() if key in here}
+        self._own = {key: own for key, own in self._own.items() if key in here}
         uids = {port.uid for port in here.values()}
         for uid in self.counts.keys() - uids:
             self._gone += self.counts.pop(uid)
@@ -117,6 +123,13 @@ class Responder:
                 continue
             if client.answers and client.six is not None and client.six.addresses:
                 yield port.key, ofport, advertise(client, client.six)
+
+    def _may(self, port: Port) -> bool:
+        now = self._clock()
+        own = self._own.get(port.key)
+        if own is None:
+            own = self._own[port.key] = Bucket(OWN_RATE, OWN_BURST, OWN_BURST, now)
+        return own.take(now) or self._host.take(now)
 
     def _client(self, snapshot: Snapshot, port: Port) -> Client:
         network = snapshot.networks[port.network]

@@ -13,7 +13,7 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptDNSSL, ICMPv6NDOptMTU, IC
 from scapy.layers.l2 import Ether
 
 from controller.agent import responding
-from controller.agent.responding import HOST_BURST, Responder
+from controller.agent.responding import HOST_BURST, OWN_BURST, Responder
 from controller.southbound.openflow.questions import Question
 from model.addresses import GATEWAY_MAC
 from model.change import Part
@@ -109,12 +109,27 @@ def test_the_answer_follows_the_snapshot(responder: Responder) -> None:
 
 def test_a_flood_of_all_ports_together_is_bounded(responder: Responder, clock: Clock) -> None:
     snapshot = cluster()
-    for _ in range(int(HOST_BURST)):
+    for _ in range(int(HOST_BURST + OWN_BURST)):
         responder.respond(snapshot, asked(b""))
     assert responder.respond(snapshot, asked()) is None
-    assert responder.counts[UID] == {"malformed": HOST_BURST, "busy": 1}
+    assert responder.counts[UID] == {"malformed": HOST_BURST + OWN_BURST, "busy": 1}
     clock.now += 0.01
     assert responder.respond(snapshot, asked()) is not None
+
+
+def test_who_boots_is_answered_whatever_all_others_flood(responder: Responder, clock: Clock) -> None:
+    snapshot = cluster()
+    calm = askers.dhcp4(
+        ("message-type", "discover"), mac="02:00:00:00:10:01", chaddr=bytes.fromhex("020000001001")
+    )
+    for _ in range(5):
+        for _ in range(3_000):
+            responder.respond(snapshot, asked(b""))
+        assert responder.respond(snapshot, asked()) is None
+        for _ in range(2):
+            assert responder.respond(snapshot, asked(calm, key=21, in_port=3)) is not None
+        clock.now += 1.0
+    assert responder.counts[Uid("port-21")] == {"answered": 10}
 
 
 def test_a_defect_is_counted_and_told(responder: Responder, monkeypatch: pytest.MonkeyPatch) -> None:
