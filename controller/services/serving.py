@@ -148,7 +148,7 @@ class Serving:
             self._file.note("it is not there")
             self._known.seen = None
             return
-        read = partial(roster.load, self._path, self._settings.suffix, self._known.roster)
+        read = partial(roster.load, self._path, self._known.roster)
         try:
             now = await asyncio.to_thread(read)
         except Exception:  # a defect costs news, never the answers that are known
@@ -166,11 +166,10 @@ class Serving:
         before = self._known.roster
         self._known.roster = now
         self.resolver.directory = now.directory
-        for key, asker in before.askers.items():
-            if now.askers.get(key) != asker:
-                self.server.drop(key)
-                self.resolver.forget_port(key)
-                self.web.forget(key)
+        for key in now.others:
+            self.server.drop(key)
+            self.resolver.forget_port(key)
+            self.web.forget(key)
         for tenant in before.directory.zones:
             if tenant not in now.directory.zones:
                 self.resolver.forget_tenant(tenant)
@@ -218,6 +217,8 @@ class Serving:
     async def _reporting(self) -> None:
         path = self._settings.metrics
         while path is not None:
-            text = report.render(self.resolver.tally, self.web.tally, self._known.roster.labels)
+            questions, requests = self.resolver.tally, self.web.tally
+            asked = {port for port, _ in (*questions, *requests)}
+            text = report.render(questions, requests, roster.labels(self._known.roster, asked))
             await asyncio.to_thread(report.put, path, text)
             await asyncio.sleep(_REPORT)
