@@ -120,8 +120,8 @@ REASONS: Final = (
            "The sender's route is stale, or the port has moved: ringfence evpn routes"),
     Reason("addressee-stray", "policy: {rule} forbids the port to send, so its frames are for whom has their "
            "packet's destination: the MAC {mac} does not have {ip}",
-           "Declare what has it: an external host's port, or for a router within the network an allowed pair or "
-           "a static route; or send it to the gateway."),
+           "Declare what has it: an external host's port, or for a router within the network an allowed pair "
+           "or a static route; or send it to the gateway."),
     Reason("addressee-miss", "no flow says what becomes of what strays", _DRIFT),
     Reason("resolve-self", "the frame is for the port that sent it", "Nothing."),
     Reason("resolve-group-refused", "network {network} does not replicate broadcast and multicast",
