@@ -17,7 +17,7 @@ from controller.agent.decoding import decoder
 from controller.agent.shelf import MAPS
 from model.ids import HostName
 
-_READ: Final = ("tenants", "networks", "ports", "gangs", "seeds")
+_READ: Final = ("tenants", "networks", "ports", "gangs", "seeds", "static_routes")
 """Maps that say who may ask, and of what."""
 _DECODE: Final[Mapping[str, Callable[[Any], Any]]] = {
     name: decoder(kind) for name, kind in MAPS if name in _READ

@@ -19,8 +19,8 @@ from immutables import Map
 from controller.agent import disk
 from controller.services import pages
 from controller.services.pages import Pages
-from model.ids import HostName, NetworkKey, PortKey, TenantKey
-from model.intent import Network, Port, Tenant
+from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
+from model.intent import Network, Port, StaticRoute, Tenant
 from model.roll import Roll
 from model.seed import NOTHING, Sown
 from model.snapshot import Snapshot
@@ -30,9 +30,11 @@ from services.naming.directory import (
     open_directory,
     with_holdings,
     with_network,
+    with_route,
     with_tenant,
     without_holding,
     without_network,
+    without_route,
     without_tenant,
 )
 from services.naming.holdings import Holding, hold_gang, hold_port
@@ -58,6 +60,7 @@ class Roster:
     ports: Map[PortKey, Port] = Map()
     gangs: Map[int, Roll] = Map()
     seeds: Map[PortKey, Sown] = Map()
+    static_routes: Map[Uid, StaticRoute] = Map()
     askers: Map[PortKey, Asker] = Map()
     named: Map[tuple[TenantKey, str], PortKey] = Map()
     others: tuple[PortKey, ...] = ()
@@ -141,6 +144,7 @@ _KEYS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "ports": attrgetter("key"),
     "gangs": attrgetter("generation"),
     "seeds": attrgetter("port"),
+    "static_routes": attrgetter("uid"),
 }
 _Turned = dict[Any, tuple[Any, Any]]
 """By key: the value before and after, None = there is none."""
@@ -171,6 +175,7 @@ class _Touched:
     networks: set[NetworkKey]
     ports: set[PortKey]
     gangs: set[int]
+    routes: set[Uid]
 
 
 def _follow(known: Roster, came: Mapping[str, Iterable[Any]], gone: Mapping[str, Iterable[Any]]) -> Roster:
@@ -184,6 +189,7 @@ def _follow(known: Roster, came: Mapping[str, Iterable[Any]], gone: Mapping[str,
         ports=maps["ports"],
         gangs=maps["gangs"],
         seeds=maps["seeds"],
+        static_routes=maps["static_routes"],
     )
     touched = _touched(known, now, turned)
     askers, named, held = known.askers.mutate(), known.named.mutate(), []
@@ -216,7 +222,8 @@ def _touched(known: Roster, now: Roster, turned: Mapping[str, _Turned]) -> _Touc
         both_ports = (*known.ports.values(), *now.ports.values())
         ports |= {port.key for port in both_ports if port.network in moved}
     gangs = {*turned["gangs"]} | ({*known.gangs, *now.gangs} if tenants else set())
-    return _Touched(tenants, moved | {*turned["networks"]}, ports, gangs)
+    routes = {*turned["static_routes"]} | ({*known.static_routes, *now.static_routes} if tenants else set())
+    return _Touched(tenants, moved | {*turned["networks"]}, ports, gangs, routes)
 
 
 def _cleared(known: Roster, touched: _Touched) -> Directory:
@@ -226,6 +233,8 @@ def _cleared(known: Roster, touched: _Touched) -> Directory:
         directory = without_tenant(directory, tenant)
     for key in _in(touched.networks, known.networks):
         directory = without_network(directory, known.networks[key].tenant, key)
+    for uid in _in(touched.routes, known.static_routes):
+        directory = without_route(directory, known.static_routes[uid])
     for port in _in(touched.ports, known.askers):
         held = hold_port(known.ports[port], known.networks[known.ports[port].network])
         directory = without_holding(directory, held.tenant, held.key)
@@ -235,11 +244,13 @@ def _cleared(known: Roster, touched: _Touched) -> Directory:
 
 
 def _entered(now: Roster, directory: Directory, touched: _Touched) -> Directory:
-    """With the zones and subnets that are touched, as they are now."""
+    """With the zones, subnets and routes that are touched, as they are now."""
     for tenant in _in(touched.tenants, now.tenants):
         directory = with_tenant(directory, now.tenants[tenant])
     for key in _in(touched.networks, now.networks):
         directory = with_network(directory, now.networks[key])
+    for uid in _in(touched.routes, now.static_routes):
+        directory = with_route(directory, now.static_routes[uid])
     return directory
 
 

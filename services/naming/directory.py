@@ -14,8 +14,8 @@ from typing import Final
 from immutables import Map
 
 from model.addresses import Address, Prefix
-from model.ids import NetworkKey, TenantKey
-from model.intent import Network, Port, Tenant
+from model.ids import NetworkKey, TenantKey, Uid
+from model.intent import Network, Port, StaticRoute, Tenant
 from model.order import address_rank
 from model.roll import Roll
 from services.naming.holdings import Holding, HoldingKey, hold_gang, hold_port
@@ -30,7 +30,7 @@ _UNLED: Final[_Led] = Map()
 @dataclass(frozen=True, slots=True)
 class Zone:
     """One tenant's. `below`: how many names lie below one; such a name exists (RFC 8020), even if it bears
-    nothing itself. What two holdings say of one name is added up."""
+    nothing itself. What two holdings say of one name is added up. `beyond`: behind static routes, each by its uid."""
 
     origin: Labels
     subnets: Map[NetworkKey, tuple[Prefix, ...]] = Map()
@@ -38,6 +38,7 @@ class Zone:
     names: Map[Labels, _Borne] = Map()
     below: Map[Labels, int] = Map()
     pointers: Map[Address, _Led] = Map()
+    beyond: Map[Uid, Prefix] = Map()
 
     def addresses_of(self, name: Labels) -> tuple[Address, ...] | None:
         """Of a name below the origin, in order; () if it exists and has none, None if it does not exist."""
@@ -110,6 +111,22 @@ def without_network(directory: Directory, tenant: TenantKey, network: NetworkKey
     if zone is None or network not in zone.subnets:
         return directory
     return _set(directory, tenant, replace(zone, subnets=zone.subnets.delete(network)))
+
+
+def with_route(directory: Directory, route: StaticRoute) -> Directory:
+    """What lies behind addresses of the tenant's own ports."""
+    zone = directory.zones.get(route.tenant)
+    if zone is None:
+        return directory
+    return _set(directory, route.tenant, replace(zone, beyond=zone.beyond.set(route.uid, route.prefix)))
+
+
+def without_route(directory: Directory, route: StaticRoute) -> Directory:
+    """Unchanged if it is not there."""
+    zone = directory.zones.get(route.tenant)
+    if zone is None or route.uid not in zone.beyond:
+        return directory
+    return _set(directory, route.tenant, replace(zone, beyond=zone.beyond.delete(route.uid)))
 
 
 def with_holding(directory: Directory, holding: Holding) -> Directory:

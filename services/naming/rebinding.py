@@ -17,6 +17,7 @@ from dns.rdtypes.svcbbase import SVCBBase
 
 from model.addresses import Address, Prefix
 from services.naming.directory import Zone
+from services.naming.labels import PRIVATE
 
 _ADDRESSES: Final = frozenset({A, AAAA})
 _BINDINGS: Final = frozenset({SVCB, HTTPS})
@@ -52,9 +53,16 @@ def leads(rrsets: Iterable[dns.rrset.RRset], zone: Zone) -> bool:
 
 
 def _barred(address: Address, zone: Zone) -> bool:
-    if any(address.version == prefix.version and address in prefix for prefix in _NEVER):
+    if _within(address, _NEVER):
         return True
-    return address in zone.pointers or zone.contains(ip_network(address))
+    if address in zone.pointers or zone.contains(ip_network(address)):
+        return True
+    # A route may be to all there is; what is everybody's behind it is no secret of the tenant's.
+    return _within(address, PRIVATE) and _within(address, zone.beyond.values())
+
+
+def _within(address: Address, prefixes: Iterable[Prefix]) -> bool:
+    return any(address.version == prefix.version and address in prefix for prefix in prefixes)
 
 
 def _carried(rdata: dns.rdata.Rdata) -> Iterator[Address]:

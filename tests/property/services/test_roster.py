@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,8 @@ from controller.agent import disk
 from controller.agent.shelf import Shelf
 from controller.services import roster
 from controller.services.roster import Roster
-from model.ids import HostName, PortKey
+from model.ids import HostName, PortKey, Uid
+from model.intent import StaticRoute
 from model.seed import Seed, Sown
 from model.snapshot import Snapshot
 from tests.fakes.tenants import ACME, RIVAL, gang, network, port, tenant
@@ -56,6 +58,16 @@ seeds = st.dictionaries(
     st.integers(1, 6), st.builds(Seed, st.sampled_from(("", "p1", "p2")), data=st.sampled_from(("", "x")))
 )
 
+routes = st.lists(
+    st.builds(
+        lambda number, owner, prefix: StaticRoute(Uid(f"r{number}"), owner, "r", ip_network(prefix), ()),
+        st.integers(1, 3),
+        st.sampled_from((ACME, RIVAL)),
+        st.sampled_from(("10.9.0.0/16", "0.0.0.0/0", "fd09::/64")),
+    ),
+    unique_by=lambda one: one.uid,
+)
+
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
@@ -67,6 +79,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     )
     rolls = {number: replace(one, generation=number) for number, one in draw(gangs).items()}
     sown = {PortKey(key): Sown(PortKey(key), seed) for key, seed in draw(seeds).items()}
+    made = replace(made, static_routes=Map({one.uid: one for one in draw(routes)}))
     return replace(made, gangs=Map(rolls), seeds=Map(sown))
 
 

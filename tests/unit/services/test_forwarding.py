@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import dns.edns
@@ -13,8 +14,9 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from model.ids import PortKey
-from services.naming.directory import direct
+from model.ids import PortKey, Uid
+from model.intent import StaticRoute
+from services.naming.directory import direct, with_route, without_route
 from services.naming.forwarding import FAILED, Kept, Partial, Sent, accept, finish, prepare
 from services.naming.outcome import Asker, Forward, Kind, Question, Reply, Transport
 from tests.fakes.tenants import ACME, gang, network, port, question, tenant
@@ -210,6 +212,26 @@ def test_private_addresses_of_others_pass(record: str) -> None:
     """The operator's storage may have them; the tenant's networks do not."""
     asked = Question(ASKED.name, 28 if record.startswith("AAAA") else 1)
     assert _kept(f"www.example. 60 {record}", asked=asked).kind is Kind.FORWARDED
+
+
+@pytest.mark.parametrize("prefix", ["10.77.0.0/16", "0.0.0.0/0"])
+def test_nobody_outside_leads_to_private_addresses_behind_a_route_of_the_tenant(prefix: str) -> None:
+    """What is everybody's behind it is not barred: a tenant may route all through a port of its own."""
+    route = StaticRoute(Uid("r"), ACME, "r", ip_network(prefix), ())
+    there = with_route(DIRECTORY, route)
+    for address, before, after in (
+        ("10.77.0.9", Kind.FORWARDED, Kind.FILTERED),
+        ("203.0.113.9", Kind.FORWARDED, Kind.FORWARDED),
+    ):
+        for directory, expected in (
+            (DIRECTORY, before),
+            (there, after),
+            (without_route(there, route), before),
+        ):
+            sent = prepare(ASKED, CHANCE)
+            wire = _response(sent, f"www.example. 60 A {address}").to_wire()
+            kept = accept(sent, wire, directory.zones[ACME], directory)
+            assert isinstance(kept, Kept) and kept.kind is expected
 
 
 def test_what_was_remembered_is_judged_again() -> None:
