@@ -17,7 +17,7 @@ from model.ids import PortKey, Uid
 from model.snapshot import Snapshot
 from pipelines import objects as o
 from pipelines import policed
-from pipelines.index import Index
+from pipelines.index import Index, vrf_of
 from pipelines.policed import Policed
 from pipelines.policy.seated import RulingKey
 
@@ -82,9 +82,12 @@ def _behind(*moments: tuple[Snapshot, Policed], changes: Iterable[Change]) -> It
     for change in changes:
         for snapshot, held in moments if change.part is Part.STATIC_ROUTE else ():
             route = snapshot.static_routes.get(Uid(str(change.key)))
-            hops = frozenset[Address]() if route is None else frozenset(route.next_hops)
-            for network in held.strict.networks if hops else ():
-                for key in snapshot.by_network.get(network, Map()):
+            if route is None:
+                continue
+            hops = frozenset[Address](route.next_hops)
+            for network in held.strict.networks:
+                own = vrf_of(snapshot, network) == route.tenant
+                for key in snapshot.by_network.get(network, Map()) if own else ():
                     port = snapshot.ports[key]
                     if port.allowed or not hops.isdisjoint(port.addresses):
                         yield o.addressee(key)
