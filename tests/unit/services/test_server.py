@@ -31,6 +31,7 @@ from tests.fakes.resolvers import sockets
 from tests.fakes.tenants import ACME, RIVAL, gang, network, port, question, tenant
 
 USUAL: Final = Manners()
+MANY: Final = 2_000
 HERS: Final = "127.0.0.11"
 HIS: Final = "127.0.0.12"
 NOBODY: Final = "127.0.0.13"
@@ -260,6 +261,26 @@ def test_a_port_has_so_many_connections_and_others_have_theirs() -> None:
         assert _told(await _next(reader)) == ["10.0.0.2"]
 
     _serve(test, Manners(connections=2))
+
+
+def test_thousands_of_connections_of_one_port_are_refused_but_for_its_own_and_counted() -> None:
+    async def test(world: World) -> None:
+        kept = [await _connect(world) for _ in range(USUAL.connections)]
+        while world.server.open_of(PortKey(1)) < len(kept):
+            await asyncio.sleep(0.01)
+        for _ in range(MANY):
+            _, writer = await _connect(world)
+            writer.close()
+        other, writer = await _connect(world, HIS)
+        writer.write(_framed(question("secret.rival.internal")))
+        assert _told(await _next(other)) == ["10.0.0.2"]
+        while world.resolver.tally[PortKey(1), Kind.CROWDED] < MANY:
+            await asyncio.sleep(0.01)
+        reader, writer = kept[0]
+        writer.write(_framed(question("web.acme.internal")))
+        assert _told(await _next(reader)) == ["10.0.0.2"], "its own first ones are served on"
+
+    _serve(test)
 
 
 @pytest.mark.parametrize("begun", [b"", b"\0", b"\0\x20half a question"], ids=["mute", "octet", "half"])

@@ -31,7 +31,7 @@ ASKERS = {ip_address(HERS): Asker(PortKey(1), ACME), ip_address(HIS): Asker(Port
 NAMES = {PortKey(1): "web", PortKey(2): "secret"}
 USUAL = Limits()
 QUICK = Limits(idle=0.3)
-MANY = 3_000
+MANY = 2_000
 HEAD = b"GET /latest/meta-data/hostname HTTP/1.1\r\nHost: 169.254.169.254\r\n"
 
 
