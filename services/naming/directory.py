@@ -30,7 +30,8 @@ _UNLED: Final[_Led] = Map()
 @dataclass(frozen=True, slots=True)
 class Zone:
     """One tenant's. `below`: how many names lie below one; such a name exists (RFC 8020), even if it bears
-    nothing itself. What two holdings say of one name is added up. `beyond`: behind static routes, each by its uid."""
+    nothing itself. What two holdings say of one name is added up. `beyond`: prefixes behind
+    static routes, by uid."""
 
     origin: Labels
     subnets: Map[NetworkKey, tuple[Prefix, ...]] = Map()
