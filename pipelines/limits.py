@@ -21,9 +21,9 @@ QUESTION_RATE: Final = 10
 """Packets a second. A client that boots over both families asks some ten times in all."""
 QUESTION_BURST: Final = 20
 PORTS: Final = 1 << 14
-"""OpenFlow ports whose meters have ids below 65,536: the room that the userspace data path has. Those of the
-next as many follow, and so on: three times as many stay below the 200,000 for which the kernel has room at
-most (docs/operations.md, meters)."""
+"""OpenFlow ports whose meters have ids below 65,536: no data path has less room. Those of the next as many
+follow, and so on: three times as many stay below the 200,000 for which the kernel has room at most (docs/
+operations.md, meters)."""
 
 
 class Kind(IntEnum):

@@ -79,6 +79,7 @@ def test_two_lines_hear_what_one_would(ovs: PrivateOvs, channel: Channel, line: 
 
 
 def test_a_port_that_floods_is_held_back_and_no_other(ovs: PrivateOvs, channel: Channel, line: Line) -> None:
+    ovs.ofctl("del-meters")
     meters = tuple(Meter(number, 1, 5, Unit.PACKETS) for number in (7, 8))
     flows = tuple(
         Flow(
