@@ -99,6 +99,11 @@ class Control:
         self.services[host.name].start()
         return self.services[host.name]
 
+    def unserve(self, host: Hypervisor) -> None:
+        """End that, and let the host know that it serves no names any more."""
+        self.services[host.name].stop()
+        host.vsctl("--if-exists", "del-port", "br-int", "rf-services")
+
     def audit_every(self, host: Hypervisor, seconds: int) -> None:
         """Restart the agent of a host as one that looks at its switch that often (default: each minute)."""
         self.set_agent(host, "--audit-every", str(seconds))

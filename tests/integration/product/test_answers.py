@@ -287,6 +287,33 @@ def test_dhcpcd_sets_a_guest_up_and_the_kernel_hears_what_changes(
         until("the first MTU", lambda: mtu(fresh) == "1450", WAIT)
 
 
+@pytest.mark.long
+def test_a_guest_is_told_of_names_where_they_are_served(stage: Stage, told: Told, tmp_path: Path) -> None:
+    """Last of this file: nothing is declared, and names come and go."""
+    fresh, host, control = stage.fresh, stage.host(stage.fresh), stage.base.control
+    zone, near = f"{TENANT}.internal", stage.near
+    with bare(fresh):
+        control.serve(host)
+        try:
+            until("it is told of names", lambda: udhcpc(fresh, told).get("domain") == zone, WAIT)
+            bound = udhcpc(fresh, told)
+            assert (bound["dns"], bound["search"]) == ("169.254.169.253", zone)
+            ways = bound["staticroutes"].split()
+            fresh.vm.run(f"ip address add {bound['ip']}/24 dev eth0")
+            for to, hop in zip(ways[::2], ways[1::2], strict=True):
+                fresh.vm.run(f"ip route add {to} via {hop}")
+            asked = ["dig", f"@{bound['dns']}", "+short", "+tries=1", "+time=2", f"{near.port}.{zone}"]
+            until("its neighbour", lambda: fresh.vm.attempt(asked, 20).stdout.split() == [near.ipv4], WAIT)
+            until("a link-local address", lambda: settled(fresh), WAIT)
+            with dhclient(fresh, told, tmp_path, "-6"):
+                over6 = until("an address", lambda: told.of("BOUND6"), WAIT)
+            assert over6["new_dhcp6_name_servers"] == "fd00:ec2::253"
+            assert over6["new_dhcp6_domain_search"] == f"{zone}."
+        finally:
+            control.unserve(host)
+        until("nobody serves names", lambda: "dns" not in udhcpc(fresh, told), WAIT)
+
+
 def network_of(stage: Stage) -> dict[str, Any]:
     (network,) = stage.base.control.get("network", "all", "--tenant", TENANT)
     return network

@@ -7,11 +7,13 @@ looked for wherever it must not come.
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 import dns.message
 import pytest
@@ -73,7 +75,7 @@ def stage(two_tenants_lab) -> Iterator[Stage]:
         until("names are served", lambda w=workload: told(w, f"vm1.{w.tenant}.internal"), 30)
     yield Stage(scenario)
     for host in scenario.lab.hypervisors:
-        scenario.control.services[host.name].stop()
+        scenario.control.unserve(host)
 
 
 def dig(workload: Workload, *words: str, server: str = NAMES[0]) -> str:
@@ -138,6 +140,43 @@ def test_a_new_port_has_its_name_at_once_on_every_host(stage: Stage) -> None:
     until("it is gone", lambda: "NXDOMAIN" in dig(stage.there("red"), "late.red.internal"), 30)
 
 
+def document(kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
+    return {"apiVersion": "ringfence/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_gang_has_names_where_its_tenant_has_ports_and_its_nodes_are_not(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Its nodes are declared, and nowhere: names come of what is reserved."""
+    control, nodes = stage.scenario.control, ("far1", "far2")
+    pf = {"name": "rail0", "pci": "0000:18:00.0", "kind": "roce", "rail": 0, "vfs": 4}
+    rail = {"name": "rail0", "ipv4": "10.144.0.0/16", "ipv6": "fd00:144::/48", "leaf": "leaf0"}
+    fabric = document("Fabric", "lab", {"kind": "roce", "addressing": "link", "block4": 27, "rails": [rail]})
+    hosts = [document("Hypervisor", name, {"vtep": f"192.0.2.{200 + n}"}) for n, name in enumerate(nodes)]
+    servers = [document("Node", name, {"sku": "lab", "fabric": "lab", "host": name}) for name in nodes]
+    everything = [document("Sku", "lab", {"gpus": [], "pfs": [pf]}), fabric, *hosts, *servers]
+    written, path, name = tmp_path / "all.yaml", tmp_path / "job.json", "rank-1.job.gang.red.internal"
+    written.write_text("".join(f"---\n{json.dumps(one)}\n" for one in everything))
+    path.write_text(json.dumps({"tenant": "red", "name": "job", "fabric": "lab", "count": 2}))
+    control.apply(everything)
+    done = control.run("gang", "request", "-f", str(path))
+    assert done.ok, done.stderr
+    try:
+        for asker in (stage.here("red"), stage.there("red")):
+            (four,) = until("its second node", lambda w=asker: told(w, name), 30)
+            (six,) = told(asker, name, "AAAA")
+            for address in (four, six):
+                assert told(asker, "-x", address) == [f"rail-0.{name}."]
+        near = stage.here("blue")
+        assert "status: NXDOMAIN" in dig(near, name) and "NXDOMAIN" in dig(near, name.replace("red", "blue"))
+        assert told(near, "-x", four) == []
+    finally:
+        assert control.run("gang", "release", "job", "--tenant", "red").ok
+        done = control.run("delete", "-f", str(written))
+    assert done.ok, done.stderr
+    until("it is gone", lambda: "NXDOMAIN" in dig(stage.there("red"), name), 30)
+
+
 def fetch(workload: Workload, path: str, at: str, method: str = "GET", **headers: str) -> tuple[int, str]:
     """Status and body of a request for metadata."""
     with open_socket(workload.vm, family_of(at), socket.SOCK_STREAM) as made:
@@ -158,6 +197,22 @@ def test_each_port_is_told_of_its_own_instance(stage: Stage, at: str) -> None:
         assert fetch(workload, "/latest/meta-data/local-hostname", at) == (200, own)
         macs = fetch(workload, "/latest/meta-data/network/interfaces/macs/", at)
         assert macs == (200, f"{workload.mac}/")
+
+
+def test_user_data_are_told_to_the_port_that_has_them(stage: Stage) -> None:
+    control, red = stage.scenario.control, stage.here("red")
+    (declared,) = control.get("port", red.port, "--tenant", "red")
+    declared.pop("status", None)
+    data, path = "#cloud-config\npackages: [nginx]\n", "/latest/user-data"
+    control.apply([declared | {"spec": declared["spec"] | {"userData": data}}])
+    try:
+        until("its user data", lambda: fetch(red, path, METADATA[0]) == (200, data), 30)
+        assert fetch(red, "/nocloud/user-data", METADATA[1]) == (200, data)
+        for other in (stage.here("blue"), stage.there("red")):
+            assert fetch(other, path, METADATA[0])[0] == 404
+    finally:
+        control.apply([declared | {"spec": declared["spec"] | {"userData": ""}}])
+    until("they are gone", lambda: fetch(red, path, METADATA[0])[0] == 404, 30)
 
 
 def test_a_token_of_another_tenants_equal_port_is_worthless(stage: Stage) -> None:
