@@ -1,7 +1,7 @@
 """A host's end of a link whose other end asks: each frame goes to `services.answer`, and its answer back.
 
-Place: run by tests/contract/test_clients.py in a network namespace of its own, as `responder.py INTERFACE`.
-Knows one port, that of `client()`. Says each outcome on a line of its own; does nothing between frames.
+Place: run by tests/contract/test_clients.py in a network namespace of its own: `responder.py INTERFACE KIND`.
+Knows one port, that of `CLIENTS[KIND]`. Says each outcome on a line of its own; does nothing between frames.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 import sys
 from ipaddress import ip_address, ip_network
 
-from model.guidance import Guidance
+from model.guidance import USUAL, Guidance
 from services.answering import answer
 from services.client import Client, make_client
 from tests.fakes.askers import network, port
@@ -33,8 +33,17 @@ def client() -> Client:
     return make_client(network("10.0.0.0/24", "fd00::/64", mtu=1400), port("10.0.0.5", "fd00::5"), guidance)
 
 
-def main(interface: str) -> None:
-    known = client()
+def alone() -> Client:
+    """In a network without a gateway that says nothing, on a host that serves names."""
+    here = network("10.0.0.0/24", "fd00::/64", routed=False)
+    return make_client(here, port("10.0.0.5", "fd00::5"), USUAL, "acme.internal")
+
+
+CLIENTS = {"routed": client, "alone": alone}
+
+
+def main(interface: str, kind: str) -> None:
+    known = CLIENTS[kind]()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL)) as link:
         link.bind((interface, 0))
         print("ready", flush=True)
@@ -49,4 +58,4 @@ def main(interface: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -52,10 +52,11 @@ class Wire:
         self._environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT)}
         self._holder = self._start("holder", ["unshare", "--net", "--mount", "sh", "-ec", PREPARE])
 
-    def lay(self) -> None:
+    def lay(self, kind: str) -> None:
+        """`kind`: of the network, see `responder.CLIENTS`."""
         until("the link", lambda: self._says("ip", "-o", "link", "show", "s0").find("UP") > 0, WAIT)
         responder = str(ROOT / "tests/contract/responder.py")
-        self.start("responder", sys.executable, responder, "s0")
+        self.start("responder", sys.executable, responder, "s0", kind)
         until("the responder", self.outcomes, WAIT)
         self.run("ip", "link", "set", "c0", "up")
 
@@ -148,10 +149,10 @@ def _members(namespace: str) -> list[int]:
 
 
 @pytest.fixture
-def wire(tmp_path: Path) -> Iterator[Wire]:
+def wire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wire]:
     made = Wire(tmp_path)
     try:
-        made.lay()
+        made.lay(getattr(request, "param", "routed"))
         yield made
     finally:
         made.end()
@@ -285,3 +286,23 @@ def test_a_kernel_takes_the_router_and_the_mtu_and_makes_no_address_up(wire: Wir
     assert "fd00::/64" in routes
     assert wire.run("sysctl", "-n", "net.ipv6.conf.c0.mtu").strip() == "1400"
     assert _addresses(wire) == set()
+
+
+@pytest.mark.parametrize("wire", ["alone"], indirect=True)
+def test_without_a_gateway_guests_reach_what_serves_names_on_the_link(wire: Wire, tmp_path: Path) -> None:
+    """By the kernel over IPv6, by dhcpcd over IPv4."""
+    served = {"fd00:ec2::253", "fd00:ec2::254"}
+    until("routes of IPv6", lambda: served <= _routes(wire, "-6").keys(), WAIT)
+    six = _routes(wire, "-6")
+    assert "default" not in six and {six[at].get("gateway") for at in served} == {None}
+    settings = tmp_path / "dhcpcd.conf"
+    wanted_of_it = "classless_static_routes, domain_search, domain_name_servers"
+    settings.write_text(f"noarp\nipv4only\noption {wanted_of_it}\n", encoding="utf-8")
+    wire.start("dhcpcd", "dhcpcd", "-B", "-d", "-f", str(settings), "--script", str(wire.script), "c0")
+    wanted = {"10.0.0.0/24", "169.254.169.253", "169.254.169.254"}
+    until("routes of IPv4", lambda: _routes(wire, "-4").keys() == wanted, WAIT)
+    four = _routes(wire, "-4")
+    assert {four[at].get("gateway") for at in wanted} == {None}
+    bound = wire.wait("BOUND")
+    told = ("169.254.169.253", "acme.internal")
+    assert (bound["new_domain_name_servers"], bound["new_domain_search"]) == told
