@@ -24,6 +24,7 @@ METRICS: Final = (
 )
 OUTCOMES: Final = (
     *("answered", "denied", "released", "declined", "off", "addressless", "unknown", "malformed"),
+    "long",
     *("foreign", "relayed", "bootp", "server", "elsewhere", "alien", "stranger", "busy", "failed"),
 )
 OTHER: Final = "other"
