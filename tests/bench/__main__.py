@@ -20,12 +20,14 @@ os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 from tests.bench import (
     allocations,
+    answers,
     counters,
     evpn,
     flows,
     gangs,
     ledger,
     metrics,
+    names,
     ovn,
     packets,
     pkeys,
@@ -44,6 +46,8 @@ BENCHMARKS: tuple[tuple[str, Callable[[], tuple[Table, ...]], str], ...] = (
     ("ports", ports.run, "one port from API to switch, beside 1,000 and 10,000; a restart (root)"),
     ("start", start.run, "the steps of an agent's restart with 10,000 ports, in processor time and memory"),
     ("policy", policies.run, "a policy of 1,000 ports changed, flows of a rule, connections a second (root)"),
+    ("answers", answers.run, "addresses and names that a host's ports ask for, through the switch (root)"),
+    ("names", names.run, "names a second by dnsperf, beside dnsmasq and Knot (root)"),
     ("ovn", ovn.run, "the same with OVN on this machine (root)"),
     ("allocations", allocations.run, "addresses planned, and written durably"),
     ("gangs", gangs.run, "gangs of 1,024 and 5,000 interfaces, durable, beside a linear scan"),

@@ -155,7 +155,12 @@ def _connections(rig: Rig, vms: tuple[tuple[Vm, str], tuple[Vm, str]]) -> Table:
     rate, cost = typical[RULES[0]]
     return Table(
         "New connections a second between two ports of one host",
-        ("median connections/s", f"of {RULES[0]} rules", "us of the switch for each", f"of {RULES[0]} rules"),
+        (
+            "median connections/s",
+            f"of {RULES[0]} rules",
+            "us of the switch for each",
+            f"of {RULES[0]} rules' us",
+        ),
         tuple(
             Row(f"{rules:,} rules", (pace, pace / rate, us, us / cost))
             for rules, (pace, us) in typical.items()
