@@ -60,7 +60,7 @@ def stage(two_tenants_lab: Callable[..., TwoTenants]) -> Iterator[Stage]:
     guest.boot()
     yield made
     guest.end()
-    base.control.services[first.name].stop()
+    base.control.unserve(first)
 
 
 def heard(guest: Machine) -> bool:

@@ -84,7 +84,7 @@ def stage(two_tenants_lab: Callable[..., TwoTenants]) -> Iterator[Stage]:
         one.vm.run(on_link)
         until("names are served", lambda w=one: told(w, f"{w.port}.{w.tenant}.internal"), 30)
     yield made
-    base.control.services[base.lab.hypervisors[0].name].stop()
+    base.control.unserve(base.lab.hypervisors[0])
 
 
 def frames(made: list[Packet | bytes]) -> list[str]:

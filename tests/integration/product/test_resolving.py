@@ -52,7 +52,7 @@ def base(two_tenants_lab: Callable[..., TwoTenants]) -> Iterator[TwoTenants]:
         workload.vm.run("ip route replace default via 10.0.0.1")
     yield made
     for host in made.lab.hypervisors:
-        made.control.services[host.name].stop()
+        made.control.unserve(host)
 
 
 Ask = Callable[..., list[str] | None]
