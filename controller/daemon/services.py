@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import resource
 import signal
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,11 +23,15 @@ from model.addresses import Address
 from services.naming.directory import open_directory
 
 _DNS: Final = 53
+_SWITCH: Final = 0.001
+"""Seconds for which the thread that reads the agent's file may hold up the one that answers (Python's own:
+0.005)."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Until terminated."""
     settings = parse(argv)
+    sys.setswitchinterval(_SWITCH)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a port has few connections, all of them many
     asyncio.run(_serve(settings))

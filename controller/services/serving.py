@@ -12,10 +12,10 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
+from controller.agent.calm import Calm
 from controller.services import door, report, roster
 from controller.services.door import Sockets
 from controller.services.resolver import Resolver
@@ -109,6 +109,7 @@ class Serving:
         self._key = secrets.token_bytes(32)
         self._in = _Trouble("the bridge does not have the wire")
         self._plugged = False
+        self._calm = Calm()
         self._file = _Trouble(f"the agent's snapshot {self._path} can't be read")
 
     async def run(self) -> None:
@@ -148,9 +149,8 @@ class Serving:
             self._file.note("it is not there")
             self._known.seen = None
             return
-        read = partial(roster.load, self._path, self._known.roster)
         try:
-            now = await asyncio.to_thread(read)
+            now = await asyncio.to_thread(self._read)
         except Exception:  # a defect costs news, never the answers that are known
             LOG.exception("the agent's snapshot is not understood")
             now = None
@@ -160,6 +160,11 @@ class Serving:
             return
         self._file.note("")
         self.adopt(now)
+
+    def _read(self) -> Roster | None:
+        # Else Python's garbage collector would walk all names now and then, while ports wait.
+        with self._calm:
+            return roster.load(self._path, self._known.roster)
 
     def adopt(self, now: Roster) -> None:
         """These are the names and the ports from now on; who is another, or gone, is let go."""

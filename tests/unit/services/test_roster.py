@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import zlib
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from immutables import Map
 
 from controller.agent import disk
+from controller.agent.calm import LARGE
 from controller.agent.shelf import Shelf
 from controller.services import pages, report, roster
 from controller.services.serving import Serving, Settings
@@ -186,6 +188,18 @@ def test_what_was_read_is_answered_and_what_cannot_be_read_changes_nothing(here:
         assert ask(one, 14, "new.acme.internal") is Kind.ANSWERED
 
     asyncio.run(run())
+
+
+def test_names_of_many_ports_are_out_of_the_garbage_collectors_way(tmp_path: Path) -> None:
+    """With 50,000 ports it would walk for a second, and nobody would be answered meanwhile."""
+    many = [port(f"p{n}", n, 1, str(ip_address("10.0.0.0") + n)) for n in range(100, 6100)]
+    disk.save(added(snapshot(), *many), tmp_path / roster.FILE)
+    before = gc.get_freeze_count()
+    try:
+        asyncio.run(serving(tmp_path).follow())
+        assert gc.get_freeze_count() - before > LARGE and gc.isenabled()
+    finally:
+        gc.unfreeze()
 
 
 def test_a_port_that_goes_or_gets_another_tenant_starts_from_nothing(here: Path) -> None:
