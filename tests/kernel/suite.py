@@ -170,7 +170,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 TOGETHER: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"tests/integration/product/test_{name}.py" for name in names)
     for names in (
-        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy", "answers"),
+        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy", "answers", "names"),
         ("paths", "inward", "outward"),
         ("routing", "next_hops", "mtu", "quality", "external", "irb"),
     )
@@ -197,9 +197,12 @@ CHOSEN: tuple[str, ...] = tuple(
         "routing.py::test_no_other_tenant_is_reached[4]",
         "irb.py",
         "answers.py::test_a_flood_harms_its_own_port_alone",
+        "names.py::test_equal_addresses_of_two_tenants_lead_to_each_ones_own_names[169.254.169.253-+notcp]",
+        "names.py::test_each_port_is_told_of_its_own_instance[fd00:ec2::254]",
     )
 )
-"""What `make test-all` runs there: isolation, the bill, policy, the way out, routing, what exists there only.
+"""What `make test-all` runs there: isolation, the bill, policy, the way out, routing, a flood of questions,
+names and metadata, what exists there only.
 All of it takes one processor one to three hours: `make test-guest`."""
 
 

@@ -32,7 +32,7 @@ from topologies.traffic.capture import Capture, contains, incoming
 from topologies.traffic.endpoint import family_of, open_socket
 from topologies.traffic.frames import inject
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.datapaths]
 
 NAMES = ("169.254.169.253", "fd00:ec2::253")
 METADATA = ("169.254.169.254", "fd00:ec2::254")
