@@ -60,7 +60,7 @@ class Program:
 
     def meters(self) -> tuple[Meter, ...]:
         """The meters that the switch should have, by id."""
-        return tuple(sorted((m for each in self.limits.values() for m in each), key=lambda m: m.id))
+        return tuple(meter for _, meter in sorted(_measured(self).items()))
 
     def flows_of(self, subject: Object) -> Iterator[Flow]:
         """The flows that an object has won; none if it has none."""
@@ -270,14 +270,26 @@ def _turn(subject: Object, puts: Container[Object]) -> tuple[int, int, Object]:
 
 def _with_meters(patch: Patch, old: Program, new: Program, subjects: Iterable[Object]) -> Patch:
     """Meters of the objects that were compiled again, where they differ. Their ids follow the port numbers,
-    so that one which goes with a port may come with another."""
-    before: dict[int, Meter] = {}
-    after: dict[int, Meter] = {}
-    for subject in subjects:
-        before.update((m.id, m) for m in old.limits.get(subject, ()))
-        after.update((m.id, m) for m in new.limits.get(subject, ()))
-    changed = tuple(after[number] for number in sorted(after) if before.get(number) != after[number])
-    return replace(patch, meters=changed, stale_meters=tuple(sorted(before.keys() - after.keys())))
+    so that one which goes with a port may come with another, or be another's already."""
+    turned = [each for each in subjects if old.limits.get(each) != new.limits.get(each)]
+    if not turned:
+        return patch
+    ids = {meter.id for limits in (old.limits, new.limits) for s in turned for meter in limits.get(s, ())}
+    before, after = _measured(old), _measured(new)
+    changed = tuple(after[n] for n in sorted(ids) if n in after and before.get(n) != after[n])
+    return replace(patch, meters=changed, stale_meters=tuple(sorted(ids & before.keys() - after.keys())))
+
+
+def _measured(program: Program) -> dict[int, Meter]:
+    """The meters by id. Two ports have one number for a moment, when one takes the place of another: then the
+    first in order has the meter, and it stays as long as either is there."""
+    found: dict[int, tuple[Object, Meter]] = {}
+    for subject, meters in program.limits.items():
+        for meter in meters:
+            held = found.get(meter.id)
+            if held is None or subject < held[0]:
+                found[meter.id] = (subject, meter)
+    return {number: meter for number, (_, meter) in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

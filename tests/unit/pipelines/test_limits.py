@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.ids import METERS
+from model.change import Change, Part
+from model.ids import METERS, PortKey
+from pipelines.compile import compile, recompile
 from pipelines.limits import PORTS, Kind, meter_asked, meter_id, meter_in, meter_out, meter_served
+from tests.fakes import world
 
 LAST = 65_279
 """The last OpenFlow port of Open vSwitch (0xfeff)."""
@@ -35,3 +40,21 @@ def test_each_meter_of_a_port_has_its_id(ofport: int) -> None:
 @given(st.integers(1, PORTS - 1))
 def test_those_of_limits_are_where_releases_before_had_them(ofport: int) -> None:
     assert [meter_id(kind, ofport) for kind in (Kind.OUT, Kind.IN)] == [2 * ofport, 2 * ofport + 1]
+
+
+def test_a_meter_stays_while_another_port_has_the_number() -> None:
+    """Open vSwitch gives the number of a port that went to the next one: the agent may hear of that first."""
+    alone = world.two_tenants()
+    uid = alone.ports[PortKey(12)].uid
+    both = world.with_part(alone, Part.INTERFACE, uid, replace(alone.interfaces[uid], ofport=1))
+    gone = world.with_part(both, Part.BINDING, PortKey(11), None)
+    program, changes = compile(alone), ([Change(Part.INTERFACE, uid)], [Change(Part.BINDING, PortKey(11))])
+    meters = {meter.id: meter for meter in program.meters()}
+    for old, new, named in zip((alone, both), (both, gone), changes, strict=True):
+        program, patch = recompile(program, old, new, named)
+        assert program == compile(new)
+        meters.update((meter.id, meter) for meter in patch.meters)
+        for number in patch.stale_meters:
+            del meters[number]
+        assert tuple(meters[number] for number in sorted(meters)) == program.meters()
+    assert meter_id(Kind.ASKED, 1) in meters and meter_id(Kind.ASKED, 2) not in meters
