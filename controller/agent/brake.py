@@ -8,10 +8,11 @@ of its ports or half of its policies at once, stops and waits (`ringfence confir
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from model.change import Change, Part
+from model.change import Change, Part, Patch
 from model.ids import PortKey, TenantKey
 from model.snapshot import Snapshot
 
@@ -62,8 +63,19 @@ def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) 
     return stop if stop is not None else _mass_opening(effective, candidate, changes)
 
 
+def count_lost(patch: Patch) -> int:
+    """Flows that go without another of the same object in the same table. What is only said anew is no loss:
+    each change of a policy does that to some flows of every port that it judges."""
+    lost = 0
+    for put, drop in patch.groups:
+        if drop:
+            come = Counter(flow.shape.table for flow in put)
+            lost += (Counter(flow.shape.table for flow in drop) - come).total()
+    return lost
+
+
 def judge_flows(effective: Snapshot, dropped: int, total: int) -> Stop | None:
-    """None if deleting `dropped` of `total` flows for a change of intent needs no word of the operator."""
+    """None if losing `dropped` of `total` flows for a change of intent needs no word of the operator."""
     if dropped <= FLOW_FLOOR or dropped <= total * SHARE:
         return None
     return Stop(
