@@ -46,8 +46,8 @@ class Control:
     """Store and API in a node of their own (`ctl`), a speaker and an agent on each hypervisor; where `serve`
     is called, what answers ports, too.
 
-    Daemons: `store`, `api`, `agents[host]`, `speakers[host]`, `services[host]`; each can be killed, frozen,
-    thawed, started.
+    Daemons: `store`, `api`, `agents[host]`, `speakers[host]`, `services[host]` where there are any; each can
+    be killed, frozen, thawed, started.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -60,7 +60,7 @@ class Control:
         self.api = self._api()
         self.speakers = {h.name: self._speaker(h) for h in lab.hypervisors}
         self.agents = {h.name: self._agent(h) for h in lab.hypervisors}
-        self.services = {h.name: self._services(h) for h in lab.hypervisors}
+        self.services: dict[str, Daemon] = {}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -101,7 +101,8 @@ class Control:
 
     def unserve(self, host: Hypervisor) -> None:
         """End that, and let the host know that it serves no names any more."""
-        self.services[host.name].stop()
+        self.services.pop(host.name).stop()
+        del host.daemons[SERVICES]  # a lab has the daemons that are to run
         host.vsctl("--if-exists", "del-port", "br-int", "rf-services")
 
     def audit_every(self, host: Hypervisor, seconds: int) -> None:

@@ -27,7 +27,7 @@ NOWHERE = 9
 
 
 def chain(direction: Direction) -> Counted:
-    first = 130 if direction is Direction.OUT else 150
+    first = 210 if direction is Direction.OUT else 230
     fields = (f.CT_DST, f.CT_DST6) if direction is Direction.OUT else (f.CT_SRC, f.CT_SRC6)
     made = Chain(
         foreseen=(first, first + 1, first + 2, first + 3),
