@@ -62,13 +62,20 @@ class Policed:
 
     def members(self, snapshot: Snapshot, key: RulingKey) -> Iterator[PortKey]:
         """The ports that a rule here takes as peers."""
+        if key not in self.here or not self.matcher.takes_some(key):
+            return
         for ports in self.classes.values():
             for port in ports:
                 one = endpoint(snapshot, port)
-                if one is not None and key in self.takers(one):
+                if one is not None and self.reach(one, key) is not None:
                     yield port
                 elif key not in self.matcher.naming:
                     break  # what does not ask for names takes all of a class, or none
+
+    def reach(self, one: Endpoint, key: RulingKey) -> Reach | None:
+        """As whose peer one rule here takes a port: asked of that rule alone, however many there are."""
+        found = self.matcher.reach(one, key)
+        return found if found is Reach.SHOWN or one.tenant in self.here[key].tenants else None
 
     def takers(self, one: Endpoint) -> dict[RulingKey, Reach]:
         """The rules here that take a port as a peer."""
@@ -325,6 +332,8 @@ def _weighed(made: Policed, snapshot: Snapshot, fresh: Iterable[RulingKey]) -> P
         for port in made.members(snapshot, key):
             one = endpoint(snapshot, port)
             assert one is not None
-            total += _weight(snapshot, port, made.takers(one)[key])
+            reach = made.reach(one, key)
+            assert reach is not None
+            total += _weight(snapshot, port, reach)
         digests[key] = total & _DIGEST
     return replace(made, digests=digests.finish())

@@ -55,6 +55,17 @@ class Matcher:
         named = self._ask(one, self.naming)
         return Matched(found.judge | named.judge, found.peers | named.peers)
 
+    def takes_some(self, key: RulingKey) -> bool:
+        """Whether a rule selects peers at all: one of addresses only takes no port."""
+        return any(isinstance(peer, Selection) for peer in self._rules[key].peers)
+
+    def reach(self, one: Endpoint, key: RulingKey) -> Reach | None:
+        """As whose peer one rule takes a port."""
+        place = class_of(one)
+        if key in self.naming or place not in self._memo:
+            return _reach(self._rules[key], one)
+        return self._memo[place][1].peers.get(key)
+
     def altered(self, rules: Iterable[Ruling], keys: set[RulingKey]) -> Matcher:
         """The same of other rules, of which only `keys` differ: they alone are asked about what is known."""
         made = Matcher(rules)
