@@ -25,6 +25,7 @@ from topologies.process import Daemon, Outcome, listens
 NODE = "ctl"
 AGENT, SPEAKER, STORE, API = "agent", "speaker", "store", "api"
 UNHEARD = "unheard"
+"""State of a host whose agent has not spoken since it was started; a word of the labs, not of the product."""
 _ROOT = Path(__file__).resolve().parent.parent
 _CLI_TIMEOUT = 120.0
 _BRIDGE_TIMEOUT = 60.0

@@ -53,8 +53,9 @@ table arp deaf {{
 """
 _INTERFACE_NAME_LIMIT = 15
 # All daemons of all hosts of a lab share this machine's processors, and a switch that waits for one loses
-# what its sockets have no room for, though nothing of it was touched. So it runs before all
-# else; with autogroups (sched(7)) a nice value counts within its session only, and the session has its own.
+# what its sockets have no room for (`room` gives them more), though nothing of it was touched. So it runs
+# before all else; with autogroups (sched(7)) a nice value counts within its session only, and the session has
+# its own.
 _FIRST = '{ echo -15 >/proc/self/autogroup; } 2>/dev/null || :; exec nice -n -15 "$@"'
 
 
