@@ -34,11 +34,12 @@ help: ## this list
 setup: ## Debian packages, virtual environment, locked Python packages
 	@scripts/setup.sh
 
-setup-all: setup ## what test-all needs besides: QEMU, a newer one, Debian's kernel for guests, checkers (unpacked)
+setup-all: setup ## what test-all needs besides: QEMU, a newer one, Debian's kernel for guests, checkers, resolvers (unpacked)
 	@scripts/setup.sh all
 	@scripts/kernel.sh
 	@scripts/qemu.sh
 	@scripts/oracles.sh
+	@scripts/names.sh
 
 demo: setup ## two tenants with the same addresses on several hypervisors, with real packets
 	@$(PYTHON) -m topologies demo
@@ -90,6 +91,7 @@ format: setup ## what ruff can mend by itself
 
 bench: ## figures, beside OVN's; no timed assertions
 	@scripts/setup.sh bench
+	@scripts/names.sh
 	@$(CAGE) /bin/sh -c '"$$@"; exit $$?' - $(PYTHON) -m tests.bench $(BENCH)
 
 docs: setup ## generate docs/pipeline.md from the tables' declarations

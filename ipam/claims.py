@@ -19,6 +19,7 @@ from ipam.contents import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -33,6 +34,7 @@ from ipam.pools import (
     NETWORK_KEY,
     NODE_HOST,
     NODE_KEY,
+    POLICY_NUMBER,
     PORT_KEY,
     PORT_VF,
     ROUTER_ID,
@@ -46,6 +48,7 @@ from model.addresses import Address, Prefix
 from model.ids import HostName, PortKey
 from model.intent import External, Network
 from model.outlet import Outlet
+from model.policy import UNREAD
 
 
 def address_claim(network: Network, address: Address) -> Claim:
@@ -110,13 +113,18 @@ def claims(networks: Networks, externals: Externals, record: Record) -> tuple[Cl
             routing = ((VNI, value.l3vni),) if value.l3vni else ()
             outside = (outside_claim(externals[external].value, a) for a in value.egress_addresses)
             named = ((TENANT_KEY, value.distinguisher),) if value.distinguisher else ()
-            return ((TENANT_KEY, value.key), *named, *routing, *outside)
+            seats = ((POLICY_NUMBER, number) for number in value.seats if number)
+            return ((TENANT_KEY, value.key), *named, *routing, *outside, *seats)
         case ExternalRecord(value):
             return ((TENANT_KEY, value.key), (VNI, value.l3vni))
         case PeeringRecord(_, tenant, peer):
             return (peer_claim(tenant, peer),)
         case LinkRecord(value):
             return ((TENANT_KEY, value.key), (VNI, value.l3vni))
+        case PolicyRecord(value):
+            defaults = (seat for seat in (value.outward, value.inward) if seat is not None)
+            held = (seat.number for seat in (*value.seats, *defaults))
+            return tuple((POLICY_NUMBER, number) for number in held if number not in UNREAD)
         case FloatingRecord(value, external=external):
             own = outside_claim(externals[external].value, value.address)
             return (own, translated_claim(value.port, value.address.version)) if value.port else (own,)

@@ -33,6 +33,8 @@ from model.intent import (
     StaticRoute,
     Tenant,
 )
+from model.policy import Standing
+from model.seed import NOTHING, Seed
 from model.wanted import Kind, Labels, Reference
 
 Name = tuple[str, str]
@@ -73,6 +75,7 @@ class PortRecord:
     tenant: str
     network: str
     labels: Labels = ()
+    seed: Seed = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,15 @@ class LinkRecord:
     tenants: tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """`tenant`: the tenant's name; None = it is the operator's."""
+
+    value: Standing
+    tenant: str | None
+    labels: Labels = ()
+
+
 def link_name(one: str, other: str) -> str:
     """The name of the link of two tenants, which no other pair has."""
     return "+".join(sorted((one, other)))
@@ -191,6 +203,7 @@ Record = (
     | FloatingRecord
     | PeeringRecord
     | LinkRecord
+    | PolicyRecord
     | SkuRecord
     | FabricRecord
     | NodeRecord
@@ -243,6 +256,8 @@ class Contents:
     floating: Map[Name, FloatingRecord] = Map()
     peerings: Map[Name, PeeringRecord] = Map()
     links: Map[str, LinkRecord] = Map()
+    policies: Map[Name, PolicyRecord] = Map()
+    operator_policies: Map[str, PolicyRecord] = Map()
     gateways: Map[HostName, None] = Map()
     needed: Map[Need, Map[Reference, None]] = Map()
     ledger: Ledger = field(default_factory=Ledger)
@@ -265,6 +280,8 @@ class Contents:
             Kind.FLOATING_IP: self.floating,
             Kind.PEERING: self.peerings,
             Kind.LINK: self.links,
+            Kind.SECURITY_POLICY: self.policies,
+            Kind.OPERATOR_POLICY: self.operator_policies,
             Kind.SKU: self.skus,
             Kind.FABRIC: self.fabrics,
             Kind.NODE: self.nodes,
@@ -300,6 +317,9 @@ def refer(record: Record) -> Reference:
             return Reference(Kind.PEERING, value.name, tenant)
         case LinkRecord(_, tenants):
             return Reference(Kind.LINK, link_name(*tenants))
+        case PolicyRecord(value, tenant):
+            kind = Kind.OPERATOR_POLICY if tenant is None else Kind.SECURITY_POLICY
+            return Reference(kind, value.policy.name, tenant)
         case SkuRecord(value):
             return Reference(Kind.SKU, value.name)
         case FabricRecord(value):

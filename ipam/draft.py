@@ -8,7 +8,7 @@ task.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from immutables import Map, MapMutation
 
@@ -27,15 +27,13 @@ from ipam.contents import (
     refer,
 )
 from ipam.gangs.ledger import Ledger, macs
+from ipam.members import add, count, discard
 from ipam.needs import needs, needs_of_gang
 from ipam.pools import MAC, PORT_KEY, VNI, Pool, address_scope, pool_of_scope
 from model.gang import Gang
 from model.ids import PROBE_VNI, HostName, PortKey
 from model.intent import Binding, Cluster, Network
 from model.wanted import Kind, Reference
-
-K = TypeVar("K")
-Inner = TypeVar("Inner")
 
 
 class Draft:
@@ -55,6 +53,8 @@ class Draft:
         self.routes = contents.routes.mutate()
         self.peerings = contents.peerings.mutate()
         self.links = contents.links.mutate()
+        self.policies = contents.policies.mutate()
+        self.operator_policies = dict(contents.operator_policies)
         self.externals = dict(contents.externals)
         self.floating = contents.floating.mutate()
         self.skus = contents.skus.mutate()
@@ -72,6 +72,8 @@ class Draft:
             Kind.FLOATING_IP: self.floating,
             Kind.PEERING: self.peerings,
             Kind.LINK: self.links,
+            Kind.SECURITY_POLICY: self.policies,
+            Kind.OPERATOR_POLICY: self.operator_policies,
             Kind.SKU: self.skus,
             Kind.FABRIC: self.fabrics,
             Kind.NODE: self.nodes,
@@ -107,6 +109,8 @@ class Draft:
             floating=self.floating.finish(),
             peerings=self.peerings.finish(),
             links=self.links.finish(),
+            policies=self.policies.finish(),
+            operator_policies=Map(self.operator_policies),
             skus=self.skus.finish(),
             fabrics=Map(self.fabrics),
             nodes=self.nodes.finish(),
@@ -159,13 +163,13 @@ class Draft:
     def _count_binding(self, binding: Binding, step: int) -> None:
         if not binding.active:
             return
-        _count(self._bound, binding.host, step)
+        count(self._bound, binding.host, step)
         owner = self.owners.get((PORT_KEY, binding.port))
         record = None if owner is None else self.find(owner)
         if isinstance(record, PortRecord):
             home = (record.tenant, record.network)
             hosts = self._dwellers.get(home, Map()).mutate()
-            _count(hosts, binding.host, step)
+            count(hosts, binding.host, step)
             left = hosts.finish()
             if left:
                 self._dwellers[home] = left
@@ -219,9 +223,9 @@ class Draft:
             self._settle((MAC, mac))
         for need in needs_of_gang(gang):
             if not until:
-                _add(self._needed, need, reference)
+                add(self._needed, need, reference)
             elif (gang.request.tenant, gang.request.name) not in self._ledger.gangs:
-                _discard(self._needed, need, reference)
+                discard(self._needed, need, reference)
 
     def drop_gang(self, gang: Gang) -> None:
         """Nothing is left of a gang, nor does anything of it cool down."""
@@ -331,30 +335,30 @@ class Draft:
 
     def _link(self, record: Record) -> None:
         for need in needs(record):
-            _add(self._needed, need, refer(record))
+            add(self._needed, need, refer(record))
         match record:
             case PortRecord(value, tenant, network):
-                _add(self._members, (tenant, network), value.name)
+                add(self._members, (tenant, network), value.name)
                 if value.allowed:
-                    _add(self._paired, (tenant, network), value.name)
+                    add(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
-                    _add(self._uses, host, (tenant, value.name))
+                    add(self._uses, host, (tenant, value.name))
             case NetworkRecord(value, tenant):
-                _add(self._networks_of, tenant, value.name)
+                add(self._networks_of, tenant, value.name)
             case HypervisorRecord(value) if value.gateway and not value.external:
                 self._gateways[value.name] = None
 
     def _unlink(self, record: Record) -> None:
         for need in needs(record):
-            _discard(self._needed, need, refer(record))
+            discard(self._needed, need, refer(record))
         match record:
             case NetworkRecord(value, tenant):
-                _discard(self._networks_of, tenant, value.name)
+                discard(self._networks_of, tenant, value.name)
             case PortRecord(value, tenant, network):
-                _discard(self._members, (tenant, network), value.name)
-                _discard(self._paired, (tenant, network), value.name)
+                discard(self._members, (tenant, network), value.name)
+                discard(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
-                    _discard(self._uses, host, (tenant, value.name))
+                    discard(self._uses, host, (tenant, value.name))
             case HypervisorRecord(value):
                 self._gateways.pop(value.name, None)
 
@@ -371,25 +375,3 @@ class Draft:
             bitmap.take(value - pool.first)
         else:
             bitmap.release(value - pool.first)
-
-
-def _add(index: MapMutation[Any, Map[Any, None]], key: Any, member: Any) -> None:
-    index[key] = index.get(key, Map()).set(member, None)
-
-
-def _discard(index: MapMutation[Any, Map[Any, None]], key: Any, member: Any) -> None:
-    members = index.get(key, Map())
-    if member in members:
-        rest = members.delete(member)
-        if rest:
-            index[key] = rest
-        else:
-            del index[key]
-
-
-def _count(counts: MapMutation[K, int], key: K, step: int) -> None:
-    now = counts.get(key, 0) + step
-    if now:
-        counts[key] = now
-    else:
-        counts.pop(key, None)

@@ -26,6 +26,7 @@ from ipam.laws_peerings import check_peerings
 from ipam.laws_public import check_public, check_told, check_told_of_ports
 from ipam.laws_targets import check_targets as check_route_targets
 from ipam.needs import of_address, of_external, of_tenant
+from ipam.seeds import check_seeds
 from ipam.steps import Step, Verb
 from ipam.trial import Trial
 from model.addresses import Address, Prefix
@@ -48,6 +49,7 @@ def check_laws(trial: Trial) -> None:
     check_public(trial, steps)
     check_hardware(trial, steps)
     check_outlets(trial, (*steps, *ports))
+    check_seeds(trial, ports)
     check_route_targets(trial, steps)
     for tenant in sorted(tenants):
         _check_routes(trial, tenant)

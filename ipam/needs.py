@@ -12,6 +12,7 @@ from ipam.contents import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -84,8 +85,9 @@ def of_host(name: str) -> Need:
 def needs(record: Record) -> tuple[Need, ...]:
     """All of the record's."""
     match record:
-        case PortRecord():
-            return ()  # the most by far; they rest on their parents only
+        case PortRecord(_, tenant, seed=seed):
+            # the most by far; few rest on more than their parents
+            return (of_port(tenant, seed.first),) if seed.first else ()
         case NetworkRecord(value):
             return (of_targets(),) if value.rules.named() else ()
         case RouteRecord(value, tenant):
@@ -99,6 +101,8 @@ def needs(record: Record) -> tuple[Need, ...]:
             return (of_tenant(tenant), of_external(external), *ports)
         case NodeRecord(value):
             return (of_sku(value.sku), of_fabric(value.fabric), of_host(value.host))
+        case PolicyRecord(_, tenant):
+            return () if tenant is None else (of_tenant(tenant),)
         case PeeringRecord(_, tenant, peer):
             return (of_tenant(tenant), of_tenant(peer))
         case _:

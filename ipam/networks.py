@@ -10,11 +10,13 @@ from dataclasses import replace
 
 from ipam.contents import NetworkRecord, TenantRecord
 from ipam.distinguishers import number
+from ipam.guidance import check_guidance, guided
 from ipam.laws_targets import ruled
 from ipam.pools import NETWORK_KEY, VNI
 from ipam.trial import Trial
 from model.addresses import Prefix, gateway
 from model.errors import Conflict, Invalid
+from model.guidance import USUAL
 from model.ids import NetworkKey, Vni
 from model.intent import Network
 from model.order import prefix_rank
@@ -25,6 +27,7 @@ from model.wanted import (
     Tenanted,
     WantedExternal,
     WantedNetwork,
+    WantedPolicy,
     WantedTenant,
     refer,
 )
@@ -38,6 +41,7 @@ def plan_networks(trial: Trial, wanted: Sequence[WantedNetwork], mtu: int) -> No
         before = trial.draft.networks.get((want.tenant, want.name))
         sound = _check_subnets(trial, want, before)
         sound = _check_gateways(trial, want, before) and sound
+        sound = check_guidance(trial, want, before) and sound
         if tenant is None:
             continue
         if sound and _check_vni(trial, want, before):
@@ -81,7 +85,8 @@ def _create(trial: Trial, want: WantedNetwork, tenant: TenantRecord, mtu: int) -
     value = replace(value, mtu=mtu if want.mtu is None else want.mtu)
     value = replace(value, replicate=bool(want.replicate), routed=want.routed is not False)
     value = replace(value, dscp=_dscp(want, None), rules=ruled(want, None), distinguisher=chosen)
-    trial.settle(want, None, NetworkRecord(value, want.tenant, want.labels or ()))
+    value = replace(value, labels=want.labels or (), guidance=guided(USUAL, want.guidance))
+    trial.settle(want, None, NetworkRecord(value, want.tenant, value.labels))
 
 
 def _merge(before: NetworkRecord, want: WantedNetwork, distinguisher: int) -> NetworkRecord:
@@ -95,8 +100,9 @@ def _merge(before: NetworkRecord, want: WantedNetwork, distinguisher: int) -> Ne
     if want.routed is not None:
         value = replace(value, routed=want.routed)
     value = replace(value, dscp=_dscp(want, value.dscp), rules=ruled(want, value.rules))
+    value = replace(value, guidance=guided(value.guidance, want.guidance))
     labels = before.labels if want.labels is None else want.labels
-    return replace(before, value=value, labels=labels)
+    return replace(before, value=replace(value, labels=labels), labels=labels)
 
 
 def _dscp(want: WantedNetwork, before: int | None) -> int | None:
@@ -180,10 +186,10 @@ def _check_vni(trial: Trial, want: WantedNetwork, before: NetworkRecord | None) 
     return False
 
 
-def find_tenant(trial: Trial, want: Tenanted) -> TenantRecord | None:
+def find_tenant(trial: Trial, want: Tenanted | WantedPolicy) -> TenantRecord | None:
     """The object's tenant; None and a fault if there is none."""
-    found = trial.draft.tenants.get(want.tenant)
-    if found is not None or Reference(Kind.TENANT, want.tenant) in trial.asked:
+    found = trial.draft.tenants.get(want.tenant or "")
+    if found is not None or Reference(Kind.TENANT, want.tenant or "") in trial.asked:
         return found  # if it is asked for and not there, that tenant's own faults say why
     trial.refuse(
         Conflict,

@@ -17,6 +17,7 @@ from ipam.laws import check_laws
 from ipam.networks import plan_networks, reserve_vnis
 from ipam.outside import plan_externals, plan_floating, reserve_floating
 from ipam.peerings import plan_peerings
+from ipam.policies import plan_policies
 from ipam.ports import plan_ports
 from ipam.roots import plan_hypervisors, plan_tenants
 from ipam.routes import plan_routes
@@ -38,6 +39,7 @@ from model.wanted import (
     WantedNetwork,
     WantedNode,
     WantedPeering,
+    WantedPolicy,
     WantedPort,
     WantedRoute,
     WantedSku,
@@ -87,6 +89,7 @@ def plan(
     plan_routes(trial, [w for w in ordered if isinstance(w, WantedRoute)])
     plan_floating(trial, floating)
     plan_peerings(trial, [w for w in ordered if isinstance(w, WantedPeering)])
+    plan_policies(trial, [w for w in ordered if isinstance(w, WantedPolicy)])
     check_laws(trial)
     return trial.finish()
 

@@ -15,6 +15,7 @@ from ipam.subnets import lendable, usable
 from model.addresses import Prefix, format_mac, parse_mac
 from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, PROBE_VNI, TENANT_KEYS, NetworkKey, TenantKey
+from model.policy import NUMBERS, UNREAD
 
 
 class PoolKind(Enum):
@@ -45,6 +46,8 @@ VNI: Final = "vni"
 MAC: Final = "mac"
 NODE_KEY: Final = "node-key"
 """Its pool is the same everywhere, and so is no row of the store."""
+POLICY_NUMBER: Final = "policy-number"
+"""Of rules and defaults of policies. Likewise."""
 NODE_HOST: Final = "node-host"
 """Scope without a pool: the hypervisors whose devices a node is made of."""
 PORT_VF: Final = "port-vf"
@@ -79,6 +82,11 @@ def mac_pool(site: int) -> Pool:
 def node_pool() -> Pool:
     """The keys of nodes."""
     return Pool(NODE_KEY, PoolKind.KEY, NODE_KEYS.start, NODE_KEYS.stop - 1)
+
+
+def number_pool() -> Pool:
+    """The numbers of rules and defaults."""
+    return Pool(POLICY_NUMBER, PoolKind.KEY, NUMBERS.start, UNREAD.start - 1)
 
 
 def defaults(site: int) -> tuple[Pool, ...]:
@@ -119,10 +127,12 @@ def outside_pool(external: TenantKey, pool: Prefix) -> Pool:
 
 
 def pool_of_scope(scope: str) -> Pool | None:
-    """The pool of a scope that `address_scope` or `outside_scope` made, and that of nodes' keys; None for any
-    other scope."""
+    """The pool of a scope that `address_scope` or `outside_scope` made, and those of nodes' keys and of the
+    numbers of rules; None for any other scope."""
     if scope == NODE_KEY:
         return node_pool()
+    if scope == POLICY_NUMBER:
+        return number_pool()
     kind, _, rest = scope.partition(":")
     key, _, subnet = rest.partition(":")
     if kind not in {"address", "outside"} or not key.isdecimal() or not subnet:

@@ -16,6 +16,7 @@ from ipam.claims import address_claim, vf_claims
 from ipam.contents import NetworkRecord, PortRecord
 from ipam.pairs import Spans, check_pairs, check_written, spans
 from ipam.pools import MAC, PORT_KEY
+from ipam.seeds import sown
 from ipam.subnets import reservation
 from ipam.trial import Trial
 from model.addresses import Address, format_mac, is_unicast
@@ -24,6 +25,7 @@ from model.ids import HostName, Mac, PortKey
 from model.intent import Network, Pair, Port
 from model.order import address_rank, pair_rank
 from model.outlet import Outlet
+from model.seed import NOTHING
 from model.wanted import Kind, Reference, WantedPort, refer
 
 
@@ -121,7 +123,8 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
         if value.migration and value.migration not in value.hosts:
             value = replace(value, migration=HostName(""), activate=False)
         labels = before.labels if want.labels is None else want.labels
-        trial.settle(want, before, replace(before, value=value, labels=labels))
+        value, seed = replace(value, labels=labels), sown(before.seed, want.seed)
+        trial.settle(want, before, replace(before, value=value, labels=labels, seed=seed))
         return
     pools = trial.draft.pools
     key = trial.allocate(want, pools[PORT_KEY], "pool port-key", "")
@@ -133,8 +136,9 @@ def _complete(trial: Trial, port: _Admitted, covered: _Covered) -> None:
     if key is None or mac is None or addresses is None:
         return
     value = Port(trial.new_uid(), port.network.key, want.name, PortKey(key), mac, addresses, port.hosts)
-    value = replace(_limited(value, want), vf=port.vf)
-    trial.settle(want, None, PortRecord(value, want.tenant, want.network, want.labels or ()))
+    value = replace(_limited(value, want), vf=port.vf, labels=want.labels or ())
+    seed = sown(NOTHING, want.seed)
+    trial.settle(want, None, PortRecord(value, want.tenant, want.network, value.labels, seed))
 
 
 def _limited(value: Port, want: WantedPort) -> Port:

@@ -12,6 +12,7 @@ from ipam.contents import HypervisorRecord, TenantRecord
 from ipam.distinguishers import number
 from ipam.laws_targets import ruled
 from ipam.pairs_of_hosts import check_partner, partners_of
+from ipam.policies import number_defaults
 from ipam.pools import ROUTER_ID, TENANT_KEY, VNI, VTEP
 from ipam.trial import Trial
 from ipam.ways_out import lead_out
@@ -34,6 +35,10 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
         l3vni = _l3vni(trial, want, before)
         if l3vni is None:
             continue
+        said = number_defaults(trial, want, before)
+        if said is None:
+            continue
+        defaults, seats = said
         if before is None:
             key = trial.allocate(want, trial.draft.pools[TENANT_KEY], "pool tenant-key", "")
             chosen = None if key is None else number(trial, want, key, 0)
@@ -46,8 +51,11 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
                     public_prefixes=_public(want, None),
                     rules=ruled(want, None),
                     distinguisher=chosen,
+                    labels=want.labels or (),
+                    defaults=defaults,
+                    seats=seats,
                 )
-                made = TenantRecord(value, want.labels or (), quota=want.quota or Quota())
+                made = TenantRecord(value, value.labels, quota=want.quota or Quota())
                 record = lead_out(trial, want, made, None)
                 if record is not None:
                     trial.settle(want, None, record)
@@ -58,6 +66,7 @@ def plan_tenants(trial: Trial, wanted: Sequence[WantedTenant]) -> None:
             labels = before.labels if want.labels is None else want.labels
             value = replace(before.value, l3vni=l3vni, public_prefixes=_public(want, before))
             value = replace(value, rules=ruled(want, before.value.rules), distinguisher=chosen)
+            value = replace(value, labels=labels, defaults=defaults, seats=seats)
             quota = before.quota if want.quota is None else want.quota
             after = replace(before, value=value, labels=labels, quota=quota)
             record = lead_out(trial, want, after, before)

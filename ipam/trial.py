@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ipam.contents import Claim, Contents, Record, Tombstone
 from ipam.draft import Draft
 from ipam.gangs.ledger import Ledger
-from ipam.pools import CLASS_ID, Pool, PoolKind, capacity
+from ipam.pools import CLASS_ID, POLICY_NUMBER, Pool, PoolKind, capacity
 from ipam.steps import Plan, Step, Verb
 from model.addresses import format_mac
 from model.errors import Conflict, Exhausted, Fault, Invalid, NotFound, RingfenceError
@@ -20,9 +20,10 @@ from model.wanted import Reference, Wanted, fault, refer, title
 COOL_DOWN_MS = 60_000
 """How long a number that was given up is not handed out by itself: longer than neighbours remember it (ARP
 and ND caches, held EVPN withdraws)."""
-CLASS_COOL_DOWN_MS = 7 * 86_400_000
-"""Of the id of an egress class: what a host counted under it while its agent was down must not get the name
-of another one."""
+LONG_COOL_DOWN_MS = 7 * 86_400_000
+"""Of the id of an egress class and the number of a rule: what a host counted under it while its agent was
+down must not get the name of another one."""
+_LONG = frozenset({CLASS_ID, POLICY_NUMBER})
 
 _ORDER: tuple[type[RingfenceError], ...] = (Invalid, NotFound, Conflict, Exhausted)
 """The error that is raised is the first of these that occurred; it carries the faults of all."""
@@ -133,7 +134,7 @@ class Trial:
         for claim in claims:
             self.draft.free(claim, reference)
             if self.draft.pool(claim[0]) is not None:
-                until = self.now + (CLASS_COOL_DOWN_MS if claim[0] == CLASS_ID else COOL_DOWN_MS)
+                until = self.now + (LONG_COOL_DOWN_MS if claim[0] in _LONG else COOL_DOWN_MS)
                 self.draft.bury(claim, until)
                 self._freed[claim] = until
 

@@ -15,10 +15,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A matchable or writable OVS field, named as in ovs-fields(7), `bits` wide."""
+    """A matchable or writable OVS field, named as in ovs-fields(7), `bits` wide; or, with `low`, so many bits
+    of it from there on (0 = the lowest), matched, written and moved alone. A flow matches no field twice, in
+    parts neither."""
 
     name: str
     bits: int
+    low: int | None = None
+
+    @property
+    def shift(self) -> int:
+        """How far left its value stands within the whole field."""
+        return self.low or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class SetField:
-    """Write a whole field."""
+    """Write a field, or that part of it."""
 
     field: Field
     value: Value
@@ -51,7 +59,7 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy a whole field into another of the same width, or the lower bits of a wider one."""
+    """Copy a field, or the part, into another of the same width, or the lower bits of a wider one."""
 
     source: Field
     target: Field
@@ -96,15 +104,28 @@ class Nat:
 @dataclass(frozen=True, slots=True)
 class Ct:
     """Look the packet up among the connections of `zone` (16 bits), and begin again in `table` with
-    `ct_state` and `ct_zone` set; registers stay. The last action of its flow; it alone may lead backward.
+    `ct_state` and `ct_zone` set; registers stay. The last action of its flow; it and `Back` alone may lead
+    backward.
 
     With `commit` a new connection is remembered and translated as it says. None: the packet is only looked
     up: translated as its connection is if it has one, and not remembered if it has none.
+
+    With `remember` a connection is remembered, with or without a translation, and these are written into its
+    label; what they leave out of it stays. A known one gets another label, by packets of either direction.
     """
 
     zone: Value
     table: int
     commit: Nat | None = None
+    remember: tuple[SetField | Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Go on in `table`, which stands before this one, in the same pass of the data path. The last action of
+    its flow."""
+
+    table: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +185,15 @@ class Conjunction:
 
 class Special(Enum):
     """Outputs that are no port number. CONTROLLER_APART: to the controller, by a queue of its own, which the
-    others do not fill."""
+    others do not fill. CONTROLLER_ASKED: to whoever answers ports' questions, by a connection of its own."""
 
     IN_PORT = "in_port"
     CONTROLLER = "controller"
     CONTROLLER_APART = "controller_apart"
+    CONTROLLER_ASKED = "controller_asked"
 
 
-TO_CONTROLLER: Final = frozenset({Special.CONTROLLER, Special.CONTROLLER_APART})
+TO_CONTROLLER: Final = frozenset({Special.CONTROLLER, Special.CONTROLLER_APART, Special.CONTROLLER_ASKED})
 
 
 Action = (
@@ -181,6 +203,7 @@ Action = (
     | OutputField
     | DecTtl
     | Ct
+    | Back
     | Group
     | Metered
     | Recirculate
@@ -210,13 +233,21 @@ class Shape:
         return hash((self.name, self.table))
 
 
+class Unit(Enum):
+    """What a meter counts: kbit, of octets of layer 2, or packets."""
+
+    KBITS = "kbits"
+    PACKETS = "packets"
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Drops what exceeds `rate` kbit/s, but for `burst` kbit at once; counted in octets of layer 2."""
+    """Drops what exceeds `rate` of its unit a second, but for `burst` of them at once."""
 
     id: int
     rate: int
     burst: int
+    unit: Unit = Unit.KBITS
 
 
 FlowKey = tuple[int, int, tuple[tuple[str, int, int | None], ...]]

@@ -41,7 +41,9 @@ DECLARED_CLASSES: Final = range(2, 1 << 8)
 
 OWNER: Final = "ringfence"
 """Key of `external_ids` that marks OVSDB rows as ours."""
-METERS: Final = range(1, 1 << 17)
+METERS: Final = range(1, 1 << 18)
 """Ids of meters that are ours; meters outside are never touched."""
+ANSWERING: Final = 0x52F1
+"""By which Open vSwitch knows the connection of who answers ports' questions."""
 COOKIE_MARK: Final = 0x52F1
 """Upper 16 bits of the cookie of every flow that is ours; flows without it are never touched."""

@@ -10,13 +10,17 @@ from enum import Enum
 from typing import Final
 
 from model.addresses import Address, Prefix
+from model.guidance import USUAL, Guidance
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
+from model.labels import Labels
 from model.outlet import Outlet
+from model.policy import Defaults
 from model.targets import PLAIN, Rules
 
 _NO_VNI: Final = Vni(0)
 _NO_VRF: Final = TenantKey(0)
 _NOWHERE: Final = HostName("")
+_SILENT: Final = Defaults()
 
 
 class Guard(Enum):
@@ -42,7 +46,7 @@ class Policy:
     mac_window: int | None = None
 
 
-_USUAL: Final = Policy()
+_POLICY: Final = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Cluster:
     generation: int
     asn: int
     reflectors: tuple[Address, ...] = ()
-    policy: Policy = _USUAL
+    policy: Policy = _POLICY
 
 
 class Egress(Enum):
@@ -73,6 +77,8 @@ class Tenant:
     of each family, IPv4 first; `gateways` translate: the first of them that works, the others stand by.
     With FABRIC: `public_prefixes` are what borders may be told besides private ones, IPv4 first.
     `distinguisher`: the number in its route distinguishers, 0 = the key (RFC 4364 section 4.2).
+    `defaults`: what becomes of connections that no policy decides; `seats`: the numbers of these two, out and
+    in, 0 where nothing is said (model.policy).
     """
 
     uid: Uid
@@ -86,6 +92,9 @@ class Tenant:
     public_prefixes: tuple[Prefix, ...] = ()
     rules: Rules = PLAIN
     distinguisher: int = 0
+    labels: Labels = ()
+    defaults: Defaults = _SILENT
+    seats: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ class Network:
     head-end to the VTEPs of RT-3; otherwise they are dropped and counted. `routed`: the anycast gateway
     answers and routes between the routed networks of the tenant. `dscp`: what all packets of its ports are
     marked with (RFC 2474 section 3), None = they keep theirs. `distinguisher` as a tenant's.
+    `guidance`: what its ports are told by DHCP and router advertisements.
     """
 
     uid: Uid
@@ -110,6 +120,8 @@ class Network:
     dscp: int | None = None
     rules: Rules = PLAIN
     distinguisher: int = 0
+    labels: Labels = ()
+    guidance: Guidance = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,7 @@ class Port:
     activate: bool = False
     sticky: bool = False
     vf: Outlet | None = None
+    labels: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)

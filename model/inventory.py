@@ -15,6 +15,7 @@ class Interface:
     """An OVS Interface with an iface-id. `ofport`: its OpenFlow port, 1..65279; 0 = OVS could not make it.
 
     `mtu`: of the device, in bytes of layer 3, 0 = not known. `up`: its administrative and link state.
+    `suffix`: of the interface of `ringfenced services`: what zones of names end in there.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Interface:
     ofport: int
     mtu: int = 0
     up: bool = True
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

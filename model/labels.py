@@ -74,6 +74,13 @@ def matching(pairs: Iterable[tuple[str, str]]) -> Selector:
     return Selector(tuple(Requirement(key, Operator.IN, (value,)) for key, value in sorted(pairs)))
 
 
+def conjunction(requirements: Iterable[Requirement]) -> Selector:
+    """All of these, each once and in an order of their own: what asks the same is the same."""
+    return Selector(
+        tuple(sorted(set(requirements), key=lambda one: (one.key, one.operator.value, one.values)))
+    )
+
+
 def selects(selector: Selector, borne: Labels) -> bool:
     """Whether what bears these labels is taken."""
     values = dict(borne)

@@ -11,7 +11,7 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from model.addresses import Address, Prefix
-from model.ids import PortKey, Uid
+from model.ids import PortKey, TenantKey, Uid
 from model.labels import EVERYTHING, NAME, Labels, Selector, labels
 
 
@@ -127,6 +127,12 @@ class Rule:
     name: str = ""
 
 
+def say(rule: Rule) -> tuple[Direction, Action, frozenset[Peer], frozenset[Service]]:
+    """What a rule says, whatever it is called and however far it is enforced: any order of peers or services
+    is the same."""
+    return rule.direction, rule.action, frozenset(rule.peers), frozenset(rule.services)
+
+
 @dataclass(frozen=True, slots=True)
 class Default:
     """What becomes of what no rule takes; `action` is ALLOW or DENY. `share` as a rule's."""
@@ -166,6 +172,37 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     defaults: Defaults = _SILENT
     on_change: Change = Change.JUDGE
+
+
+NUMBERS: Final = range(1, 1 << 19)
+"""Of rules and defaults, cluster-wide."""
+HEIGHTS: Final = range(1, 65_001)
+UNREAD: Final = NUMBERS[-2:]
+"""Of these, those of the two rules, out and in, that stand for a policy that can't be read; no other has
+them, nor the greatest height (controller.store.policies)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What a rule or a default was allotted. `number`: its name in registers, labels and cookies, as long as
+    it means the same. `height`: of two in one tier, of one tenant or both the operator's, the higher judges
+    first."""
+
+    number: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A policy as the store has it. `owner` 0: it is the operator's. `seats`: of its rules, by position;
+    `outward`, `inward`: of its defaults, None where nothing is said."""
+
+    uid: Uid
+    policy: Policy
+    owner: TenantKey
+    seats: tuple[Seat, ...]
+    outward: Seat | None = None
+    inward: Seat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, Final
 
-from model import sighting
+from model import asked, sighting
+from model.asked import Asked
 from model.sighting import Sighting
 
 MAX_ITEMS: Final = 100_000
@@ -194,7 +195,8 @@ class Report:
     `receipts`: the last findings of the periodic audits, oldest first; `drift` counts all. `underlay`: the
     smallest MTU on the ways to other VTEPs, 0 = not known. `devices`: NICs and GPUs. `lease`: who serves the
     ports of this host and its partner, in words; empty if it has none. `counted_ms`: all that it counted up
-    to then is in the egress ledger; 0 = not known. `egress`: None = an agent of before.
+    to then is in the egress ledger; 0 = not known. `egress`: None = an agent of before. `asked`: a head has
+    its totals alone.
     """
 
     host: str
@@ -217,6 +219,7 @@ class Report:
     lease: str = ""
     counted_ms: int = 0
     egress: EgressReport | None = None
+    asked: Asked = asked.NOTHING
 
 
 def render(report: Report) -> str:
@@ -237,7 +240,9 @@ def parse_receipts(plain: object) -> tuple[DriftReceipt, ...]:
 def refresh(report: Report, head: Report) -> Report:
     """`head` (which has no long lists, and is newer) with the long lists of `report`."""
     evpn = replace(head.evpn, rejected=report.evpn.rejected, learned_routes=report.evpn.learned_routes)
-    return replace(head, evpn=evpn, receipts=report.receipts, ports=report.ports, devices=report.devices)
+    told = replace(head.asked, ports=report.asked.ports)
+    head = replace(head, evpn=evpn, receipts=report.receipts, asked=told)
+    return replace(head, ports=report.ports, devices=report.devices)
 
 
 def _plain(value: Any) -> Any:
@@ -282,6 +287,7 @@ def parse(text: str) -> Report:
         lease=_text(plain, "lease"),
         counted_ms=_number(plain, "counted_ms"),
         egress=_egress(plain.get("egress")),
+        asked=asked.parse(plain.get("asked", {})),
     )
 
 

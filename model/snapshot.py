@@ -29,7 +29,10 @@ from model.intent import (
     Tenant,
 )
 from model.inventory import Interface, Switch
+from model.policy import Standing
+from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
+from model.seed import Sown
 
 RemoteKey = tuple[NetworkKey, Mac]
 FloodKey = tuple[NetworkKey, Address]
@@ -62,6 +65,11 @@ class Snapshot:
     peerings: Map[TenantKey, Peering] = Map()
     externals: Map[TenantKey, External] = Map()
     floating: Map[Uid, FloatingIp] = Map()
+    policies: Map[Uid, Standing] = Map()
+    seeds: Map[PortKey, Sown] = Map()
+    """Of ports that this host may bind: for metadata, and nothing else."""
+    gangs: Map[int, Roll] = Map()
+    """Of tenants with ports here, by generation: for their names, and nothing else."""
     prefixes: Map[PrefixKey, RemotePrefix] = Map()
     sightings: Map[SightingKey, Sighting] = Map()
     claimed: Map[SightingKey, RemoteAddress] = Map()

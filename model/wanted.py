@@ -22,6 +22,7 @@ from model.ids import HostName, Mac, Vni
 from model.intent import Egress, Pair, Relation
 from model.labels import Labels as Labels
 from model.outlet import Outlet
+from model.policy import Defaults, Policy
 from model.targets import Community
 
 UNMARKED: Final = -1
@@ -48,6 +49,8 @@ class Kind(Enum):
     FLOATING_IP = "FloatingIp"
     PEERING = "Peering"
     LINK = "Link"
+    OPERATOR_POLICY = "OperatorPolicy"
+    SECURITY_POLICY = "SecurityPolicy"
     GANG = "Gang"
 
 
@@ -73,7 +76,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class WantedTenant:
-    """`labels` None = not written (on update: keep). `external`: by name."""
+    """`labels` None = not written (on update: keep). `external`: by name. `defaults`: all of them anew."""
 
     name: str
     labels: Labels | None = None
@@ -87,6 +90,22 @@ class WantedTenant:
     communities: tuple[Community, ...] | None = None
     distinguisher: int | None = None
     quota: Quota | None = None
+    defaults: Defaults | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedGuidance:
+    """As `model.guidance.Guidance`; `domain` "": none any more."""
+
+    answers: bool | None = None
+    resolvers: tuple[Address, ...] | None = None
+    domain: str | None = None
+    search: tuple[str, ...] | None = None
+    routes: tuple[tuple[Prefix, Address], ...] | None = None
+    lease: int | None = None
+
+
+_NO_GUIDANCE: Final = WantedGuidance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,7 @@ class WantedNetwork:
     """A network of `tenant` (by name). `subnets` in the order written. `gateways` are only checked.
 
     `dscp`: 0..63 or UNMARKED. Route targets: see `model.targets.Rules`. `distinguisher`: 0 = derived.
+    `guidance`: what its ports are told.
     """
 
     tenant: str
@@ -111,6 +131,16 @@ class WantedNetwork:
     export_targets: tuple[bytes, ...] | None = None
     communities: tuple[Community, ...] | None = None
     distinguisher: int | None = None
+    guidance: WantedGuidance = _NO_GUIDANCE
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSeed:
+    """What a port's instance is told; None = as it is. `first`: "" = this port is its first NIC."""
+
+    first: str | None = None
+    keys: tuple[str, ...] | None = None
+    data: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +165,7 @@ class WantedPort:
     enabled: bool | None = None
     sticky: bool | None = None
     vf: tuple[Outlet, ...] | None = None
+    seed: WantedSeed = WantedSeed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +246,18 @@ class WantedPeering:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedPolicy:
+    """A policy of `tenant`, or with None of the operator. `policy`, the whole of it, replaces what was; its
+    own name and tenant (empty = the operator's) are these."""
+
+    tenant: str | None
+    name: str
+    policy: Policy
+    labels: Labels | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True, slots=True)
 class WantedSku:
     """A kind of server, in the order written."""
 
@@ -261,7 +304,8 @@ class WantedNode:
 Tenanted = WantedNetwork | WantedPort | WantedRoute | WantedFloatingIp | WantedPeering
 """Those that belong to a tenant."""
 WantedHardware = WantedSku | WantedFabric | WantedNode
-Wanted = WantedTenant | WantedEgressClass | WantedHypervisor | WantedExternal | WantedHardware | Tenanted
+WantedRoot = WantedTenant | WantedEgressClass | WantedHypervisor | WantedExternal
+Wanted = WantedRoot | WantedHardware | Tenanted | WantedPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +348,15 @@ def kind_of(wanted: Wanted) -> Kind:
             return Kind.FLOATING_IP
         case WantedPeering():
             return Kind.PEERING
+        case WantedPolicy(tenant=None):
+            return Kind.OPERATOR_POLICY
+        case WantedPolicy():
+            return Kind.SECURITY_POLICY
 
 
 def refer(wanted: Wanted) -> Reference:
     """The name of a wanted object, as a key."""
-    tenant = wanted.tenant if isinstance(wanted, Tenanted) else None
+    tenant = wanted.tenant if isinstance(wanted, Tenanted | WantedPolicy) else None
     return Reference(kind_of(wanted), wanted.name, tenant, wanted.where)
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Final
 
 from model.errors import Fault, RingfenceError
 from model.flow import (
+    Action,
+    Back,
     CheckLarger,
     Copy,
     Ct,
@@ -27,10 +30,15 @@ from model.flow import (
     Slot,
     Value,
 )
-from pipelines.fields import CT_ZONE, FIELDS, NW_TTL, REGISTERS, Register, prerequisites
+from pipelines.fields import CT_ZONE, ETH_TYPE, FIELDS, NW_TTL, PARTS, REGISTERS, Register
+from pipelines.needs import IS_IP, prerequisites
 from pipelines.overlap import overlaps
 from pipelines.shapes import SHAPES
-from pipelines.tables import TABLES, Table
+from pipelines.tables import CHAINS, TABLES, Table
+
+_CHAINED: Final = frozenset(table.number for table in CHAINS)
+"""Clauses of conjunctions overlap, and rules of two tenants may stand at one height: the property tests of
+`pipelines.policy` hold these tables to the verdict."""
 
 
 class Broken(RingfenceError):
@@ -64,7 +72,7 @@ def check_flows(
     used = {flow.shape.name: flow.shape for flow in every}
     found = [fault for shape in used.values() for fault in _shape(tables, registers, shape)]
     found += [fault for flow in every for fault in _values(flow)]
-    for one, other in overlaps(every):
+    for one, other in overlaps(flow for flow in every if flow.shape.table not in _CHAINED):
         names = f"{one.shape.name} {one.values} and {other.shape.name} {other.values}"
         found.append(
             _fault(names, "overlap", "match the same packets at one priority", "part their priorities")
@@ -105,7 +113,7 @@ def _tables(tables: tuple[Table, ...]) -> Iterator[Fault]:
 
 
 def _reached(tables: tuple[Table, ...]) -> set[str]:
-    """All that a frame can get to, forward or by connection tracking, which may lead back."""
+    """All that a frame can get to, forward, or back: by connection tracking, or in the same pass."""
     reached, more = {tables[0].name}, True
     while more:
         ways = {name for table in tables if table.name in reached for name in (*table.next, *table.again)}
@@ -150,7 +158,7 @@ def _registers(
 
 
 def _reads(shapes: tuple[Shape, ...], table: Table, register: Register) -> bool:
-    actions = (a for shape in shapes if shape.table == table.number for a in shape.actions)
+    actions = (a for shape in shapes if shape.table == table.number for a in _every(shape))
     return any(
         (isinstance(a, OutputField) and a.field == register.field)
         or (isinstance(a, Move) and a.source == register.field)
@@ -178,7 +186,7 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
             )
     yield from _tracked(tables, table, shape)
     yield from _grouped(tables, table, shape)
-    for action in shape.actions:
+    for action in _every(shape):
         target = _written(action)
         if target is not None and target not in table.writes:
             yield _fault(shape.name, "writes", f"writes {target.name} in {table.name}", "declare the write")
@@ -198,10 +206,11 @@ def _shape(tables: tuple[Table, ...], registers: tuple[Register, ...], shape: Sh
 
 
 def _tracked(tables: tuple[Table, ...], table: Table, shape: Shape) -> Iterator[Fault]:
-    """A packet that connection tracking has taken is gone from here: what followed would be for a copy."""
+    """A packet that connection tracking has taken is gone from here: what followed would be for a copy. So is
+    one that goes back."""
     named = {t.number for t in tables if t.name in table.again}
     for at, action in enumerate(shape.actions):
-        if not isinstance(action, Ct):
+        if not isinstance(action, Ct | Back):
             continue
         if action.table not in named:
             message = f"starts again in {action.table} from {table.name}"
@@ -253,25 +262,41 @@ def _alive(
 
 
 def _prerequisites(shape: Shape) -> Iterator[Fault]:
-    known: dict[Field, Value] = {}
+    known: dict[Field, Match] = {}
     for term in shape.match:
         yield from _needs(shape, term.field, known)
-        if term.mask is None:
-            known[term.field] = term.value
-    for action in shape.actions:
+        if term.field.name in {seen.name for seen in known}:
+            yield _fault(shape.name, "once", f"matches {term.field.name} twice", "match it as a whole")
+        known[term.field] = term
+    for action in _every(shape):
         if isinstance(action, Move):
             yield from _needs(shape, action.source, known)
+        if isinstance(action, Ct) and _commits(action) and not IS_IP.met(known.get(ETH_TYPE)):
+            message = f"remembers a connection before eth_type in {IS_IP.values}"
+            yield _fault(shape.name, "prerequisite", message, "match that first")
         target = _written(action)
         if target is not None:
             # OVS judges prerequisites by the flow's match, not by what earlier actions wrote.
             yield from _needs(shape, target, known)
 
 
-def _needs(shape: Shape, field: Field, known: dict[Field, Value]) -> Iterator[Fault]:
-    if field not in FIELDS:
+def _every(shape: Shape) -> Iterator[Action]:
+    """Its actions, and what they do within."""
+    for action in shape.actions:
+        yield action
+        if isinstance(action, Ct):
+            yield from action.remember
+
+
+def _commits(action: Ct) -> bool:
+    return action.commit is not None or bool(action.remember)
+
+
+def _needs(shape: Shape, field: Field, known: dict[Field, Match]) -> Iterator[Fault]:
+    if field not in FIELDS and field not in PARTS:
         yield _fault(shape.name, "declared", f"uses {field.name}", "add it to pipelines.fields.FIELDS")
     for need in prerequisites(field):
-        if known.get(need.field) not in need.values:
+        if not need.met(known.get(need.field)):
             message = f"uses {field.name} before {need.field.name} in {need.values}"
             yield _fault(shape.name, "prerequisite", message, "match that first")
 
@@ -282,7 +307,7 @@ def _slots(shape: Shape) -> Iterator[Fault]:
         used.append((term.value, term.field.bits))
         if term.mask is not None:
             used.append((term.mask, term.field.bits))
-    for action in shape.actions:
+    for action in _every(shape):
         if isinstance(action, SetField | Copy):
             used.append((action.value, action.field.bits))
         if isinstance(action, Metered):

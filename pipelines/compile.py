@@ -10,7 +10,7 @@ first feature wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
@@ -22,7 +22,7 @@ from model.flow import Flow, Meter, Shape, Slot
 from model.snapshot import Snapshot
 from pipelines.features import Feature, features_of
 from pipelines.index import Index, advance, build
-from pipelines.objects import Kind, Object
+from pipelines.objects import JUDGES, Kind, Object
 from pipelines.touch import objects, touched
 from pipelines.views import PortView, View, view
 
@@ -60,7 +60,7 @@ class Program:
 
     def meters(self) -> tuple[Meter, ...]:
         """The meters that the switch should have, by id."""
-        return tuple(sorted((m for each in self.limits.values() for m in each), key=lambda m: m.id))
+        return tuple(meter for _, meter in sorted(_measured(self).items()))
 
     def flows_of(self, subject: Object) -> Iterator[Flow]:
         """The flows that an object has won; none if it has none."""
@@ -218,7 +218,8 @@ def _limit(
 ) -> Map[Object, tuple[Meter, ...]]:
     meters: tuple[Meter, ...] = ()
     if isinstance(shown, PortView):
-        meters = tuple(m for m in (shown.meter_out, shown.meter_in) if m is not None)
+        every = (shown.meter_out, shown.meter_in, shown.meter_asked, shown.meter_served)
+        meters = tuple(meter for meter in every if meter is not None)
     if meters:
         return limits.set(subject, meters)
     return limits.delete(subject) if subject in limits else limits
@@ -254,20 +255,41 @@ def _patch(old: Program, new: Program, turned: _Turned) -> Patch:
             puts.setdefault(now[0], []).append(now[1])
         elif was is not None:
             drops.setdefault(was[0], []).append(was[1])
-    order = sorted(puts.keys() | drops.keys(), key=lambda subject: (subject in puts, subject))
+    order = sorted(puts.keys() | drops.keys(), key=lambda subject: _turn(subject, puts))
     return Patch(tuple((tuple(puts.get(s, ())), tuple(drops.get(s, ()))) for s in order))
+
+
+def _turn(subject: Object, puts: Container[Object]) -> tuple[int, int, Object]:
+    """When a group has its turn. What judges a port goes last: behind all by which the port sends and gets,
+    and behind what judges it from now on; rules behind the ports that they judge. There is no moment in which
+    it is open. Who is no peer any more goes before, lest a port's new epoch vouch for him."""
+    if subject in puts:
+        return 1, 0, subject
+    return (2, -subject.kind, subject) if subject.kind in JUDGES else (0, 0, subject)
 
 
 def _with_meters(patch: Patch, old: Program, new: Program, subjects: Iterable[Object]) -> Patch:
     """Meters of the objects that were compiled again, where they differ. Their ids follow the port numbers,
-    so that one which goes with a port may come with another."""
-    before: dict[int, Meter] = {}
-    after: dict[int, Meter] = {}
-    for subject in subjects:
-        before.update((m.id, m) for m in old.limits.get(subject, ()))
-        after.update((m.id, m) for m in new.limits.get(subject, ()))
-    changed = tuple(after[number] for number in sorted(after) if before.get(number) != after[number])
-    return replace(patch, meters=changed, stale_meters=tuple(sorted(before.keys() - after.keys())))
+    so that one which goes with a port may come with another, or be another's already."""
+    turned = [each for each in subjects if old.limits.get(each) != new.limits.get(each)]
+    if not turned:
+        return patch
+    ids = {meter.id for limits in (old.limits, new.limits) for s in turned for meter in limits.get(s, ())}
+    before, after = _measured(old), _measured(new)
+    changed = tuple(after[n] for n in sorted(ids) if n in after and before.get(n) != after[n])
+    return replace(patch, meters=changed, stale_meters=tuple(sorted(ids & before.keys() - after.keys())))
+
+
+def _measured(program: Program) -> dict[int, Meter]:
+    """The meters by id. Two ports have one number for a moment, when one takes the place of another: then the
+    first in order has the meter, and it stays as long as either is there."""
+    found: dict[int, tuple[Object, Meter]] = {}
+    for subject, meters in program.limits.items():
+        for meter in meters:
+            held = found.get(meter.id)
+            if held is None or subject < held[0]:
+                found[meter.id] = (subject, meter)
+    return {number: meter for number, (_, meter) in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ anything.
       vrf      tenant key 16 [15:0]
       told     reason 8 [39:32] | network key 16 [31:16], 0 for any | tenant key 16 [15:0]: packets that the
                agent gets, to tell their sender what became of them
+      asked    port key 24 [23:0], questions that the agent gets, to answer them
       announce port key 24 [23:0], announcements that the agent gets
       probe    low 44 bits of a VTEP's address, answers to probes that the agent gets
       prefix   key of the VRF 16 [43:28] | 28 bits of a digest of the prefix [27:0]
@@ -50,6 +51,7 @@ class Kind(IntEnum):
     VRF = 5
     TOLD = 6
     PROBE = 8
+    ASKED = 9
     ANNOUNCE = 10
     PREFIX = 11
     ACCOUNT_IN = 12
@@ -139,6 +141,11 @@ def announced(key: PortKey) -> int:
     return MARK | Kind.ANNOUNCE << 44 | key
 
 
+def asked(key: PortKey) -> int:
+    """A flow that hands the agent what a port asks its network: the packet-in bears this cookie."""
+    return MARK | Kind.ASKED << 44 | key
+
+
 def probe(vtep: Address) -> int:
     """A flow that hands the agent answers to its probes of a VTEP: the packet-in bears this cookie."""
     return MARK | Kind.PROBE << 44 | int(vtep) & _BODY
@@ -178,7 +185,7 @@ def parse(cookie: int) -> Cookie | None:
         return Cookie(Kind.NETWORK, network=NetworkKey(body & 0xFFFF))
     if kind == Kind.PROBE:
         return Cookie(Kind.PROBE, path=body)
-    if kind in (Kind.PORT, Kind.ANNOUNCE):
+    if kind in (Kind.PORT, Kind.ANNOUNCE, Kind.ASKED):
         return Cookie(Kind(kind), port=PortKey(body & 0xFFFFFF))
     if kind == Kind.REMOTE:
         return Cookie(Kind.REMOTE, network=NetworkKey(body >> 28), mac=body & 0xFFFFFFF)

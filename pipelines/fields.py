@@ -1,7 +1,8 @@
-"""The packet fields and registers that flows may use, and what must be matched before each of them.
+"""The packet fields and registers that flows may use.
 
 Place: named by tables and shapes, read by check, render and the documents. Names are those of ovs-fields(7).
-One register has one meaning and is written whole. Must not hold flows or table order.
+One register has one meaning and is written whole. Must not hold flows or table order; what must be matched
+before a field stands in `pipelines.needs`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ NW_TTL: Final = Field("nw_ttl", 8)
 IP_DSCP: Final = Field("ip_dscp", 6)
 UDP_SRC: Final = Field("udp_src", 16)
 UDP_DST: Final = Field("udp_dst", 16)
+TCP_SRC: Final = Field("tcp_src", 16)
+TCP_DST: Final = Field("tcp_dst", 16)
+SCTP_SRC: Final = Field("sctp_src", 16)
+SCTP_DST: Final = Field("sctp_dst", 16)
 
 ICMP_TYPE: Final = Field("icmp_type", 8)
 ICMP_CODE: Final = Field("icmp_code", 8)
@@ -52,6 +57,25 @@ ND_OPTIONS_TYPE: Final = Field("nd_options_type", 8)
 
 CT_STATE: Final = Field("ct_state", 32)
 CT_ZONE: Final = Field("ct_zone", 16)
+CT_LABEL: Final = Field("ct_label", 128)
+LABEL_DECIDED: Final = Field("ct_label", 32, 0)
+LABEL_EPOCH: Final = Field("ct_label", 32, 32)
+LABEL_NOTED: Final = Field("ct_label", 32, 64)
+"""What policy writes into the label of a connection: the rule that let it in, what judged it then, and the
+counting rule that would not have (docs/decisions/0058)."""
+
+CT_SRC: Final = Field("ct_nw_src", 32)
+CT_DST: Final = Field("ct_nw_dst", 32)
+CT_SRC6: Final = Field("ct_ipv6_src", 128)
+CT_DST6: Final = Field("ct_ipv6_dst", 128)
+CT_PROTO: Final = Field("ct_nw_proto", 8)
+CT_SPORT: Final = Field("ct_tp_src", 16)
+CT_DPORT: Final = Field("ct_tp_dst", 16)
+"""How a connection's first packet began it, also on replies and on errors about it. Of ICMP the ports are the
+type and the code; of SCTP the userspace data path knows none."""
+
+CONJ_ID: Final = Field("conj_id", 32)
+"""The number of the conjunction whose clauses are all met."""
 
 CT_NEW: Final = 0x01
 CT_ESTABLISHED: Final = 0x02
@@ -76,6 +100,8 @@ IPV6: Final = 0x86DD
 ICMP: Final = 1
 UDP: Final = 17
 ICMPV6: Final = 58
+TCP: Final = 6
+SCTP: Final = 132
 ARP_REQUEST: Final = 1
 ARP_REPLY: Final = 2
 ECHO_REQUEST: Final = 8
@@ -87,6 +113,8 @@ ROUTER_ADVERTISEMENT: Final = 134
 NEIGHBOR_SOLICITATION: Final = 135
 NEIGHBOR_ADVERTISEMENT: Final = 136
 REDIRECT: Final = 137
+NEIGHBOURLY: Final = (130, 131, 132, 143, *range(ROUTER_SOLICITATION, REDIRECT + 1))
+"""Multicast listener discovery (RFC 2710, RFC 3810) and neighbour discovery: conntrack calls them invalid."""
 VRRP_GROUPS: Final = (0x01005E000012, 0x333300000012)
 """Where virtual routers talk to each other: 224.0.0.18, ff02::12 (RFC 5798 section 5.1) as MAC addresses."""
 HOP_LIMIT: Final = 255
@@ -94,7 +122,9 @@ HOP_LIMIT: Final = 255
 GROUP: Final = 1 << 40
 """The I/G bit of a MAC address: set in broadcast and multicast addresses (IEEE 802)."""
 ANY_FRAGMENT: Final = 1
-"""The bit of `ip_frag` that first and later fragments have in common."""
+"""The bit of `ip_frag` that first and later fragments have in common,"""
+LATER_FRAGMENT: Final = 2
+"""and the one that only later ones have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +142,10 @@ NETWORK: Final = Register(
     Field("reg0", 32), "network", "key of the network that the frame belongs to", "classify", "delivery"
 )
 SOURCE: Final = Register(
-    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "account"
+    Field("reg1", 32), "source", "key of the local port that sent the frame", "classify", "aliased"
 )
 EXIT: Final = Register(
-    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "limit"
+    Field("reg2", 32), "exit", "OpenFlow port through which a unicast frame leaves", "route", "settle"
 )
 CLASS: Final = Register(
     Field("reg3", 32),
@@ -164,7 +194,48 @@ RECEIVER: Final = Register(
     Field("reg10", 32), "receiver", "key of the local port that gets the packet", "output", "received"
 )
 
-REGISTERS: Final = (NETWORK, SOURCE, EXIT, CLASS, VRF, SLOT, LARGER, NOTICE, EXTERNAL, OUTSIDE, RECEIVER)
+SUBJECT: Final = Register(
+    Field("reg11", 32), "subject", "key of the local port whose policy judges the packet", "watch", "settle"
+)
+SCOPE: Final = Register(
+    Field("reg12", 32),
+    "scope",
+    "key of the VRF, unrouted network or peering in which the address of the other end is meant, 0 = none",
+    "classify",
+    "in_real_last",
+)
+NOTED: Final = Register(
+    Field("reg13", 32),
+    "noted",
+    "number of the counting rule that would have dropped the packet, 0 = none",
+    "leaving",
+    "settle",
+)
+DECIDED: Final = Register(
+    Field("reg14", 32), "decided", "number of the rule that let the packet through", "leaving", "settle"
+)
+DOMAIN: Final = Register(
+    Field("reg15", 32), "domain", "key of the tenant of the subject", "watch", "in_real_last"
+)
+
+REGISTERS: Final = (
+    NETWORK,
+    SOURCE,
+    EXIT,
+    CLASS,
+    VRF,
+    SLOT,
+    LARGER,
+    NOTICE,
+    EXTERNAL,
+    OUTSIDE,
+    RECEIVER,
+    SUBJECT,
+    SCOPE,
+    NOTED,
+    DECIDED,
+    DOMAIN,
+)
 
 FIELDS: Final = (
     IN_PORT,
@@ -193,6 +264,10 @@ FIELDS: Final = (
     IP_DSCP,
     UDP_SRC,
     UDP_DST,
+    TCP_SRC,
+    TCP_DST,
+    SCTP_SRC,
+    SCTP_DST,
     ICMP_TYPE,
     ICMP_CODE,
     ICMPV6_TYPE,
@@ -204,45 +279,14 @@ FIELDS: Final = (
     ND_OPTIONS_TYPE,
     CT_STATE,
     CT_ZONE,
+    CT_LABEL,
+    CT_SRC,
+    CT_DST,
+    CT_SRC6,
+    CT_DST6,
+    CT_PROTO,
+    CT_SPORT,
+    CT_DPORT,
+    CONJ_ID,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One of `values` of `field` must be matched (or written) before the field that needs it."""
-
-    field: Field
-    values: tuple[int, ...]
-
-
-_IS_ARP = (Need(ETH_TYPE, (ARP,)),)
-_IS_IPV4 = (Need(ETH_TYPE, (IPV4,)),)
-_IS_IPV6 = (Need(ETH_TYPE, (IPV6,)),)
-_IS_IP = (Need(ETH_TYPE, (IPV4, IPV6)),)
-_IS_UDP = (*_IS_IP, Need(IP_PROTO, (UDP,)))
-_IS_ICMP = (*_IS_IPV4, Need(IP_PROTO, (ICMP,)))
-_IS_ICMPV6 = (*_IS_IPV6, Need(IP_PROTO, (ICMPV6,)))
-_IS_ND = (
-    *_IS_ICMPV6,
-    Need(ICMPV6_TYPE, (NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT)),
-    Need(ICMPV6_CODE, (0,)),
-)
-
-PREREQUISITES: Final[tuple[tuple[Field, tuple[Need, ...]], ...]] = (
-    *((f, _IS_ARP) for f in (ARP_OP, ARP_SPA, ARP_TPA, ARP_SHA, ARP_THA)),
-    *((f, _IS_IPV4) for f in (IP_SRC, IP_DST)),
-    *((f, _IS_IPV6) for f in (IPV6_SRC, IPV6_DST)),
-    *((f, _IS_IP) for f in (IP_PROTO, IP_FRAG, NW_TTL, IP_DSCP)),
-    *((f, _IS_UDP) for f in (UDP_SRC, UDP_DST)),
-    *((f, _IS_ICMP) for f in (ICMP_TYPE, ICMP_CODE)),
-    *((f, _IS_ICMPV6) for f in (ICMPV6_TYPE, ICMPV6_CODE)),
-    *((f, _IS_ND) for f in (ND_TARGET, ND_RESERVED, ND_OPTIONS_TYPE)),
-    (ND_SLL, (*_IS_ICMPV6, Need(ICMPV6_TYPE, (NEIGHBOR_SOLICITATION,)), Need(ICMPV6_CODE, (0,)))),
-    (ND_TLL, (*_IS_ICMPV6, Need(ICMPV6_TYPE, (NEIGHBOR_ADVERTISEMENT,)), Need(ICMPV6_CODE, (0,)))),
-)
-"""What ovs-fields(7) asks to be matched first, in this order; OVS refuses a flow without it."""
-
-
-def prerequisites(field: Field) -> tuple[Need, ...]:
-    """What has to stand before `field` in a match or an action list; nothing for most fields."""
-    return next((needs for f, needs in PREREQUISITES if f == field), ())
+PARTS: Final = (LABEL_DECIDED, LABEL_EPOCH, LABEL_NOTED)

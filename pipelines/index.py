@@ -18,9 +18,10 @@ from model.classes import holders
 from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Uid
 from model.intent import Port, Relation
 from model.snapshot import Snapshot
-from pipelines import exports, outward, statics
+from pipelines import exports, outward, policed, statics
 from pipelines.exports import Exports
 from pipelines.outward import NOWHERE, Outward
+from pipelines.policed import NOTHING, Policed
 from pipelines.statics import Statics
 
 G = TypeVar("G")
@@ -56,6 +57,7 @@ class Index:
     """By peering: see `pipelines.exports`."""
     relations: Map[Relation, ClassId] = Map()
     """The class that has each relation in force."""
+    policed: Policed = NOTHING
 
 
 def ready(snapshot: Snapshot) -> bool:
@@ -105,7 +107,8 @@ def build(snapshot: Snapshot) -> Index:
         made = _join(made, snapshot, network)
     shared = exports.count(snapshot, snapshot.peerings)
     held = holders(snapshot.classes.values(), snapshot.moment)
-    return replace(made, outward=outward.build(snapshot, compilable), exports=shared, relations=held)
+    ways, rules = outward.build(snapshot, compilable), policed.build(snapshot, compilable)
+    return replace(made, outward=ways, exports=shared, relations=held, policed=rules)
 
 
 def routes_here(index: Index, vrf: TenantKey) -> bool:
@@ -134,8 +137,9 @@ def advance(index: Index, old: Snapshot, new: Snapshot, changes: Iterable[Change
     seen = (s.ports[key] for key in ports for s in (old, new) if key in s.ports)
     ways = outward.advance(before.outward, old, new, changed, ports, compilable)
     shared = exports.follow(before.exports, old, new, changed, ports)
+    rules = policed.advance(before.policed, old, new, changed, ports, compilable)
     return _follow(
-        replace(index, outward=ways, exports=shared),
+        replace(index, outward=ways, exports=shared, policed=rules),
         before,
         new,
         [one for one in seen if one.network not in moved],

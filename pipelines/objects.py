@@ -14,29 +14,38 @@ from model.ids import ClassId, HostName, Mac, NetworkKey, PortKey, TenantKey, Ui
 
 
 class Kind(IntEnum):
-    """What an object is. The number decides order, and who wins where two claim one flow: the lower."""
+    """What an object is. The number decides order, and who wins where two claim one flow: the lower. What
+    policy needs is there before a port passes anything."""
 
     HOST = 0
     CLASS = 1
-    NETWORK = 2
-    VTEP = 3
-    PORT = 4
-    REMOTE = 5
-    VRF = 6
-    SUBNETS = 7
-    SENDER = 8
-    ROUTE = 9
-    PREFIX = 10
-    FLOATING = 11
-    EGRESS = 12
-    PEERING = 13
-    PATH = 14
-    WAITING = 15
-    ADDRESS = 16
-    EXTERNAL = 17
-    OUTSIDE = 18
-    PEERED = 19
-    NARROW = 20
+    RULE = 2
+    MEMBER = 3
+    ADDRESSEE = 4
+    JUDGED = 5
+    NETWORK = 6
+    VTEP = 7
+    PORT = 8
+    REMOTE = 9
+    VRF = 10
+    SUBNETS = 11
+    SENDER = 12
+    ROUTE = 13
+    PREFIX = 14
+    FLOATING = 15
+    EGRESS = 16
+    PEERING = 17
+    PATH = 18
+    WAITING = 19
+    ADDRESS = 20
+    EXTERNAL = 21
+    OUTSIDE = 22
+    PEERED = 23
+    NARROW = 24
+
+
+JUDGES: Final = frozenset({Kind.RULE, Kind.ADDRESSEE, Kind.JUDGED})
+"""What may deny, and what that must not outlive."""
 
 
 class Object(NamedTuple):
@@ -46,7 +55,8 @@ class Object(NamedTuple):
     and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
     tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
-    uid. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
+    uid. RULE: major = its number, name = uid of who bears it. MEMBER, ADDRESSEE and JUDGED: major = port
+    key. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
     = prefix. PEERING: major = its key. PEERED: major = the same, name = prefix. NARROW: major = network key.
     """
 
@@ -77,6 +87,26 @@ def vtep(key: NetworkKey, host: HostName) -> Object:
 def port(key: PortKey) -> Object:
     """A local port."""
     return Object(Kind.PORT, key)
+
+
+def rule(key: tuple[int, Uid]) -> Object:
+    """What of a rule does not follow from ports: prefixes, services, ends (pipelines.policy.seated)."""
+    return Object(Kind.RULE, key[0], 0, key[1])
+
+
+def member(key: PortKey) -> Object:
+    """A port as a peer of rules, wherever it lives."""
+    return Object(Kind.MEMBER, key)
+
+
+def addressee(key: PortKey) -> Object:
+    """A port as one to whom others send, wherever it lives, where some port is forbidden to send."""
+    return Object(Kind.ADDRESSEE, key)
+
+
+def judged(key: PortKey) -> Object:
+    """A local port under policy, as one that is judged."""
+    return Object(Kind.JUDGED, key)
 
 
 def waiting(key: PortKey) -> Object:

@@ -83,9 +83,8 @@ def advance(
     changed = tuple(changes)
     for uid in sorted(_floating(outward, changed, ports)):
         outward = _float(_sink(outward, old, uid), new, uid, lives)
-    for tenant in sorted(
-        TenantKey(c.key) for c in changed if c.part is Part.TENANT and isinstance(c.key, int)
-    ):
+    told = {TenantKey(c.key) for c in changed if c.part is Part.TENANT and isinstance(c.key, int)}
+    for tenant in sorted(told):  # each once, however often it is named
         outward = _gate(_shut(outward, old, tenant), new, tenant)
     routes = outward.routes
     for change in changed:

@@ -37,7 +37,7 @@ def _terms(flow: Flow) -> dict[str, Term]:
     for m in flow.shape.match:
         whole = (1 << m.field.bits) - 1
         mask = whole if m.mask is None else flow.fill(m.mask)
-        found[m.field.name] = (flow.fill(m.value) & mask, mask)
+        found[m.field.name] = ((flow.fill(m.value) & mask) << m.field.shift, mask << m.field.shift)
     return found
 
 

@@ -4,7 +4,8 @@ Place: read by `ringfence trace`; a test holds that every flow that drops has it
 
 In the words, `{source}` stands for the port that sent, `{network}` for the network, `{tenant}` for the
 tenant, `{target}` for the address asked for, `{ip}` and `{mac}` for the packet's destination, `{mtu}` for
-the MTU that it exceeds, and `{limit}` for the network that has it.
+the MTU that it exceeds, `{limit}` for the network that has it, and `{rule}` for the rule of a policy that
+decided.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from model.flow import TO_CONTROLLER, DecTtl, Flow, Move, SetField, Shape
+from model.flow import TO_CONTROLLER, DecTtl, Flow, Metered, Move, SetField, Shape
 from pipelines import tables
 from pipelines.shapes.paths import OUTPUT_NOWHERE
 
@@ -35,6 +36,7 @@ _ROUTES: Final = "See: ringfence get ports --tenant {tenant}; ringfence evpn rou
 _LEAVE: Final = "Nothing: such packets are never routed (RFC 1812 section 5.3.7, RFC 4291 section 2.5)."
 _CONNECTION: Final = "Nothing; if it goes on, begin the connection anew: its state may have been lost."
 _FULL: Final = "Close connections, or raise the limit: docs/operations.md, connections."
+_SOON: Final = "Wait a moment; if it stays so: ringfence status shows what the agent waits for."
 _DRIFT: Final = "Look at `ringfence drift`: flows are missing."
 _OUR_OWN: Final = "Nothing: workloads don't say what only routers and DHCP servers say."
 
@@ -51,10 +53,15 @@ REASONS: Final = (
            "Nothing: it takes a moment."),
     Reason("fence-miss", "this host does not hold the lease of its pair: its partner serves the ports",
            "See: ringfence status"),
+    Reason("guard-asked-dhcp*", "it asks for its configuration (DHCP), and goes to nobody else",
+           "Nothing is wrong: the agent answers. See ringfence get port NAME --tenant {tenant} -o yaml."),
+    Reason("guard-asked-router", "it asks for its router (RFC 4861), and goes to nobody else",
+           "Nothing is wrong: the agent answers."),
     Reason("guard-dhcp*", "the guard refuses what only a DHCP server says", _OUR_OWN),
     Reason("guard-refused", "the guard refuses: source MAC or address is not that of port {source}", _HONEST),
     Reason("guard-miss", "the guard knows no such port", _DRIFT),
-    Reason("neighbours-refused-133", "a workload sends a router solicitation", _OUR_OWN),
+    Reason("neighbours-refused-133", "it asks for its router, and its network answers nobody",
+           "Set dhcp: true on the network, if its ports shall be told."),
     Reason("neighbours-refused-134", "a workload poses as a router", _OUR_OWN),
     Reason("neighbours-refused-137", "a workload sends a redirect", _OUR_OWN),
     Reason("neighbours-*", "the neighbour discovery message is not of port {source}, or garbled", _HONEST),
@@ -68,6 +75,16 @@ REASONS: Final = (
            _ASK),
     Reason("services-miss", "it is neither ARP nor IP", "Send ARP or IP: nothing else is carried."),
     Reason("advertise-miss", "nobody answers: no port of network {network} has the address {target}", _ASK),
+    Reason("watch-closed", "port {source} is under policy and has no conntrack zone yet", _SOON),
+    Reason("door-closed*", "the port that gets it is under policy and has no conntrack zone yet", _SOON),
+    Reason("door-self", "a copy of its own group frame", "Nothing."),
+    Reason("door-miss", "no flow leads to the judge of this port", _DRIFT),
+    Reason("leaving-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
+    Reason("entering-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
+    Reason("leaving-miss", "no flow judges what this port sends", _DRIFT),
+    Reason("entering-miss", "no flow judges what this port gets", _DRIFT),
+    Reason("settle-miss", "no flow remembers what was decided for this port", _DRIFT),
+    Reason("policy*", "policy denies it: {rule}", "See: ringfence policy status; docs/policy.md."),
     Reason("gateway-own*", "the gateway takes only echo requests for itself", "Ping it; it has no services."),
     Reason("gateway-never*", "the gateway routes nothing to or from such an address", _LEAVE),
     Reason("gateway-expired*", "its TTL or hop limit was used up at the gateway", "Send a higher one."),
@@ -101,11 +118,24 @@ REASONS: Final = (
     Reason("arrival-expired*", "its TTL or hop limit was used up at the second router", "Send a higher one."),
     Reason("arrival-miss", "no port of the tenant on this host has {ip}, or it was sent to another router",
            "The sender's route is stale, or the port has moved: ringfence evpn routes"),
+    Reason("addressee-stray", "policy: {rule} forbids the port to send, so its frames are for whom has their "
+           "packet's destination: the MAC {mac} does not have {ip}",
+           "Declare what has it: an external host's port, or for a router within the network an allowed pair "
+           "or a static route; or send it to the gateway."),
+    Reason("addressee-miss", "no flow says what becomes of what strays", _DRIFT),
     Reason("resolve-self", "the frame is for the port that sent it", "Nothing."),
     Reason("resolve-group-refused", "network {network} does not replicate broadcast and multicast",
            "Set replicate: true, if the network needs it."),
     Reason("resolve-miss", "unknown unicast: no port of network {network} has the MAC {mac}",
            "See: ringfence get ports --tenant {tenant}; flush the sender's neighbour cache."),
+    Reason("guard-poses*", "{source} speaks as an address where only names or metadata are served", _HONEST),
+    Reason("served-fragment*", "a question in fragments is put together for nobody", "Ask by TCP."),
+    Reason("served-miss", "{ip} serves names by UDP and TCP port 53, or metadata by TCP port 80, no more",
+           "See: docs/names.md"),
+    Reason("aliased-miss", "nobody on this host answers, or not to that address of port {source}",
+           "Start ringfenced services on this host; ask with an address of the port's own."),
+    Reason("replied-miss", "ringfenced services sent what is no answer", "Nothing."),
+    Reason("restored-miss", "the port that asked is not here any more", "Nothing."),
     Reason("account-miss", "its egress class has no counter", _DRIFT),
     Reason("received-miss", "the egress class of its source has no counter", _DRIFT),
     Reason("limit-miss", "no flow sends what a limited port gets", _DRIFT),
@@ -122,7 +152,7 @@ REASONS: Final = (
 
 def is_end(shape: Shape) -> bool:
     """Whether a packet that meets such a flow ends there; the agent may get it, to tell its sender."""
-    passing = (SetField, Move, DecTtl)
+    passing = (SetField, Move, DecTtl, Metered)
     kept = (a for a in shape.actions if not isinstance(a, passing) and a not in TO_CONTROLLER)
     return shape.goto is None and not any(True for _ in kept)
 

@@ -6,11 +6,14 @@ Place: an end of the road; the product never programs a switch with it. Must not
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from model.addresses import format_mac
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
@@ -32,21 +35,35 @@ from model.flow import (
     Value,
 )
 from pipelines import tables
-from pipelines.fields import CT_FLAGS, CT_STATE, CT_ZONE, IN_PORT, IP_DST, IP_FRAG, IPV6_DST
+from pipelines.fields import (
+    ANY_FRAGMENT,
+    CT_FLAGS,
+    CT_STATE,
+    CT_ZONE,
+    IN_PORT,
+    IP_DST,
+    IP_FRAG,
+    IPV6_DST,
+    LATER_FRAGMENT,
+)
 
 Show = Callable[[Field, Value], str]
 
 _MACS = ("eth_src", "eth_dst", "arp_sha", "arp_tha", "nd_sll", "nd_tll")
-_FOURS = ("ip_src", "ip_dst", "arp_spa", "arp_tpa", "tun_src", "tun_dst")
-_SIXES = ("ipv6_src", "ipv6_dst", "nd_target", "tun_ipv6_src", "tun_ipv6_dst")
-_HEX = ("eth_type", "vlan_tci", "nd_reserved")
+_FOURS = ("ip_src", "ip_dst", "arp_spa", "arp_tpa", "tun_src", "tun_dst", "ct_nw_src", "ct_nw_dst")
+_SIXES = (
+    *("ipv6_src", "ipv6_dst", "nd_target", "tun_ipv6_src", "tun_ipv6_dst"),
+    *("ct_ipv6_src", "ct_ipv6_dst"),
+)
+_HEX = ("eth_type", "vlan_tci", "nd_reserved", "ct_label")
 NEW_PASS = "push_mpls:0x8847,pop_mpls:0x0800"
 """What ends a pass of the data path and changes nothing (docs/decisions/0016)."""
 
 
 def text(flow: Flow) -> str:
     """One line that `ovs-ofctl add-flow` takes."""
-    return _line(flow, str)
+    whole = replace(flow.shape, match=tuple(_whole(flow, term) for term in flow.shape.match))
+    return _line(replace(flow, shape=whole), str)
 
 
 def named(flow: Flow) -> str:
@@ -65,18 +82,26 @@ def value(field: Field, number: int) -> str:
     return f"{number:#x}" if field.name in _HEX else str(number)
 
 
+_FRAGMENTS: Final[dict[tuple[Value, Value | None], str]] = {
+    (ANY_FRAGMENT, ANY_FRAGMENT): "yes",
+    (ANY_FRAGMENT, None): "first",
+    (LATER_FRAGMENT, LATER_FRAGMENT): "later",
+}
+
+
 def terms(shape: Shape, show: Show) -> tuple[str, ...]:
-    """The match of a shape, a text for each term; `show` gives the text of a value."""
+    """The match of a shape, a text for each term; `show` gives the text of a value. ovs-ofctl does not take
+    those of parts of a field."""
     made = []
     for m in shape.match:
         if m.field == IP_FRAG:
-            made.append("ip_frag=yes")  # a word of its own, which stands for value and mask
+            made.append(f"ip_frag={_FRAGMENTS[m.value, m.mask]}")  # words that stand for value and mask
             continue
         if m.field == CT_STATE:
             made.append(f"ct_state={_flags(m)}")
             continue
         mask = "" if m.mask is None else "/" + show(m.field, m.mask)
-        made.append(f"{m.field.name}={show(m.field, m.value)}{mask}")
+        made.append(f"{_name(m.field)}={show(m.field, m.value)}{mask}")
     return tuple(made)
 
 
@@ -98,10 +123,11 @@ def _flags(term: Match) -> str:
 def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
     match action:
         case SetField(field, number):
-            return f"set_field:{show(field, number)}->{field.name}"
+            verb = "set_field" if field.low is None else "load"
+            return f"{verb}:{show(field, number)}->{_name(field)}"
         case Move(source, target):
-            lower = f"[0..{target.bits - 1}]" if source.bits > target.bits else ""
-            return f"move:{source.name}{lower}->{target.name}"
+            lower = f"[0..{target.bits - 1}]" if source.low is None and source.bits > target.bits else ""
+            return f"move:{_name(source)}{lower}->{_name(target)}"
         case Output(port):
             return f"output:{show(IN_PORT, port)}"
         case OutputField(field):
@@ -110,6 +136,8 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
             return "dec_ttl"
         case Ct():
             return _tracking(action, show, table)
+        case Back(number):
+            return f"resubmit(,{table(number)})"
         case Group(number):
             return f"group:{number}"
         case Metered(meter):
@@ -128,13 +156,32 @@ def _action(action: Action, show: Show, table: Callable[[int], str]) -> str:
 
 
 def _tracking(action: Ct, show: Show, table: Callable[[int], str]) -> str:
-    zone = show(CT_ZONE, action.zone)
-    if action.commit is None:
-        return f"ct(table={table(action.table)},zone={zone},nat)"
-    address = action.commit.address
-    wide = address.bits > 32 if isinstance(address, Slot) else address >> 32 > 0
-    nat = f"nat({action.commit.end.value}={show(IPV6_DST if wide else IP_DST, address)})"
-    return f"ct(commit,table={table(action.table)},zone={zone},{nat})"
+    where = f"table={table(action.table)},zone={show(CT_ZONE, action.zone)}"
+    if action.commit is None and not action.remember:
+        return f"ct({where},nat)"
+    inner = []
+    if action.commit is not None:
+        address = action.commit.address
+        wide = address.bits > 32 if isinstance(address, Slot) else address >> 32 > 0
+        inner.append(f"nat({action.commit.end.value}={show(IPV6_DST if wide else IP_DST, address)})")
+    if action.remember:
+        inner.append(f"exec({','.join(_action(each, show, table) for each in action.remember)})")
+    return f"ct(commit,{where},{','.join(inner)})"
+
+
+def _name(field: Field) -> str:
+    """With its bits, if it is a part."""
+    return field.name if field.low is None else f"{field.name}[{field.low}..{field.low + field.bits - 1}]"
+
+
+def _whole(flow: Flow, term: Match) -> Match:
+    """A part as the match of its whole field that ovs-ofctl takes."""
+    field = term.field
+    if field.low is None:
+        return term
+    mask = (1 << field.bits) - 1 if term.mask is None else flow.fill(term.mask)
+    whole = Field(field.name, field.bits + field.low)
+    return Match(whole, flow.fill(term.value) << field.low, mask << field.low)
 
 
 def _line(flow: Flow, table: Callable[[int], str]) -> str:

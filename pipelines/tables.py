@@ -10,6 +10,11 @@ from typing import Final
 
 from pipelines import fields as f
 from pipelines.declaration import Table as Table
+from pipelines.tables_entering import ARRIVAL as ARRIVAL
+from pipelines.tables_entering import DELIVERY as DELIVERY
+from pipelines.tables_entering import LIMIT as LIMIT
+from pipelines.tables_entering import OUTPUT as OUTPUT
+from pipelines.tables_entering import SPREAD as SPREAD
 from pipelines.tables_fence import FENCE as FENCE
 from pipelines.tables_inward import ORIGIN as ORIGIN
 from pipelines.tables_inward import RECEIVED as RECEIVED
@@ -18,6 +23,27 @@ from pipelines.tables_outward import OUTSIDE as OUTSIDE
 from pipelines.tables_outward import RETURNED as RETURNED
 from pipelines.tables_outward import TRANSLATE as TRANSLATE
 from pipelines.tables_outward import TRANSLATED as TRANSLATED
+from pipelines.tables_policy import ACROSS as ACROSS
+from pipelines.tables_policy import ADDRESSEE as ADDRESSEE
+from pipelines.tables_policy import CHAINS as CHAINS
+from pipelines.tables_policy import DOOR as DOOR
+from pipelines.tables_policy import ENTERED as ENTERED
+from pipelines.tables_policy import ENTERED_HITS as ENTERED_HITS
+from pipelines.tables_policy import ENTERED_PARTS as ENTERED_PARTS
+from pipelines.tables_policy import ENTERING as ENTERING
+from pipelines.tables_policy import INWARD_CHAIN as INWARD_CHAIN
+from pipelines.tables_policy import LEAVING as LEAVING
+from pipelines.tables_policy import LEFT as LEFT
+from pipelines.tables_policy import LEFT_HITS as LEFT_HITS
+from pipelines.tables_policy import LEFT_PARTS as LEFT_PARTS
+from pipelines.tables_policy import OUTWARD_CHAIN as OUTWARD_CHAIN
+from pipelines.tables_policy import SETTLE as SETTLE
+from pipelines.tables_policy import WATCH as WATCH
+from pipelines.tables_serving import ALIASED as ALIASED
+from pipelines.tables_serving import REPLIED as REPLIED
+from pipelines.tables_serving import RESTORED as RESTORED
+from pipelines.tables_serving import SERVED as SERVED
+from pipelines.tables_serving import SERVING
 
 _NET = f.NETWORK.field
 _SRC = f.SOURCE.field
@@ -25,8 +51,6 @@ _EXIT = f.EXIT.field
 _CLS = f.CLASS.field
 _VRF = f.VRF.field
 _SLOT = f.SLOT.field
-_EXT = f.EXTERNAL.field
-_TO = f.RECEIVER.field
 
 CLASSIFY: Final = Table(
     number=0,
@@ -34,7 +58,7 @@ CLASSIFY: Final = Table(
     purpose="Says whose frame it is. Local: an untagged frame of a bound port. Tunnel: an untagged frame"
     " whose outer source is a VTEP that may send this VNI, be it a network's or a tenant's (L3VNI)."
     " Of a port that is moving here and lives elsewhere, only its announcement is heard."
-    " Probes of other hosts go back to where they came from.",
+    " Probes of other hosts go back to where they came from. What ringfenced services says goes to replied.",
     matches=(
         f.IN_PORT,
         f.TUN_ID,
@@ -51,15 +75,17 @@ CLASSIFY: Final = Table(
         f.ICMPV6_CODE,
         f.ND_TARGET,
     ),
-    writes=(_NET, _SRC, _VRF, f.OUTSIDE.field, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("fence", "guard", "delivery", "arrival"),
+    writes=(_NET, _SRC, _VRF, f.SCOPE.field, f.OUTSIDE.field, f.ETH_DST, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
+    next=("fence", "guard", "delivery", "arrival", "replied"),
     miss="drop: no port of ours",
 )
 GUARD: Final = Table(
     number=4,
     name="guard",
     purpose="Lets through what carries the port's own MAC and IP as its source, in Ethernet, ARP, IPv4 and"
-    " IPv6. Answers of DHCP servers never pass.",
+    " IPv6. Hands the agent what a port asks its network (DHCP, router solicitations), whatever its source"
+    " address, behind a meter. Answers of DHCP servers never pass, nor what claims to be of an address where"
+    " names or metadata are served.",
     matches=(
         _SRC,
         f.ETH_SRC,
@@ -131,13 +157,15 @@ SERVICES: Final = Table(
     name="services",
     purpose="Answers ARP for every known address of the network and for its gateway, from the flow itself."
     " Turns neighbour solicitations into advertisements for the next table. Nobody is told of its own"
-    " address.",
+    " address. What is sent to where names or metadata are served goes to served, and nowhere else.",
     matches=(
         _NET,
         _SRC,
         f.ETH_TYPE,
         f.ARP_OP,
         f.ARP_TPA,
+        f.IP_DST,
+        f.IPV6_DST,
         f.IP_PROTO,
         f.ICMPV6_TYPE,
         f.ICMPV6_CODE,
@@ -158,7 +186,7 @@ SERVICES: Final = Table(
         f.ND_OPTIONS_TYPE,
         f.NOTICE.field,
     ),
-    next=("advertise", "gateway", "resolve"),
+    next=("across", "advertise", "resolve", "served"),
     miss="drop: neither ARP nor IP",
 )
 ADVERTISE: Final = Table(
@@ -176,9 +204,11 @@ GATEWAY: Final = Table(
     name="gateway",
     purpose="Takes what is sent to the gateway's MAC. Answers echo requests to any gateway address of the"
     " tenant, drops what else is for one, hands packets whose TTL is used up to the agent, and has the rest"
-    " routed. Frames to any other MAC are bridged.",
+    " routed. Frames to any other MAC are bridged; those of ports that some rule forbids to send are held"
+    " against what they carry first.",
     matches=(
         _VRF,
+        _SRC,
         f.ETH_DST,
         f.ETH_TYPE,
         f.IP_SRC,
@@ -203,7 +233,7 @@ GATEWAY: Final = Table(
         f.ICMP_TYPE,
         f.ICMPV6_TYPE,
     ),
-    next=("route", "resolve"),
+    next=("route", "addressee", "resolve"),
     miss="continue as a bridged frame",
 )
 ROUTE: Final = Table(
@@ -285,72 +315,6 @@ ACCOUNT: Final = Table(
     next=("output",),
     miss="drop: a class without a counter",
 )
-OUTPUT: Final = Table(
-    number=64,
-    name="output",
-    purpose="Sends a unicast frame where resolve said, and copies of a group frame to all other local ports"
-    " and to the VTEPs of the network. For an external address on this host it goes back through conntrack,"
-    " as if it had come from another host. What a gateway lets in from outside is counted for a port here,"
-    " and marked for the host of any other.",
-    matches=(_NET, _EXIT, _EXT, f.OUTSIDE.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, _TO, f.ETH_SRC, f.TUN_ID, f.TUN_DST, f.TUN_IPV6_DST),
-    next=("origin", "limit"),
-    again=("landing", "returned"),
-    miss="drop: never reached, resolve lets no group frame by that has no flow here",
-)
-DELIVERY: Final = Table(
-    number=68,
-    name="delivery",
-    purpose="Hands frames of the tunnel to local ports of their network, and never back to a tunnel (split"
-    " horizon). Nobody out there speaks as the gateway, which is on every host, or asks for it.",
-    matches=(
-        _NET,
-        f.ETH_SRC,
-        f.ETH_DST,
-        f.ETH_TYPE,
-        f.ARP_SPA,
-        f.ARP_TPA,
-        f.IP_PROTO,
-        f.ICMPV6_TYPE,
-        f.ICMPV6_CODE,
-        f.ND_TARGET,
-    ),
-    writes=(_EXIT,),
-    next=("limit",),
-    miss="drop: unknown unicast",
-)
-ARRIVAL: Final = Table(
-    number=72,
-    name="arrival",
-    purpose="Routes packets that another VTEP routed here (RFC 9135 section 5.2) to local ports of the"
-    " tenant, if they are sent to this host's router MAC, and never back to a tunnel. Those whose TTL is used"
-    " up go to the agent. What is for a floating IP or an egress address, or leaves a tenant that is"
-    " translated here, goes through conntrack.",
-    matches=(_VRF, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.NW_TTL),
-    writes=(_EXIT, _TO, _SLOT, f.ETH_SRC, f.ETH_DST, f.NW_TTL, f.IN_PORT),
-    next=("spread", "origin", "limit"),
-    again=("returned", "translated", "landing"),
-    miss="drop: no local port's address, or not for this router",
-)
-SPREAD: Final = Table(
-    number=74,
-    name="spread",
-    purpose="As nexthop, for packets that another VTEP routed here: to next hops on this host only.",
-    matches=(_VRF, _SLOT, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, _TO, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=("origin", "limit"),
-    miss="drop: never reached, all slots of a prefix are given out",
-)
-LIMIT: Final = Table(
-    number=80,
-    name="limit",
-    purpose="Drops what a local port gets above its limit, and hands it the rest.",
-    matches=(_EXIT,),
-    writes=(),
-    next=(),
-    miss="drop: never reached, each port that may come here has a flow",
-)
-
 TABLES: Final = (
     CLASSIFY,
     FENCE,
@@ -359,7 +323,13 @@ TABLES: Final = (
     SIZE,
     OVERSIZE,
     SERVICES,
+    ACROSS,
+    WATCH,
+    LEAVING,
     ADVERTISE,
+    LEFT,
+    LEFT_HITS,
+    LEFT_PARTS,
     GATEWAY,
     RETURNED,
     ROUTE,
@@ -368,6 +338,7 @@ TABLES: Final = (
     TRANSLATE,
     TRANSLATED,
     OUTSIDE,
+    ADDRESSEE,
     RESOLVE,
     MARK,
     RATE,
@@ -378,9 +349,16 @@ TABLES: Final = (
     ARRIVAL,
     SPREAD,
     LANDING,
+    DOOR,
+    ENTERING,
+    ENTERED,
+    ENTERED_HITS,
+    ENTERED_PARTS,
     ORIGIN,
     RECEIVED,
     LIMIT,
+    *CHAINS,
+    *SERVING,
 )
 
 

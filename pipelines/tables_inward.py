@@ -16,7 +16,7 @@ ORIGIN: Final = Table(
     name="origin",
     purpose="Finds the egress class of the source of what came from outside: declared prefixes, longest"
     " first, then public addresses. What a port of the cluster sent goes on uncounted: its host billed it.",
-    matches=(f.OUTSIDE.field, f.ETH_TYPE, f.IP_SRC, f.IPV6_SRC),
+    matches=(f.OUTSIDE.field, f.RECEIVER.field, f.ETH_TYPE, f.IP_SRC, f.IPV6_SRC),
     writes=(f.CLASS.field,),
     next=("received", "limit"),
     miss="continue as everything else",

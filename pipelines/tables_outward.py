@@ -23,7 +23,7 @@ RETURNED: Final = Table(
     purpose="Takes what conntrack knows as part of a connection that a tenant began from behind its egress"
     " address: from here on it is routed as that tenant's.",
     matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE),
-    writes=(_NET, _SRC, _VRF, _EXT, f.IN_PORT),
+    writes=(_NET, _SRC, _VRF, _EXT, f.SCOPE.field, f.IN_PORT),
     next=("route",),
     miss="drop: no zone of a tenant",
 )
@@ -59,11 +59,11 @@ OUTSIDE: Final = Table(
     miss="drop: no border knows the way",
 )
 LANDING: Final = Table(
-    number=76,
+    number=65,
     name="landing",
     purpose="Hands what came for a floating IP to its port, if conntrack gave it the port's own address.",
     matches=(f.CT_STATE, f.CT_ZONE, f.ETH_TYPE, f.IP_DST, f.IPV6_DST),
-    writes=(_EXIT, _TO, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
-    next=("origin",),
+    writes=(_EXIT, _TO, f.SCOPE.field, f.ETH_SRC, f.ETH_DST, f.NW_TTL),
+    next=("door", "origin"),
     miss="drop: no zone of ours",
 )

@@ -15,10 +15,12 @@ from model.addresses import Address
 from model.change import Change, Part
 from model.ids import HostName, NetworkKey, TenantKey, Uid
 from model.intent import Port
+from model.serving import IFACE_ID
 from model.snapshot import PrefixKey, Snapshot
-from pipelines import beyond, touch_classes, touch_narrow
+from pipelines import beyond, touch_classes, touch_narrow, touch_policy
 from pipelines import objects as o
 from pipelines.index import Index, ports_of, routes_here, vrf_of, waits
+from pipelines.touch_judged import judged_objects
 from pipelines.touch_outward import outward_objects, touched_outward
 
 
@@ -33,6 +35,7 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
         found |= _of_vrf(vrf, index, snapshot)
     found |= outward_objects(snapshot, index)
     found |= beyond.objects(snapshot, index)
+    found |= touch_policy.objects(snapshot, index)
     for uid in snapshot.interfaces:
         key = snapshot.by_uid.get(uid)
         if key is not None and waits(snapshot, key):
@@ -56,6 +59,8 @@ def touched(
     ports = ports_of(old, new, changed)
     found |= beyond.touched_by_ports((old, before), (new, after), ports)
     found |= touched_outward(old, new, before, after, changed, ports)
+    found |= touch_policy.touched(old, new, before, after, changed, ports)
+    found |= judged_objects(old, new, before, after, changed)
     for key in ports:
         found |= {o.port(key), o.waiting(key)}
         found.update(o.address(*spot) for spot, seen in old.sightings.items() if seen.port == key)
@@ -184,6 +189,11 @@ def _by_part(old: Snapshot, new: Snapshot, before: Index, after: Index, change: 
             return {o.prefix(*spot) for spot in new.prefixes if spot[0] in live and _leads(new, spot, key)}
         case Part.FLOOD:
             return {o.network(key[0])}
+        case Part.INTERFACE if key == IFACE_ID:  # whoever answers came or went: all ports' questions go there
+            ports = {
+                o.port(port) for index in (before, after) for some in index.locals.values() for port in some
+            }
+            return {o.HOST, *ports}
         case _:
             # PORT, BINDING, INTERFACE, EPOCH: see `ports_of`. SWITCH: see `_everywhere`. No flow holds
             # anything of CLUSTER.

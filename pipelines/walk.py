@@ -9,18 +9,17 @@ To teach it a new action: one function `_name(action, flow, run)`, and its case 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, assert_never
 
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
     Ct,
     DecTtl,
-    End,
     Field,
     Flow,
     Group,
@@ -33,7 +32,9 @@ from model.flow import (
     SetField,
     Special,
 )
-from pipelines.fields import CT_NEW, CT_TRACKED, FIELDS, IPV6
+from pipelines.fields import FIELDS
+from pipelines.tracking import TUPLE, Commit, Fresh, Tracker
+from pipelines.tracking import Packet as Packet
 
 CONTROLLER: Final = 0xFFFFFFFD
 """OFPP_CONTROLLER (OpenFlow 1.4.1 section 7.2.1)."""
@@ -43,38 +44,12 @@ HASH: Final = "dp_hash"
 SIZE: Final = "packet_len"
 """Octets of the frame: no field, but a flow may ask for it."""
 
-Packet = Mapping[str, int]
-"""Names of OVS fields to their values; a field that a packet does not have is 0, as OVS sees it."""
-
 
 class Tables(Protocol):
     """Where a walk finds its flows; see `pipelines.lookup`."""
 
     def choose(self, table: int, packet: Packet) -> Flow | None:
         """The flow of highest priority that matches; None if there is none, not even a miss."""
-
-
-Commit = tuple[End, int]
-"""What a new connection gets as one of its ends."""
-
-
-class Tracker(Protocol):
-    """The connections that a walk looks packets up among."""
-
-    def track(self, zone: int, commit: Commit | None, packet: Packet) -> Packet:
-        """The fields that connection tracking writes, `ct_state` among them; see `model.flow.Ct`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """The tracker of a trace: it knows no connection, so that every packet begins one."""
-
-    def track(self, zone: int, commit: Commit | None, packet: Packet) -> Packet:
-        found = {"ct_state": CT_TRACKED | CT_NEW, "ct_zone": zone}
-        if commit is None:
-            return found
-        end, address = commit
-        return found | {_ENDS[end, packet.get("eth_type", 0) == IPV6]: address}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +153,7 @@ class _Run:
         self.at.effects.append(effect)
 
     def write(self, target: Field, value: int) -> None:
-        self.packet[target.name] = value
+        self.packet[target.name] = merged(target, value, self.packet.get(target.name, 0))
         self.note(Wrote(target, value))
 
     def send(self, port: int) -> None:
@@ -206,9 +181,22 @@ def matches(flow: Flow, packet: Packet) -> bool:
     return all(_holds(flow, term, packet) for term in flow.shape.match)
 
 
+def read(field: Field, packet: Packet) -> int:
+    """The value of a field, or of a part of one."""
+    whole = packet.get(field.name, 0)
+    return whole if field.low is None else whole >> field.low & (1 << field.bits) - 1
+
+
+def merged(field: Field, value: int, whole: int) -> int:
+    """The whole field, with this value in it."""
+    if field.low is None:
+        return value
+    return whole & ~((1 << field.bits) - 1 << field.low) | value << field.low
+
+
 def _holds(flow: Flow, term: Match, packet: Packet) -> bool:
     mask = -1 if term.mask is None else flow.fill(term.mask)
-    return packet.get(term.field.name, 0) & mask == flow.fill(term.value) & mask
+    return read(term.field, packet) & mask == flow.fill(term.value) & mask
 
 
 def _pass(first: int, run: _Run) -> None:
@@ -234,8 +222,7 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
         case SetField():
             run.write(action.field, flow.fill(action.value))
         case Move():
-            lower = (1 << action.target.bits) - 1
-            run.write(action.target, run.packet.get(action.source.name, 0) & lower)
+            run.write(action.target, _moved(action, run.packet))
         case DecTtl():
             _dec_ttl(run)
         case Ct():
@@ -246,8 +233,11 @@ def _execute(action: Action, flow: Flow, run: _Run) -> None:
             _output(run.packet.get(action.field.name, 0), run)
         case Special.IN_PORT:
             run.send(run.packet.get("in_port", 0))
-        case Special.CONTROLLER | Special.CONTROLLER_APART:
+        case Special.CONTROLLER | Special.CONTROLLER_APART | Special.CONTROLLER_ASKED:
             run.send(CONTROLLER)
+        case Back():
+            _pass(action.table, run)
+            run.ended = True
         case Group():
             _choose(action, run)
         case Metered():
@@ -277,14 +267,30 @@ def _dec_ttl(run: _Run) -> None:
 
 def _track(action: Ct, flow: Flow, run: _Run) -> None:
     """The packet goes on in another table, and what follows here is for a copy: nothing does."""
-    nat = action.commit
-    commit = None if nat is None else (nat.end, flow.fill(nat.address))
-    found = run.tracker.track(flow.fill(action.zone), commit, dict(run.packet))
+    found = run.tracker.track(flow.fill(action.zone), _commit(action, flow, run.packet), dict(run.packet))
     for name in sorted(found):
-        if run.packet.get(name, 0) != found[name]:
+        if name in _SILENT:
+            run.packet[name] = found[name]
+        elif run.packet.get(name, 0) != found[name]:
             run.write(_field(name), found[name])
     _pass(action.table, run)
     run.ended = True
+
+
+def _commit(action: Ct, flow: Flow, packet: Packet) -> Commit | None:
+    nat, label, mask = action.commit, 0, 0
+    if nat is None and not action.remember:
+        return None
+    for each in action.remember:
+        target = each.field if isinstance(each, SetField) else each.target
+        value = flow.fill(each.value) if isinstance(each, SetField) else _moved(each, packet)
+        label = merged(target, value, label)
+        mask = merged(target, (1 << target.bits) - 1, mask)
+    return Commit(None if nat is None else (nat.end, flow.fill(nat.address)), label, mask)
+
+
+def _moved(action: Move, packet: Packet) -> int:
+    return read(action.source, packet) & (1 << action.target.bits) - 1
 
 
 def _choose(action: Group, run: _Run) -> None:
@@ -327,9 +333,5 @@ def _output(port: int, run: _Run) -> None:
 
 
 _TTL: Final = Field("nw_ttl", 8)
-_ENDS: Final = {
-    (End.SOURCE, False): "ip_src",
-    (End.DESTINATION, False): "ip_dst",
-    (End.SOURCE, True): "ipv6_src",
-    (End.DESTINATION, True): "ipv6_dst",
-}
+_SILENT: Final = frozenset(field.name for field in TUPLE)
+"""What tracking writes of every packet, and nobody wants to be told."""

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Make a checkout runnable: what the kernel must offer, Debian packages, virtual environment, Python packages.
 #
-# Place: `make setup`, before demo, test and lint; `setup.sh all` adds what only `make test-all` needs. Costs
-# nothing the second time. Starts and enables no service, changes nothing in the checkout but .venv and .cache.
-# Needs root, as everything in the labs does.
+# Place: `make setup`, before demo, test and lint; `setup.sh all` adds what only `make test-all` needs, `setup.sh
+# bench` what only `make bench` does. Costs nothing the second time. Starts and enables no service, changes nothing
+# in the checkout but .venv and .cache. Needs root, as everything in the labs does.
 # Last line on failure: one sentence that says what is missing and what to do.
 set -eu
 
@@ -12,7 +12,7 @@ ROOT=$(pwd)
 VENV=.venv
 CACHE=.cache/setup
 LISTS=scripts/packages.txt
-[ "${1:-}" != all ] || LISTS="$LISTS scripts/packages-all.txt"
+case ${1:-} in all | bench) LISTS="$LISTS scripts/packages-$1.txt" ;; esac
 PYTHON=/usr/bin/python3         # Debian's own: another python3 on PATH would not see Debian's Mininet
 POLICY=/usr/sbin/policy-rc.d
 export PATH="$PATH:/usr/sbin:/sbin" # after `su` without a dash they are missing

@@ -23,7 +23,7 @@ from topologies.nodes.node import LabNode
 from topologies.process import Daemon, Outcome, listens
 
 NODE = "ctl"
-AGENT, SPEAKER, STORE, API = "agent", "speaker", "store", "api"
+AGENT, SPEAKER, STORE, API, SERVICES = "agent", "speaker", "store", "api", "services"
 UNHEARD = "unheard"
 """State of a host whose agent has not spoken since it was started; a word of the labs, not of the product."""
 _ROOT = Path(__file__).resolve().parent.parent
@@ -44,9 +44,11 @@ def ringfence(*arguments: str) -> list[str]:
 
 
 class Control:
-    """Store and API in a node of their own (`ctl`), a speaker and an agent on each hypervisor.
+    """Store and API in a node of their own (`ctl`), a speaker and an agent on each hypervisor; where `serve`
+    is called, what answers ports, too.
 
-    Daemons: `store`, `api`, `agents[host]`, `speakers[host]`; each can be killed, frozen, thawed, started.
+    Daemons: `store`, `api`, `agents[host]`, `speakers[host]`, `services[host]` where there are any; each can
+    be killed, frozen, thawed, started.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -59,6 +61,7 @@ class Control:
         self.api = self._api()
         self.speakers = {h.name: self._speaker(h) for h in lab.hypervisors}
         self.agents = {h.name: self._agent(h) for h in lab.hypervisors}
+        self.services: dict[str, Daemon] = {}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,6 +93,18 @@ class Control:
         for daemon in (self.speakers[host], self.agents[host]):
             if not daemon.running:
                 daemon.start()
+
+    def serve(self, host: Hypervisor, *flags: str) -> Daemon:
+        """Start, on a host, what answers its ports, with these settings."""
+        self.services[host.name] = self._services(host, *flags)
+        self.services[host.name].start()
+        return self.services[host.name]
+
+    def unserve(self, host: Hypervisor) -> None:
+        """End that, and let the host know that it serves no names any more."""
+        self.services.pop(host.name).stop()
+        del host.daemons[SERVICES]  # a lab has the daemons that are to run
+        host.vsctl("--if-exists", "del-port", "br-int", "rf-services")
 
     def audit_every(self, host: Hypervisor, seconds: int) -> None:
         """Restart the agent of a host as one that looks at its switch that often (default: each minute)."""
@@ -195,6 +210,12 @@ class Control:
                              "--berths", str(host.directory / "berths.json"),
                              "--read-every", READ_EVERY, *more)  # fmt: skip
         return self._daemon(host, AGENT, command, (host.rundir / f"{OVERLAY_BRIDGE}.mgmt").exists)
+
+    def _services(self, host: Hypervisor, *more: str) -> Daemon:
+        command = ringfenced(SERVICES, "--state", str(host.directory / AGENT),
+                             "--ovs-rundir", str(host.rundir), *more)  # fmt: skip
+        ready = (Path("/proc") / str(host.pid) / "net" / "dev").read_text
+        return self._daemon(host, SERVICES, command, lambda: "rf-services:" in ready())
 
     def _daemon(self, node: LabNode, name: str, command: list[str], ready: Callable[[], object]) -> Daemon:
         daemon = node.daemon(name, command, ready, env=python_path())

@@ -16,6 +16,7 @@ from model.ids import PortKey, Uid
 from model.intent import Port
 from model.inventory import Interface
 from model.report import PortReport, PortState
+from model.serving import IFACE_ID
 from model.snapshot import Snapshot
 from pipelines.index import waits
 
@@ -96,12 +97,12 @@ def touched(snapshot: Snapshot, changes: Iterable[Change]) -> frozenset[PortKey]
 
 def port_reports(snapshot: Snapshot, refusals: Mapping[PortKey, str]) -> tuple[PortReport, ...]:
     """One line for each interface with an iface-id, by uid."""
-    return tuple(_report(snapshot, uid, refusals) for uid in sorted(snapshot.interfaces))
+    return tuple(_report(snapshot, uid, refusals) for uid in sorted(snapshot.interfaces) if uid != IFACE_ID)
 
 
 def port_report(snapshot: Snapshot, uid: Uid, refusals: Mapping[PortKey, str]) -> PortReport | None:
     """The line of one interface; None if there is none with this iface-id."""
-    return _report(snapshot, uid, refusals) if uid in snapshot.interfaces else None
+    return _report(snapshot, uid, refusals) if uid in snapshot.interfaces and uid != IFACE_ID else None
 
 
 def _living(interface: Interface, port: Port) -> tuple[PortState, str]:

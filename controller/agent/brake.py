@@ -3,22 +3,26 @@
 Place: pure; between the store's batches and the effective snapshot. Must not do I/O.
 An agent that finds the store empty, of another cluster, of an older generation, or about to delete more
 than 5 %
-of its ports at once, stops and waits (`ringfence confirm HOST`).
+of its ports or half of its policies at once, stops and waits (`ringfence confirm HOST`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from model.change import Change, Part
-from model.ids import PortKey
+from model.change import Change, Part, Patch
+from model.ids import PortKey, TenantKey
 from model.snapshot import Snapshot
 
 SHARE: Final = 0.05
 """More than this share of the bound ports at once needs a word of the operator."""
 FLOOR: Final = 8
 """Up to this many ports may go at once on any host; else a small host could delete nothing without asking."""
+OPENING: Final = 0.5
+"""More than this share of the policies that judge ports here, and more than FLOOR, likewise: what goes with
+them is what they forbid. Less is daily work: policies are joined and renamed."""
 FLOW_FLOOR: Final = 2_000
 """The same for flows: what some ten ports and their network have."""
 
@@ -55,11 +59,23 @@ def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) 
             f"the store is at generation {offered.generation}, this host has seen {known.generation}",
             f"generation-{offered.generation}",
         )
-    return _mass_delete(effective, candidate, changes)
+    stop = _mass_delete(effective, candidate, changes)
+    return stop if stop is not None else _mass_opening(effective, candidate, changes)
+
+
+def count_lost(patch: Patch) -> int:
+    """Flows that go without another of the same object in the same table. What is only said anew is no loss:
+    each change of a policy does that to some flows of every port that it judges."""
+    lost = 0
+    for put, drop in patch.groups:
+        if drop:
+            come = Counter(flow.shape.table for flow in put)
+            lost += (Counter(flow.shape.table for flow in drop) - come).total()
+    return lost
 
 
 def judge_flows(effective: Snapshot, dropped: int, total: int) -> Stop | None:
-    """None if deleting `dropped` of `total` flows for a change of intent needs no word of the operator."""
+    """None if losing `dropped` of `total` flows for a change of intent needs no word of the operator."""
     if dropped <= FLOW_FLOOR or dropped <= total * SHARE:
         return None
     return Stop(
@@ -85,6 +101,30 @@ def _mass_delete(effective: Snapshot, candidate: Snapshot, changes: frozenset[Ch
         "mass-delete",
         f"{len(lost)} of {bound} bound ports would go at once ({sample}, ...)",
         f"delete-{len(lost)}-of-{bound}-{_since(effective)}",
+    )
+
+
+def _mass_opening(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) -> Stop | None:
+    """A policy that goes with the last port that it could judge here opens nothing."""
+    gone = [str(c.key) for c in changes if c.part is Part.POLICY and c.key not in candidate.policies]
+    if len(gone) <= FLOOR:
+        return None
+    here = {TenantKey(0)} if any(map(candidate.bound_here, candidate.bindings)) else set()
+    ports = (candidate.ports.get(key) for key in candidate.bindings if candidate.bound_here(key))
+    networks = {port.network for port in ports if port is not None}
+    here |= {candidate.networks[key].tenant for key in networks if key in candidate.networks}
+    judging = {
+        str(uid): f"{held.policy.tenant}/{held.policy.name}"
+        for uid, held in effective.policies.items()
+        if held.owner in here
+    }
+    lost = sorted(judging[uid] for uid in gone if uid in judging)
+    if len(lost) <= FLOOR or len(lost) <= len(judging) * OPENING:
+        return None
+    return Stop(
+        "mass-delete-policies",
+        f"{len(lost)} of {len(judging)} policies would go at once ({', '.join(lost[:3])}, ...)",
+        f"policies-{len(lost)}-of-{len(judging)}-{_since(effective)}",
     )
 
 

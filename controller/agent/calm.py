@@ -1,10 +1,10 @@
 """Calm: while the agent takes thousands of routes in, Python's garbage collector rests.
 
-Place: around each step of the loop, and around the start. What a step leaves are frozen values without
-cycles, which the collector walks in vain: with 50,000 routes at once that was a quarter of the processor
-time. After a large step they are put where it does not look (`gc.freeze`); what is no longer needed goes all
-the same, by its count of references. Must not let cycles, which broken UPDATEs leave behind, pile up: after
-some such steps it looks at everything once.
+Place: around each step of the loop, around the start, and where `ringfenced services` reads names. What a
+step leaves are frozen values without cycles, which the collector walks in vain: with 50,000 routes at once
+that was a quarter of the processor time. After a large step they are put where it does not look
+(`gc.freeze`); what is no longer needed goes all the same, by its count of references. Must not let cycles,
+which broken UPDATEs leave behind, pile up: after some such steps it looks at everything once.
 """
 
 from __future__ import annotations

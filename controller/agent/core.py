@@ -305,9 +305,7 @@ def _release_hold(core: Core, news: frozenset[Change]) -> Result:
     first = _commit(base, *state.vacate(core.effective, candidate))
     second = _commit(first.core, state.adopt_stored(first.core.effective, core.offered), core.pending)
     result = Result(second.core, (*first.commands, *second.commands))
-    dropped = sum(
-        len(g[1]) for c in result.commands if isinstance(c, commands.Program) for g in c.patch.groups
-    )
+    dropped = sum(brake.count_lost(c.patch) for c in result.commands if isinstance(c, commands.Program))
     stop = brake.judge_flows(core.effective, dropped - late.dropped, len(core.program.claims))
     if stop is not None and (own is None or own.confirm != stop.token):
         return Result(replace(core, stop=stop, late=known))

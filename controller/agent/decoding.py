@@ -59,7 +59,11 @@ def _optional(options: tuple[Any, ...]) -> Decoder:
     elif set(options) & set(PREFIXES):
         present = ip_network
     else:
-        present = decoder(next(o for o in options if o is not type(None)))
+        held = [option for option in options if option is not type(None)]
+        present = decoder(held[0])
+        if len(held) > 1 and all(map(is_dataclass, held)):
+            named = {kind.__name__: decoder(kind) for kind in held}
+            present = lambda raw: named[raw[0]](raw[1])  # noqa: E731
     return lambda raw: None if raw is None else present(raw)
 
 

@@ -28,13 +28,20 @@ def save(snapshot: Snapshot, path: Path) -> None:
 
 def load(path: Path) -> Snapshot | None:
     """The saved snapshot; None if there is none that can be trusted."""
+    found = body(path)
     try:
-        head, _, body = path.read_bytes().partition(b"\n")
-        facts = json.loads(head)
-        if facts != {"format": FORMAT, "crc": zlib.crc32(body)}:
-            return None
-        return _snapshot(unpack(body.decode(), {name: decoder(kind) for name, kind in MAPS}))
-    except (OSError, ValueError, KeyError, TypeError):
+        each = {name: decoder(kind) for name, kind in MAPS}
+        return None if found is None else _snapshot(unpack(found.decode(), each))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def body(path: Path) -> bytes | None:
+    """All but its first line; None if that does not vouch for it."""
+    try:
+        head, _, found = path.read_bytes().partition(b"\n")
+        return found if json.loads(head) == {"format": FORMAT, "crc": zlib.crc32(found)} else None
+    except (OSError, ValueError):
         return None
 
 
@@ -57,6 +64,9 @@ def _snapshot(raw: dict[str, Any]) -> Snapshot:
         peerings=Map({v.key: v for v in raw.get("peerings", ())}),
         externals=Map({v.key: v for v in raw.get("externals", ())}),
         floating=Map({v.uid: v for v in raw.get("floating", ())}),
+        policies=Map({v.uid: v for v in raw.get("policies", ())}),
+        seeds=Map({v.port: v for v in raw.get("seeds", ())}),
+        gangs=Map({v.generation: v for v in raw.get("gangs", ())}),
         prefixes=Map({(v.vrf, v.prefix): v for v in raw.get("prefixes", ())}),
         sightings=Map({(v.network, v.address): v for v in raw.get("sightings", ())}),
         claimed=Map({(v.network, v.address): v for v in raw.get("claimed", ())}),

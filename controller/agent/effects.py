@@ -20,6 +20,7 @@ from controller.agent.reporting import Circumstance
 from controller.agent.switching import Care, Found
 from controller.agent.telling import Post
 from model.addresses import Address
+from model.asked import Asked
 from model.change import Change, Patch
 from model.flow import Flow
 from model.ids import HostName, PortKey, Uid
@@ -133,6 +134,12 @@ class Bypass(Protocol):
     def alarms(self) -> tuple[str, ...]: ...
 
 
+class Answers(Protocol):
+    """See `controller.agent.answering.Answering`: what ports asked, and what became of it."""
+
+    def asked(self) -> Asked: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """`speaker` None: a host without EVPN (a cluster of one)."""
@@ -148,6 +155,7 @@ class Effects:
     devices: Devices
     lease: Lease
     bypass: Bypass
+    answers: Answers
 
     def want(self, wish: Wish, load: Load) -> None:
         """What this host sends, and where to: paths are probed, and devices looked at."""
@@ -169,4 +177,5 @@ class Effects:
             lease=self.lease.words(),
             counted_ms=self.meter.counted_ms(),
             egress=self.meter.told(),
+            asked=self.answers.asked(),
         )

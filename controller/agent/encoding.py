@@ -48,8 +48,22 @@ def _tuple(items: tuple[Any, ...]) -> Encoder:
 
 
 def _optional(options: tuple[Any, ...]) -> Encoder | None:
-    present = encoder(next(o for o in options if o is not type(None)))
+    held = [option for option in options if option is not type(None)]
+    if len(held) > 1 and all(map(is_dataclass, held)):
+        return _one_of({kind: encoder(kind) for kind in held})
+    present = encoder(held[0])
     return present and (lambda value: None if value is None else present(value))
+
+
+def _one_of(kinds: dict[Any, Encoder | None]) -> Encoder:
+    """Of several records: with its name, or nobody would know which it is."""
+
+    def encode(value: Any) -> Any:
+        one = kinds[type(value)]
+        assert one is not None
+        return [type(value).__name__, one(value)]
+
+    return encode
 
 
 def _record(kind: Any) -> Encoder:

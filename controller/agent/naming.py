@@ -20,6 +20,7 @@ from model.snapshot import Snapshot
 from pipelines import fields as f
 from pipelines import render, tables
 from pipelines.objects import Kind, Object
+from pipelines.policy.seated import UNROUTED, rulings
 from pipelines.walk import CONTROLLER
 
 _REGISTERS: Final = {register.field.name: register.name for register in f.REGISTERS}
@@ -142,9 +143,22 @@ class Names:
                 return f"egress address of tenant {self.vrf(TenantKey(subject.major))}"
             case Kind.EXTERNAL | Kind.PEERING:
                 return self.owned(TenantKey(subject.major))
+            case Kind.RULE:
+                return self.rule(subject.major)
+            case Kind.MEMBER:
+                return f"port {self.port_of(PortKey(subject.major))} as a peer of rules"
+            case Kind.ADDRESSEE:
+                return f"port {self.port_of(PortKey(subject.major))} as one that others send to"
+            case Kind.JUDGED:
+                return f"policy of port {self.port_of(PortKey(subject.major))}"
             case Kind.PEERED:
                 return f"address {subject.name} of {self.owned(TenantKey(subject.major))}"
         return f"{Kind(subject.kind).name.lower()} {subject.name or subject.major}"
+
+    def rule(self, number: int) -> str:
+        """A rule of a policy by the number that the store gave it."""
+        found = (one for one in rulings(self.snapshot) if one.number == number)
+        return next((str(one.entry.place) for one in found), f"a rule that is no more, number {number}")
 
     def floating(self, uid: Uid) -> str:
         """A floating IP, with its port."""
@@ -201,9 +215,24 @@ class Names:
                 return self.port(number) if number else "none"
             case "class":
                 return self._class(number)
+            case "subject":
+                return self.port_of(PortKey(number)) if number else "none"
+            case "decided" | "noted":
+                return self.rule(number >> 1) if number else "none"
+            case "scope":
+                return self._scope(number)
+            case "domain":
+                return self.vrf(TenantKey(number)) if number else "none"
             case "vrf" | "external":
                 return self.vrf(TenantKey(number)) if number else "none"
         return ""
+
+    def _scope(self, number: int) -> str:
+        if not number:
+            return "outside"
+        if number & UNROUTED:
+            return f"network {self.network(NetworkKey(number ^ UNROUTED))}"
+        return self.owned(TenantKey(number))
 
     def _class(self, number: int) -> str:
         if number == SAME_NETWORK:

@@ -132,7 +132,7 @@ def _owner(cookie: Cookie, snapshot: Snapshot) -> str:
             return f"network {_network(cookie.network, snapshot)}"
         case Kind.REMOTE:
             return f"remote MAC of network {_network(cookie.network, snapshot)}"
-        case Kind.PORT | Kind.ANNOUNCE:
+        case Kind.PORT | Kind.ANNOUNCE | Kind.ASKED:
             return f"port {_port(cookie.port, snapshot)}"
         case Kind.ACCOUNT | Kind.ACCOUNT_IN:
             return f"counter of port {_port(cookie.port, snapshot)}"

@@ -16,6 +16,7 @@ from controller.agent import binder, expecting
 from controller.agent.core import Core
 from controller.agent.titles import network_title
 from model.addresses import format_mac
+from model.asked import NOTHING, Asked
 from model.ids import Mac, NetworkKey
 from model.report import (
     Drift,
@@ -65,6 +66,8 @@ class Circumstance:
     """All that was counted up to then is in the egress ledger; 0 = not known."""
     egress: EgressReport | None = None
     """How this host counts."""
+    asked: Asked = NOTHING
+    """What became of the questions that ports asked."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:
@@ -92,6 +95,7 @@ def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing
         lease=around.lease,
         counted_ms=around.counted_ms,
         egress=around.egress,
+        asked=Asked(around.asked.totals),
     )
 
 
@@ -110,7 +114,7 @@ def details(core: Core, around: Circumstance, brief: Report) -> Report:
             *_addresses(snapshot),
         ),
     )
-    return replace(brief, evpn=evpn, receipts=around.receipts, devices=around.devices)
+    return replace(brief, evpn=evpn, receipts=around.receipts, devices=around.devices, asked=around.asked)
 
 
 def report(core: Core, around: Circumstance, stamp_ms: int, since_ms: int) -> Report:

@@ -2,8 +2,8 @@
 encoding.
 
 Place: the loop hands every snapshot over that it wants kept; the newest is written. So are receipts. After a
-write it rests for a multiple of the time that the write took, so that a large snapshot does not take the
-loop's processor. Must not look into what it writes.
+write it rests for a multiple of the time that the write took by its clock, so that a large snapshot does not
+take the loop's processor. Must not look into what it writes.
 """
 
 from __future__ import annotations
@@ -92,4 +92,5 @@ class Scribe(Generic[T]):
 def snapshots(path: Path) -> Scribe[Snapshot]:
     """The scribe of a host's last snapshot."""
     there = path.stat().st_size if path.exists() else 0
-    return Scribe(Shelf(path).save, f"snapshot path={path}", _OCTET * there)
+    # Rests are for the processor's sake: a slow disk, or a busy host, makes none of them longer.
+    return Scribe(Shelf(path).save, f"snapshot path={path}", _OCTET * there, time.thread_time)

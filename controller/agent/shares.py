@@ -14,8 +14,9 @@ CONNECTIONS: Final = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Of the connections that a host can track: `tenant` is a tenant's, once for its floating IPs and once
-    more for what is translated for it; `port` what a port has however many others its tenant shares with.
+    """Of the connections that a host can track: `tenant` is a tenant's, once for its floating IPs, once more
+    for what is translated for it and once more for its ports under policy; `port` what a port has however
+    many others its tenant shares with.
 
     As they are, sixteen tenants fill the table of a kernel with its default.
     """

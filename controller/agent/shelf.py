@@ -33,7 +33,10 @@ from model.intent import (
     Tenant,
 )
 from model.inventory import Interface
+from model.policy import Standing
+from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, RemoteMac, RemotePrefix, Sighting
+from model.seed import Sown
 from model.snapshot import Snapshot
 
 FORMAT: Final = 1
@@ -51,6 +54,9 @@ MAPS: Final[tuple[tuple[str, type], ...]] = (
     ("peerings", Peering),
     ("externals", External),
     ("floating", FloatingIp),
+    ("policies", Standing),
+    ("gangs", Roll),
+    ("seeds", Sown),
     ("prefixes", RemotePrefix),
     ("sightings", Sighting),
     ("claimed", RemoteAddress),
@@ -106,7 +112,8 @@ class Shelf:
         self._kept[name] = (entries, tuple(made))
 
     def _chunks(self, snapshot: Snapshot) -> Iterator[bytes]:
-        """The body of the file, a bucket at a time."""
+        """The body of the file, a bucket at a time. Each has a line: who reads the file again and again
+        (`controller.services.pages`) sees which of them did not change."""
         encode = encoder(Cluster)
         assert encode is not None
         facts = {
@@ -122,9 +129,9 @@ class Shelf:
             comma = b""
             for bucket in self._kept[name][1]:
                 if bucket.values:
-                    yield comma + zlib.decompress(bucket.packed)
+                    yield b"\n" + comma + zlib.decompress(bucket.packed)
                     comma = b","
-            yield b"]"
+            yield b"\n]"
         yield b"}"
 
 

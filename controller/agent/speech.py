@@ -45,7 +45,8 @@ class Speech:
         brief = reporting.head(core, around, wall_ms, since_ms, self._expectation.missing)
         details = None
         # maps are immutable: the same object says the same
-        shown = (snapshot.remotes, snapshot.floods, core.table.refused, around.receipts, around.devices)
+        held = (snapshot.remotes, snapshot.floods, core.table.refused)
+        shown = (*held, around.receipts, around.devices, around.asked)
         self.unfinished = self._shown is None or any(
             one is not other for one, other in zip(shown, self._shown, strict=True)
         )

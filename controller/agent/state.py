@@ -67,6 +67,9 @@ STORED: tuple[Part, ...] = (
     Part.PEERING,
     Part.EXTERNAL,
     Part.FLOATING,
+    Part.POLICY,
+    Part.GANG,
+    Part.SEED,
 )
 """The maps that the store fills (the cluster row apart)."""
 
@@ -155,6 +158,9 @@ def adopt_stored(snapshot: Snapshot, source: Snapshot) -> Snapshot:
         peerings=source.peerings,
         externals=source.externals,
         floating=source.floating,
+        policies=source.policies,
+        gangs=source.gangs,
+        seeds=source.seeds,
         by_uid=source.by_uid,
         by_network=source.by_network,
     )
@@ -227,6 +233,12 @@ def _with(snapshot: Snapshot, part: Part, value: Map[Any, Any]) -> Snapshot:
             return replace(snapshot, externals=value)
         case Part.FLOATING:
             return replace(snapshot, floating=value)
+        case Part.POLICY:
+            return replace(snapshot, policies=value)
+        case Part.GANG:
+            return replace(snapshot, gangs=value)
+        case Part.SEED:
+            return replace(snapshot, seeds=value)
         case Part.PREFIX:
             return replace(snapshot, prefixes=value)
         case Part.SIGHTING:

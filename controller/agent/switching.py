@@ -16,6 +16,7 @@ from immutables import Map
 
 from controller.agent import receipts
 from controller.agent.commands import Sweep, Zones
+from controller.agent.forgetting import Forgetting
 from controller.agent.receipts import Mended
 from controller.agent.zonekeeping import ZoneKeeping
 from controller.southbound.netlink.links import Link, set_links
@@ -82,7 +83,9 @@ class Switching:
             rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset(COUNTER_TABLES), standing=GROUPS
         )
         self._refused = 0
+        self._unmetered: tuple[str, ...] = ()
         self._zones = ZoneKeeping(rundir, datapath)
+        self._forgetting = Forgetting(rundir, datapath)
 
     def ensure(self, vtep: Address) -> None:
         """Bridge, tunnel port and controller are there; writes nothing if they are already."""
@@ -91,7 +94,10 @@ class Switching:
     def program(self, patch: Patch) -> tuple[Flow, ...]:
         """Send and wait for every acknowledgement; refused groups are logged, counted, left out, returned."""
         self._zones.settle()
-        outcome = self._channel.send(patch)
+        try:
+            outcome = self._channel.send(patch)
+        finally:
+            self._forgetting.changed()  # a part of it, maybe, if it failed
         self._refused = len(outcome.refused)
         for refused in outcome.refused:
             LOG.error("flow refused: %s: %s", refused.fault.object, refused.fault.message)
@@ -112,6 +118,8 @@ class Switching:
         put = (*findings.missing, *findings.wrong)
         refused = self._put(put, care) if put else ()
         orphans = self._sweep(findings.orphans, care) if sweep is Sweep.ORPHANS else 0
+        if orphans:
+            self._forgetting.changed()
         if sweep is Sweep.ORPHANS and gauge.stale:
             self._channel.send(Patch((), (), gauge.stale))
         if put or orphans or gauge:
@@ -178,8 +186,12 @@ class Switching:
         """Make meters right before flows are looked at: what needs one is refused without it."""
         wanted = {meter.id: meter for meter in program.meters()}
         gauge = meters.compare(wanted, self._channel.meters())
+        self._unmetered = ()
         if gauge.put:
             self._channel.send(Patch((), gauge.put))
+            left = meters.compare(wanted, self._channel.meters()).put
+            if left:
+                self._unmetered = (unmetered(len(left), len(wanted), self._channel.meter_room()),)
         return gauge
 
     def bound(self, zones: Zones) -> None:
@@ -215,10 +227,11 @@ class Switching:
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
         words = f"Open vSwitch refuses {self._refused} flows: see the agent's log"
-        return (*((words,) if self._refused else ()), *self._zones.alarms())
+        return (*((words,) if self._refused else ()), *self._unmetered, *self._zones.alarms())
 
     def close(self) -> None:
         """Hang up."""
+        self._forgetting.close()
         self._channel.close()
 
     def _set(self, links: tuple[str, ...], link: Link) -> tuple[str, ...]:
@@ -226,6 +239,14 @@ class Switching:
         for error in failed.values():
             LOG.warning("link not set %s: %s", link.value, error)
         return tuple(failed)
+
+
+def unmetered(left: int, wanted: int, room: int) -> str:
+    """The switch does not take some meters: what they would bound is refused with them, and ends."""
+    return (
+        f"Open vSwitch does not take {left} of {wanted} meters, and has room for {room}: limits, questions"
+        " and names of ports are shut where theirs is missing; put fewer ports on this host"
+    )
 
 
 def _moves(orphan: Observed) -> bool:

@@ -19,9 +19,10 @@ from controller.agent.naming import Names, host_of, names
 from controller.agent.verdict import Real, judge
 from model.addresses import Address
 from model.errors import Conflict, Fault, NotFound
-from model.flow import Flow, Group
+from model.flow import Flow, Group, Special
 from model.ids import NetworkKey, PortKey
 from model.intent import Network, Port
+from model.serving import IFACE_ID
 from pipelines import cookies, reasons, render
 from pipelines import fields as f
 from pipelines.features.size import ETHERNET
@@ -228,6 +229,10 @@ def _left(on: Ground, sent: Sent, came: Packet) -> Document:
         return _tunnelled(on, sent)
     if sent.port == came.get("in_port"):
         return _end("answered", f"answered on the spot, to port {names.port(sent.port)}", "")
+    answering = snapshot.interfaces.get(IFACE_ID)
+    if answering is not None and sent.port == answering.ofport:
+        alias = IPv4Address(sent.has("ip_src")) if sent.has("ip_src") else IPv6Address(sent.has("ipv6_src"))
+        return _end("answered", f"ringfenced services on {snapshot.host} has it, from {alias}", "")
     if sent.port in names.ofports:
         return _end("delivered", f"delivered to port {names.port(sent.port)} on {snapshot.host}", "")
     return _end("dropped", f"sent to {names.port(sent.port)}, where nobody is known", "See: ringfence drift")
@@ -262,6 +267,11 @@ def _dropped(on: Ground, done: Walk) -> Document:
     end = reasons.ending([step.flow for step in done.steps if step.flow is not None])
     table, reason = on.names.table(end.shape.table), reasons.reason(end)
     words = _words(on, done.packet) | _limit(on, end, NetworkKey(done.packet.get("reg0", 0)))
+    cookie = cookies.parse(end.cookie)
+    words["rule"] = on.names.rule(cookie.rule >> 1) if cookie is not None and cookie.rule else ""
+    if Special.CONTROLLER_ASKED in end.shape.actions:
+        why = f"in {table}: {reason.why.format_map(words)}; the agent has it, to answer it"
+        return _end("answered", why, reason.remedy.format_map(words)) | {"table": table}
     told = any(sent.port == CONTROLLER for sent in done.sent)
     why = f"in {table}: {reason.why.format_map(words)}{_TOLD if told else ''}"
     return _end("dropped", why, reason.remedy.format_map(words)) | {"table": table}

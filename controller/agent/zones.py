@@ -1,8 +1,8 @@
 """Zones: which conntrack zones this host has given out, for what, and how many connections each may have.
 
 Place: asked by `controller.agent.core` for each next snapshot. A port with a floating IP has a zone of its
-own, and so has each tenant that this host translates for (docs/decisions/0015). Pure. Must not
-flush anything.
+own, and so has each tenant that this host translates for (docs/decisions/0015); a port under policy has one
+of another kind (docs/decisions/0058). Pure. Must not flush anything.
 
 Numbers are this host's own and outlive the agent (`controller.agent.disk`), so that a restart breaks no
 connection. A zone is flushed before it is used again, by commands that go before the flows.
@@ -11,7 +11,7 @@ connection. A zone is flushed before it is used again, by commands that go befor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from immutables import Map
@@ -22,12 +22,17 @@ from model.change import Change, Part
 from model.ids import PortKey, TenantKey, Uid
 from model.intent import Egress
 from model.snapshot import Snapshot, ZoneKey
+from pipelines.policy import seated
+from pipelines.policy.entries import concerns
 
 ZONES: Final = range(1, 1 << 16)
 """0 is what everybody else on the host uses."""
 PORT: Final = "port"
 TENANT: Final = "tenant"
-
+POLICY: Final = "policy"
+"""Of a port under policy."""
+_JUDGING: Final = frozenset({Part.POLICY, Part.TENANT, Part.NETWORK})
+"""What may put ports under policy that did not change themselves."""
 
 Pinned = Map[PortKey, Map[Uid, None]]
 """The floating IPs of each port, as they were before."""
@@ -36,9 +41,13 @@ Pinned = Map[PortKey, Map[Uid, None]]
 def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinned) -> state.Step:
     """`new` with zones for what the changes let live here, and without those of what went."""
     changed = tuple(changes)
-    keys = sorted(_touched(old, new, changed))
+    keys = sorted({*_touched(old, new, changed), *((POLICY, key) for key in _governed(old, new, changed))})
+    rules = tuple(seated.rulings(new)) if any(kind == POLICY for kind, _ in keys) else ()
     named = {Uid(c.key) for c in changed if c.part is Part.FLOATING and isinstance(c.key, str)}
-    wanted = {key: _wanted(new, key, named, pinned) for key in keys}
+    wanted = {
+        key: _judged(new, PortKey(key[1]), rules) if key[0] == POLICY else _wanted(new, key, named, pinned)
+        for key in keys
+    }
     gone = [(Part.ZONE, key) for key in keys if key in new.zones and not wanted[key]]
     made, taken = list[state.Item](), set(new.zones.values())
     for key in keys:
@@ -51,7 +60,8 @@ def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinne
 
 def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[ZoneKey]:
     near = binder.near(changes)
-    found: set[ZoneKey] = {(PORT, key) for key in binder.touched(new, near) | binder.touched(old, near)}
+    ports = binder.touched(new, near) | binder.touched(old, near)
+    found: set[ZoneKey] = {(kind, key) for key in ports for kind in (PORT, POLICY)}
     for change in changes:
         if change.part is Part.TENANT and isinstance(change.key, int):
             found.add((TENANT, change.key))
@@ -59,6 +69,30 @@ def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[Z
             both = (snapshot.floating.get(Uid(change.key)) for snapshot in (old, new))
             found.update((PORT, one.port) for one in both if one is not None and one.port)
     return found
+
+
+def _governed(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> Iterator[PortKey]:
+    """The ports of this host that a change of others may have put under policy, or out of it."""
+    keys = {part: {change.key for change in changes if change.part is part} for part in _JUDGING}
+    if not any(keys.values()):
+        return
+    policies = sorted(Uid(str(key)) for key in keys[Part.POLICY])
+    rules = [rule for uid in policies for each in (old, new) for rule in seated.of_policy(each, uid)]
+    for uid in sorted(new.interfaces):
+        key = new.by_uid.get(uid)
+        one = None if key is None else seated.endpoint(new, key)
+        if key is None or one is None:
+            continue
+        network = new.ports[key].network
+        changed = network in keys[Part.NETWORK] or new.networks[network].tenant in keys[Part.TENANT]
+        if changed or any(concerns(rule.entry, one) for rule in rules):
+            yield key
+
+
+def _judged(snapshot: Snapshot, key: PortKey, rules: tuple[seated.Ruling, ...]) -> bool:
+    """As `seated.under`, with the rules at hand."""
+    one = seated.endpoint(snapshot, key) if binder.lives_here(snapshot, key) else None
+    return one is not None and any(concerns(rule.entry, one) for rule in rules)
 
 
 def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -> bool:
@@ -72,12 +106,12 @@ def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -
 
 
 def limits(snapshot: Snapshot, shares: Shares) -> dict[int, int]:
-    """The connections that each zone may have: of ports a part of their tenant's share, of tenants all of
-    it."""
-    owners = {key: _tenant(snapshot, key) for key in snapshot.zones}
-    ports = Counter(tenant for (kind, _), tenant in owners.items() if kind == PORT)
+    """The connections that each zone may have: of ports a part of their tenant's share, those under policy
+    of one of their own; of tenants all of it."""
+    owners = {key: (key[0], _tenant(snapshot, key)) for key in snapshot.zones}
+    sharing = Counter(owners.values())
     return {
-        zone: shares.tenant if key[0] == TENANT else max(shares.port, shares.tenant // ports[owners[key]])
+        zone: shares.tenant if key[0] == TENANT else max(shares.port, shares.tenant // sharing[owners[key]])
         for key, zone in sorted(snapshot.zones.items())
     }
 

@@ -7,10 +7,11 @@ it must stay small, so it names the objects and leaves out their values. Pure.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from controller.api import view
-from controller.store.records import Contents, Record
+from controller.store.records import Contents, PolicyRecord, Record
 from ipam.steps import Plan, Step, Verb
 from model.wanted import Kind, Reference
 
@@ -57,8 +58,18 @@ def named(answer: Answer) -> tuple[Reference, ...]:
 
 
 def _told(made: Plan) -> tuple[Step, ...]:
-    """Without links: they follow from peerings, and nobody has asked for one."""
-    return tuple(step for step in made.steps if step.reference.kind is not Kind.LINK)
+    """Without links: they follow from peerings, and nobody has asked for one. A policy that only made room
+    for another says what it said."""
+    told = (step for step in made.steps if step.reference.kind is not Kind.LINK)
+    return tuple(replace(step, verb=Verb.UNCHANGED) if _made_room(step) else step for step in told)
+
+
+def _made_room(step: Step) -> bool:
+    match step.before, step.after:
+        case PolicyRecord() as before, PolicyRecord() as after:
+            return (before.value.policy, before.labels) == (after.value.policy, after.labels)
+        case _:
+            return False
 
 
 def _counts(made: Plan) -> dict[str, int]:

@@ -22,6 +22,7 @@ from controller.api.limits import Bounds, Limits
 from controller.api.metrics import metrics
 from controller.api.nodes import nodes
 from controller.api.objects import reads, writes
+from controller.api.policies import policies
 from controller.api.pools import Memory, pools
 from controller.api.service import Service
 from controller.api.sight import sight
@@ -53,6 +54,7 @@ def create(
     app.include_router(sight(service))
     app.include_router(glass(service))
     app.include_router(nodes(service))
+    app.include_router(policies(service))
     memory = Memory()
     turns = Turns(QUEUE)
     app.include_router(gangs(service, memory, turns))

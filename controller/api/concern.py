@@ -18,7 +18,8 @@ from model.wanted import Kind, Reference
 DEAD_AFTER_MS: Final = 15_000
 """A host that was not heard of for this long counts as dead; `Report.stamp_ms` is when, see `hearing`."""
 
-_EVERYWHERE: Final = frozenset({Kind.EGRESS_CLASS, Kind.HYPERVISOR, Kind.EXTERNAL})
+_EVERYWHERE: Final = frozenset({Kind.EGRESS_CLASS, Kind.HYPERVISOR, Kind.EXTERNAL, Kind.OPERATOR_POLICY})
+_OF_TENANT: Final = frozenset({Kind.TENANT, Kind.ROUTE, Kind.FLOATING_IP, Kind.SECURITY_POLICY})
 _NOWHERE: Final = frozenset({Kind.SKU, Kind.FABRIC, Kind.NODE})
 """No switch is programmed for them."""
 
@@ -46,7 +47,7 @@ def _networks(contents: Contents, reference: Reference) -> Iterable[tuple[str, s
     if reference.kind in _NOWHERE:
         return []
     tenant = reference.tenant or reference.name
-    if reference.kind in {Kind.TENANT, Kind.ROUTE, Kind.FLOATING_IP}:
+    if reference.kind in _OF_TENANT:
         return [(tenant, network) for network in contents.networks_of.get(tenant, ())]
     if reference.kind is Kind.PEERING:
         half = contents.peerings.get((tenant, reference.name))

@@ -59,7 +59,8 @@ class ChangeBody(BaseModel):
 
 
 class Applied(BaseModel):
-    """`concerned`: hosts that have to act; `generation`: what they must reach (see /v1/wait)."""
+    """`concerned`: hosts that have to act; `generation`: what they must reach (see /v1/wait).
+    `warnings`: what is worth a word though it was done."""
 
     generation: int
     changed: bool
@@ -68,6 +69,7 @@ class Applied(BaseModel):
     counts: dict[str, int]
     changes: list[ChangeBody]
     concerned: list[str]
+    warnings: list[FaultBody] = []
 
 
 class PendingBody(BaseModel):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from controller.api import egress_gauges
+from controller.api import asked, egress_gauges, policy_gauges
 from controller.api.exposition import Metric, Sample
 from controller.api.turns import Tally
 from controller.store.records import Contents
@@ -71,6 +71,8 @@ METRICS: Final = (
     Metric("ringfence_inventory_differences", "gauge", ("rule",), "Differences of hardware from its SKU."),
     Metric("ringfence_inventory_age_seconds", "gauge", (), "Since the node that is read longest ago was."),
     *egress_gauges.METRICS,
+    *policy_gauges.METRICS,
+    *asked.METRICS,
     Metric("ringfence_answer_seconds", "gauge", (), "What the answer before this one took to make."),
 )
 OTHER: Final = "other"

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from controller.api import egress_gauges, gauges
+from controller.api import asked, egress_gauges, gauges, policy_gauges
 from controller.api.books import Books
 from controller.api.concern import DEAD_AFTER_MS
 from controller.api.exposition import MEDIA_TYPE, Sample, expose
@@ -29,6 +29,7 @@ from controller.store.words import Word
 from ipam.gangs.levels import Level, levels
 from ipam.inventory import compare
 from model.bearing import parse_host, parse_summary
+from model.evidence import parse as parse_evidence
 from model.report import Report
 from model.sighting import Sighting
 
@@ -62,6 +63,9 @@ class Answers:
         self._levels: tuple[Contents | None, tuple[Level, ...]] = (None, ())
         self._hosts = _Said(parse_host)
         self._fabrics = _Said(parse_summary)
+        self._evidence = _Said(lambda text: parse_evidence(text).rules)
+        self._rules = policy_gauges.Rules()
+        self._asked = asked.Totals()
         self._round = _Round()
         self._seconds = 0.0
         self._last = ""
@@ -91,6 +95,7 @@ class Answers:
             self._fabrics.parse(fabrics, now),
             (self._hosts.broken, self._fabrics.broken),
         )
+        evidence = self._evidence.parse(self._service.store.evidence(), now)
         heads = self._service.heads(contents.hypervisors)
         self._round.go_on(self._service, contents, now)
         yield from chain(
@@ -103,6 +108,8 @@ class Answers:
             gauges.inventory(contents, self._round.found),
             egress_gauges.hosts(contents, heads, now),
             egress_gauges.ledger(self._books.seen if self._books is not None else None),
+            self._rules.samples(contents, evidence, self._evidence.broken),
+            self._asked.samples(heads),
         )
         yield Sample("ringfence_inventory_age_seconds", (), self._round.age(now) / 1000)
         yield Sample("ringfence_answer_seconds", (), self._seconds)

@@ -95,6 +95,9 @@ class Cluster:
     def fabric_words(self) -> tuple[Word, ...]:
         return self._store.fabric_words()
 
+    def evidence(self, names: Iterable[str] | None = None) -> tuple[Word, ...]:
+        return self._store.evidence(names)
+
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]:
         return self._store.port_rows(uid)
 

@@ -7,11 +7,12 @@ Must not keep state between calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from controller.api import answer, gang_life, health, inventory, pairing, view
+from controller.api import answer, asked, gang_life, health, inventory, pairing, promoting, subjects, view
+from controller.api.advice import advise
 from controller.api.concern import Pending, concerned, pending
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
@@ -51,6 +52,8 @@ class Storage(Protocol):
     def host_words(self, names: Iterable[str] | None = None) -> tuple[Word, ...]: ...
 
     def fabric_words(self) -> tuple[Word, ...]: ...
+
+    def evidence(self, names: Iterable[str] | None = None) -> tuple[Word, ...]: ...
 
     def port_rows(self, uid: str | None = None) -> tuple[tuple[HostName, str, PortRow], ...]: ...
 
@@ -97,11 +100,14 @@ class Service:
     new_uid: Callable[[], Uid]
 
     def apply(self, manifest: Manifest, mode: Mode, ticket: Ticket) -> dict[str, Any]:
-        """Write all objects of a manifest, or none. Raises model.errors with every fault at once."""
+        """Write all objects of a manifest, or none. Raises model.errors with every fault at once;
+        what is only worth a word is told in `warnings`."""
         if manifest.faults:
             # Nothing will be written: the store is asked for further faults only, and may be away.
             raise Invalid(*self._all_faults(manifest))
-        return self._write(lambda contents: self._plan(contents, manifest), mode, ticket)
+        done = self._write(lambda contents: self._plan(contents, manifest), mode, ticket)
+        warnings = advise(self.store.contents(), manifest.wanted, manifest.drafts)
+        return done | {"warnings": [asdict(fault) for fault in warnings]}
 
     def delete(self, references: Sequence[Reference], mode: Mode, ticket: Ticket) -> dict[str, Any]:
         """Delete all named objects, or none."""
@@ -114,7 +120,9 @@ class Service:
         found = [view.document(record, contents, states) for record in view.records(contents, kind)]
         if kind is Kind.NODE:
             self._compare(contents, found)
-        return [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
+        found = [each for each in found if tenant is None or each["metadata"].get("tenant") == tenant]
+        subjects.describe(contents, kind, found)
+        return found
 
     def read(self, reference: Reference) -> view.Document:
         """One object; NotFound if there is none."""
@@ -124,8 +132,12 @@ class Service:
             raise NotFound(_missing(reference))
         states = self._port_states(record.value.uid) if isinstance(record, PortRecord) else {}
         found = view.document(record, contents, states)
+        if isinstance(record, PortRecord) and (host := found["status"]["host"]):
+            said = self.reports(frozenset((host,))).readable.get(host)
+            found["status"] |= asked.status(said, record.value.uid)
         if reference.kind is Kind.NODE:
             self._compare(contents, [found])
+        subjects.describe(contents, reference.kind, [found])
         return found
 
     def inventory(self, name: str | None) -> list[dict[str, Any]]:
@@ -192,6 +204,11 @@ class Service:
         return self._write(
             lambda contents: plan_forgetting(contents, port, name, self.clock()), Mode.WRITE, ticket
         )
+
+    def promote(self, asked: promoting.Asked, mode: Mode, ticket: Ticket) -> dict[str, Any]:
+        """Enforce what counted, if the evidence is there. NotFound, Invalid, Conflict: see promoting."""
+        found = promoting.Promotion(asked, self.store.evidence(), self.clock(), self.new_uid)
+        return self._write(found.plan, mode, ticket) | {"promotion": found.told()}
 
     def freeze(self, host: str, ticket: Ticket) -> dict[str, Any]:
         """Ask a host's agent to change nothing until it is confirmed. NotFound, Conflict (external)."""
@@ -339,7 +356,7 @@ def _by_host(rows: Iterable[tuple[HostName, str, PortRow]]) -> dict[HostName, tu
 
 
 def _frame(hosts: frozenset[HostName], generation: int) -> dict[str, Any]:
-    return {"concerned": sorted(hosts), "generation": generation}
+    return {"concerned": sorted(hosts), "generation": generation, "warnings": []}
 
 
 def _nothing(_made: Plan) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 from controller.api import gang_forms as gangs
 from controller.api import hardware
+from controller.manifest.policy_documents import defaults_spec, policy_spec
 from controller.manifest.schema import API_VERSION
+from controller.store.policies import unread
 from controller.store.records import (
     ClassRecord,
     Contents,
@@ -24,6 +26,7 @@ from controller.store.records import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -34,7 +37,9 @@ from ipam.claims import peer_claim
 from ipam.contents import link_name
 from ipam.needs import of_external
 from model.addresses import format_mac
+from model.guidance import USUAL, Guidance
 from model.intent import Egress, Pair
+from model.policy import Standing
 from model.report import PortReport, Report
 from model.segments import segment_text
 from model.targets import Rules, any_text, member_text
@@ -56,6 +61,8 @@ def records(contents: Contents, kind: Kind) -> Iterator[Record]:
         Kind.FLOATING_IP: contents.floating,
         Kind.PEERING: contents.peerings,
         Kind.LINK: contents.links,
+        Kind.SECURITY_POLICY: contents.policies,
+        Kind.OPERATOR_POLICY: contents.operator_policies,
         Kind.SKU: contents.skus,
         Kind.FABRIC: contents.fabrics,
         Kind.NODE: contents.nodes,
@@ -89,6 +96,10 @@ def document(record: Record, contents: Contents, states: Mapping[tuple[str, str]
             )
         case PeeringRecord():
             return _peering(record, contents)
+        case PolicyRecord(value, tenant, labels):
+            kind = Kind.OPERATOR_POLICY if tenant is None else Kind.SECURITY_POLICY
+            says, status = policy_spec(value.policy), _seats(value)
+            return _document(kind, value.policy.name, tenant, value.uid, labels, says, status)
         case LinkRecord(value, tenants):
             return _document(Kind.LINK, link_name(*tenants), None, value.uid, (), {}, {"key": value.key})
         case FloatingRecord():
@@ -150,6 +161,10 @@ def _tenant(record: TenantRecord, contents: Contents) -> Document:
     if value.public_prefixes:
         spec["publicPrefixes"] = [str(p) for p in value.public_prefixes]
     spec |= _rules(value.rules, value.distinguisher) | gangs.quota_document(record.quota)
+    spec |= defaults_spec(value.defaults)
+    if any(value.seats):
+        named = zip(("out", "in"), value.seats, strict=True)
+        status["defaults"] = {name: number for name, number in named if number}
     status |= gangs.holding_document(value.name, contents.ledger)
     return _document(Kind.TENANT, value.name, None, value.uid, record.labels, spec, status)
 
@@ -187,6 +202,14 @@ def _peering(record: PeeringRecord, contents: Contents) -> Document:
     return _document(Kind.PEERING, value.name, record.tenant, value.uid, record.labels, spec, status)
 
 
+def _seats(value: Standing) -> Document:
+    """The numbers of its rules and defaults, by which counters and traces name them."""
+    given = (("out", value.outward), ("in", value.inward))
+    numbers = {name: seat.number for name, seat in given if seat is not None}
+    found: Document = {"rules": [seat.number for seat in value.seats], "defaults": numbers}
+    return found | ({"state": "unreadable"} if unread(value) else {})
+
+
 def _network(record: NetworkRecord, contents: Contents) -> Document:
     value = record.value
     spec: Document = {
@@ -198,9 +221,21 @@ def _network(record: NetworkRecord, contents: Contents) -> Document:
     }
     if value.dscp is not None:
         spec["dscp"] = value.dscp
+    spec |= _guidance(value.guidance)
     spec |= _rules(value.rules, value.distinguisher)
     status = {"key": value.key, "ports": len(contents.members.get((record.tenant, value.name), ()))}
     return _document(Kind.NETWORK, value.name, record.tenant, value.uid, record.labels, spec, status)
+
+
+def _guidance(value: Guidance) -> Document:
+    """What differs from the usual."""
+    found: Document = {} if value.answers else {"dhcp": False}
+    found |= {"resolvers": [str(a) for a in value.resolvers]} if value.resolvers else {}
+    found |= {"domain": value.domain} if value.domain else {}
+    found |= {"search": list(value.search)} if value.search else {}
+    routes = [{"prefix": str(prefix), "nextHop": str(hop)} for prefix, hop in value.routes]
+    found |= {"guestRoutes": routes} if routes else {}
+    return found | ({} if value.lease == USUAL.lease else {"lease": value.lease})
 
 
 def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str], PortReport]) -> Document:
@@ -221,6 +256,9 @@ def _port(record: PortRecord, contents: Contents, states: Mapping[tuple[str, str
         spec["sticky"] = True
     if value.vf is not None:
         spec["vf"] = {"pf": value.vf.pf, "index": value.vf.index, "for": value.vf.use.value}
+    seed = record.seed
+    told = (("instance", seed.first), ("publicKeys", list(seed.keys)), ("userData", seed.data))
+    spec |= {name: said for name, said in told if said}
     status: Document = {"key": value.key} | _location(record, contents, states)
     if value.migration:
         status["movingTo"] = value.migration

@@ -18,7 +18,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     """Arguments, help and examples."""
     parser.description = (
         "Create or change every object of the manifests, or none. Never deletes. Fields that are left "
-        "out keep what they have; addresses, MACs and VNIs that were never given are allocated."
+        "out keep what they have; addresses, MACs and VNIs that were never given are allocated. Of policies "
+        "the whole is replaced, and rules that can never match are named as warnings."
     )
     parser.epilog = (
         "examples:\n  ringfence apply -f examples/tenants.yaml\n"

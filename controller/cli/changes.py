@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from controller.cli.faults import print_fault
+from controller.cli.policy_words import changed, default_changes, made
 from controller.cli.session import Session
 
+_POLICIES: Final = ("SecurityPolicy", "OperatorPolicy")
 _DONE: Final = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
 _WOULD: Final = {"create": "create", "change": "change", "delete": "delete", "unchanged": "unchanged"}
 
 
 def print_changes(session: Session, answer: dict[str, Any]) -> None:
-    """One line for each object, then the sums."""
+    """One line for each object, then the sums; on stderr what is worth a word."""
     words = _WOULD if answer["dryRun"] else _DONE
     for change in answer["changes"]:
         if change["verb"] != "unchanged":
@@ -29,6 +32,8 @@ def print_changes(session: Session, answer: dict[str, Any]) -> None:
     else:
         replayed = " (this request had already been done)" if answer["replayed"] else ""
         session.line(f"{sums or 'nothing to do'}; generation {answer['generation']}{replayed}")
+    for warning in answer.get("warnings", ()):
+        print_fault(session, warning, "warning: ")
 
 
 def _name(change: dict[str, Any]) -> str:
@@ -38,13 +43,18 @@ def _name(change: dict[str, Any]) -> str:
 
 def _details(change: dict[str, Any]) -> str:
     spec, before = change.get("spec") or {}, change.get("before")
+    if before is not None and change["kind"] in _POLICIES:
+        return "  " + (changed(before, spec) or "labels")
     if before is not None:
         moved = [
             f"{key} {_word(before.get(key))} -> {_word(spec.get(key))}"
             for key in sorted(spec | before)
-            if spec.get(key) != before.get(key)
+            if key != "defaults" and spec.get(key) != before.get(key)
         ]
+        moved += default_changes(before.get("defaults", {}), spec.get("defaults", {}))
         return "  " + ("; ".join(moved) or "labels")
+    if change["kind"] in _POLICIES:
+        return f"  {made(spec)}" if spec else ""
     shown = [
         _word(spec[key])
         for key in (

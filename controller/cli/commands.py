@@ -13,6 +13,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ("plan", "controller.cli.plan", "show what apply would do; nothing is written"),
     ("get", "controller.cli.get", "list objects, or show one"),
     ("delete", "controller.cli.delete", "delete one object, or those that manifests name"),
+    ("policy", "controller.cli.policy", "rules that count and what they hit; promote them; convert"),
     ("gang", "controller.cli.gang", "interfaces of a job on the rails of its nodes, all or none"),
     ("status", "controller.cli.status", "cluster, hosts, pools and alarms"),
     ("egress", "controller.cli.egress", "egress per tenant, port and class"),

@@ -22,12 +22,17 @@ def print_faults(session: Session, faults: list[Fault]) -> None:
         session.out.write("\n")
         return
     for fault in faults:
-        session.note(_where(fault) + _what(fault))
-        session.note(f"    {fault.get('remedy', '')}")
+        print_fault(session, fault)
     kinds = len({fault.get("rule") for fault in faults})
     if len(faults) > 1:
         text = f"{len(faults)} mistakes of {kinds} kind{'s' if kinds > 1 else ''}; nothing was written"
         session.err.write(paint.emphasis(session.err, text) + "\n")
+
+
+def print_fault(session: Session, fault: Fault, lead: str = "") -> None:
+    """What is wrong, then the remedy."""
+    session.note(lead + _where(fault) + _what(fault))
+    session.note(f"    {fault.get('remedy', '')}")
 
 
 def _where(fault: Fault) -> str:

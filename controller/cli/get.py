@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Final
 
+from controller.cli import policy_words
 from controller.cli.client import segment
 from controller.cli.commands import OK
 from controller.cli.session import Session
@@ -27,6 +28,8 @@ KINDS: Final = (
     "external",
     "floatingip",
     "peering",
+    "securitypolicy",
+    "operatorpolicy",
 )
 
 
@@ -199,6 +202,7 @@ def _words(values: list[str]) -> str:
     return " ".join(values) or "-"
 
 
+_OF_POLICY: Final = ("name", "order", "subject", "ports", "out", "in", "state")
 TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] = {
     "Tenant": (("name", "l3vni", "networks", "egress", "gangs", "interfaces", "labels"), _tenant),
     "Network": (("tenant", "name", "vni", "subnets", "mtu", "routed", "ports"), _network),
@@ -211,5 +215,7 @@ TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Value], list[str]]]]] =
     "External": (("name", "vni", "pools", "users"), _external),
     "FloatingIp": (("tenant", "name", "external", "address", "port", "target", "host"), _floating),
     "Peering": (("tenant", "name", "peer", "prefixes", "state", "vni"), _peering),
+    "SecurityPolicy": (("tenant", *_OF_POLICY), policy_words.cells),
+    "OperatorPolicy": (("tier", *_OF_POLICY), policy_words.cells),
     "Route": (("tenant", "name", "prefix", "next hops"), _route),
 }

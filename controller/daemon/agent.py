@@ -5,9 +5,7 @@ Place: the only place that makes every hand of the agent. Must not hold logic of
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import logging
 import queue
 import random
@@ -16,16 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from accounting.journal import Journal
 from bgp.client import Client
 from bgp.interest import Interest
-from bgp.table import Limits
-from controller.agent import announcements, berthing, core, disk
+from controller.agent import announcements, core, disk
+from controller.agent.answering import Answering
 from controller.agent.calm import Calm
 from controller.agent.effects import Effects
 from controller.agent.events import Event, Inventory, SessionDown, SessionUp
@@ -33,26 +31,23 @@ from controller.agent.fights import Fights
 from controller.agent.fitting import Fitting
 from controller.agent.hush import Hush
 from controller.agent.keeper import Keeper
-from controller.agent.lease import LEAST, MOST, Timing
 from controller.agent.leasing import Leasing, StoreRows
 from controller.agent.looking import Looking
 from controller.agent.loop import Loop
 from controller.agent.meter import Meter, read_boot_id
 from controller.agent.metering import Metering
-from controller.agent.pace import Pace
 from controller.agent.pathing import Pathing
-from controller.agent.post import TlsPost
 from controller.agent.probing import Probing
 from controller.agent.questioning import Questioning
 from controller.agent.seating import Seating
 from controller.agent.sequences import Sequences
-from controller.agent.shares import Shares
 from controller.agent.state import Seen
 from controller.agent.switching import Switching
 from controller.agent.telling import HandedUp
-from controller.agent.upload import Post, UnixPost, Uploader
+from controller.agent.upload import Uploader
 from controller.agent.vantage import Vantage
-from controller.daemon import allocator, flags
+from controller.daemon import allocator, evidence
+from controller.daemon.agent_flags import Settings, parse
 from controller.daemon.bypass import Bypass
 from controller.daemon.mooring import Moored
 from controller.southbound.netlink import ways
@@ -64,45 +59,21 @@ from controller.southbound.ovsdb.plugging import Plugging
 from controller.southbound.ovsdb.reading import Local
 from controller.southbound.probe import Prober
 from controller.store import framing
-from controller.store.calling import Caller
 from controller.store.watch import Watch
 from controller.store.wire import Connection, Seat
 from controller.store.writer import Store
-from controller.tls.endpoint import HEAD
-from controller.tls.papers import Current, calling
 from ipam.devices import look
 from ipam.devices.kernel import ROOT, Kernel
 from model.ids import HostName
 from pipelines import cookies
 
 LOG: Final = logging.getLogger(__name__)
-_NONE: Final = "none"
 _SWITCH: Final = 0.001
 """Seconds for which a thread may hold up another one that is ready (Python's own: 0.005). While the upload
 parses megabytes the loop goes on after 1.3 ms, not 7, each time that it has waited for the switch."""
 _COLLECT: Final = (50_000, 20, 20)
 """Thresholds of the garbage collector. What the agent holds is frozen values, many and without cycles, which
 the collector walks in vain: compiling 100,000 flows took 1.0 s with Python's thresholds, 0.6 s with these."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """`caller`: for a store over TLS. `speaker` None: no EVPN on this host (a cluster of one). `post`: makes
-    one for a thread."""
-
-    store: str
-    caller: Caller | None
-    rundir: Path
-    bridge: str
-    datapath: str
-    speaker: Path | None
-    post: Callable[[], Post]
-    state: Path
-    berths: Path
-    pace: Pace
-    limits: Limits
-    shares: Shares
-    timing: Timing
 
 
 def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
@@ -134,8 +105,9 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
             start = replace(core.start(host, saved, settings.limits, past), shares=settings.shares)
         loop = Loop(start, hands.effects, events, settings.state, settings.pace)
         hands.start(start.table.interest)
+        connect = partial(Connection, settings.store, Seat.ANY, settings.caller)
         questioning = Questioning(
-            lambda: Connection(settings.store, Seat.ANY, settings.caller),
+            connect,
             host,
             lambda: loop.core,
             events.put,
@@ -143,87 +115,16 @@ def run(argv: Sequence[str], kernel: Kernel | None = None) -> int:
             settings.bridge,
         )
         questioning.start()
+        place = settings.rundir, settings.bridge, settings.state
+        hands.answering.start(lambda: loop.core.effective)
         try:
-            loop.run()
+            with evidence.watching(connect, host, lambda: loop.core, *place, settings.evidence):
+                loop.run()
         finally:
             questioning.stop()
             LOG.info("agent ends host=%s", host)
     database.stop()
     return 0
-
-
-def parse(argv: Sequence[str]) -> Settings:
-    """Flags over an optional JSON settings file with the same names."""
-    parser = argparse.ArgumentParser(prog="ringfenced agent", description="The agent of one hypervisor.")
-    parser.add_argument("--config", type=Path, help="JSON file with the same keys, dashes as underscores")
-    flags.add_store(parser)
-    parser.add_argument("--ovs-rundir", type=Path, default=Path("/run/openvswitch"))
-    parser.add_argument("--bridge", default="br-int")
-    parser.add_argument("--datapath", choices=("system", "netdev"), default="system")
-    parser.add_argument(
-        "--speaker", default="unix:/run/ringfence/speaker.sock", help="unix:PATH, or none: no EVPN"
-    )
-    parser.add_argument(
-        "--api",
-        default="unix:/run/ringfence/api.sock",
-        metavar="unix:PATH|tls:HOST:PORT",
-        help="where egress records go (default %(default)s); tls: with this host's certificate, below",
-    )
-    flags.add_papers(parser, "--api", "the API's")
-    parser.add_argument("--state", type=Path, default=Path("/var/lib/ringfence/agent"))
-    parser.add_argument(
-        "--berths", type=Path, default=berthing.PATH, help="file that tells the CNI plugin of this host's VFs"
-    )
-    parser.add_argument("--read-every", type=float, default=10.0, help="seconds between counter readings")
-    parser.add_argument("--audit-every", type=float, default=60.0, help="seconds between audits")
-    flags.add_holdings(parser)
-    parser.add_argument(
-        "--lease",
-        type=int,
-        default=LEAST,
-        help="seconds without a sign of life after which its partner takes over the ports of a host that has"
-        " one (default %(default)s)",
-    )
-    file = parser.parse_known_args(argv)[0].config
-    if file is not None:
-        values: dict[str, Any] = json.loads(file.read_text())
-        parser.set_defaults(**{k: type(parser.get_default(k) or "")(v) for k, v in values.items()})
-    given = parser.parse_args(argv)
-    hold, peer_hold = flags.holds(parser, given)
-    if not LEAST <= given.lease <= MOST:
-        parser.error(f"--lease {given.lease}: write {LEAST}..{MOST} seconds")
-    speaker = None if given.speaker == _NONE else Path(given.speaker.removeprefix("unix:"))
-    return Settings(
-        store=given.store,
-        caller=flags.caller(parser, given),
-        rundir=given.ovs_rundir,
-        bridge=given.bridge,
-        datapath=given.datapath,
-        speaker=speaker,
-        post=_post(parser, given),
-        state=given.state,
-        berths=given.berths,
-        pace=Pace(read=given.read_every, audit=given.audit_every),
-        limits=Limits(hold=hold, peer_hold=peer_hold),
-        shares=flags.shares(parser, given),
-        timing=Timing(given.lease),
-    )
-
-
-def _post(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Callable[[], Post]:
-    """Certificates are first read when there is something to post: a host without one still has its flows."""
-    papers = flags.papers(parser, given, "--api")
-    if not given.api.startswith(HEAD):
-        if papers is not None:
-            parser.error(f"--api-cert, --api-key and --api-ca are for --api {HEAD}HOST:PORT")
-        return partial(UnixPost, Path(given.api.removeprefix("unix:")))
-    if papers is None:
-        parser.error(f"--api {given.api}: name --api-cert, --api-key and --api-ca, too")
-    try:
-        endpoint = flags.endpoint(given.api)
-    except argparse.ArgumentTypeError as error:
-        parser.error(f"--api: {error}")
-    return lambda: TlsPost(endpoint, Current(papers, calling))
 
 
 class _SystemId:
@@ -312,6 +213,7 @@ class _Hands:
         )
         self._session = SessionRunner(settings.rundir, callbacks, lambda: database.recall(TARGETS))
         self._put = put
+        self.answering = Answering(settings.rundir / f"{settings.bridge}.mgmt", host)
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
         self._fitting = Fitting(ways.observe, ways.glance)
         self._looking = Looking(look.observe)
@@ -340,6 +242,7 @@ class _Hands:
             self._looking,
             self._leasing,
             self._bypass,
+            self.answering,
         )
 
     def _voice(self, path: Path, speaker: Client) -> Hush:
@@ -376,6 +279,7 @@ class _Hands:
             self._speaker.start()
 
     def __exit__(self, *_: object) -> None:
+        self.answering.stop()
         threads = (self._watch, self._leasing, self._pathing, self._fitting, self._session, self._probing)
         for part in (*threads, self._keeper, self._looking, self._moored, self._bypass, self._metering):
             part.stop()

@@ -34,7 +34,7 @@ class Bypass:
             partial(tallies.observe, root, vf_counts.observe),
             host,
             boot_id,
-            Clocks(_now, _up),
+            CLOCKS,
             self._uploader.wake,
         )
 
@@ -65,3 +65,7 @@ def _now() -> int:
 
 def _up() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+CLOCKS: Final = Clocks(_now, _up)
+"""Of this host."""

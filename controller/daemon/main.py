@@ -27,11 +27,12 @@ PROCESSES: Final[tuple[tuple[str, str, str], ...]] = (
     ("api", "controller.daemon.api", "the HTTP API on a unix socket, with the ledger"),
     ("agent", "controller.daemon.agent", "one per hypervisor: programs Open vSwitch, counts egress"),
     ("speaker", "controller.daemon.speaker", "one per hypervisor: EVPN by ExaBGP, outlives the agent"),
+    ("services", "controller.daemon.services", "one per hypervisor: names and metadata for its ports"),
     ("fabric", "controller.daemon.fabric", "one per fabric: moves gangs on, holds partitions"),
     (
         "all",
         "controller.daemon.whole",
-        "store, API, speaker and agent on this machine, declared by themselves",
+        "store, API, speaker, agent and services on this machine, declared by themselves",
     ),
 )
 

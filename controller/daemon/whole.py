@@ -1,4 +1,4 @@
-"""`ringfenced all`: store, API, speaker and agent on this machine, in one process tree, declared by itself.
+"""`ringfenced all`: store, API, speaker, agent and services of this machine, in one tree, self-declared.
 
 Place: the zero-set-up default of one machine; a cluster runs the units one by one. Must not do what they do:
 it starts them, declares this host through the CLI as an operator would, starts again what ends, stops all.
@@ -38,8 +38,8 @@ _TERM: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`vtep`: this host's VTEP. `reflectors`: empty = no EVPN, a cluster of one host. `policy`,
-    `holdings`: flags that are handed on to the API and to the agent."""
+    """`vtep`: this host's VTEP. `reflectors`: empty = no EVPN, a cluster of one host. `policy`, `holdings`,
+    `resolvers`: flags that are handed on to the API, to the agent and to what answers ports."""
 
     directory: Path
     run: Path
@@ -49,6 +49,7 @@ class Settings:
     asn: int
     reflectors: tuple[Address, ...]
     policy: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
     holdings: tuple[str, ...] = ()
 
 
@@ -133,6 +134,13 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument(
         "--reflector", action="append", type=ip_address, default=[], help="none: no EVPN, one host"
     )
+    parser.add_argument(
+        "--resolver",
+        action="append",
+        default=[],
+        metavar="ADDRESS[@PORT]",
+        help="asked for names outside; none: ports are told of their own alone",
+    )
     policy = (*flags.add_policy(parser), *flags.add_ledger(parser))
     holdings = flags.add_holdings(parser)
     given = parser.parse_args(argv)
@@ -147,6 +155,7 @@ def parse(argv: Sequence[str]) -> Settings:
         asn=given.asn,
         reflectors=tuple(given.reflector),
         policy=tuple(flags.words(policy, given)),
+        resolvers=tuple(word for each in given.resolver for word in ("--resolver", each)),
         holdings=tuple(flags.words(holdings, given)),
     )
 
@@ -220,6 +229,8 @@ def processes(settings: Settings) -> list[_Child]:
     words += ["--berths", str(settings.run / "berths.json")]
     words += settings.holdings
     found.append(_Child("agent", _ringfenced("agent", *words), lambda: True))
+    words = ["--state", str(settings.directory / "agent"), "--ovs-rundir", str(settings.rundir)]
+    found.append(_Child("services", _ringfenced("services", *words, *settings.resolvers), lambda: True))
     return found
 
 

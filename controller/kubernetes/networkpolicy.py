@@ -10,16 +10,19 @@ of all policies that select a port add up, and a policy isolates it in the direc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_network
-from typing import Final
+from typing import Final, TypeVar
 
 from controller.kubernetes.reading import Reading, Wrong, selector
+from controller.manifest.readers import Misfit, read_name
+from controller.manifest.tree import Scalar, show
 from model.addresses import Prefix
 from model.errors import Fault
-from model.labels import NAME, Requirement, Selector, matching
+from model.labels import NAME, Operator, Requirement, Selector, conjunction, matching, satisfiable
 from model.policy import (
     PORTS,
     Action,
@@ -34,16 +37,20 @@ from model.policy import (
     Rule,
     Selection,
     Service,
+    say,
 )
 
+Value = TypeVar("Value")
 VERSION: Final = "networking.k8s.io/v1"
 KIND: Final = "NetworkPolicy"
 NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
-_LISTS: Final = ("List", "NetworkPolicyList")
+LISTS: Final = ("List", "NetworkPolicyList")
 _TYPES: Final = {"Ingress": Direction.IN, "Egress": Direction.OUT}
 _RULES: Final = {Direction.IN: ("ingress", "from"), Direction.OUT: ("egress", "to")}
 _PROTOCOLS: Final = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
 _LONGEST: Final = 54
+_LONGEST_NAME: Final = 253
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _DENIED: Final = Default(Action.DENY)
 
 
@@ -59,7 +66,7 @@ def convert(documents: list[object], tenant: str) -> Converted:
     """The policies of one tenant that NetworkPolicies stand for, and everything that is wrong with them."""
     policies, faults = [], []
     for document in _each(documents):
-        reading = Reading(_title(document))
+        reading = Reading(title(document))
         try:
             policy = _policy(reading, document, tenant)
         except Wrong:
@@ -79,17 +86,19 @@ def rename(namespace: str, name: str) -> str:
 def _each(documents: list[object]) -> Iterator[object]:
     for document in documents:
         items = document.get("items") if isinstance(document, Mapping) else None
-        if isinstance(document, Mapping) and document.get("kind") in _LISTS and isinstance(items, list):
+        if isinstance(document, Mapping) and document.get("kind") in LISTS and isinstance(items, list):
             yield from _each(items)
         elif document is not None:
             yield document
 
 
-def _title(document: object) -> str:
+def title(document: object) -> str:
+    """How faults call it."""
     metadata = document.get("metadata") if isinstance(document, Mapping) else None
     if not isinstance(metadata, Mapping):
         return KIND
-    return f"{KIND} {metadata.get('namespace', 'default')}/{metadata.get('name', '')}"
+    namespace, name = (show(str(metadata.get(field, "")))[1:-1] for field in ("namespace", "name"))
+    return f"{KIND} {namespace or 'default'}/{name}"
 
 
 def _policy(reading: Reading, document: object, tenant: str) -> Policy:
@@ -99,8 +108,8 @@ def _policy(reading: Reading, document: object, tenant: str) -> Policy:
         raise reading.refuse("kind", "not-a-network-policy", said, f"Give {KIND} of {VERSION} only.")
     reading.table(whole, "", "apiVersion", "kind", "metadata", "spec", "status")
     metadata = reading.table(whole.get("metadata"), "metadata")
-    name = reading.text(metadata.get("name"), "metadata.name")
-    namespace = reading.text(metadata.get("namespace", "default"), "metadata.namespace")
+    name = reading.word(metadata.get("name"), "metadata.name", _read_subdomain)
+    namespace = reading.word(metadata.get("namespace", "default"), "metadata.namespace", read_name)
     if "spec" not in whole:
         raise reading.refuse("spec", "missing-field", "it has no spec", "Write what it selects.")
     spec = reading.table(whole["spec"], "spec", "podSelector", "policyTypes", "ingress", "egress")
@@ -114,12 +123,19 @@ def _policy(reading: Reading, document: object, tenant: str) -> Policy:
         rename(namespace, name),
         tenant,
         subject=subject,
-        rules=tuple(rule for rule in rules if rule.direction in directions),
+        rules=_each_rule_once(rule for rule in rules if rule.direction in directions),
         defaults=Defaults(
             outward=_DENIED if Direction.OUT in directions else None,
             inward=_DENIED if Direction.IN in directions else None,
         ),
     )
+
+
+def _read_subdomain(node: Scalar) -> str:
+    """Labels joined by dots, at most 253 characters (RFC 1123 section 2.1)."""
+    if len(node.text) <= _LONGEST_NAME and all(_LABEL.fullmatch(part) for part in node.text.split(".")):
+        return node.text
+    raise Misfit("name-rule", f"{show(node.text)} is no name", "Use a-z, 0-9, '-' and dots.")
 
 
 def _directions(reading: Reading, spec: Mapping[str, object]) -> frozenset[Direction]:
@@ -150,7 +166,7 @@ def _rules(
             _service(reading, port, f"{path}.ports[{at}]")
             for at, port in enumerate(reading.listing(rule.get("ports"), f"{path}.ports"))
         ]
-        yield Rule(direction, Action.ALLOW, tuple(peers), tuple(services))
+        yield Rule(direction, Action.ALLOW, _each_once(peers), _each_once(services))
 
 
 def _peer(reading: Reading, value: object, path: str, home: Selector) -> Peer:
@@ -169,15 +185,11 @@ def _peer(reading: Reading, value: object, path: str, home: Selector) -> Peer:
         return Selection(pods, home)
     spaces = selector(reading, peer["namespaceSelector"], f"{path}.namespaceSelector")
     named = (NAME if one.key == NAMESPACE_NAME else one.key for one in spaces.requirements)
-    return Selection(
-        pods,
-        Selector(
-            tuple(
-                Requirement(key, one.operator, one.values)
-                for key, one in zip(named, spaces.requirements, strict=True)
-            )
-        ),
-    )
+    pairs = zip(named, spaces.requirements, strict=True)
+    networks = conjunction(Requirement(key, one.operator, one.values) for key, one in pairs)
+    if not satisfiable(conjunction((*networks.requirements, Requirement(NAME, Operator.EXISTS)))):
+        reading.never(f"{path}.namespaceSelector")
+    return Selection(pods, networks)
 
 
 def _block(reading: Reading, value: object, path: str) -> Block:
@@ -190,20 +202,32 @@ def _block(reading: Reading, value: object, path: str) -> Block:
             at, said = f"{path}.except[{index}]", f"{hole} is no smaller part of {prefix}"
             reading.note(at, "except-outside", said, "Write a longer prefix inside the cidr.")
         excepted.append(hole)
-    return Block(prefix, tuple(excepted))
+    return Block(prefix, _each_once(excepted))
 
 
 def _prefix(reading: Reading, value: object, path: str) -> Prefix:
     """Bits behind the length mean nothing, as in Kubernetes."""
     text = reading.text(value, path)
     try:
-        if "/" not in text:
+        if not text.rpartition("/")[2].isdecimal() or "/" not in text or "%" in text:
             raise ValueError
         return ip_network(text, strict=False)
     except ValueError:
         raise reading.refuse(
             path, "cidr-rule", f"{text!r} is no prefix", "Write 10.0.0.0/8 or fd00::/8."
         ) from None
+
+
+def _each_rule_once(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    found: dict[object, Rule] = {}
+    for rule in rules:
+        found.setdefault(say(rule), rule)
+    return tuple(found.values())
+
+
+def _each_once(values: Iterable[Value]) -> tuple[Value, ...]:
+    """What is said twice means what it means once."""
+    return tuple(dict.fromkeys(values))
 
 
 def _service(reading: Reading, value: object, path: str) -> Service:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controller.manifest.readers import Misfit, Reader, read_label, read_label_key
+from controller.manifest.tree import Scalar, Sort
 from model.errors import Fault
-from model.labels import EVERYTHING, Operator, Requirement, Selector
+from model.labels import EVERYTHING, Operator, Requirement, Selector, conjunction, satisfiable
 
 
 class Wrong(Exception):
@@ -50,6 +52,21 @@ class Reading:
             raise self.refuse(path, "wrong-type", "it is no list", "Write each item behind a dash.")
         return value
 
+    def word(self, value: object, path: str, read: Reader) -> str:
+        """Text that a rule holds for, which is ours as well."""
+        text = self.text(value, path)
+        try:
+            read(Scalar(Sort.TEXT, text, 0))
+        except Misfit as misfit:
+            raise self.refuse(path, misfit.rule, str(misfit), misfit.remedy) from None
+        return text
+
+    def never(self, path: str) -> None:
+        """A selector takes nothing."""
+        self.note(
+            path, "selector-never", "it contradicts itself: it takes nothing", "Take one of the two out."
+        )
+
     def text(self, value: object, path: str) -> str:
         if not isinstance(value, str):
             raise self.refuse(
@@ -62,20 +79,25 @@ def selector(reading: Reading, value: object, path: str) -> Selector:
     table = reading.table(value, path, "matchLabels", "matchExpressions")
     if not table:
         return EVERYTHING
+    before = len(reading.faults)
     pairs = reading.table(table.get("matchLabels"), f"{path}.matchLabels")
-    found = [
-        Requirement(str(key), Operator.IN, (reading.text(pairs[key], f"{path}.matchLabels.{key}"),))
-        for key in sorted(pairs, key=str)
-    ]
+    found = []
+    for key in sorted(pairs, key=str):
+        at = f"{path}.matchLabels.{key}"
+        reading.word(key, at, read_label_key)
+        found.append(Requirement(key, Operator.IN, (reading.word(pairs[key], at, read_label),)))
     listed = reading.listing(table.get("matchExpressions"), f"{path}.matchExpressions")
     for index, one in enumerate(listed):
         found.append(_requirement(reading, one, f"{path}.matchExpressions[{index}]"))
-    return Selector(tuple(found))
+    made = conjunction(found)
+    if len(reading.faults) == before and not satisfiable(made):
+        reading.never(path)
+    return made
 
 
 def _requirement(reading: Reading, value: object, path: str) -> Requirement:
     table = reading.table(value, path, "key", "operator", "values")
-    key = reading.text(table.get("key"), f"{path}.key")
+    key = reading.word(table.get("key"), f"{path}.key", read_label_key)
     try:
         operator = Operator(table.get("operator"))
     except ValueError:
@@ -83,7 +105,8 @@ def _requirement(reading: Reading, value: object, path: str) -> Requirement:
         at, said = f"{path}.operator", f"{table.get('operator')!r} is no operator"
         raise reading.refuse(at, "unknown-value", said, f"Write one of {known}.") from None
     listed = reading.listing(table.get("values"), f"{path}.values")
-    values = tuple(sorted({reading.text(one, f"{path}.values") for one in listed}))
+    words = (reading.word(one, f"{path}.values[{index}]", read_label) for index, one in enumerate(listed))
+    values = tuple(sorted(set(words)))
     if bool(values) != (operator in (Operator.IN, Operator.NOT_IN)):
         said, remedy = ("has values", "Take them out.") if values else ("has no values", "Write some.")
         reading.note(f"{path}.values", "selector-values", f"{operator.value} {said}", remedy)

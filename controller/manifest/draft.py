@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.manifest import readers
+from controller.manifest.branch import Branch
 from controller.manifest.fields import FieldRule, KindRule, Presence, Shape
 from controller.manifest.readers import Misfit
 from controller.manifest.schema import API_VERSION, KINDS, find_kind
@@ -18,6 +19,7 @@ from controller.manifest.suggest import nearest, remedy
 from controller.manifest.text import Document
 from controller.manifest.tree import Entry, Listing, Node, Scalar, Sort, Table, lines, name_sort, show
 from model.errors import Fault
+from model.labels import NAME
 from model.wanted import Kind, Reference, Where, title
 
 MAX_FAULTS: Final = 2_000
@@ -227,6 +229,8 @@ def _field(
         values[path] = _labels(reading, path, entry.value)
     elif rule.shape in {Shape.MANY, Shape.RECORDS}:
         values[path] = _many(reading, rule, entry.value)
+    elif rule.tree is not None:
+        values[path] = rule.tree(Branch(path, entry.value, reading.fault))
     else:
         one = _record if rule.shape is Shape.RECORD else _one
         value = one(reading, rule, path, entry.value)
@@ -321,6 +325,8 @@ def _labels(reading: _Reading, path: str, node: Node) -> tuple[tuple[str, str], 
         below = f"{path}.{_safe(key)}"
         try:
             readers.read_label_key(Scalar(Sort.TEXT, key, entry.line))
+            if key == NAME:
+                raise Misfit("label-reserved", "everything has its own name as that label", "Take it out.")
             if not isinstance(entry.value, Scalar):
                 raise Misfit("wrong-type", f"it is {name_sort(entry.value)}, wanted text", "Write one word.")
             pairs.append((key, readers.read_label(entry.value)))

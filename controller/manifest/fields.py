@@ -6,13 +6,18 @@ hold rules that span fields or objects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from controller.manifest import readers
+from controller.manifest.branch import Branch
 from controller.manifest.readers import Reader
 from model.wanted import Kind
+
+TreeReader = Callable[[Branch], object]
+"""Of a field that has fields of its own below; None if nothing could be read."""
 
 
 class Presence(Enum):
@@ -21,8 +26,8 @@ class Presence(Enum):
 
 
 class Shape(Enum):
-    """ONE scalar, MANY scalars in a list, a mapping of LABELS, one RECORD: a mapping of `parts`, or
-    RECORDS: a list of those.
+    """ONE scalar, MANY scalars in a list, a mapping of LABELS, one RECORD: a mapping of `parts`,
+    RECORDS: a list of those, or a TREE that has a reader of its own.
     """
 
     ONE = "one"
@@ -30,13 +35,15 @@ class Shape(Enum):
     LABELS = "labels"
     RECORD = "record"
     RECORDS = "records"
+    TREE = "tree"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
     """A field at `section.name`. `example` is YAML; `meaning` is for people. `most`: longest list.
 
-    `parts`: the fields of a record; `read` is that of the first.
+    `parts`: the fields of a record; `read` is that of the first. `tree` reads a TREE, and `read`
+    nothing.
     """
 
     section: str
@@ -48,6 +55,7 @@ class FieldRule:
     shape: Shape = Shape.ONE
     most: int = 4096
     parts: tuple[FieldRule, ...] = ()
+    tree: TreeReader | None = None
 
     @property
     def path(self) -> str:
@@ -88,5 +96,10 @@ TENANT_NAME: Final = FieldRule(
     "metadata", "tenant", readers.read_name, "The tenant that it belongs to.", "acme", Presence.REQUIRED
 )
 LABELS: Final = FieldRule(
-    "metadata", "labels", readers.read_label, "Free words for people.", "{tier: web}", shape=Shape.LABELS
+    "metadata",
+    "labels",
+    readers.read_label,
+    "Words for people, and for selectors of policies.",
+    "{tier: web}",
+    shape=Shape.LABELS,
 )

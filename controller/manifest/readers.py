@@ -18,6 +18,7 @@ from model.addresses import BROADCAST, GATEWAY_MAC, Address, Prefix, is_router_m
 from model.ids import NETWORK_KEYS, PROBE_VNI, RATES, VNIS, HostName, Mac, Vni
 from model.intent import Egress, Relation
 from model.segments import parse_segment
+from model.serving import SERVED
 from model.targets import DERIVED_TEXT, Community, parse_any, parse_member
 from model.wanted import UNMARKED
 
@@ -135,9 +136,13 @@ def read_unicast(node: Scalar) -> Prefix:
 def read_address(node: Scalar) -> Address:
     """An address of a workload, without a prefix length."""
     text = text_of(node)
-    address = _address(text)
+    address = parse_address(text)
     if address.is_multicast or address.is_loopback or address.is_unspecified or _is_broadcast(address):
         raise Misfit("address-reserved", f"{address} is no address of a host", "Give a unicast address.")
+    if address in SERVED:
+        raise Misfit(
+            "address-reserved", f"{address} is where names or metadata are served", "Give another address."
+        )
     if address.is_link_local:
         raise Misfit(
             "address-reserved",
@@ -149,7 +154,7 @@ def read_address(node: Scalar) -> Address:
 
 def read_vtep(node: Scalar) -> Address:
     """An address of the underlay."""
-    address = _address(text_of(node))
+    address = parse_address(text_of(node))
     if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
         raise Misfit(
             "address-reserved", f"{address} is no address of a host", "Give the VTEP's unicast address."
@@ -159,7 +164,7 @@ def read_vtep(node: Scalar) -> Address:
 
 def read_router_id(node: Scalar) -> int:
     """A BGP identifier in dotted form: 32 bits, not zero (RFC 6286 section 2.1)."""
-    address = _address(text_of(node))
+    address = parse_address(text_of(node))
     if not isinstance(address, IPv4Address) or int(address) == 0:
         raise Misfit("router-id", f"{address} is no router id", "Write 32 bits as 192.0.2.1, not 0.0.0.0.")
     return int(address)
@@ -364,7 +369,8 @@ def _prefix(text: str) -> Prefix:
     return prefix
 
 
-def _address(text: str) -> Address:
+def parse_address(text: str) -> Address:
+    """An address without length and zone; Misfit otherwise."""
     try:
         address = ip_address(text)
     except ValueError as error:

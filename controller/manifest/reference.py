@@ -28,7 +28,7 @@ def _section(rule: KindRule) -> str:
 
 def _row(field: FieldRule) -> str:
     presence = "required" if field.presence is Presence.REQUIRED else ""
-    form = (field.read.__doc__ or "").strip().splitlines()[0]
+    form = ((field.tree or field.read).__doc__ or "").strip().splitlines()[0]
     if field.shape is Shape.MANY:
         form = f"list; each: {form[0].lower()}{form[1:]}" if form[1:2].islower() else f"list; each: {form}"
     if field.shape is Shape.RECORD:

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.manifest.draft import Draft
 from controller.manifest.salvage_hardware import salvage_hardware, salvage_vf
+from controller.manifest.salvage_policy import salvage_policy
 from model.gang import Quota
 from model.intent import Pair
 from model.wanted import (
@@ -17,11 +18,13 @@ from model.wanted import (
     WantedEgressClass,
     WantedExternal,
     WantedFloatingIp,
+    WantedGuidance,
     WantedHypervisor,
     WantedNetwork,
     WantedPeering,
     WantedPort,
     WantedRoute,
+    WantedSeed,
     WantedTenant,
 )
 
@@ -38,6 +41,8 @@ def salvage(draft: Draft, number: int) -> Wanted | None:
             return _root(draft, name)
         case Kind.SKU | Kind.FABRIC | Kind.NODE:
             return salvage_hardware(draft, name)
+        case Kind.OPERATOR_POLICY:
+            return salvage_policy(draft, name, None)
         case _:
             return None if tenant is None else _tenanted(draft, tenant, name)
 
@@ -59,6 +64,7 @@ def _root(draft: Draft, name: Any) -> Wanted | None:
                 get("spec.communities"),
                 get("spec.distinguisher"),
                 None if get("spec.quota") is None else Quota(*get("spec.quota")),
+                get("spec.defaults"),
             )
         case Kind.EXTERNAL:
             return WantedExternal(name, get("spec.pools") or (), get("spec.vni"), labels, where)
@@ -102,6 +108,14 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 export_targets=get("spec.exportTargets"),
                 communities=get("spec.communities"),
                 distinguisher=get("spec.distinguisher"),
+                guidance=WantedGuidance(
+                    get("spec.dhcp"),
+                    get("spec.resolvers"),
+                    get("spec.domain"),
+                    get("spec.search"),
+                    get("spec.guestRoutes"),
+                    get("spec.lease"),
+                ),
             )
         case Kind.PORT if get("spec.network"):
             pairs = get("spec.allowedAddresses")
@@ -120,6 +134,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 enabled=get("spec.enabled"),
                 sticky=get("spec.sticky"),
                 vf=salvage_vf(draft),
+                seed=WantedSeed(get("spec.instance"), get("spec.publicKeys"), get("spec.userData")),
             )
         case Kind.FLOATING_IP if get("spec.external"):
             return WantedFloatingIp(
@@ -132,6 +147,8 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                 labels=labels,
                 where=where,
             )
+        case Kind.SECURITY_POLICY:
+            return salvage_policy(draft, name, tenant)
         case Kind.PEERING if get("spec.peer"):
             return WantedPeering(tenant, name, get("spec.peer"), get("spec.prefixes") or (), labels, where)
         case Kind.ROUTE if get("spec.prefix"):

@@ -19,8 +19,11 @@ from controller.manifest.fields import (
     Presence,
     Shape,
 )
+from controller.manifest.guidance import GUIDANCE
 from controller.manifest.hardware import FABRIC, NODE, PORT_VF, QUOTA, SKU
+from controller.manifest.policies import OPERATOR_POLICY, SECURITY_POLICY, TENANT_DEFAULTS
 from controller.manifest.routing import routing_rules
+from controller.manifest.seeds import SEED
 from controller.manifest.ways import EXTERNAL, FLOATING_IP, PEERING, ROUTE
 from model.wanted import Kind
 
@@ -70,6 +73,7 @@ TENANT: Final = KindRule(
         ),
         *routing_rules("its VRF", "L3VNI"),
         QUOTA,
+        TENANT_DEFAULTS,
     ),
 )
 NETWORK: Final = KindRule(
@@ -134,6 +138,7 @@ NETWORK: Final = KindRule(
             "What all packets of its ports are marked with (default none: they keep theirs).",
             "46",
         ),
+        *GUIDANCE,
         *routing_rules("it", "VNI"),
     ),
 )
@@ -305,11 +310,13 @@ PORT: Final = KindRule(
             "false",
         ),
         PORT_VF,
+        *SEED,
     ),
 )
 
 KINDS: Final = (
     HYPERVISOR, SKU, FABRIC, NODE, EXTERNAL, TENANT, NETWORK, EGRESS_CLASS, PORT, ROUTE, FLOATING_IP, PEERING,
+    OPERATOR_POLICY, SECURITY_POLICY,
 )  # fmt: skip
 """In the order in which they are written."""
 

@@ -15,6 +15,8 @@ from enum import Enum
 from typing import Final
 
 MAX_DEPTH: Final = 24
+DEEPEST: Final = MAX_DEPTH
+"""Of all paths that there are."""
 MAX_NODES: Final = 1_000_000
 _LINED_DEPTH: Final = 3
 _LINED_PATH: Final = 200
@@ -109,7 +111,7 @@ def grow(value: object, depth: int = 0) -> Node:
             return Scalar(Sort.TEXT, str(value), 0)
 
 
-def lines(root: Node) -> dict[str, int]:
+def lines(root: Node, deepest: int = _LINED_DEPTH) -> dict[str, int]:
     """Field path -> line of the tree, as deep as fields lie; {} for trees without lines."""
     found: dict[str, int] = {}
     pending: list[tuple[str, Node, int]] = [("", root, 0)]
@@ -118,7 +120,7 @@ def lines(root: Node) -> dict[str, int]:
         for below, line, child in _children(path, node):
             if line and len(below) <= _LINED_PATH:
                 found[below] = line
-                if depth + 1 < _LINED_DEPTH:
+                if depth + 1 < deepest:
                     pending.append((below, child, depth + 1))
     return found
 

@@ -1,9 +1,9 @@
 """The data path's flows, as ovs-vswitchd says over its control socket: how many, how many at most, and how
-often it has looked at all of them anew.
+often it has looked at all of them anew; and whether it may mistake one for another.
 
-Place: beside `unixctl`, for `controller.agent.standstill`. Must not decide when. Of Open vSwitch's commands
-only those are used that do no harm if the caller dies after them. `revalidator/pause` is none of those: with
-one `resume` too many, ovs-vswitchd blocks for ever.
+Place: beside `unixctl`, for `controller.agent.standstill` and `.forgetting`. Must not decide when. Of Open
+vSwitch's commands only those are used that do no harm if the caller dies after them. `revalidator/pause` is
+none of those: with one `resume` too many, ovs-vswitchd blocks for ever.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _CAUSES: Final = (
 """Coverage counters of ovs-vswitchd: one rises whenever it decides to look at all flows anew, by why."""
 _RHYTHM: Final = {"max-revalidator": 500, "max-idle": 10_000}
 """Settings of Open vSwitch (ovs-vswitchd.conf.db(5)) and their defaults, in milliseconds."""
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_RIGHT_FROM: Final = {(2, 17): 8, (3, 0): 5, (3, 1): 3}
+"""The first release of each series whose userspace data path changes the flow that is meant."""
+_RIGHT_SERIES: Final = (3, 2)
 _ROOT: Final = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["other_config"]}
 
 
@@ -57,6 +61,22 @@ def revalidations(rundir: Path) -> int:
     """How often ovs-vswitchd had a reason to look at all flows anew, since it started; what it does in a
     fixed rhythm is not in it."""
     return sum(int(unixctl.call(rundir, "coverage/read-counter", cause)) for cause in _CAUSES)
+
+
+def mistakes(rundir: Path) -> bool:
+    """Whether this ovs-vswitchd's own data path may change another flow than the one that is meant, where two
+    overlap: docs/decisions/0066. What no version can be read of passes for one."""
+    return mistaken(unixctl.call(rundir, "version"))
+
+
+def mistaken(version: str) -> bool:
+    """The same, of what it says as its version."""
+    found = _VERSION.search(version)
+    if found is None:
+        return True
+    major, minor, patch = (int(part) for part in found.groups())
+    first = _RIGHT_FROM.get((major, minor))
+    return (major, minor) < _RIGHT_SERIES if first is None else patch < first
 
 
 def rhythm(rundir: Path) -> float:

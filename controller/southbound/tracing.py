@@ -17,16 +17,27 @@ from model.addresses import parse_mac
 from model.flow import Field
 from pipelines import fields as f
 from pipelines.render import value
+from pipelines.tracking import beginning
 from pipelines.walk import CONTROLLER, HASH, SIZE, Packet
 
-_TCP: Final = (Field("tcp_src", 16), Field("tcp_dst", 16))
-_UNSEEN: Final = (*_TCP, Field(HASH, 32))
-"""No flow of ours looks at these, but a packet may have them."""
+_UNSEEN: Final = (Field(HASH, 32),)
+"""No flow of ours looks at it, but a packet may have it."""
 FIELDS: Final = (*f.FIELDS, *_UNSEEN)
 _BY_NAME: Final = {field.name: field for field in FIELDS}
 _ORDER: Final = tuple(_BY_NAME)
 _LAYER4: Final = frozenset(
-    {"udp_src", "udp_dst", "tcp_src", "tcp_dst", "icmp_type", "icmp_code", "icmpv6_type", "icmpv6_code"}
+    {
+        "udp_src",
+        "udp_dst",
+        "tcp_src",
+        "tcp_dst",
+        "sctp_src",
+        "sctp_dst",
+        "icmp_type",
+        "icmp_code",
+        "icmpv6_type",
+        "icmpv6_code",
+    }
     | {"nd_target", "nd_sll", "nd_tll"}
 )
 _UNSPOKEN: Final = frozenset({"nd_reserved", "nd_options_type", SIZE})
@@ -38,7 +49,7 @@ _STEP: Final = re.compile(r"^ *(\d+)\. (?:(.*), )?priority (\d+)(?:, cookie (0x[
 _MISS: Final = re.compile(r"^ *(\d+)\. No match\.$")
 _SET: Final = re.compile(r"^ +set_field:(.+)->(\w+)$")
 _OUTPUT: Final = re.compile(r"^ +output:(\d+)$")
-_CONTROLLER: Final = re.compile(r"^ +CONTROLLER:\d+$")
+_CONTROLLER: Final = re.compile(r"^ +(?:CONTROLLER:\d+|controller\([^)]*\))$")
 _TO_FIELD: Final = re.compile(r"^ +-> output port is (\d+)$")
 _SKIPPED: Final = ">> skipping output to input port"
 _BRIDGE: Final = re.compile(r'^( *)bridge\("(.*)"\)$')
@@ -70,8 +81,14 @@ class Traced:
 
 
 def question(packet: Packet) -> str:
-    """The packet as `ofproto/trace BRIDGE` takes it, prerequisites first."""
+    """The packet as `ofproto/trace BRIDGE` takes it, prerequisites first.
+
+    Where the answer goes on behind connection tracking, the packet has the tuple that it has here: that of a
+    connection which it begins, unless it says another.
+    """
     shown = []
+    if f.CT_STATE.name not in packet and packet.get("eth_type") in (f.IPV4, f.IPV6):
+        packet = {**packet, **beginning(packet), f.CT_STATE.name: f.CT_TRACKED | f.CT_NEW}
     later = packet.get("ip_frag") == 3
     for name in sorted(packet.keys() - _UNSPOKEN, key=_ORDER.index):
         if later and name in _LAYER4:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from controller.store import destinations, gangs, hardware, rows, ways
+from controller.store import destinations, gangs, hardware, policies, rows, seeds, ways
 from controller.store.records import (
     ClassRecord,
     Contents,
@@ -23,6 +23,7 @@ from controller.store.records import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -35,16 +36,18 @@ from ipam.contents import Claim
 from ipam.draft import Draft
 from model.errors import Invalid
 from model.gang import Berth, Gang
-from model.ids import PortKey, Uid
+from model.ids import PortKey, TenantKey, Uid
 from model.intent import Network, Tenant
+from model.labels import Labels
+from model.seed import NOTHING, Seed
 from model.wanted import Reference
 
 log = logging.getLogger(__name__)
 
 TABLES: Final = (
     "Cluster", "Pool", "Hypervisor", "Sku", "Fabric", "Node", "External", "Tenant", "Network", "Egress_Class",
-    "Port", "Binding", "Route", "Floating_Ip", "Peering", "Peering_Link", "Gang_Node", "Gang", "Gang_Mark",
-    "Tombstone",
+    "Port", "Seed", "Binding", "Route", "Floating_Ip", "Peering", "Peering_Link", "Policy", "Gang_Node",
+    "Gang", "Gang_Mark", "Tombstone",
 )  # fmt: skip
 """What Contents is made of; parents before children. Address repeats Port.addresses, Request is looked up."""
 
@@ -68,6 +71,9 @@ class Assembly:
         self._berths: dict[Uid, Berth] = {}
         self._gangs: dict[Uid, Gang] = {}
         self._unheld: dict[Uid, Gang] = {}
+        self._seeds: dict[Uid, Seed] = {}
+        """By port."""
+        self._sown: dict[Uid, Uid] = {}
 
     def feed(self, updates: Updates) -> Contents:
         """The contents after these updates: rows that go first (children before parents), then those that
@@ -124,6 +130,11 @@ class Assembly:
                 key = self._ports[rows.reference(row["port"])]
                 draft.bind(rows.binding(row, key))
                 self._bindings[uid] = key
+            case "Seed":
+                port = rows.reference(row["port"])
+                self._seeds[port] = seeds.seed(row)
+                self._sown[uid] = port
+                self._sow(draft, port)
             case "Gang_Node":
                 self._berths[uid] = gangs.berth(row)
             case "Gang":
@@ -156,7 +167,7 @@ class Assembly:
                 return HypervisorRecord(rows.hypervisor(row), tags)
             case "Tenant":
                 tenant = self._tenants[uid] = rows.tenant(uid, row)
-                return TenantRecord(tenant, tags, self._name(row["external"]), rows.quota(row))
+                return TenantRecord(tenant, tenant.labels, self._name(row["external"]), rows.quota(row))
             case "Sku":
                 return SkuRecord(hardware.sku(row), tags)
             case "Fabric":
@@ -172,6 +183,8 @@ class Assembly:
                 )
             case "Peering_Link":
                 return LinkRecord(ways.link(uid, row), (self._name(row["first"]), self._name(row["second"])))
+            case "Policy":
+                return self._policy(uid, row, tags)
             case "Floating_Ip":
                 floating = ways.floating(uid, row)
                 parent = self._tenants[rows.reference(row["tenant"])]
@@ -181,18 +194,36 @@ class Assembly:
                 parent = self._tenants[rows.reference(row["tenant"])]
                 network = rows.network(uid, row, parent.key)
                 self._networks[uid] = (parent.name, network)
-                return NetworkRecord(network, parent.name, tags)
+                return NetworkRecord(network, parent.name, network.labels)
             case "Port":
                 owner, home = self._networks[rows.reference(row["network"])]
                 port = rows.port(uid, row, home.key)
                 self._ports[uid] = port.key
-                return PortRecord(port, owner, home.name, tags)
+                return PortRecord(port, owner, home.name, port.labels, self._seeds.get(uid, NOTHING))
             case "Route":
                 parent = self._tenants[rows.reference(row["tenant"])]
                 return RouteRecord(ways.route(uid, row, parent.key), parent.name, tags)
             case _:
                 value = destinations.egress_class(uid, row)
                 return ClassRecord(value, int(row["version"]), destinations.effective(row), tags)
+
+    def _sow(self, draft: Draft, port: Uid) -> None:
+        """A port with its seed as it is now."""
+        known = self._records.get(port)
+        record = None if known is None else draft.find(known)
+        if isinstance(record, PortRecord):
+            draft.put(replace(record, seed=self._seeds.get(port, NOTHING)))
+
+    def _policy(self, uid: Uid, row: rows.Row, tags: Labels) -> PolicyRecord:
+        """One that can't be read is shown as what hosts make of it, so that it can be deleted."""
+        parent = None
+        if rows.optional(row["tenant"]) is not None:
+            parent = self._tenants[rows.reference(row["tenant"])]
+        name, key = (parent.name, parent.key) if parent is not None else ("", TenantKey(0))
+        value, reason = policies.standing(uid, row, name, key)
+        if reason:
+            log.error("policy can't be read policy=%s/%s: %s", name, row["name"], reason)
+        return PolicyRecord(value, name or None, tags)
 
     def _name(self, value: Any) -> str:
         """Of the object that an optional reference names; empty if it is absent."""
@@ -206,6 +237,11 @@ class Assembly:
                 key = self._bindings.pop(uid, None)
                 if key is not None:
                     draft.unbind(key)
+            case "Seed":
+                port = self._sown.pop(uid, None)
+                if port is not None:
+                    self._seeds.pop(port, None)
+                    self._sow(draft, port)
             case "Gang_Node":
                 self._berths.pop(uid, None)
             case "Gang":

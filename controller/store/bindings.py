@@ -14,16 +14,9 @@ from typing import Any, Final
 from controller.store import leases, rows
 from controller.store.faults import Lost, Raced
 from controller.store.leases import Hold
-from controller.store.operations import (
-    Operation,
-    binding_uid,
-    by_uid,
-    insert,
-    select,
-    update,
-    wait,
-)
+from controller.store.operations import binding_uid
 from controller.store.records import DATABASE
+from controller.store.statements import Operation, by_uid, insert, select, update, wait
 from controller.store.wire import Connection
 from model.errors import Conflict, Fault, NotFound, RingfenceError, Unavailable
 from model.ids import HostName, PortKey, Uid

@@ -13,17 +13,10 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from controller.store.identity import row_uid
-from controller.store.operations import (
-    GANG_MARK,
-    Operation,
-    by_uid,
-    insert,
-    raise_generation,
-    update,
-    wait,
-)
+from controller.store.operations import GANG_MARK, raise_generation
 from controller.store.records import Contents
 from controller.store.rows import ABSENT, Columns, Row, optional, optional_text, reference, text_set, texts
+from controller.store.statements import Operation, by_uid, insert, update, wait
 from model.addresses import format_mac, parse_mac
 from model.fabric import Guid, PKey, RailIndex, format_guid, format_pkey, parse_guid, parse_pkey
 from model.gang import (

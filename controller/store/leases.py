@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from controller.store.faults import Raced
 from controller.store.identity import row_uid
-from controller.store.operations import Operation, by_uid, insert, select, update, wait
 from controller.store.records import DATABASE
+from controller.store.statements import Operation, by_uid, insert, select, update, wait
 from controller.store.wire import Connection
 from model.errors import Conflict, Fault
 from model.ids import HostName, Uid

@@ -29,6 +29,7 @@ class _Holds(Enum):
     ONE = "one"
     ONE_OR_NONE = "one or none"
     MANY = "many"
+    PAIRS = "pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +49,32 @@ class Columns:
         return {**self.defaults, **told}
 
     def change(self, row: Mapping[str, Any], told: Mapping[str, Any]) -> Row:
-        """A row after a difference: of sets it names what came and what went, of others the new value."""
+        """A row after a difference: of sets it names what came and what went, of maps what changed besides,
+        of others the new value."""
         changed = dict(row)
         for column, difference in told.items():
-            many = self.kinds[column] is _Holds.MANY
-            changed[column] = _differ(row[column], difference) if many else difference
+            match self.kinds[column]:
+                case _Holds.MANY:
+                    changed[column] = _differ(row[column], difference)
+                case _Holds.PAIRS:
+                    changed[column] = _differ_in_pairs(row[column], difference)
+                case _:
+                    changed[column] = difference
         return changed
 
 
 def of(table: str, unread: frozenset[str]) -> Columns:
-    """The columns of a table of the durable database, but for `unread`. ValueError for a map."""
+    """The columns of a table of the durable database, but for `unread`."""
     found = intent_schema()["tables"][table]["columns"]
     kinds = {name: _kind(column["type"]) for name, column in found.items() if name not in unread}
-    defaults = {
-        name: _DEFAULTS[_base(found[name]["type"])] if kind is _Holds.ONE else ["set", []]
-        for name, kind in kinds.items()
-    }
-    return Columns(kinds, defaults)
+    return Columns(kinds, {name: _default(found[name]["type"], kind) for name, kind in kinds.items()})
 
 
 def _kind(described: Any) -> _Holds:
     if isinstance(described, str):
         return _Holds.ONE
     if "value" in described:
-        raise ValueError("a column that holds a map can't be watched")
+        return _Holds.PAIRS
     if described.get("max", 1) != 1:
         return _Holds.MANY
     return _Holds.ONE if described.get("min", 1) else _Holds.ONE_OR_NONE
@@ -86,6 +89,27 @@ def _differ(value: Any, difference: Any) -> Any:
     """Each element that is in one of two sets only."""
     old, new = _elements(value), _elements(difference)
     return ["set", [*(e for e in old if e not in new), *(e for e in new if e not in old)]]
+
+
+def _differ_in_pairs(value: Any, difference: Any) -> Any:
+    """A pair that is told as it was is gone; any other is what its key now has."""
+    now = dict(value[1])
+    for key, told in difference[1]:
+        if now.get(key) == told:
+            del now[key]
+        else:
+            now[key] = told
+    return ["map", [[key, told] for key, told in now.items()]]
+
+
+def _default(described: Any, kind: _Holds) -> Any:
+    match kind:
+        case _Holds.ONE:
+            return _DEFAULTS[_base(described)]
+        case _Holds.PAIRS:
+            return ["map", []]
+        case _:
+            return ["set", []]
 
 
 def _elements(value: Any) -> list[Any]:

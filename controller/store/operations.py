@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from controller.store import destinations, hardware, rows, ways
+from controller.store import destinations, hardware, policies, rows, seeds, ways
 from controller.store.identity import row_uid
 from controller.store.records import (
     ClassRecord,
@@ -22,6 +22,7 @@ from controller.store.records import (
     NetworkRecord,
     NodeRecord,
     PeeringRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     RouteRecord,
@@ -29,12 +30,11 @@ from controller.store.records import (
     TenantRecord,
     refer,
 )
+from controller.store.statements import Operation, by_uid, delete, insert, select, update, wait
 from ipam.steps import Plan, Step, Verb
 from model.ids import HostName, Uid, Vni
 from model.intent import Egress, Network
 from model.wanted import Kind
-
-Operation = dict[str, Any]
 
 REQUEST_LIFE_MS: Final = 24 * 3600 * 1000
 """How long an idempotency key is remembered."""
@@ -58,6 +58,8 @@ _TABLES: Final = {
     Kind.FLOATING_IP: "Floating_Ip",
     Kind.PEERING: "Peering",
     Kind.LINK: "Peering_Link",
+    Kind.OPERATOR_POLICY: "Policy",
+    Kind.SECURITY_POLICY: "Policy",
 }
 
 
@@ -142,44 +144,6 @@ def raise_generation() -> list[Operation]:
     return [raised, select("Cluster", [], ("_uuid", "generation"))]
 
 
-def insert(table: str, uid: Uid, columns: rows.Columns) -> Operation:
-    """A new row with a given `_uuid`."""
-    return {"op": "insert", "table": table, "uuid": uid, "row": columns}
-
-
-def update(table: str, uid: Uid, columns: rows.Columns) -> Operation:
-    """Overwrite some columns of one row."""
-    return {"op": "update", "table": table, "where": by_uid(uid), "row": columns}
-
-
-def delete(table: str, uid: Uid) -> Operation:
-    """Remove one row."""
-    return {"op": "delete", "table": table, "where": by_uid(uid)}
-
-
-def wait(table: str, where: list[Any], columns: Iterable[str], found: list[rows.Columns]) -> Operation:
-    """The server refuses the transaction unless exactly these rows match."""
-    return {
-        "op": "wait",
-        "timeout": 0,
-        "table": table,
-        "where": where,
-        "columns": list(columns),
-        "until": "==",
-        "rows": found,
-    }
-
-
-def select(table: str, where: list[Any], columns: Iterable[str]) -> Operation:
-    """Read some columns of the rows that match."""
-    return {"op": "select", "table": table, "where": where, "columns": list(columns)}
-
-
-def by_uid(uid: str) -> list[Any]:
-    """Match one row."""
-    return [["_uuid", "==", ["uuid", uid]]]
-
-
 def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
     """Waits for what no index decides.
 
@@ -210,7 +174,7 @@ def _guards(contents: Contents, plan: Plan) -> Iterator[Operation]:
 
 _RARE: Final = (
     ClassRecord | RouteRecord | ExternalRecord | FloatingRecord | PeeringRecord | LinkRecord
-    | SkuRecord | FabricRecord | NodeRecord
+    | SkuRecord | FabricRecord | NodeRecord | PolicyRecord
 )  # fmt: skip
 """Kinds that are judged together with others, and of which there are few."""
 
@@ -223,10 +187,11 @@ def _takes_mac(step: Step) -> bool:
     return not isinstance(before, PortRecord) or before.value.mac != after.value.mac
 
 
-def _leads_out(step: Step) -> bool:
-    """Whether a tenant's way out is part of it: its addresses come from pools that no index guards."""
-    records = (step.before, step.after)
-    return any(isinstance(r, TenantRecord) and r.value.egress is not Egress.NONE for r in records)
+def _takes_unguarded(step: Step) -> bool:
+    """Whether a tenant's way out or its defaults are part of it: their addresses and numbers come from pools
+    that no index guards."""
+    found = [r.value for r in (step.before, step.after) if isinstance(r, TenantRecord)]
+    return any(value.egress is not Egress.NONE or any(value.seats) for value in found)
 
 
 def _needs_calm(step: Step) -> bool:
@@ -236,9 +201,9 @@ def _needs_calm(step: Step) -> bool:
         case Verb.CREATE if isinstance(step.after, PortRecord):
             return bool(step.after.value.allowed) or step.after.value.vf is not None
         case Verb.CREATE:
-            return isinstance(step.after, _RARE) or _leads_out(step)
+            return isinstance(step.after, _RARE) or _takes_unguarded(step)
         case Verb.CHANGE if isinstance(step.before, TenantRecord):
-            return _leads_out(step)
+            return _takes_unguarded(step)
         case Verb.CHANGE if isinstance(step.before, PortRecord) and isinstance(step.after, PortRecord):
             old, new = step.before.value, step.after.value
             return old.allowed != new.allowed or (new.vf is not None and new != old)
@@ -253,6 +218,7 @@ def _insert(record: Record, parents: _Parents) -> Iterator[Operation]:
     yield from _claim_vni(_vni(record))
     if isinstance(record, PortRecord):
         yield from _addresses(record, parents, frozenset())
+        yield from _sow(None, record)
 
 
 def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operation]:
@@ -260,21 +226,27 @@ def _change(before: Record, after: Record, parents: _Parents) -> Iterator[Operat
     old, new = _columns(before, parents), _columns(after, parents)
     changed = sorted(column for column in new if new[column] != old[column])
     table, uid = _table(before), _uid(before)
+    if isinstance(before, PolicyRecord) and policies.unread(before.value):
+        yield update(table, uid, new)  # what it really says nobody has seen
+        return
     # whoever moves a port has seen that no VF serves it
     held = [*changed, "vf"] if table == "Port" and "hosts" in changed and "vf" not in changed else changed
-    yield wait(table, by_uid(uid), held, [{column: old[column] for column in held}])
-    yield update(table, uid, {column: new[column] for column in changed})
+    if changed:
+        yield wait(table, by_uid(uid), held, [{column: old[column] for column in held}])
+        yield update(table, uid, {column: new[column] for column in changed})
     if _vni(before) != _vni(after):
         yield from _release_vni(_vni(before))
         yield from _claim_vni(_vni(after))
     if isinstance(before, PortRecord) and isinstance(after, PortRecord):
         yield from _addresses(before, parents, frozenset(after.value.addresses), gone=True)
         yield from _addresses(after, parents, frozenset(before.value.addresses))
+        yield from _sow(before, after)
 
 
 def _delete(record: Record, parents: _Parents) -> Iterator[Operation]:
     if isinstance(record, PortRecord):
         yield from _addresses(record, parents, frozenset(), gone=True)
+        yield from _sow(record, None)
         yield delete("Binding", binding_uid(record.value.uid))
     yield from _release_vni(_vni(record))
     yield delete(_table(record), _uid(record))
@@ -323,6 +295,22 @@ def _addresses(
                 "port": ["uuid", record.value.uid],
             }
             yield insert("Address", uid, row)
+
+
+def _sow(before: PortRecord | None, after: PortRecord | None) -> Iterator[Operation]:
+    """The row of the port's seed, if it is to be another one; not over what came meanwhile."""
+    old = None if before is None else seeds.columns(before)
+    new = None if after is None else seeds.columns(after)
+    known = after or before
+    if old == new or known is None:
+        return
+    uid = seeds.seed_uid(known.value.uid)
+    if old is not None and after is not None:
+        yield wait(seeds.TABLE, by_uid(uid), ("text",), [{"text": old["text"]}])
+    if new is None:
+        yield delete(seeds.TABLE, uid)
+    else:
+        yield insert(seeds.TABLE, uid, new) if old is None else update(seeds.TABLE, uid, new)
 
 
 def _cool_down(contents: Contents, plan: Plan) -> Iterator[Operation]:
@@ -374,6 +362,8 @@ def _columns(record: Record, parents: _Parents) -> rows.Columns:
             return ways.external_columns(value, labels)
         case PeeringRecord(value, tenant, peer, labels):
             return ways.half_columns(value, parents.tenant(tenant), parents.tenant(peer), labels)
+        case PolicyRecord(value, tenant, labels):
+            return policies.policy_columns(value, parents.tenant(tenant) if tenant else None, labels)
         case LinkRecord(value, (first, second)):
             return ways.link_columns(value, parents.tenant(first), parents.tenant(second))
         case FloatingRecord(value, tenant, external, port, labels):

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from controller.store import rows
 from controller.store.faults import Lost, Raced
-from controller.store.operations import by_uid, delete, insert, select, update
 from controller.store.records import REPORTS
+from controller.store.statements import by_uid, delete, insert, select, update
 from controller.store.wire import Connection
 from model.errors import Fault, Unavailable
 from model.ids import HostName, Uid

@@ -15,8 +15,8 @@ from typing import Any, Final
 from controller.store import rows
 from controller.store.faults import Lost, Raced
 from controller.store.identity import row_uid
-from controller.store.operations import Operation, by_uid, delete, insert, select, update, wait
 from controller.store.records import REPORTS, HostReport, PortRow
+from controller.store.statements import Operation, by_uid, delete, insert, select, update, wait
 from controller.store.wire import Connection
 from model.errors import Fault
 from model.ids import HostName

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final
 
+from controller.store.guidance_texts import guidance_text, parse_guidance
+from controller.store.policy_texts import defaults_text, parse_defaults
 from ipam.pools import Pool, PoolKind, parse_range, render_range
 from model.addresses import Address, format_mac, parse_mac
 from model.gang import Quota
@@ -29,6 +31,7 @@ from model.intent import (
 )
 from model.order import address_rank, pair_rank, prefix_rank
 from model.outlet import Outlet, format_outlet, parse_outlet
+from model.policy import Defaults
 from model.segments import parse_segment, segment_text
 from model.targets import Rules, any_text, member_text, parse_any, parse_member, rules
 from model.wanted import Labels
@@ -130,6 +133,7 @@ def hypervisor(row: Row) -> Hypervisor:
 def tenant(uid: Uid, row: Row) -> Tenant:
     """Table Tenant."""
     active = optional_text(row["gateway_active"])
+    defaults, seats = own_defaults(row)
     gateways = sorted((HostName(h) for h in texts(row["gateways"])), key=lambda host: (host != active, host))
     return Tenant(
         uid=uid,
@@ -145,7 +149,20 @@ def tenant(uid: Uid, row: Row) -> Tenant:
         ),
         rules=_rules(row),
         distinguisher=optional(row["distinguisher"]) or 0,
+        labels=labels(row["labels"]),
+        defaults=defaults,
+        seats=seats,
     )
+
+
+def own_defaults(row: Row) -> tuple[Defaults, tuple[int, int]]:
+    """Table Tenant: what becomes of what no policy decides, and the numbers of both. One without a number
+    would be no default at all."""
+    defaults = parse_defaults(optional_text(row["defaults"]))
+    seats = (int(optional(row["default_out"]) or 0), int(optional(row["default_in"]) or 0))
+    if (defaults.outward is None, defaults.inward is None) != (not seats[0], not seats[1]):
+        raise ValueError("its defaults and their numbers differ")
+    return defaults, seats
 
 
 def quota(row: Row) -> Quota:
@@ -186,6 +203,8 @@ def network(uid: Uid, row: Row, parent: TenantKey) -> Network:
         dscp=optional(row["dscp"]),
         rules=_rules(row),
         distinguisher=optional(row["distinguisher"]) or 0,
+        labels=labels(row["labels"]),
+        guidance=parse_guidance(optional_text(row["guidance"])),
     )
 
 
@@ -207,6 +226,7 @@ def port(uid: Uid, row: Row, parent: NetworkKey) -> Port:
         activate=bool(optional(row["activate"])),
         sticky=bool(optional(row["sticky"])),
         vf=outlet(row["vf"]),
+        labels=labels(row["labels"]),
     )
 
 
@@ -283,6 +303,9 @@ def tenant_columns(value: Tenant, external: Uid | None, tags: Labels, most: Quot
         "distinguisher": value.distinguisher or ABSENT,
         "quota_gangs": _present(most.gangs),
         "quota_interfaces": _present(most.interfaces),
+        "defaults": defaults_text(value.defaults) or ABSENT,
+        "default_out": value.seats[0] or ABSENT,
+        "default_in": value.seats[1] or ABSENT,
         "labels": label_map(tags),
     }
 
@@ -302,6 +325,7 @@ def network_columns(value: Network, parent: Uid, tags: Labels) -> Columns:
         "dscp": ABSENT if value.dscp is None else value.dscp,
         **_rule_columns(value.rules),
         "distinguisher": value.distinguisher or ABSENT,
+        "guidance": guidance_text(value.guidance) or ABSENT,
         "labels": label_map(tags),
     }
 

@@ -17,8 +17,9 @@ from controller.store.records import DATABASE
 from model.fabric import PKEYS
 from model.hardware import NODE_KEYS
 from model.ids import DECLARED_CLASSES, NETWORK_KEYS, PORT_KEYS, RATES, TENANT_KEYS, VNIS
+from model.policy import NUMBERS
 
-VERSION: Final = "1.7.0"
+VERSION: Final = "1.9.0"
 """1.0.0: first. 1.1.0: Tombstone; Egress_Class.effective; Hypervisor.frozen, .confirm; labels of both.
 1.2.0: Tenant.l3vni, Network.routed (both optional: absent = none yet, and routed), Vni_Claim.
 1.3.0: Network.dscp; Port.allowed, .rate_out, .rate_in, .enabled, .migration, .activate; Hypervisor.border,
@@ -33,7 +34,10 @@ is derived, and none).
 Tenant.quota_gangs, .quota_interfaces (all optional: absent = none, and the key);
 Sku, Fabric, Node; Gang, Gang_Node, Gang_Mark; Lease.
 1.6.0: Gang.why, .vouched, .since; Port.vf (all optional: absent = no reason, nobody, not known, and none).
-1.7.0: Egress_Class.relations, .since, .former, .former_relations (all optional: absent = none, always)."""
+1.7.0: Egress_Class.relations, .since, .former, .former_relations (all optional: absent = none, always).
+1.8.0: Policy; Tenant.defaults, .default_out, .default_in (all optional: absent = nothing is said). Hosts read
+the labels of tenants, networks and ports.
+1.9.0: Network.guidance (optional: absent = the usual); Seed."""
 Column = dict[str, Any]
 
 _TEXT: Final[Column] = {"type": "string"}
@@ -44,7 +48,6 @@ _MAYBE: Final[Column] = {"type": {"key": "boolean", "min": 0, "max": 1}}
 _SHORT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _TEXTS: Final[Column] = {"type": {"key": "string", "min": 0, "max": "unlimited"}}
-_MAYBE_TEXT: Final[Column] = {"type": {"key": "string", "min": 0, "max": 1}}
 _LABELS: Final[Column] = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 _RULES: Final = {"import_targets": _TEXTS, "export_targets": _TEXTS, "communities": _TEXTS}
 
@@ -122,6 +125,9 @@ _TABLES: Final[dict[str, Any]] = {
             "distinguisher": _optional(NETWORK_KEYS),
             "quota_gangs": _COUNT,
             "quota_interfaces": _COUNT,
+            "defaults": _MAYBE_TEXT,
+            "default_out": _optional(NUMBERS),
+            "default_in": _optional(NUMBERS),
             "labels": _LABELS,
         },
         ["name"],
@@ -169,6 +175,7 @@ _TABLES: Final[dict[str, Any]] = {
             "dscp": _optional(range(64)),
             **_RULES,
             "distinguisher": _optional(NETWORK_KEYS),
+            "guidance": _MAYBE_TEXT,  # a JSON text (controller.store.guidance_texts): its order counts
             "labels": _LABELS,
         },
         ["tenant", "name"],
@@ -229,6 +236,8 @@ _TABLES: Final[dict[str, Any]] = {
         },
         ["port"],
     ),
+    # What a port's instance is told: a row of its own, since hosts of the port alone read it.
+    "Seed": _table({"port": _one("Port"), "hosts": _TEXTS, "text": _TEXT}, ["port"]),
     "Route": _table(
         {
             "tenant": _one("Tenant"),
@@ -264,6 +273,20 @@ _TABLES: Final[dict[str, Any]] = {
         ["first", "second"],
         ["key"],
         ["l3vni"],
+    ),
+    # What it says is a JSON text (controller.store.policy_texts): a rule is no row of its own, and one that
+    # changes is a row for those who watch. Numbers and heights have no index: `operations` waits.
+    "Policy": _table(
+        {
+            "tenant": _maybe("Tenant"),
+            "name": _TEXT,
+            "tier": _TEXT,
+            "order": {"type": "integer"},
+            "spec": _TEXT,
+            "seats": _TEXT,
+            "labels": _LABELS,
+        },
+        ["tenant", "name"],
     ),
     # Layouts are JSON texts (controller.store.hardware): their order counts, and a set has none.
     "Sku": _table({"name": _TEXT, "gpus": _TEXT, "pfs": _TEXT, "labels": _LABELS}, ["name"]),

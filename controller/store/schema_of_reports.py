@@ -2,8 +2,8 @@
 
 Place: as `schema`, for the second database. Host_Report: a row a host; `head` is short and rewritten often,
 `report` long and rewritten seldom. Port_Report: a row for each interface with an iface-id, written when it
-changes. Host_Word, Fabric_Word: what a host, and a fabric's process, say that they bear of gangs. Must not do
-I/O.
+changes. Host_Word, Fabric_Word: what a host, and a fabric's process, say that they bear of gangs.
+Evidence_Word: what a host says of rules. Must not do I/O.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from controller.store.records import REPORTS
 
-REPORTS_VERSION: Final = "1.2.0"
+REPORTS_VERSION: Final = "1.3.0"
 """1.0.0: first. 1.1.0: Question, Port_Report; Host_Report.head and .revision (optional: absent in rows of
-before). 1.2.0: Host_Word, Fabric_Word."""
+before). 1.2.0: Host_Word, Fabric_Word. 1.3.0: Evidence_Word."""
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _SHORT: Final[dict[str, Any]] = {"type": {"key": "string", "min": 0, "max": 1}}
@@ -34,6 +34,7 @@ def reports_schema() -> dict[str, Any]:
         "Question": _table(question),
         "Host_Word": _table({"host": _TEXT, "text": _TEXT, "stamp": _WHOLE}, ["host"]),
         "Fabric_Word": _table({"fabric": _TEXT, "text": _TEXT, "stamp": _WHOLE}, ["fabric"]),
+        "Evidence_Word": _table({"host": _TEXT, "text": _TEXT, "stamp": _WHOLE}, ["host"]),
     }
     return {"name": REPORTS, "version": REPORTS_VERSION, "tables": tables}
 

@@ -8,6 +8,7 @@ do I/O. A row that can't be read says nothing.
   routes for its own ports; the same for tenants that this host is a gateway of.
 - Of tenants that peer with one with ports here, both halves declared: the networks, and ports and bindings of
   those networks that the peer lets it reach: who may announce their addresses.
+- Of gangs of tenants with ports here that have names: all nodes, wherever they are.
 - Of external networks in which this host speaks (for floating IPs of its own ports, as a gateway): who else
   may speak there: floating IPs, the bindings of their ports, tenants with egress addresses.
 """
@@ -19,13 +20,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Final
 
-from controller.store import rows
+from controller.store import rolls, rows
 from model.addresses import Prefix
 from model.ids import HostName, Uid
 
 log = logging.getLogger(__name__)
 
-_READ: Final = ("Port", "Network", "Tenant", "Floating_Ip", "Peering")
+_READ: Final = ("Port", "Network", "Tenant", "Floating_Ip", "Peering", "Gang")
 _Fact = tuple[Any, ...]
 
 
@@ -34,6 +35,7 @@ class Scope:
     """uids. `tenants`: of which everything is needed; `networks`: those whose bindings are. `outside`:
     external networks that this host speaks in; `lent`: ports that floating IPs there stand for. `local`: the
     tenants with ports here; `peers`: theirs; `shared`: networks of peers in which they may reach ports.
+    `names`: of local tenants; `gangs`: generations of theirs.
     """
 
     tenants: frozenset[Uid] = frozenset()
@@ -43,6 +45,8 @@ class Scope:
     local: frozenset[Uid] = frozenset()
     peers: frozenset[Uid] = frozenset()
     shared: frozenset[Uid] = frozenset()
+    names: frozenset[str] = frozenset()
+    gangs: frozenset[int] = frozenset()
 
 
 class Interest:
@@ -94,7 +98,9 @@ class Interest:
                     )
                 case "Tenant":
                     led = self._host in rows.texts(row["gateways"])
-                    return (_optional(row["external"]),) if led else None
+                    return led, _optional(row["external"]), str(row["name"])
+                case "Gang":
+                    return rolls.named(row)
                 case _:
                     return rows.reference(row["external"]), _optional(row["port"])
         except (ValueError, KeyError):
@@ -102,9 +108,11 @@ class Interest:
             return None
 
     def _compute(self) -> Scope:
-        own, led = self._facts["Port"], self._facts["Tenant"]
-        tenants = {tenant for _, tenant in own.values()} | set(led)
+        own, known = self._facts["Port"], self._facts["Tenant"]
+        led = {uid: external for uid, (here, external, _) in known.items() if here}
         local = {tenant for _, tenant in own.values()}
+        tenants = local | set(led)
+        names = {name for uid, (_, _, name) in known.items() if uid in local}
         networks = {network for network, _ in own.values()}
         networks.update(uid for uid, (tenant, _) in self._facts["Network"].items() if tenant in tenants)
         reached = self._reached(local)
@@ -115,7 +123,7 @@ class Interest:
         }
         floating = self._facts["Floating_Ip"].values()
         outside = {external for external, port in floating if port in own}
-        outside.update(external for (external,) in led.values() if external is not None)
+        outside.update(external for external in led.values() if external is not None)
         lent = {port for external, port in floating if external in outside and port is not None}
         return Scope(
             tenants=frozenset(tenants),
@@ -125,6 +133,8 @@ class Interest:
             local=frozenset(local),
             peers=frozenset(reached),
             shared=frozenset(shared - networks),
+            names=frozenset(names),
+            gangs=frozenset(number for name, number in self._facts["Gang"].values() if name in names),
         )
 
     def _reached(self, local: set[Uid]) -> dict[Uid, list[Prefix]]:

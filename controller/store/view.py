@@ -12,10 +12,13 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import destinations, rows, ways
+from controller.store import destinations, policies, rolls, rows, seeds, ways
 from controller.store.scope import Interest, Scope
 from model.change import Part
 from model.ids import HostName, NetworkKey, PortKey, TenantKey, Uid
+from model.intent import Tenant
+from model.policy import Standing
+from model.seed import Sown
 
 log = logging.getLogger(__name__)
 
@@ -27,22 +30,40 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("Tenant", Part.TENANT),
     ("Network", Part.NETWORK),
     ("Port", Part.PORT),
+    ("Seed", Part.SEED),
     ("Binding", Part.BINDING),
     ("Route", Part.STATIC_ROUTE),
+    ("Policy", Part.POLICY),
     ("Floating_Ip", Part.FLOATING),
     ("Peering", Part.PEERING),
     ("Peering_Link", Part.PEERING),
+    ("Gang_Node", Part.GANG),
+    ("Gang", Part.GANG),
 )
 """Tables that an agent reads, parents before children, and the part of a Snapshot that each fills."""
-_PARENT: Final = {"Network": "tenant", "Port": "network", "Binding": "port", "Route": "tenant"}
+_PARENT: Final = {
+    "Network": "tenant",
+    "Port": "network",
+    "Seed": "port",
+    "Binding": "port",
+    "Route": "tenant",
+    "Policy": "tenant",
+}
 """Table -> the column whose row gives the parent's key."""
-_PARENT_TABLE: Final = {"Network": "Tenant", "Port": "Network", "Binding": "Port", "Route": "Tenant"}
+_PARENT_TABLE: Final = {
+    "Network": "Tenant",
+    "Port": "Network",
+    "Seed": "Port",
+    "Binding": "Port",
+    "Route": "Tenant",
+    "Policy": "Tenant",
+}
 _RANK: Final = {table: rank for rank, (table, _) in enumerate(PARTS)}
 _PART: Final = dict(PARTS)
 
 Upsert = tuple[Part, Hashable, Any]
 Place = tuple[str, Uid]
-_MANY: Final = frozenset({"Port", "Binding"})
+_MANY: Final = frozenset({"Port", "Binding", "Gang_Node"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,7 @@ class View:
         self._interest = Interest(host)
         self._halves: dict[tuple[Uid, Uid], Uid] = {}
         self._links: dict[tuple[Uid, Uid], Uid] = {}
+        self._rolls = rolls.Rolls()
 
     def clear(self) -> None:
         """Forget everything: a new session starts from nothing."""
@@ -83,6 +105,7 @@ class View:
         self._interest.clear()
         self._halves.clear()
         self._links.clear()
+        self._rolls.clear()
 
     def touch(self, table: str, uid: Uid, row: rows.Row | None) -> None:
         """A row as it is now; None if it is gone."""
@@ -97,6 +120,9 @@ class View:
         self._interest.touch(table, uid, row)
         if table in {"Peering", "Peering_Link"}:
             self._pair(table, uid, old, row)
+        if table in rolls.TABLES:
+            gang = self._rolls.touch(table, uid, old, row)
+            self._dirty.update(() if gang is None else [("Gang", gang)])
         self._dirty.add(place)
         if (old is None) != (row is None):
             self._spoil_children(place)
@@ -172,7 +198,7 @@ class View:
                 egress_class = destinations.egress_class(uid, row)
                 return egress_class.id, egress_class
             case "Tenant":
-                tenant = rows.tenant(uid, row)
+                tenant = _tenant(uid, row)
                 return tenant.key, tenant
             case "Network":
                 network = rows.network(uid, row, TenantKey(key or 0))
@@ -180,20 +206,37 @@ class View:
             case "Port":
                 port = rows.port(uid, row, NetworkKey(key or 0))
                 return port.key, port
+            case "Seed":
+                return PortKey(key or 0), Sown(PortKey(key or 0), seeds.seed(row))
             case "Route":
                 return uid, ways.route(uid, row, TenantKey(key or 0))
+            case "Policy":
+                return uid, self._policy(uid, row, TenantKey(key or 0))
             case "External":
                 external = ways.external(uid, row)
                 return external.key, external
             case "Floating_Ip":
                 return uid, ways.floating(uid, row)
-            case "Peering":
-                return None  # half of what its link tells
+            case "Peering" | "Gang_Node":
+                return None  # half of what its link tells; a part of what its gang does
+            case "Gang":
+                roll = rolls.roll(row, lambda node: self._row(("Gang_Node", node)))
+                return None if roll is None else (roll.generation, roll)
             case "Peering_Link":
                 return self._peering(uid, row)
             case _:
                 binding = rows.binding(row, PortKey(key or 0))
                 return binding.port, binding
+
+    def _policy(self, uid: Uid, row: rows.Row, owner: TenantKey) -> Standing:
+        """One that can't be read is not left out: its ports are cut off, and it is logged."""
+        tenant = self._rows["Tenant", rows.reference(row["tenant"])]["name"] if owner else ""
+        value, reason = policies.standing(uid, row, tenant, owner)
+        if reason:
+            log.error(
+                "policy can't be read, its ports are cut off policy=%s/%s: %s", tenant, row["name"], reason
+            )
+        return value
 
     def _peering(self, uid: Uid, row: rows.Row) -> tuple[Hashable, Any] | None:
         """Two halves and their link; nothing while one of the halves is missing."""
@@ -209,6 +252,8 @@ class View:
         column = _PARENT.get(table)
         if column is None:
             return None
+        if table == "Policy" and rows.optional(row[column]) is None:
+            return 0  # the operator's
         parent = self._row((_PARENT_TABLE[table], rows.reference(row[column])))
         if parent is not None:
             return int(parent["key"])
@@ -250,6 +295,15 @@ class View:
         while waiting:
             waiting = [child for parent in waiting for child in self._children.get(parent, ())]
             self._dirty.update(waiting)
+
+
+def _tenant(uid: Uid, row: rows.Row) -> Tenant:
+    """One that can't be read is not left out: policies would not know its ports any more."""
+    try:
+        return rows.tenant(uid, row)
+    except (ValueError, KeyError, TypeError) as error:
+        log.error("tenant can't be read, nothing is routed for it tenant=%s: %s", row["name"], error)
+        return policies.bare_tenant(uid, row)
 
 
 def _ends(row: rows.Row, columns: tuple[str, str]) -> tuple[Uid, Uid] | None:

@@ -9,7 +9,8 @@ Conditions come with the first request, so that the server never sends all rows:
 this host and bindings of this host; then, with those known, networks, ports and routes of the same tenants
 (this host routes to all of them), and with these networks their bindings.
 What controller.store.scope adds: tenants that this host is a gateway of, what peers let its tenants reach,
-and who else speaks in external networks that it speaks in. Hypervisors, external networks, classes and the
+and who else speaks in external networks that it speaks in; and who is in gangs of tenants with ports here,
+which ask for their names. Hypervisors, external networks, classes and the
 cluster are small and come whole.
 """
 
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from controller.store import merging
+from controller.store import merging, rolls
 from controller.store.calling import Caller
 from controller.store.merging import Row
 from controller.store.records import DATABASE
@@ -37,7 +38,9 @@ from model.ids import HostName, Uid
 log = logging.getLogger(__name__)
 
 _UNREAD: Final = frozenset({"labels", "version", "effective"})
-"""Columns that only people need."""
+"""Columns that only people need,"""
+_SELECTED: Final = frozenset({"Tenant", "Network", "Port"})
+"""but for labels of what policies select by them."""
 _NAME: Final = "watch"
 _FRESH: Final = frozenset({"initial", "insert"})
 _NOTHING: Final = [False]
@@ -77,7 +80,7 @@ class Watch:
         self._connection = self._open()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
-        self._tables = {table: merging.of(table, _UNREAD) for table, _ in PARTS}
+        self._tables = {table: _columns(table) for table, _ in PARTS}
         self._view = View(host)
         self._scope = Scope()
         self._told = ""
@@ -201,6 +204,11 @@ class Watch:
             )
 
 
+def _columns(table: str) -> merging.Columns:
+    unread = _UNREAD - {"labels"} if table in _SELECTED else _UNREAD
+    return merging.of(table, unread | rolls.UNREAD.get(table, frozenset()))
+
+
 @dataclass(frozen=True, slots=True)
 class _New:
     """A row that is new to the reader (`initial` or `insert`): its columns as JSON."""
@@ -236,8 +244,12 @@ def _conditions(host: HostName, scope: Scope) -> dict[str, list[Any]]:
         "Binding": [["host", "==", host], *bound, *lent],
         "Network": [*owned, *(["tenant", "==", ["uuid", uid]] for uid in peers)],
         "Route": owned,
+        "Policy": [["tenant", "==", ["set", []]], *local("tenant")],
         "Tenant": [led, *known, *beside],
         "Floating_Ip": [*owned, *there],
         "Peering": local("tenant", "peer"),
         "Peering_Link": local("first", "second"),
+        "Seed": [["hosts", "includes", ["set", [host]]]],
+        "Gang": [["tenant", "==", name] for name in sorted(scope.names)],
+        "Gang_Node": [["generation", "==", number] for number in sorted(scope.gangs)],
     }

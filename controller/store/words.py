@@ -1,4 +1,5 @@
-"""Words: what hosts and fabrics say that they bear of gangs, in the database that is not forced to disk.
+"""Words: what hosts and fabrics say that they bear of gangs, and hosts of rules, in the database that is not
+forced to disk.
 
 Place: under `writer.Store`, beside `reports`. A row a host and a row a fabric, rewritten when it changes and
 every few seconds, so that who reads knows how old it is. Must not parse what it carries.
@@ -12,8 +13,8 @@ from typing import Final
 
 from controller.store.faults import Lost, Raced
 from controller.store.identity import row_uid
-from controller.store.operations import insert, select, update, wait
 from controller.store.records import REPORTS
+from controller.store.statements import insert, select, update, wait
 from controller.store.wire import Connection
 from model.errors import Fault
 
@@ -24,7 +25,8 @@ _FEW: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """`name`: of the host or fabric. `text`: see `model.bearing`. `stamp`: Unix ms by the speaker's clock."""
+    """`name`: of the host or fabric. `text`: see `model.bearing`, `model.evidence`. `stamp`: Unix ms by the
+    speaker's clock."""
 
     name: str
     text: str
@@ -39,6 +41,11 @@ def put_host(connection: Connection, word: Word) -> None:
 def put_fabric(connection: Connection, word: Word) -> None:
     """Replace what a fabric's process says."""
     _put(connection, "Fabric_Word", "fabric", word)
+
+
+def put_evidence(connection: Connection, word: Word) -> None:
+    """Replace what a host says of rules."""
+    _put(connection, "Evidence_Word", "host", word)
 
 
 def follow_fabric(connection: Connection, word: Word, before: int | None) -> None:
@@ -61,6 +68,11 @@ def hosts(connection: Connection, names: Iterable[str] | None = None) -> tuple[W
 def fabrics(connection: Connection) -> tuple[Word, ...]:
     """Of all fabrics, by name."""
     return _read(connection, "Fabric_Word", "fabric", None)
+
+
+def evidence(connection: Connection, names: Iterable[str] | None = None) -> tuple[Word, ...]:
+    """What some hosts say of rules (None: all), by name."""
+    return _read(connection, "Evidence_Word", "host", names)
 
 
 def _put(connection: Connection, table: str, column: str, word: Word) -> None:

@@ -14,29 +14,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from controller.store import bindings, leases, questions, reports, rows, words
+from controller.store import bindings, founding, leases, questions, reports, rows, words
 from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.cache import Cache
 from controller.store.faults import Lost, Raced
-from controller.store.identity import row_uid
 from controller.store.leases import Hold, Lease
-from controller.store.operations import (
-    Operation,
-    by_uid,
-    count_change,
-    insert,
-    request,
-    request_uid,
-    select,
-    translate,
-    update,
-    wait,
-)
+from controller.store.operations import count_change, request, request_uid, translate
 from controller.store.records import DATABASE, Contents, HostReport, Outcome, PortRow
 from controller.store.reports import Saying
-from controller.store.wire import TIMEOUT, Connection
+from controller.store.statements import Operation, by_uid, select
+from controller.store.wire import Connection
 from controller.store.words import Word
-from ipam.pools import defaults
 from ipam.steps import Plan
 from model.addresses import Address
 from model.errors import Conflict, Fault, RingfenceError, Unavailable
@@ -46,7 +34,6 @@ from model.intent import Binding, Cluster, Policy
 log = logging.getLogger(__name__)
 _USUAL: Final = Policy()
 
-_ATTEMPTS: Final = 8
 LARGE: Final = 60.0
 """Seconds for a transaction: one of 10,000 rows takes half a second when the server is idle."""
 
@@ -101,30 +88,8 @@ class Store:
     def ensure_cluster(
         self, asn: int, reflectors: Sequence[Address], site: int = 0, policy: Policy = _USUAL
     ) -> Cluster:
-        """The cluster's settings, written if they are missing or differ. `site` counts only the first time.
-
-        `site`: 0..65535, part of every MAC that the cluster allocates.
-        """
-        for _ in range(_ATTEMPTS):
-            found = self._read_cluster()
-            try:
-                if found is None:
-                    uid = self._new_uid()
-                    fresh = Cluster(uid, 1, asn, tuple(reflectors), policy)
-                    self._connection.commit(DATABASE, _found_cluster(fresh, site))
-                    log.info("cluster made uid=%s asn=%d", uid, asn)
-                    return fresh
-                wanted = Cluster(found.uid, found.generation, asn, tuple(reflectors), policy)
-                if found == wanted:
-                    return found
-                changed = replace(wanted, generation=found.generation + 1)
-                guard = wait("Cluster", [], ("generation",), [{"generation": found.generation}])
-                change = update("Cluster", found.uid, rows.cluster_columns(changed))
-                self._connection.commit(DATABASE, [guard, change])
-                return changed
-            except (Raced, Lost):
-                continue
-        raise _restless()
+        """See founding.ensure."""
+        return founding.ensure(self._connection, self._new_uid, asn, reflectors, site, policy)
 
     def read_all(self) -> Contents:
         """Everything, by one select: for one-shot programs. Servers use `contents`."""
@@ -159,7 +124,7 @@ class Store:
     def _commit(self, changes: Sequence[Operation], key: str, digest: str, result: str, now: int) -> Outcome:
         """`changes` with the idempotency row; the last of them reads the cluster's row."""
         operations = [*request(key, digest, result, now), *changes]
-        for _ in range(_ATTEMPTS):
+        for _ in range(founding.ATTEMPTS):
             try:
                 results = self._connection.commit(DATABASE, operations, LARGE)
             except Lost:
@@ -225,8 +190,8 @@ class Store:
     def _plan_and_apply(
         self, build: Callable[[Contents], Plan], key: str, digest: str, summarise: Callable[[Plan], str]
     ) -> tuple[Plan | None, Outcome]:
-        race = _restless()
-        for _ in range(_ATTEMPTS):
+        race = founding.restless()
+        for _ in range(founding.ATTEMPTS):
             contents = self.contents()
             plan = build(contents)
             if not plan and not key and contents.cluster is not None:
@@ -322,6 +287,10 @@ class Store:
         """What fabrics say of gangs."""
         return words.fabrics(self._connection)
 
+    def evidence(self, names: Iterable[str] | None = None) -> tuple[Word, ...]:
+        """What hosts say of rules; see words.evidence."""
+        return words.evidence(self._connection, names)
+
     def ask(self, host: HostName, kind: str, text: str, patience: float) -> str:
         """See questions.ask. On a connection of its own: others need not wait for who waits."""
         connection = self._connect(self._remote)
@@ -333,7 +302,7 @@ class Store:
 
     def generation(self) -> int:
         """The cluster's generation now; 0 if there is no cluster."""
-        found = self._read_cluster()
+        found = founding.read(self._connection)
         return 0 if found is None else found.generation
 
     def _recall(self, key: str, digest: str) -> Outcome | None:
@@ -364,29 +333,6 @@ class Store:
         return Outcome(generation, result, replayed)
 
     def _catch_up(self) -> None:
-        found = self._read_cluster()
+        found = founding.read(self._connection)
         if found is not None:
             self._seen = (found.uid, found.generation)
-
-    def _read_cluster(self) -> Cluster | None:
-        columns = ("_uuid", *WANTED_COLUMNS["Cluster"])
-        (found,) = self._connection.read(DATABASE, [select("Cluster", [], columns)], TIMEOUT)
-        if not found["rows"]:
-            return None
-        row = found["rows"][0]
-        return rows.cluster(rows.reference(row["_uuid"]), row)
-
-
-def _found_cluster(cluster: Cluster, site: int) -> list[Operation]:
-    operations = [
-        wait("Cluster", [], ("generation",), []),
-        insert("Cluster", cluster.uid, rows.cluster_columns(cluster)),
-    ]
-    for pool in defaults(site):
-        operations.append(insert("Pool", row_uid("Pool", pool.name), rows.pool_columns(pool)))
-    return operations
-
-
-def _restless() -> Raced:
-    message = f"other writers were faster {_ATTEMPTS} times"
-    return Raced(Fault("store", "changed-meanwhile", message, "Try again."))

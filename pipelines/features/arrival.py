@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from model.flow import Flow
 from pipelines import cookies
-from pipelines.shapes.inward import ARRIVAL_OPEN
-from pipelines.shapes.quality import ARRIVAL_LIMITED
+from pipelines.shapes.inward import ARRIVAL_OPEN, ARRIVAL_OPEN_JUDGED
+from pipelines.shapes.quality import ARRIVAL_JUDGED, ARRIVAL_LIMITED
 from pipelines.shapes.routes import ARRIVAL_EXPIRED, ARRIVAL_LOCAL, ARRIVAL_TOLD, EXPIRED_TTLS
 from pipelines.views import HostView, PortView, VrfView
 
@@ -34,8 +34,10 @@ def port(view: PortView) -> tuple[Flow, ...]:
         return ()
     cookie, shapes = cookies.port(view.key), ARRIVAL_LOCAL if view.meter_in is None else ARRIVAL_LIMITED
     tail: tuple[int, ...] = (view.router, view.mac, view.ofport)
+    if view.judged:
+        shapes = ARRIVAL_JUDGED
     if view.open:
-        shapes, tail = ARRIVAL_OPEN, (*tail, view.key)
+        shapes, tail = ARRIVAL_OPEN_JUDGED if view.judged else ARRIVAL_OPEN, (*tail, view.key)
     return tuple(
         Flow(shapes[address.version == 6], cookie, (view.vrf, int(address), *tail)) for address in view.routes
     )

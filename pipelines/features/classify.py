@@ -1,6 +1,7 @@
 """Classify: whose frame is this? A bound port's, or that of a VTEP with the right to send this VNI.
 
-Place: table classify. Both must be proven here, since all that follows trusts the network register.
+Place: table classify. Both must be proven here, since all that follows trusts the network register, and
+policy the scope.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _SENDERS: Final = {
     Standing.GATEWAY: ((TUNNEL_VRF4, LET_IN4), (TUNNEL_VRF6, LET_IN6)),
     Standing.BORDER: ((BORDER4,), (BORDER6,)),
 }
+_FROM_OUTSIDE: Final = (LET_IN4, LET_IN6, BORDER4, BORDER6)
+"""Their addresses are nobody's, in any scope."""
 
 
 def host(view: HostView) -> tuple[Flow, ...]:
@@ -30,7 +33,7 @@ def host(view: HostView) -> tuple[Flow, ...]:
 def vtep(view: VtepView) -> tuple[Flow, ...]:
     """The pair of outer source and VNI that says which network a frame belongs to."""
     shape = _way(TUNNEL4 if view.vtep.version == 4 else TUNNEL6, view)
-    values = (view.tunnel, view.vni, int(view.vtep), view.network)
+    values = (view.tunnel, view.vni, int(view.vtep), view.network, view.scope)
     return (Flow(shape, cookies.network(view.network), values),)
 
 
@@ -40,14 +43,21 @@ def sender(view: SenderView) -> tuple[Flow, ...]:
     four, six = _SENDERS[view.standing]
     values = (view.tunnel, view.l3vni, int(view.vtep), view.vrf)
     shapes = four if view.vtep.version == 4 else six
-    return tuple(Flow(_way(shape, view), cookies.vrf(view.vrf), values) for shape in shapes)
+    return tuple(
+        Flow(
+            _way(shape, view),
+            cookies.vrf(view.vrf),
+            (*values, 0 if shape in _FROM_OUTSIDE else view.scope),
+        )
+        for shape in shapes
+    )
 
 
 def port(view: PortView) -> tuple[Flow, ...]:
     """Untagged frames of the port; tagged ones are counted and end here."""
     cookie = cookies.port(view.key)
     return (
-        Flow(_way(LOCAL, view), cookie, (view.ofport, view.network, view.key, view.vrf or 0)),
+        Flow(_way(LOCAL, view), cookie, (view.ofport, view.network, view.key, view.vrf or 0, view.scope)),
         Flow(CLASSIFY_REFUSED, cookie, (view.ofport,)),
     )
 

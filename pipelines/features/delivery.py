@@ -18,7 +18,7 @@ from pipelines.shapes.paths import (
     DELIVERY_SOLICIT,
     delivery_group,
 )
-from pipelines.shapes.quality import DELIVERY_LIMITED
+from pipelines.shapes.quality import DELIVERY_JUDGED, DELIVERY_LIMITED
 from pipelines.views import HostView, NetworkView, PortView
 
 
@@ -36,12 +36,14 @@ def network(view: NetworkView) -> tuple[Flow, ...]:
         four, six = (DELIVERY_ARP_BY, DELIVERY_ARP_FOR), (DELIVERY_SOLICIT, DELIVERY_ADVERT)
         made += [Flow(s, cookie, (key, int(address))) for s in (four if address.version == 4 else six)]
     if view.network.replicate:
-        shape = delivery_group(len(view.ofports), len(view.limited))
-        made.append(Flow(shape, cookie, (key, *view.ofports, *view.limited)))
+        shape = delivery_group(len(view.ofports), len(view.limited), len(view.judged))
+        made.append(Flow(shape, cookie, (key, *view.ofports, *view.limited, *view.judged)))
     return tuple(made)
 
 
 def port(view: PortView) -> tuple[Flow, ...]:
     """Unicast frames to the port's MAC."""
     shape = DELIVERY_SINGLE if view.meter_in is None else DELIVERY_LIMITED
+    if view.judged:
+        shape = DELIVERY_JUDGED
     return (Flow(shape, cookies.port(view.key), (view.network, view.mac, view.ofport)),)

@@ -22,6 +22,8 @@ from pipelines.shapes.routes import (
     OWN6,
     ROUTED4,
     ROUTED6,
+    WATCH_OWN4,
+    WATCH_OWN6,
 )
 from pipelines.views import HostView, SubnetsView, VrfView
 
@@ -49,6 +51,6 @@ def subnets(view: SubnetsView) -> tuple[Flow, ...]:
 
 
 def _own(vrf: int, cookie: int, address: Address) -> tuple[Flow, ...]:
-    """Echo requests are answered, all else ends here."""
-    shapes = (ECHO4, OWN4) if address.version == 4 else (ECHO6, OWN6)
+    """Echo requests are answered, all else ends here: no policy is asked before."""
+    shapes = (WATCH_OWN4, ECHO4, OWN4) if address.version == 4 else (WATCH_OWN6, ECHO6, OWN6)
     return tuple(Flow(shape, cookie, (vrf, int(address))) for shape in shapes)

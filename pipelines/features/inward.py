@@ -11,11 +11,12 @@ from model.flow import Flow
 from pipelines import cookies
 from pipelines.features.egress_class import declared
 from pipelines.shapes.inward import (
-    LIMIT_PLAIN,
     ORIGIN_DECLARED,
     ORIGIN_INSIDE,
+    ORIGIN_UNASKED,
     OUTPUT_MARKED,
     OUTPUT_OPEN,
+    OUTPUT_OPEN_JUDGED,
     RECEIVED_COUNTER,
 )
 from pipelines.views import ClassView, HostView, PortView
@@ -23,7 +24,8 @@ from pipelines.views import ClassView, HostView, PortView
 
 def host(view: HostView) -> tuple[Flow, ...]:
     """What is not counted here, and what a gateway hands on."""
-    return (Flow(ORIGIN_INSIDE, cookies.host()), Flow(OUTPUT_MARKED, cookies.host(), (view.tunnel,)))
+    uncounted = tuple(Flow(shape, cookies.host()) for shape in (ORIGIN_INSIDE, ORIGIN_UNASKED))
+    return (*uncounted, Flow(OUTPUT_MARKED, cookies.host(), (view.tunnel,)))
 
 
 def egress_class(view: ClassView) -> tuple[Flow, ...]:
@@ -32,7 +34,7 @@ def egress_class(view: ClassView) -> tuple[Flow, ...]:
 
 
 def port(view: PortView) -> tuple[Flow, ...]:
-    """A counter for each class, the way to it at a gateway, and the way from it to a port without limit."""
+    """A counter for each class, and the way to it at a gateway."""
     if not view.received:
         return ()
     cookie = cookies.port(view.key)
@@ -40,6 +42,5 @@ def port(view: PortView) -> tuple[Flow, ...]:
         Flow(RECEIVED_COUNTER, cookies.account_in(view.key, cls, view.epoch), (view.key, cls))
         for cls in view.received
     )
-    plain = () if view.meter_in is not None else (Flow(LIMIT_PLAIN, cookie, (view.ofport,)),)
-    back = (Flow(OUTPUT_OPEN, cookie, (view.ofport, view.key)),) if view.open else ()
-    return (*counters, *plain, *back)
+    back = OUTPUT_OPEN_JUDGED if view.judged else OUTPUT_OPEN
+    return (*counters, *((Flow(back, cookie, (view.ofport, view.key)),) if view.open else ()))

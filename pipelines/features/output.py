@@ -23,8 +23,8 @@ def network(view: NetworkView) -> tuple[Flow, ...]:
         return ()
     vteps = tuple(int(vtep) for vtep in view.vteps)
     version = view.vteps[0].version if view.vteps else 4
-    shape = output_group(len(view.ofports), len(vteps), version, len(view.limited))
+    shape = output_group(len(view.ofports), len(vteps), version, len(view.limited), len(view.judged))
     values: tuple[int, ...] = (view.network.key, *view.ofports)
     if vteps:
         values += (view.network.vni, view.tunnel, *vteps)
-    return (Flow(shape, cookies.network(view.network.key), (*values, *view.limited)),)
+    return (Flow(shape, cookies.network(view.network.key), (*values, *view.limited, *view.judged)),)

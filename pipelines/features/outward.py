@@ -23,7 +23,8 @@ def floating(view: FloatingView) -> tuple[Flow, ...]:
     """Both ways of a floating IP, in the NAT zone of its port."""
     six, cookie = view.address.version == 6, cookies.port(view.port)
     address, target, zone = int(view.address), int(view.target), view.zone
-    translated, landing = s.REFUSED[1:]
+    translated, refused = s.REFUSED[1:]
+    landing = s.LANDING_JUDGED if view.judged else s.LANDING
     return (
         Flow(s.ROUTE_FLOATING[six], cookie, (view.port, target)),
         Flow(s.TRANSLATE_FLOATING[six], cookie, (view.port, target, zone, address)),
@@ -33,8 +34,8 @@ def floating(view: FloatingView) -> tuple[Flow, ...]:
         Flow(s.OUTSIDE_HERE[six], cookie, (view.external, address, view.router)),
         Flow(s.OUTPUT_FLOATING[six], cookie, (view.external, address, zone, target)),
         Flow(s.ARRIVAL_FLOATING[six], cookie, (view.external, view.router, address, zone, target)),
-        Flow(s.LANDING[six], cookie, (zone, target, view.mac, view.ofport, view.port)),
-        Flow(landing, cookie, (zone,)),
+        Flow(landing[six], cookie, (zone, target, view.mac, view.ofport, view.port)),
+        Flow(refused, cookie, (zone,)),
     )
 
 

@@ -1,32 +1,35 @@
 """Peering: packets from what one tenant exports to what the other does, and nothing else between them.
 
-Place: table route steers them into the peering's VRF, by source and destination; table peer finds the address
-there, on this host or behind a tunnel under the peering's L3VNI; table arrival delivers them, and hands those
-whose TTL ends here to the agent. What routes the tenants have of their own does not matter.
+Place: table across says for policies that their addresses are meant there; table route steers them into the
+peering's VRF, by source and destination; table peer finds the address there, on this host or behind a tunnel
+under the peering's L3VNI; table arrival delivers them, and hands those whose TTL ends here to the agent. What
+routes the tenants have of their own does not matter.
 """
 
 from __future__ import annotations
 
 from model.addresses import Prefix
-from model.flow import Flow
+from model.flow import Flow, Shape
 from pipelines import cookies
-from pipelines.shapes.peering import ACROSS, PEER_LOCAL, PEER_REMOTE4, PEER_REMOTE6
-from pipelines.shapes.quality import ARRIVAL_LIMITED
+from pipelines.shapes.peering import ACROSS, MEANT_ACROSS, PEER_LOCAL, PEER_REMOTE4, PEER_REMOTE6
+from pipelines.shapes.quality import ARRIVAL_JUDGED, ARRIVAL_LIMITED
 from pipelines.shapes.routes import ARRIVAL_LOCAL, ARRIVAL_TOLD, EXPIRED_TTLS
 from pipelines.views import PeeredView, PeeringView
-from pipelines.views.peering import Way
+from pipelines.views.peering import Exported, Way
 
 
 def peering(view: PeeringView) -> tuple[Flow, ...]:
     """The ways into the peering, and the exported addresses of local ports: from here, and from afar."""
-    return (*(_across(view, way) for way in view.ways), *_here(view), *_arriving(view))
+    across = (flow for way in view.ways for flow in _across(view, way))
+    return (*across, *_here(view), *_arriving(view))
 
 
-def _across(view: PeeringView, way: Way) -> Flow:
+def _across(view: PeeringView, way: Way) -> tuple[Flow, ...]:
+    """What is meant there, and where it goes."""
     singles = (_single(way.source), _single(way.target))
-    shape = ACROSS[4 * (way.source.version == 6) + 2 * singles[0] + singles[1]]
-    numbers = (*_numbers(way.source), *_numbers(way.target))
-    return Flow(shape, cookies.vrf(view.vrf), (way.tenant, *numbers, view.vrf))
+    form = 4 * (way.source.version == 6) + 2 * singles[0] + singles[1]
+    values = (way.tenant, *_numbers(way.source), *_numbers(way.target), view.vrf)
+    return tuple(Flow(shapes[form], cookies.vrf(view.vrf), values) for shapes in (MEANT_ACROSS, ACROSS))
 
 
 def _single(prefix: Prefix) -> bool:
@@ -56,12 +59,19 @@ def _arriving(view: PeeringView) -> tuple[Flow, ...]:
     told = (Flow(s, cookie, (view.vrf, ttl, view.router)) for s in ARRIVAL_TOLD for ttl in EXPIRED_TTLS)
     return tuple(told) + tuple(
         Flow(
-            (ARRIVAL_LIMITED if one.limited else ARRIVAL_LOCAL)[one.address.version == 6],
+            _arrival(one)[one.address.version == 6],
             cookies.port(one.port),
             (view.vrf, int(one.address), view.router, one.mac, one.ofport),
         )
         for one in view.ports
     )
+
+
+def _arrival(one: Exported) -> tuple[Shape, ...]:
+    """Straight, by its meter, or by its door, which leads to the meter; for IPv4 and for IPv6."""
+    if one.judged:
+        return ARRIVAL_JUDGED
+    return ARRIVAL_LIMITED if one.limited else ARRIVAL_LOCAL
 
 
 def peered(view: PeeredView) -> tuple[Flow, ...]:

@@ -8,21 +8,30 @@ here, never into a tunnel again. Must not send back to a next hop what comes fro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from model import rendezvous
 from model.flow import Flow
 from model.route import NextHop
 from pipelines import cookies, groups
-from pipelines.shapes.inward import ARRIVAL_VIA_OPEN, SPREAD_OPEN
+from pipelines.shapes.inward import (
+    ARRIVAL_VIA_OPEN,
+    ARRIVAL_VIA_OPEN_JUDGED,
+    SPREAD_OPEN,
+    SPREAD_OPEN_JUDGED,
+)
 from pipelines.shapes.prefixes import (
     ARRIVAL_GROUP,
     ARRIVAL_VIA,
+    ARRIVAL_VIA_JUDGED,
     ARRIVAL_VIA_LIMITED,
     BACK,
     DEAD,
     NEXTHOP_LOCAL,
     NEXTHOP_REMOTE4,
     NEXTHOP_REMOTE6,
+    SPREAD_JUDGED,
     SPREAD_LIMITED,
     SPREAD_LOCAL,
     VIA_GROUP,
@@ -37,6 +46,24 @@ from pipelines.views import PrefixView
 from pipelines.views.prefixes import LocalHop
 
 Hop = LocalHop | NextHop
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """The forms of a way to a local port: straight, by its limit, counted if it is from outside; the last by
+    the door of one under policy."""
+
+    straight: Forms
+    limited: Forms
+    open: Forms
+    judged: Forms
+    open_judged: Forms
+
+
+_ARRIVAL: Final = _Ways(
+    ARRIVAL_VIA, ARRIVAL_VIA_LIMITED, ARRIVAL_VIA_OPEN, ARRIVAL_VIA_JUDGED, ARRIVAL_VIA_OPEN_JUDGED
+)
+_SPREAD: Final = _Ways(SPREAD_LOCAL, SPREAD_LIMITED, SPREAD_OPEN, SPREAD_JUDGED, SPREAD_OPEN_JUDGED)
 
 
 def prefix(view: PrefixView) -> tuple[Flow, ...]:
@@ -64,21 +91,24 @@ def _arrived(view: PrefixView) -> Iterator[Flow]:
     if not view.here or view.router is None:
         return
     if len(view.here) == 1:
-        forms, values = _handed(view.here[0], (ARRIVAL_VIA, ARRIVAL_VIA_LIMITED, ARRIVAL_VIA_OPEN))
+        forms, values = _handed(view.here[0], _ARRIVAL)
         yield _flow(view, forms, (view.router, *values))
         return
     yield _flow(view, ARRIVAL_GROUP, (view.router,))
     for slot, each in _shared(view, view.here):
         assert isinstance(each, LocalHop)
-        forms, values = _handed(each, (SPREAD_LOCAL, SPREAD_LIMITED, SPREAD_OPEN))
+        forms, values = _handed(each, _SPREAD)
         yield _flow(view, forms, (slot, *values))
 
 
-def _handed(hop: LocalHop, forms: tuple[Forms, Forms, Forms]) -> tuple[Forms, tuple[int, ...]]:
-    """Which of (straight, by its limit, counted if it is from outside), and the values of the hop."""
+def _handed(hop: LocalHop, ways: _Ways) -> tuple[Forms, tuple[int, ...]]:
+    """Which of the ways, and the values of the hop."""
     if hop.open:
-        return forms[2], (hop.mac, hop.ofport, hop.port)
-    return forms[hop.meter_in is not None], (hop.mac, hop.ofport)
+        forms = ways.open_judged if hop.judged else ways.open
+        return forms, (hop.mac, hop.ofport, hop.port)
+    if hop.judged:
+        return ways.judged, (hop.mac, hop.ofport)
+    return ways.straight if hop.meter_in is None else ways.limited, (hop.mac, hop.ofport)
 
 
 def _towards(view: PrefixView, hop: Hop, forms: tuple[Forms, Forms, Forms]) -> tuple[Forms, tuple[int, ...]]:

@@ -24,17 +24,20 @@ def _group(view: NetworkView, mac: int) -> tuple[Flow, ...]:
     key, cookie = view.network.key, cookies.network(view.network.key)
     ports = tuple(p for p in view.ofports if p in view.sharing)
     limited = tuple(p for p in view.limited if p in view.sharing)
+    judged = tuple(p for p in view.judged if p in view.sharing)
     delivered = Flow(
-        for_routers(delivery_group(len(ports), len(limited))), cookie, (key, mac, *ports, *limited)
+        for_routers(delivery_group(len(ports), len(limited), len(judged))),
+        cookie,
+        (key, mac, *ports, *limited, *judged),
     )
     if len(view.sharing) < 2 and not view.vteps:
         return (delivered,)  # nobody would get what is sent here: it must not be billed
     vteps = tuple(int(vtep) for vtep in view.vteps)
     version = view.vteps[0].version if view.vteps else 4
     ends = (view.network.vni, view.tunnel, *vteps) if vteps else ()
-    shape = for_routers(output_group(len(ports), len(vteps), version, len(limited)))
+    shape = for_routers(output_group(len(ports), len(vteps), version, len(limited), len(judged)))
     return (
         Flow(RESOLVE_ROUTERS, cookie, (key, mac)),
-        Flow(shape, cookie, (key, mac, *ports, *ends, *limited)),
+        Flow(shape, cookie, (key, mac, *ports, *ends, *limited, *judged)),
         delivered,
     )

@@ -13,6 +13,7 @@ from typing import Final
 from model.errors import Fault
 from model.labels import NAME, covers, matching
 from model.policy import Action, Direction, Policy, State
+from model.wanted import Kind, Reference, title
 from pipelines.policy import regions
 from pipelines.policy.entries import Entry, Level, Tenants, standing
 from pipelines.policy.regions import Piece, Reach, Selections, Span
@@ -22,10 +23,20 @@ UNREACHABLE: Final = "policy-rule-unreachable"
 CONTRADICTED: Final = "policy-rule-contradicted"
 
 
-def analyse(policies: Iterable[Policy], tenants: Tenants) -> tuple[Fault, ...]:
-    """A fault for each rule that can never match, in the order in which they judge."""
+Written = tuple[str, str]
+"""A policy by its tenant, empty for the operator's, and its name."""
+
+
+def analyse(
+    policies: Iterable[Policy], tenants: Tenants, about: frozenset[Written] | None = None
+) -> tuple[Fault, ...]:
+    """A fault for each rule that can never match, in the order in which they judge.
+
+    `about`: only of these policies' rules, and of those that could match if these policies were not there.
+    """
     given = tuple(policies)
-    return tuple(fault for direction in Direction for fault in _analyse(standing(given, tenants, direction)))
+    entries = (standing(given, tenants, direction) for direction in Direction)
+    return tuple(fault for each in entries for fault in _analyse(each, about))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +47,33 @@ class _Ready:
     reach: Reach
 
 
-def _analyse(entries: tuple[Entry, ...]) -> Iterator[Fault]:
+def _analyse(entries: tuple[Entry, ...], about: frozenset[Written] | None) -> Iterator[Fault]:
     named = sorted({service.protocol for entry in entries for service in entry.services})
     selections = Selections()
     ready = [_Ready(entry, regions.reach(entry, named, selections)) for entry in entries]
     subjects = _Subjects()
+    news: list[_Ready] = []
     for index, one in enumerate(ready):
-        if not one.entry.place.number:
-            continue
-        if reason := _vain(one.entry):
-            yield _empty(one.entry, reason)
-        elif blamed := _covering(one, list(_before(one, ready[:index], subjects)), selections):
-            yield _unreachable(one.entry, blamed)
+        asked = about is None or _written(one) in about
+        if one.entry.place.number:
+            if asked and (reason := _vain(one.entry)):
+                yield _empty(one.entry, reason)
+            elif asked or any(_before(one, news, subjects)):
+                earlier = list(_before(one, ready[:index], subjects))
+                old = (
+                    ()
+                    if asked or about is None
+                    else [each for each in earlier if _written(each) not in about]
+                )
+                blamed = _covering(one, earlier, selections)
+                if blamed and not (old and _together(one, old, selections)):
+                    yield _unreachable(one.entry, blamed)
+        if asked and about is not None:
+            news.append(one)
+
+
+def _written(one: _Ready) -> Written:
+    return one.entry.place.tenant, one.entry.place.policy
 
 
 class _Subjects:
@@ -92,7 +118,9 @@ def _before(one: _Ready, earlier: Sequence[_Ready], subjects: _Subjects) -> Iter
             if level in passed:
                 continue
         stays = other.entry.enforced_everywhere() or entry.state is State.COUNT
-        if stays and regions.serve_together(one.reach, other.reach) and subjects.cover(other.entry, entry):
+        if not stays or not regions.may_take(other.reach, one.reach):
+            continue
+        if regions.serve_together(one.reach, other.reach) and subjects.cover(other.entry, entry):
             yield other
 
 
@@ -183,8 +211,8 @@ def _unreachable(entry: Entry, blamed: Sequence[Entry]) -> Fault:
 
 
 def _object(entry: Entry) -> str:
-    owner = f"{entry.place.tenant}/" if entry.place.tenant else ""
-    return f"Policy {owner}{entry.place.policy}"
+    tenant, policy = entry.place.tenant, entry.place.policy
+    return title(Reference(Kind.SECURITY_POLICY if tenant else Kind.OPERATOR_POLICY, policy, tenant or None))
 
 
 def _path(entry: Entry) -> str:

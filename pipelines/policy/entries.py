@@ -1,123 +1,25 @@
-"""Entries: policies as the lists that one port is judged by, a list a tier, defaults at its end.
+"""Entries: which of the lists of model.entries judge one port, and whom their peers take.
 
-Place: read by the verdict, the analysis, promotion and the compiler, so that all four see one order. Must not
-know packets.
+Place: read by the verdict, the analysis, promotion and the compiler, which take the list's own types from
+here as well. Must not know packets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import IntEnum
-from hashlib import blake2b
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import replace
 
-from model.ids import Uid
+from model.entries import Entry as Entry
+from model.entries import Level as Level
+from model.entries import Place as Place
+from model.entries import Tenants as Tenants
+from model.entries import bottom as bottom
+from model.entries import lot as lot
+from model.entries import place as place
+from model.entries import rank as rank
+from model.entries import standing as standing
 from model.labels import Selector, selects
-from model.policy import (
-    Action,
-    Block,
-    Default,
-    Defaults,
-    Direction,
-    Endpoint,
-    Peer,
-    Policy,
-    Rule,
-    Selection,
-    Service,
-    State,
-    Tier,
-    borne,
-)
-
-Tenants = Mapping[str, Defaults]
-"""The defaults of tenants, by name."""
-
-
-class Level(IntEnum):
-    """The tiers, and what stands behind them."""
-
-    OPERATOR = Tier.OPERATOR
-    TENANT = Tier.TENANT
-    BASELINE = Tier.BASELINE
-    LAST = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an entry was written. `number`: of the rule from 1, 0 = the default. `policy` empty: the tenant's
-    own default. `name` is the rule's own, if it has one."""
-
-    level: Level
-    tenant: str
-    policy: str
-    number: int
-    direction: Direction
-    name: str = ""
-
-    def __str__(self) -> str:
-        named = f" ({self.name})" if self.name else ""
-        part = f"rule {self.number}{named}" if self.number else "the default"
-        if not self.policy:
-            return f"the default of tenant {self.tenant}"
-        owner = f"{self.tenant}/" if self.tenant else ""
-        return f"{part} of {owner}{self.policy}"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A rule or a default among those that judge. `identity` stays as long as its meaning does: it is what
-    evidence is kept by."""
-
-    place: Place
-    subject: Selection
-    action: Action
-    peers: tuple[Peer, ...]
-    services: tuple[Service, ...]
-    state: State
-    share: int
-    identity: str
-
-    @property
-    def direction(self) -> Direction:
-        return self.place.direction
-
-    def at(self, port: Uid) -> State:
-        """The state that it has on one port."""
-        if self.state is State.COUNT or self.share >= 100 or lot(port) < self.share:
-            return self.state
-        return State.COUNT
-
-    def enforced_everywhere(self) -> bool:
-        return self.state is State.ENFORCE and self.share >= 100
-
-
-def standing(policies: Iterable[Policy], tenants: Tenants, direction: Direction) -> tuple[Entry, ...]:
-    """All entries of a direction, of all subjects, in the order in which they judge."""
-    ordered = sorted(policies, key=rank)
-    found: list[Entry] = []
-    for tier in Tier:
-        of_tier = [policy for policy in ordered if policy.tier is tier]
-        found.extend(entry for policy in of_tier for entry in _rules(policy, direction))
-        found.extend(_tier_defaults(of_tier, direction))
-    found.extend(_bottom(tenants, direction))
-    return tuple(found)
-
-
-def rank(policy: Policy) -> tuple[int, int, str, str]:
-    """The order in which policies judge."""
-    return policy.tier, policy.order, policy.name, policy.tenant
-
-
-def place(policy: Policy, number: int, direction: Direction, name: str = "") -> Place:
-    """Where a policy's rule or, with number 0, its default stands."""
-    return Place(Level(policy.tier), policy.tenant, policy.name, number, direction, name)
-
-
-def bottom(tenant: str, direction: Direction) -> Place:
-    """Where the default of a tenant stands."""
-    return Place(Level.LAST, tenant, "", 0, direction)
+from model.policy import Endpoint, Selection, borne
 
 
 def concerns(entry: Entry, port: Endpoint) -> bool:
@@ -151,77 +53,3 @@ def _of_port(selection: Selection, port: Endpoint) -> bool:
 
 def _of_tenant(asked: Selector, port: Endpoint) -> bool:
     return selects(asked, borne(port.tenant, port.tenant_labels))
-
-
-def _rules(policy: Policy, direction: Direction) -> Iterator[Entry]:
-    for number, rule in enumerate(policy.rules, 1):
-        if rule.direction is direction:
-            yield _entry(place(policy, number, direction, rule.name), policy.subject, rule)
-
-
-def _tier_defaults(policies: Iterable[Policy], direction: Direction) -> list[Entry]:
-    """Denies first: of the defaults that hold for a port, the first decides."""
-    found = []
-    for policy in policies:
-        default = policy.defaults.of(direction)
-        if default is not None:
-            found.append(_default(place(policy, 0, direction), policy.subject, default))
-    return sorted(found, key=lambda entry: (entry.action is not Action.DENY, entry.state is State.COUNT))
-
-
-def _bottom(tenants: Tenants, direction: Direction) -> Iterator[Entry]:
-    for name in sorted(tenants):
-        default = tenants[name].of(direction)
-        if default is not None:
-            yield _default(bottom(name, direction), Selection(), default)
-
-
-def _default(place: Place, subject: Selection, default: Default) -> Entry:
-    rule = Rule(place.direction, default.action, state=default.state, share=default.share)
-    return _entry(place, subject, rule)
-
-
-def _entry(place: Place, subject: Selection, rule: Rule) -> Entry:
-    meaning = (
-        place.level.name,
-        place.tenant,
-        place.policy,
-        "rule" if place.number else "default",
-        rule.name,
-        rule.direction.value,
-        rule.action.value,
-        _told(subject),
-        tuple(_told(peer) for peer in rule.peers),
-        tuple((s.protocol, s.ports and (s.ports.first, s.ports.last), s.kind, s.code) for s in rule.services),
-    )
-    return Entry(
-        place,
-        subject,
-        rule.action,
-        rule.peers,
-        rule.services,
-        rule.state,
-        rule.share,
-        blake2b(repr(meaning).encode(), digest_size=8).hexdigest(),
-    )
-
-
-def _told(peer: Peer) -> object:
-    """A peer in plain words and numbers, whose text is the same on every host and in every version."""
-    if isinstance(peer, Block):
-        return str(peer.prefix), tuple(str(one) for one in peer.excepted)
-    selectors = (peer.ports, peer.networks, peer.tenants)
-    return tuple(
-        None if one is None else tuple((r.key, r.operator.value, r.values) for r in one.requirements)
-        for one in selectors
-    )
-
-
-_WHOLE: Final = 1 << 64
-
-
-def lot(port: Uid) -> int:
-    """0 to 99, of no pattern over ports, and for one port the same in all rules: where a rule is enforced
-    first, its exceptions are as well."""
-    drawn = blake2b(port.encode(), digest_size=8).digest()
-    return int.from_bytes(drawn, "big") * 100 // _WHOLE

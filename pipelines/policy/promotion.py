@@ -10,9 +10,10 @@ promoted pass hands on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from model.errors import Fault
@@ -91,8 +92,10 @@ def weigh(
     selected: Selected,
     evidence: Iterable[Witness],
     asked: Asked,
+    named: Callable[[Uid], str] = str,
 ) -> Weighed:
-    """Whether `chosen` of all entries, in the order in which they judge, may be enforced on the share."""
+    """Whether `chosen` of all entries, in the order in which they judge, may be enforced on the share.
+    `named`: what people call a port."""
     known = {(one.identity, one.port): one for one in evidence}
     faults: list[Fault] = []
     hits: list[Hit] = []
@@ -105,12 +108,14 @@ def weigh(
             continue
         witnesses = [known.get((entry.identity, port), Witness(entry.identity, port, ())) for port in waiting]
         watched = [(str(entry.place), one.port, covered(one)) for one in witnesses]
-        lacking = [one for one in watched if one[2] < asked.watched]
+        # An allow drops nothing: it has no counter, and nothing has to be known of it.
+        drops = entry.action is not Action.ALLOW
+        lacking = [one for one in watched if drops and one[2] < asked.watched]
         short.extend(lacking)
         said = [Hit(str(entry.place), one.port, one.hits, one.samples) for one in witnesses if one.hits]
         hits.extend(said)
         first.update(port for port in waiting if lot(port) < asked.share)
-        faults.extend(_wrong(entry, asked, lacking, said, len(waiting)))
+        faults.extend(_wrong(entry, asked, lacking, said, len(waiting), named))
     faults.extend(_missing(entry, other) for entry, other in companions(entries, chosen, asked.share))
     if not first and not faults:
         faults.append(_empty_share(asked))
@@ -196,27 +201,43 @@ def _counts_within(entry: Entry, share: int) -> bool:
 
 
 def _wrong(
-    entry: Entry, asked: Asked, lacking: Sequence[tuple[str, Uid, timedelta]], hits: Sequence[Hit], ports: int
+    entry: Entry,
+    asked: Asked,
+    lacking: Sequence[tuple[str, Uid, timedelta]],
+    hits: Sequence[Hit],
+    ports: int,
+    named: Callable[[Uid], str],
 ) -> Iterator[Fault]:
     if lacking:
-        least = sorted(lacking, key=lambda one: (one[2], one[1]))[:_SHOWN]
-        named = ", ".join(f"{port} for {_hours(seen)}" for _, port, seen in least)
-        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        least = sorted(lacking, key=lambda one: (one[2], named(one[1])))
+        shown = (f"{named(port)} for {_hours(seen)}" for _, port, seen in least)
         yield Fault(
             str(entry.place),
             "promotion-evidence-short",
             f"{len(lacking)} of {ports} ports were watched for less than {_hours(asked.watched)}:"
-            f" {named}{more}",
+            f" {_first(shown, len(lacking))}",
             "Wait till they were, or ask for less.",
         )
     total = sum(hit.hits for hit in hits)
     if asked.most_hits is not None and total > asked.most_hits:
+        most = sorted(hits, key=lambda hit: (-hit.hits, named(hit.port)))
+        shown = (f"{named(hit.port)} {hit.hits}{_sample(hit)}" for hit in most)
         yield Fault(
             str(entry.place),
             "promotion-hits",
-            f"it would have dropped {total} connections at {len(hits)} ports, {asked.most_hits} are accepted",
+            f"it would have dropped {total} packets at {len(hits)} ports, {asked.most_hits} are accepted:"
+            f" {_first(shown, len(hits))}",
             "Allow above it what should go on, or accept what is listed.",
         )
+
+
+def _first(words: Iterable[str], count: int) -> str:
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+    return ", ".join(islice(words, _SHOWN)) + more
+
+
+def _sample(hit: Hit) -> str:
+    return f" ({hit.samples[0]})" if hit.samples else ""
 
 
 def _nobody(entry: Entry) -> Fault:

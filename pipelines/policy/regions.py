@@ -39,7 +39,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What an entry matches, made ready for many questions. `carried`: by family, then by protocol."""
+    """What an entry matches, made ready for many questions. `carried`: by family, then by protocol. `hulls`:
+    by family, from the lowest address of its blocks to the highest."""
 
     everyone: bool
     blocks: tuple[tuple[int, Span, tuple[Span, ...]], ...]
@@ -47,6 +48,7 @@ class Reach:
     selections: tuple[Selection, ...]
     pieces: tuple[Piece, ...]
     carried: dict[int, dict[int, list[Span]]]
+    hulls: dict[int, Span]
 
 
 class Selections:
@@ -82,6 +84,7 @@ def reach(entry: Entry, named: Sequence[int], selections: Selections) -> Reach:
         tuple(peer for peer in peers if isinstance(peer, Selection)),
         tuple(pieces(peers)),
         {family: carried(entry.services, family, named) for family in FAMILIES},
+        _hulls(peer for peer in peers if isinstance(peer, Block)),
     )
 
 
@@ -137,6 +140,18 @@ def holds(other: Reach, atom: Piece, selections: Selections) -> bool:
     return chosen is not None and any(selections.cover(wide, chosen) for wide in other.selections)
 
 
+def may_take(other: Reach, one: Reach) -> bool:
+    """Whether its peers could hold any of the pieces; False only where they cannot."""
+    if other.everyone or (other.selections and one.selections):
+        return True
+    # Where somebody is selected, or everybody meant, a piece is the whole of a family.
+    everywhere = one.everyone or bool(one.selections)
+    return any(
+        everywhere or (family in one.hulls and _touch(one.hulls[family], hull))
+        for family, hull in other.hulls.items()
+    )
+
+
 def serve_together(one: Reach, other: Reach) -> bool:
     """Whether some service is of both."""
     for family, mine in one.carried.items():
@@ -185,6 +200,15 @@ def may_meet(one: Entry, two: Entry) -> bool:
             if _pieces_meet(mine, other) and _services_meet(one, two, mine.family, named):
                 return True
     return False
+
+
+def _hulls(blocks: Iterable[Block]) -> dict[int, Span]:
+    found: dict[int, Span] = {}
+    for block in blocks:
+        low, high = span(block.prefix)
+        known = found.get(block.prefix.version, (low, high))
+        found[block.prefix.version] = min(known[0], low), max(known[1], high)
+    return found
 
 
 def _spans(block: Block) -> Iterator[Span]:

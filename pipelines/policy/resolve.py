@@ -28,9 +28,6 @@ class Peers:
     located: tuple[Located, ...]
     blocks: tuple[Prefix, ...]
 
-    def families(self) -> frozenset[int]:
-        return frozenset(a.version for _, a in self.located) | frozenset(b.version for b in self.blocks)
-
 
 @dataclass(frozen=True, slots=True)
 class Resolved:

@@ -1,10 +1,10 @@
 """Shapes of policy: subjects, peers and services as clauses of conjunctions, and what concludes them.
 
-Place: filled by the compiler of policy; one set of shapes for each table. Tables and registers are given,
-since they are not among the pipeline's yet. Must not know rules.
+Place: filled by `pipelines.policy.clauses`; one set of shapes for each table of a chain. Must not know rules.
 
-A shape with a masked slot is never filled with a mask of all ones or zero: such flows have shapes of their
-own (pipelines.shapes).
+All of them look at what began the connection, as conntrack says it, so that replies are judged by the same
+flows. A shape with a masked slot is never filled with a mask of all ones or zero: such flows have shapes of
+their own (pipelines.shapes).
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from model.flow import Action, Conjunction, Field, Match, Shape, Slot
 from model.policy import Protocol
 from pipelines import fields as f
 
-CONJ_ID: Final = Field("conj_id", 32)
-TCP_DST: Final = Field("tcp_dst", 16)
-SCTP_DST: Final = Field("sctp_dst", 16)
-
 HEIGHT: Final = Slot("height", 16)
 NUMBER: Final = Slot("number", 32)
+OTHER: Final = Slot("other", 32)
+"""The number of the same rule in its other state."""
 SUBJECT: Final = Slot("subject", 32)
 SCOPE: Final = Slot("scope", 32)
+DOMAIN: Final = Slot("domain", 32)
 IP4: Final = Slot("ip4", 32)
 IP6: Final = Slot("ip6", 128)
 MASK4: Final = Slot("mask4", 32)
@@ -32,23 +31,28 @@ MASK6: Final = Slot("mask6", 128)
 PORTS: Final = Slot("ports", 16)
 MASK16: Final = Slot("mask16", 16)
 PROTOCOL: Final = Slot("protocol", 8)
-KIND: Final = Slot("kind", 8)
-CODE: Final = Slot("code", 8)
+KIND: Final = Slot("kind", 16)
+CODE: Final = Slot("code", 16)
 
-DESTINATIONS: Final = {Protocol.TCP: TCP_DST, Protocol.UDP: f.UDP_DST, Protocol.SCTP: SCTP_DST}
 _TYPES: Final = {4: f.IPV4, 6: f.IPV6}
-_ICMP: Final = {
-    4: (Protocol.ICMP, f.ICMP_TYPE, f.ICMP_CODE),
-    6: (Protocol.ICMPV6, f.ICMPV6_TYPE, f.ICMPV6_CODE),
-}
+_ICMP: Final = {4: Protocol.ICMP, 6: Protocol.ICMPV6}
+_SAID: Final = {KIND: f.CT_SPORT, CODE: f.CT_DPORT}
+"""Where conntrack keeps the type and the code of an ICMP message that began a connection."""
+_KNOWN: Final = f.CT_TRACKED | f.CT_INVALID
+_IS_TRACKED: Final = Match(f.CT_STATE, f.CT_TRACKED, _KNOWN)
+_ASKED: Final = Match(f.CT_STATE, f.CT_TRACKED, _KNOWN | f.CT_REPLY)
+_ANSWERED: Final = Match(f.CT_STATE, f.CT_TRACKED | f.CT_REPLY, _KNOWN | f.CT_REPLY)
+_OF_SCTP: Final = (("asked", _ASKED, f.SCTP_DST), ("answered", _ANSWERED, f.SCTP_SRC))
+"""The userspace data path knows no ports of SCTP: they are looked for in the packet, of either direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Which one of how many."""
+    """Which one of how many, of the conjunctions of so many states of a rule."""
 
     number: int
     of: int
+    states: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Where a stage finds the subject's key, the scope of the other end, and that end's address."""
+    """Where a stage finds the subject's key, the scope of the other end, and that end's address. `domain`:
+    whose the subject is, where several tenants have rules at one height; None = all rules have one owner."""
 
     subject: Field
     scope: Field
     address4: Field
     address6: Field
+    domain: Field | None = None
 
 
 @cache
@@ -79,7 +85,7 @@ def subject(table: int, sides: Sides, clause: Clause) -> Shape:
 @cache
 def peer(table: int, sides: Sides, clause: Clause, family: int) -> Shape:
     """An address in a scope."""
-    match = (Match(sides.scope, SCOPE), _type(family), Match(*_address(sides, family)))
+    match = (Match(sides.scope, SCOPE), _type(family), _IS_TRACKED, Match(*_address(sides, family)))
     return _clause(table, f"peer{family}", clause, match, (SCOPE, _address(sides, family)[1]))
 
 
@@ -89,53 +95,53 @@ def block(table: int, sides: Sides, clause: Clause, family: int, length: int) ->
     addresses and one is a single one."""
     field, slot = _address(sides, family)
     if length == 0:
-        return _clause(table, f"all{family}", clause, (_type(family),), ())
+        return _of_owner(table, f"all{family}", sides, clause, (_type(family),), ())
+    head = (_type(family), _IS_TRACKED)
     if length == field.bits:
-        return _clause(table, f"address{family}", clause, (_type(family), Match(field, slot)), (slot,))
+        return _of_owner(table, f"address{family}", sides, clause, (*head, Match(field, slot)), (slot,))
     mask = MASK4 if family == 4 else MASK6
-    match = (_type(family), Match(field, slot, mask))
-    return _clause(table, f"block{family}", clause, match, (slot, mask))
+    match = (*head, Match(field, slot, mask))
+    return _of_owner(table, f"block{family}", sides, clause, match, (slot, mask))
 
 
 @cache
-def service(table: int, clause: Clause, family: int, protocol: Protocol, mask: int) -> Shape:
+def service(
+    table: int, sides: Sides, clause: Clause, family: int, protocol: Protocol, mask: int
+) -> tuple[Shape, ...]:
     """Destination ports of a protocol that has some: one, a masked set of them, or, with mask 0, all."""
-    head = (_type(family), Match(f.IP_PROTO, int(protocol)))
     name = f"{protocol.name.lower()}{family}"
-    field = DESTINATIONS[protocol]
+    head = (_type(family), _IS_TRACKED, Match(f.CT_PROTO, int(protocol)))
     if mask == 0:
-        return _clause(table, f"{name}-all", clause, head, ())
-    if mask == (1 << field.bits) - 1:
-        return _clause(table, f"{name}-one", clause, (*head, Match(field, PORTS)), (PORTS,))
-    return _clause(table, name, clause, (*head, Match(field, PORTS, MASK16)), (PORTS, MASK16))
+        return (_of_owner(table, f"{name}-all", sides, clause, head, ()),)
+    if protocol is not Protocol.SCTP:
+        return (_of_ports(table, name, sides, clause, head, f.CT_DPORT, mask),)
+    carried = Match(f.IP_PROTO, int(protocol))
+    return tuple(
+        _of_ports(table, f"{name}-{way}", sides, clause, (_type(family), state, carried), field, mask)
+        for way, state, field in _OF_SCTP
+    )
 
 
 @cache
-def other_protocol(table: int, clause: Clause, family: int) -> Shape:
+def other_protocol(table: int, sides: Sides, clause: Clause, family: int) -> Shape:
     """Any protocol, whatever it carries."""
-    return _clause(
-        table, f"protocol{family}", clause, (_type(family), Match(f.IP_PROTO, PROTOCOL)), (PROTOCOL,)
-    )
+    match = (_type(family), _IS_TRACKED, Match(f.CT_PROTO, PROTOCOL))
+    return _of_owner(table, f"protocol{family}", sides, clause, match, (PROTOCOL,))
 
 
 @cache
-def icmp(table: int, clause: Clause, family: int, slots: tuple[Slot, ...]) -> Shape:
+def icmp(table: int, sides: Sides, clause: Clause, family: int, slots: tuple[Slot, ...]) -> Shape:
     """Messages of ICMP by what `slots` say: KIND, CODE, both or none."""
-    protocol, kind, code = _ICMP[family]
-    named = {KIND: kind, CODE: code}
-    match = (
-        _type(family),
-        Match(f.IP_PROTO, int(protocol)),
-        *(Match(named[slot], slot) for slot in slots),
-    )
+    head = (_type(family), _IS_TRACKED, Match(f.CT_PROTO, int(_ICMP[family])))
+    match = (*head, *(Match(_SAID[slot], slot) for slot in slots))
     words = "-".join(slot.name for slot in slots)
-    return _clause(table, f"icmp{family}-{words}", clause, match, slots)
+    return _of_owner(table, f"icmp{family}-{words}", sides, clause, match, slots)
 
 
 @cache
 def concluded(table: int, end: End) -> Shape:
     """What becomes of a packet that met all clauses of a rule."""
-    return _shape(table, f"then-{end.name}", (Match(CONJ_ID, NUMBER),), (NUMBER,), end.actions, end.goto)
+    return _shape(table, f"then-{end.name}", (Match(f.CONJ_ID, NUMBER),), (NUMBER,), end.actions, end.goto)
 
 
 @cache
@@ -157,12 +163,30 @@ def miss(table: int, actions: tuple[Action, ...], goto: int) -> Shape:
     return Shape(f"policy{table}-miss", table, 0, (), actions, goto)
 
 
+def _of_ports(
+    table: int, name: str, sides: Sides, clause: Clause, head: tuple[Match, ...], field: Field, mask: int
+) -> Shape:
+    if mask == (1 << field.bits) - 1:
+        return _of_owner(table, f"{name}-one", sides, clause, (*head, Match(field, PORTS)), (PORTS,))
+    return _of_owner(table, name, sides, clause, (*head, Match(field, PORTS, MASK16)), (PORTS, MASK16))
+
+
+def _of_owner(
+    table: int, name: str, sides: Sides, clause: Clause, match: tuple[Match, ...], slots: tuple[Slot, ...]
+) -> Shape:
+    """A clause that says nothing of subjects: another tenant's rule may have the same at this height."""
+    if sides.domain is None:
+        return _clause(table, name, clause, match, slots)
+    return _clause(table, name, clause, (Match(sides.domain, DOMAIN), *match), (DOMAIN, *slots))
+
+
 def _clause(
     table: int, name: str, clause: Clause, match: tuple[Match, ...], slots: tuple[Slot, ...]
 ) -> Shape:
-    full = f"{name}-{clause.number + 1}of{clause.of}"
-    part = Conjunction(NUMBER, clause.number, clause.of)
-    return _shape(table, full, match, (*slots, NUMBER), (part,), None)
+    numbers = (NUMBER, OTHER)[: clause.states]
+    full = f"{name}-{clause.number + 1}of{clause.of}" + ("-both" if clause.states > 1 else "")
+    parts = tuple(Conjunction(number, clause.number, clause.of) for number in numbers)
+    return _shape(table, full, match, (*slots, *numbers), parts, None)
 
 
 def _shape(

@@ -83,6 +83,17 @@ def judge(connection: Connection, policies: Iterable[Policy], tenants: Tenants) 
     return Outcome(outward, inward)
 
 
+def stray(port: Endpoint, policies: Iterable[Policy], tenants: Tenants) -> Judged:
+    """What becomes at its sender of a packet in a frame for a MAC that does not have its destination (docs/
+    decisions/0067), if it was let through by its address."""
+    mine = judging(standing(tuple(policies), tenants, Direction.OUT), port)
+    denies = [entry for entry in mine if entry.action is Action.DENY]
+    for entry in reversed(denies):
+        if entry.state is State.ENFORCE:
+            return Judged(Action.DENY, entry)
+    return Judged(Action.ALLOW, None, denies[-1] if denies else None)
+
+
 def meets(entry: Entry, connection: Connection) -> bool:
     """Whether an entry that judges one end matches this connection."""
     return _of_peers(entry, connection) and _of_services(entry.services, connection)

@@ -16,6 +16,7 @@ from model.flow import SetField, Shape
 from model.ids import EVERYTHING_ELSE
 from pipelines import fields as f
 from pipelines import tables as t
+from pipelines.shapes.addressee import ADDRESSEES
 from pipelines.shapes.answers import (
     ARP_GATEWAY,
     ARP_LOCAL,
@@ -32,6 +33,7 @@ from pipelines.shapes.answers import (
     SERVICES_IPV4,
     SERVICES_IPV6,
 )
+from pipelines.shapes.asked import ASKED
 from pipelines.shapes.entry import (
     CLASSIFY_REFUSED,
     DHCP,
@@ -89,13 +91,27 @@ from pipelines.shapes.paths import delivery_group as delivery_group
 from pipelines.shapes.paths import for_routers as for_routers
 from pipelines.shapes.paths import output_group as output_group
 from pipelines.shapes.peering import PEERINGS
+from pipelines.shapes.policy import CHAIN_MISSES, POLICY
 from pipelines.shapes.prefixes import PREFIXED
 from pipelines.shapes.probes import PROBES
 from pipelines.shapes.quality import QUALITY
 from pipelines.shapes.routes import ROUTING
+from pipelines.shapes.serving import SERVING
 from pipelines.shapes.size import SIZED
 from pipelines.shapes.terms import shape
 from pipelines.shapes.waiting import WAITING
+
+_ONWARD: Final = {
+    t.ACROSS: t.WATCH,
+    t.WATCH: t.GATEWAY,
+    t.LEFT: t.LEFT_HITS,
+    t.LEFT_HITS: t.LEFT_PARTS,
+    t.LEFT_PARTS: t.GATEWAY,
+    t.ENTERED: t.ENTERED_HITS,
+    t.ENTERED_HITS: t.ENTERED_PARTS,
+    t.ENTERED_PARTS: t.ORIGIN,
+}
+"""Of policy: what a miss continues to."""
 
 
 def _miss(table: t.Table) -> Shape:
@@ -116,6 +132,10 @@ def _miss(table: t.Table) -> Shape:
         return shape("miss", table, 0, (), goto=t.CLASSES)
     if table is t.ROUTE:
         return shape("miss", table, 0, (), goto=t.TRANSLATE)
+    if table.number in CHAIN_MISSES:
+        return CHAIN_MISSES[table.number]
+    if table in _ONWARD:
+        return shape("miss", table, 0, (), goto=_ONWARD[table])
     if table is t.RESOLVE or table is t.PEER:  # for nobody: counted as if it were for somebody, sent nowhere
         return shape("miss", table, 0, (), goto=t.MARK)
     return shape("miss", table, 0, ())
@@ -135,6 +155,7 @@ SHAPES: Final[tuple[Shape, ...]] = (
     *CLOSED,
     *WAITING,
     *PROBES,
+    *ASKED,
     *DHCP,
     GUARD_ARP,
     GUARD_PROBE,
@@ -195,7 +216,10 @@ SHAPES: Final[tuple[Shape, ...]] = (
     DELIVERY_ADVERT,
     DELIVERY_REFUSED,
     *QUALITY,
+    *POLICY,
+    *ADDRESSEES,
     *SIZED,
+    *SERVING,
     *MISSES,
 )
 """All shapes of fixed length. Those of replication are made by `output_group` and `delivery_group`."""

@@ -104,8 +104,8 @@ ND_TURN: Final = shape(
     ),
     t.ADVERTISE,
 )
-SERVICES_IPV4: Final = shape("ipv4", t.SERVICES, AT_LAST, (IS_IPV4,), goto=t.GATEWAY)
-SERVICES_IPV6: Final = shape("ipv6", t.SERVICES, AT_LAST, (IS_IPV6,), goto=t.GATEWAY)
+SERVICES_IPV4: Final = shape("ipv4", t.SERVICES, AT_LAST, (IS_IPV4,), goto=t.ACROSS)
+SERVICES_IPV6: Final = shape("ipv6", t.SERVICES, AT_LAST, (IS_IPV6,), goto=t.ACROSS)
 
 
 # advertise

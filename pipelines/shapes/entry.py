@@ -28,6 +28,7 @@ from pipelines.shapes.terms import (
     MAC,
     NET,
     PORT,
+    SCOPE,
     SRC,
     VNI,
     VRF,
@@ -42,8 +43,13 @@ LOCAL: Final = shape(
     t.CLASSIFY,
     AT_GENERAL,
     (Match(f.IN_PORT, PORT), IS_UNTAGGED),
-    (PORT, NET, SRC, VRF),
-    (SetField(f.NETWORK.field, NET), SetField(f.SOURCE.field, SRC), SetField(f.VRF.field, VRF)),
+    (PORT, NET, SRC, VRF, SCOPE),
+    (
+        SetField(f.NETWORK.field, NET),
+        SetField(f.SOURCE.field, SRC),
+        SetField(f.VRF.field, VRF),
+        SetField(f.SCOPE.field, SCOPE),
+    ),
     t.GUARD,
 )
 TUNNEL4: Final = shape(
@@ -51,8 +57,8 @@ TUNNEL4: Final = shape(
     t.CLASSIFY,
     AT_GENERAL,
     (Match(f.IN_PORT, PORT), Match(f.TUN_ID, VNI), Match(f.TUN_SRC, VTEP4), IS_UNTAGGED),
-    (PORT, VNI, VTEP4, NET),
-    (SetField(f.NETWORK.field, NET),),
+    (PORT, VNI, VTEP4, NET, SCOPE),
+    (SetField(f.NETWORK.field, NET), SetField(f.SCOPE.field, SCOPE)),
     t.DELIVERY,
 )
 TUNNEL6: Final = shape(
@@ -60,8 +66,8 @@ TUNNEL6: Final = shape(
     t.CLASSIFY,
     AT_GENERAL,
     (Match(f.IN_PORT, PORT), Match(f.TUN_ID, VNI), Match(f.TUN_IPV6_SRC, VTEP6), IS_UNTAGGED),
-    (PORT, VNI, VTEP6, NET),
-    (SetField(f.NETWORK.field, NET),),
+    (PORT, VNI, VTEP6, NET, SCOPE),
+    (SetField(f.NETWORK.field, NET), SetField(f.SCOPE.field, SCOPE)),
     t.DELIVERY,
 )
 TUNNEL_VRF4: Final = shape(
@@ -69,8 +75,8 @@ TUNNEL_VRF4: Final = shape(
     t.CLASSIFY,
     AT_GENERAL,
     (Match(f.IN_PORT, PORT), Match(f.TUN_ID, VNI), Match(f.TUN_SRC, VTEP4), IS_UNTAGGED),
-    (PORT, VNI, VTEP4, VRF),
-    (SetField(f.VRF.field, VRF),),
+    (PORT, VNI, VTEP4, VRF, SCOPE),
+    (SetField(f.VRF.field, VRF), SetField(f.SCOPE.field, SCOPE)),
     t.ARRIVAL,
 )
 TUNNEL_VRF6: Final = shape(
@@ -78,8 +84,8 @@ TUNNEL_VRF6: Final = shape(
     t.CLASSIFY,
     AT_GENERAL,
     (Match(f.IN_PORT, PORT), Match(f.TUN_ID, VNI), Match(f.TUN_IPV6_SRC, VTEP6), IS_UNTAGGED),
-    (PORT, VNI, VTEP6, VRF),
-    (SetField(f.VRF.field, VRF),),
+    (PORT, VNI, VTEP6, VRF, SCOPE),
+    (SetField(f.VRF.field, VRF), SetField(f.SCOPE.field, SCOPE)),
     t.ARRIVAL,
 )
 CLASSIFY_REFUSED: Final = shape("refused", t.CLASSIFY, AT_LAST, (Match(f.IN_PORT, PORT),), (PORT,))

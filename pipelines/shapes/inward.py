@@ -28,6 +28,7 @@ from pipelines.shapes.terms import (
     PORT,
     PRIORITY,
     RECEIVER,
+    into_door,
     into_origin,
     shape,
 )
@@ -75,9 +76,21 @@ OUTPUT_OPEN: Final = shape(
 ARRIVAL_OPEN: Final = tuple(into_origin(each) for each in ARRIVAL_LOCAL)
 ARRIVAL_VIA_OPEN: Final = tuple(into_origin(each) for each in ARRIVAL_VIA)
 SPREAD_OPEN: Final = tuple(into_origin(each) for each in SPREAD_LOCAL)
+OUTPUT_OPEN_JUDGED: Final = into_door(OUTPUT_OPEN)
+ARRIVAL_OPEN_JUDGED: Final = tuple(into_door(each) for each in ARRIVAL_OPEN)
+ARRIVAL_VIA_OPEN_JUDGED: Final = tuple(into_door(each) for each in ARRIVAL_VIA_OPEN)
+SPREAD_OPEN_JUDGED: Final = tuple(into_door(each) for each in SPREAD_OPEN)
 
 # origin
 ORIGIN_INSIDE: Final = shape("inside", t.ORIGIN, 1000, (Match(f.OUTSIDE.field, 0),), goto=t.LIMIT)
+ORIGIN_UNASKED: Final = shape(
+    # Of a port under policy that nothing is counted for, which comes here all the same.
+    "unasked",
+    t.ORIGIN,
+    990,
+    (Match(f.RECEIVER.field, 0),),
+    goto=t.LIMIT,
+)
 
 
 def _sources() -> tuple[Shape, ...]:
@@ -122,7 +135,12 @@ INWARD: Final = (
     *ARRIVAL_OPEN,
     *ARRIVAL_VIA_OPEN,
     *SPREAD_OPEN,
+    OUTPUT_OPEN_JUDGED,
+    *ARRIVAL_OPEN_JUDGED,
+    *ARRIVAL_VIA_OPEN_JUDGED,
+    *SPREAD_OPEN_JUDGED,
     ORIGIN_INSIDE,
+    ORIGIN_UNASKED,
     *ORIGIN_DECLARED,
     RECEIVED_COUNTER,
     LIMIT_PLAIN,

@@ -37,6 +37,7 @@ from pipelines.shapes.terms import (
     VRF,
     VTEP4,
     VTEP6,
+    into_door,
     into_origin,
     shape,
 )
@@ -53,6 +54,8 @@ IS_INVALID: Final = Match(f.CT_STATE, f.CT_TRACKED | f.CT_INVALID, f.CT_TRACKED 
 IS_VALID: Final = Match(f.CT_STATE, f.CT_TRACKED, f.CT_TRACKED | f.CT_INVALID)
 IS_KNOWN: Final = Match(f.CT_STATE, f.CT_TRACKED, f.CT_TRACKED | f.CT_INVALID | f.CT_NEW)
 _TO_ROUTER: Final = Match(f.ETH_DST, ROUTER)
+_FROM_OUTSIDE: Final = SetField(f.SCOPE.field, 0)
+"""Whoever sent it is nobody's peer, whatever its address (docs/decisions/0058)."""
 _LEAVE_ANYWHERE: Final = SetField(f.IN_PORT, 0)
 """OVS sends nothing back through the port it came from; what is translated here may leave by the tunnel."""
 
@@ -128,6 +131,7 @@ RETURNED: Final = tuple(
             SetField(f.SOURCE.field, 0),
             SetField(f.VRF.field, VRF),
             SetField(f.EXTERNAL.field, EXT),
+            _FROM_OUTSIDE,
             _LEAVE_ANYWHERE,
         ),
         t.ROUTE,
@@ -153,12 +157,13 @@ _LANDED: Final = tuple(
         AT_REMOTE,
         (IS_ZONE, IS_VALID, kind, Match(target, ip)),
         (ZONE, ip, MAC, PORT),
-        (SetField(f.ETH_SRC, GATEWAY_MAC), SetField(f.ETH_DST, MAC), DecTtl(), Output(PORT)),
+        (_FROM_OUTSIDE, SetField(f.ETH_SRC, GATEWAY_MAC), SetField(f.ETH_DST, MAC), DecTtl(), Output(PORT)),
     )
     for name, kind, _, target, ip, _, _ in FAMILIES
 )
 LANDING: Final = tuple(into_origin(each) for each in _LANDED)
 """Whoever has a floating IP is reached from outside."""
+LANDING_JUDGED: Final = tuple(into_door(each) for each in LANDING)
 _VERDICTS: Final = (t.RETURNED, t.TRANSLATED, t.LANDING)
 INVALID: Final = tuple(shape("invalid", table, AT_OWN, (IS_INVALID,)) for table in _VERDICTS)
 REFUSED: Final = tuple(shape("refused", table, AT_GENERAL, (IS_ZONE,), (ZONE,)) for table in _VERDICTS)
@@ -304,6 +309,7 @@ OUTWARD: Final = (
     *OUTPUT_FLOATING,
     *OUTPUT_EGRESS,
     *LANDING,
+    *LANDING_JUDGED,
     *ARRIVAL_FLOATING,
     *ARRIVAL_EGRESS,
     *ARRIVAL_INSIDE,

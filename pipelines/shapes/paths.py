@@ -195,12 +195,15 @@ DELIVERY_ADVERT: Final = shape(
 DELIVERY_REFUSED: Final = shape("group-refused", t.DELIVERY, AT_LAST, (IS_GROUP,))
 
 
-def _limited(count: int) -> tuple[Slot, ...]:
-    return tuple(Slot(f"port-limited{i}", 32) for i in range(count))
-
-
-def _copies(slots: tuple[Slot, ...]) -> tuple[Action, ...]:
-    return tuple(Copy(f.EXIT.field, slot, t.LIMIT.number) for slot in slots)
+def _copied(limited: int, judged: int) -> tuple[str, tuple[Slot, ...], tuple[Action, ...]]:
+    """For the name, the slots, and the copies: of ports with a limit, then of those under policy."""
+    name, slots, copies = "", list[Slot](), list[Action]()
+    for what, count, table in (("limited", limited, t.LIMIT), ("judged", judged, t.DOOR)):
+        ports = tuple(Slot(f"port-{what}{i}", 32) for i in range(count))
+        name += f"-{what}{count}" if count else ""
+        slots += ports
+        copies += (Copy(f.EXIT.field, port, table.number) for port in ports)
+    return name, tuple(slots), tuple(copies)
 
 
 RESOLVE_ROUTERS: Final = shape(
@@ -219,14 +222,14 @@ def for_routers(group: Shape) -> Shape:
     )
 
 
-def output_group(ports: int, vteps: int, version: int, limited: int = 0) -> Shape:
+def output_group(ports: int, vteps: int, version: int, limited: int = 0, judged: int = 0) -> Shape:
     """A group frame of a local port: to `ports` local ports, then to `vteps` VTEPs of IP `version` 4 or 6.
 
-    Slots: network, port0.., and if there are VTEPs: vni, tunnel, vtep0..., at last the `limited` ports. OVS
-    itself leaves out the port through which the frame came.
+    Slots: network, port0.., and if there are VTEPs: vni, tunnel, vtep0..., at last the `limited` ports, and
+    the `judged` ones. OVS itself leaves out the port through which the frame came.
     """
     locals_ = tuple(Slot(f"port{i}", 32) for i in range(ports))
-    bounded = _limited(limited)
+    tail, bounded, copies = _copied(limited, judged)
     target = f.TUN_DST if version == 4 else f.TUN_IPV6_DST
     ends = tuple(Slot(f"vtep{i}", target.bits) for i in range(vteps))
     tunnel = Slot("tunnel", 32)
@@ -237,18 +240,20 @@ def output_group(ports: int, vteps: int, version: int, limited: int = 0) -> Shap
         slots += [VNI, tunnel, *ends]
     for end in ends:
         actions += [SetField(target, end), Output(tunnel)]
-    actions += _copies(bounded)
+    actions += copies
     slots += bounded
-    name = f"group-{ports}-{vteps}-v{version}" + (f"-limited{limited}" if limited else "")
+    name = f"group-{ports}-{vteps}-v{version}{tail}"
     return shape(name, t.OUTPUT, AT_GENERAL, (IS_NET, IS_GROUP), tuple(slots), tuple(actions))
 
 
-def delivery_group(ports: int, limited: int = 0) -> Shape:
-    """A group frame of the tunnel: to `ports` local ports, then to `limited` ones, which have a limit.
+def delivery_group(ports: int, limited: int = 0, judged: int = 0) -> Shape:
+    """A group frame of the tunnel: to `ports` local ports, then to `limited` ones, which have a limit, and to
+    `judged` ones, which are under policy.
 
-    Slots: network, port0, port1..., then those with a limit.
+    Slots: network, port0, port1..., then those with a limit, then those under policy.
     """
-    locals_, bounded = tuple(Slot(f"port{i}", 32) for i in range(ports)), _limited(limited)
-    actions = (*(Output(p) for p in locals_), *_copies(bounded))
-    name = f"group-{ports}" + (f"-limited{limited}" if limited else "")
+    locals_ = tuple(Slot(f"port{i}", 32) for i in range(ports))
+    tail, bounded, copies = _copied(limited, judged)
+    actions = (*(Output(p) for p in locals_), *copies)
+    name = f"group-{ports}{tail}"
     return shape(name, t.DELIVERY, AT_GENERAL, (IS_NET, IS_GROUP), (NET, *locals_, *bounded), actions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from model.addresses import GATEWAY_MAC
 from model.flow import Field, Match, SetField, Shape, Slot
 from pipelines import fields as f
 from pipelines import tables as t
@@ -27,18 +28,20 @@ def _forms(field: Field, value: Slot, mask: Slot) -> tuple[tuple[str, Match, tup
     return (("masked", Match(field, value, mask), (value, mask)), ("exact", Match(field, value), (value,)))
 
 
-def _across() -> tuple[Shape, ...]:
+def _across(
+    table: t.Table, terms: tuple[Match, ...], register: f.Register, goto: t.Table
+) -> tuple[Shape, ...]:
     """From a prefix to a prefix: masked to masked, masked to exact, exact to masked, exact to exact; of IPv4,
-    then of IPv6."""
+    then of IPv6. `register` gets the key of the peering."""
     return tuple(
         shape(
             f"peer{family}-{source}-{target}",
-            t.ROUTE,
+            table,
             _AT_PEERED,
-            (IS_VRF, kind, from_, to),
+            (IS_VRF, *terms, kind, from_, to),
             (VRF, *from_slots, *to_slots, PEER),
-            (SetField(f.VRF.field, PEER),),
-            t.PEER,
+            (SetField(register.field, PEER),),
+            goto,
         )
         for family, kind, sources, targets in (
             ("4", IS_IPV4, _forms(f.IP_SRC, _FROM4, _FROM_MASK4), _forms(f.IP_DST, IP4, MASK4)),
@@ -49,8 +52,10 @@ def _across() -> tuple[Shape, ...]:
     )
 
 
-ACROSS: Final = _across()
+ACROSS: Final = _across(t.ROUTE, (), f.VRF, t.PEER)
+MEANT_ACROSS: Final = _across(t.ACROSS, (Match(f.ETH_DST, GATEWAY_MAC),), f.SCOPE, t.WATCH)
+"""The same ways, for policies: the other end's address is one of the peering's."""
 PEER_LOCAL: Final = hosts_here(t.PEER)
 PEER_REMOTE4, PEER_REMOTE6 = hosts_behind(t.PEER)
-PEERINGS: Final = (*ACROSS, *PEER_LOCAL, *PEER_REMOTE4, *PEER_REMOTE6)
+PEERINGS: Final = (*ACROSS, *MEANT_ACROSS, *PEER_LOCAL, *PEER_REMOTE4, *PEER_REMOTE6)
 """All shapes of this file."""

@@ -32,6 +32,7 @@ from pipelines.shapes.terms import (
     VRF,
     VTEP4,
     VTEP6,
+    into_door,
     into_limit,
     shape,
 )
@@ -114,6 +115,8 @@ ARRIVAL_GROUP: Final = _forms("via-group", t.ARRIVAL, (_IS_ROUTER,), (ROUTER,), 
 SPREAD_LOCAL: Final = _forms("local", t.SPREAD, _SLOTTED, (SLOT, MAC, PORT), (*_TO_LOCAL, Output(PORT)))
 ARRIVAL_VIA_LIMITED: Final = tuple(into_limit(each) for each in ARRIVAL_VIA)
 SPREAD_LIMITED: Final = tuple(into_limit(each) for each in SPREAD_LOCAL)
+ARRIVAL_VIA_JUDGED: Final = tuple(into_door(each) for each in ARRIVAL_VIA)
+SPREAD_JUDGED: Final = tuple(into_door(each) for each in SPREAD_LOCAL)
 
 # guard: a next hop may send packets out of what is routed to it
 _AT_FORWARDED = 180
@@ -148,5 +151,7 @@ PREFIXED: Final = (
     *SPREAD_LOCAL,
     *ARRIVAL_VIA_LIMITED,
     *SPREAD_LIMITED,
+    *ARRIVAL_VIA_JUDGED,
+    *SPREAD_JUDGED,
 )
 """All shapes of this file."""

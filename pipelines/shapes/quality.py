@@ -15,6 +15,7 @@ from pipelines.shapes.paths import DELIVERY_SINGLE
 from pipelines.shapes.routes import ARRIVAL_LOCAL
 from pipelines.shapes.terms import (
     AT_GENERAL,
+    AT_OWN,
     IS_IPV4,
     IS_IPV6,
     IS_NET,
@@ -23,6 +24,7 @@ from pipelines.shapes.terms import (
     NET,
     PORT,
     SRC,
+    into_door,
     into_limit,
     shape,
 )
@@ -49,7 +51,20 @@ RATE_METERED: Final = shape(
 OUTPUT_LIMITED: Final = shape(
     "limited", t.OUTPUT, AT_GENERAL, (IS_SINGLE, Match(f.EXIT.field, PORT)), (PORT,), goto=t.LIMIT
 )
+OUTPUT_JUDGED: Final = shape(
+    "judged", t.OUTPUT, AT_GENERAL, (IS_SINGLE, Match(f.EXIT.field, PORT)), (PORT,), goto=t.DOOR
+)
+DOOR_SELF: Final = shape(
+    # Its own group frame: OVS sends nothing back through the port it came from, so nobody is to judge it.
+    "self",
+    t.DOOR,
+    AT_OWN,
+    (Match(f.EXIT.field, PORT), IS_SRC),
+    (PORT, SRC),
+)
 DELIVERY_LIMITED: Final = into_limit(DELIVERY_SINGLE)
+DELIVERY_JUDGED: Final = into_door(DELIVERY_SINGLE)
+ARRIVAL_JUDGED: Final = tuple(into_door(each) for each in ARRIVAL_LOCAL)
 ARRIVAL_LIMITED: Final = tuple(into_limit(each) for each in ARRIVAL_LOCAL)
 LIMIT_METERED: Final = shape(
     "metered",
@@ -64,8 +79,12 @@ QUALITY: Final = (
     *MARKS,
     RATE_METERED,
     OUTPUT_LIMITED,
+    OUTPUT_JUDGED,
+    DOOR_SELF,
     DELIVERY_LIMITED,
+    DELIVERY_JUDGED,
     *ARRIVAL_LIMITED,
+    *ARRIVAL_JUDGED,
     LIMIT_METERED,
 )
 """All shapes of this file."""

@@ -6,6 +6,7 @@ the TTL stands behind flows that have taken the TTLs 0 and 1 away.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from model.addresses import GATEWAY_MAC
@@ -104,6 +105,13 @@ OWN4: Final = shape(
 OWN6: Final = shape(
     "own6", t.GATEWAY, AT_OWN, (IS_VRF, _TO_GATEWAY, IS_IPV6, Match(f.IPV6_DST, IP6)), (VRF, IP6)
 )
+
+
+WATCH_OWN4, WATCH_OWN6 = (
+    replace(own, name=f"watch-own{family}", table=t.WATCH.number, goto=t.GATEWAY.number)
+    for family, own in (("4", OWN4), ("6", OWN6))
+)
+"""What ends in the table gateway, whatever it is, is not judged: it has the same match."""
 
 
 def _never(name: str, priority: int, kind: Match, field: Field, value: int, mask: int) -> Shape:
@@ -295,6 +303,8 @@ ROUTING: Final = (
     ECHO6,
     OWN4,
     OWN6,
+    WATCH_OWN4,
+    WATCH_OWN6,
     *NEVER_ROUTED,
     EXPIRED4,
     EXPIRED6,

@@ -28,6 +28,7 @@ VTEP6: Final = Slot("vtep6", 128)
 CLS: Final = Slot("class", 32)
 PRIORITY: Final = Slot("priority", 16)
 RECEIVER: Final = Slot("receiver", 32)
+SCOPE: Final = Slot("scope", 32)
 
 IS_NET = Match(f.NETWORK.field, NET)
 IS_VRF = Match(f.VRF.field, VRF)
@@ -96,6 +97,12 @@ def into_origin(plain: Shape) -> Shape:
     noted = (*_led(plain), SetField(f.RECEIVER.field, RECEIVER))
     slots = (*plain.slots, RECEIVER)
     return replace(plain, name=f"{plain.name}-open", actions=noted, slots=slots, goto=t.ORIGIN.number)
+
+
+def into_door(plain: Shape) -> Shape:
+    """The same way to a local port under policy: by its door, whether it ended there or was counted next."""
+    actions = plain.actions if plain.goto == t.ORIGIN.number else _led(plain)
+    return replace(plain, name=f"{plain.name}-judged", actions=actions, goto=t.DOOR.number)
 
 
 def _led(plain: Shape) -> tuple[Action, ...]:

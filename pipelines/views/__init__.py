@@ -10,6 +10,7 @@ from model.ids import ClassId, NetworkKey, PortKey, TenantKey, Uid
 from model.snapshot import Snapshot
 from pipelines.index import Index, ready
 from pipelines.objects import Kind, Object
+from pipelines.views.addressee import AddresseeView, addressee_view
 from pipelines.views.addresses import AddressView, address_view
 from pipelines.views.bridged import (
     ClassView,
@@ -35,6 +36,7 @@ from pipelines.views.outward import (
 )
 from pipelines.views.paths import PathView, path_view
 from pipelines.views.peering import PeeredView, PeeringView, peered_view, peering_view
+from pipelines.views.policy import JudgedView, MemberView, RuleView, judged_view, member_view, rule_view
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.prefixes import PrefixView, prefix_view
 from pipelines.views.routed import (
@@ -47,14 +49,18 @@ from pipelines.views.routed import (
     subnets_view,
     vrf_view,
 )
+from pipelines.views.terms import services_of
 
 __all__ = [
     "AddressView",
+    "AddresseeView",
     "ClassView",
     "EgressView",
     "ExternalView",
     "FloatingView",
     "HostView",
+    "JudgedView",
+    "MemberView",
     "NarrowView",
     "NetworkView",
     "OutsideView",
@@ -65,6 +71,7 @@ __all__ = [
     "PrefixView",
     "RemoteView",
     "RouteView",
+    "RuleView",
     "SenderView",
     "SubnetsView",
     "View",
@@ -96,6 +103,10 @@ View = (
     | PeeringView
     | PeeredView
     | NarrowView
+    | RuleView
+    | MemberView
+    | AddresseeView
+    | JudgedView
 )
 
 
@@ -106,9 +117,17 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
         return None
     match subject.kind:
         case Kind.HOST:
-            return HostView(switch.tunnel)
+            return HostView(switch.tunnel, services_of(snapshot))
         case Kind.CLASS:
             return class_view(snapshot, index, ClassId(subject.major))
+        case Kind.RULE:
+            return rule_view(index, subject)
+        case Kind.MEMBER:
+            return member_view(snapshot, index, PortKey(subject.major))
+        case Kind.ADDRESSEE:
+            return addressee_view(snapshot, index, PortKey(subject.major))
+        case Kind.JUDGED:
+            return judged_view(snapshot, index, PortKey(subject.major))
         case Kind.NETWORK:
             return network_view(snapshot, index, switch, NetworkKey(subject.major))
         case Kind.VTEP:

@@ -5,6 +5,7 @@ Place: dispatched by pipelines.views. Must not make flows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from immutables import Map
@@ -18,14 +19,17 @@ from model.snapshot import Snapshot
 from pipelines.index import Index
 from pipelines.inward import open_here
 from pipelines.objects import Object
+from pipelines.policy.seated import scope_of
 from pipelines.views.terms import gateways_of, owned, paired, reachable
 
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """`tunnel`: OpenFlow port of the VXLAN interface."""
+    """`tunnel`: OpenFlow port of the VXLAN interface. `services`: of whoever answers names and metadata, None
+    = nobody on this host."""
 
     tunnel: int
+    services: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,9 @@ class NetworkView:
     """A network with a local port. `ofports` and `vteps` in order; VTEPs of this host's IP version only.
 
     `gateways`: the addresses for which its gateway answers, IPv4 first, with the link-local one if it speaks
-    IPv6; none if it is not routed. `limited`: ports with a limit of what they get, `ofports` the others.
-    `sharing`: those of all of them that have allowed pairs, and so may be virtual routers.
+    IPv6; none if it is not routed. `judged`: ports under policy; `limited`: of the rest those with a limit of
+    what they get; `ofports`: the others. `sharing`: those of all of them that have allowed pairs, and so may
+    be virtual routers.
     """
 
     network: Network
@@ -57,17 +62,20 @@ class NetworkView:
     gateways: tuple[Address, ...]
     limited: tuple[int, ...] = ()
     sharing: tuple[int, ...] = ()
+    judged: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VtepView:
-    """A VTEP that may send frames of a network to this host. `fenced`: this host has a partner."""
+    """A VTEP that may send frames of a network to this host. `fenced`: this host has a partner. `scope`: in
+    which the addresses of its frames are meant."""
 
     network: NetworkKey
     vni: Vni
     vtep: Address
     tunnel: int
     fenced: bool = False
+    scope: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +106,20 @@ def network_view(snapshot: Snapshot, index: Index, switch: Switch, key: NetworkK
         return None
     floods = index.floods.get(key, Map())
 
-    def ofport_of(key: PortKey) -> int:
-        return snapshot.interfaces[snapshot.ports[key].uid].ofport
+    def ofports(keys: Iterable[PortKey]) -> tuple[int, ...]:
+        return tuple(sorted({snapshot.interfaces[snapshot.ports[key].uid].ofport for key in keys}))
 
-    ports = [(ofport_of(p), snapshot.ports[p].rate_in) for p in here]
+    judged = [key for key in here if key in index.policed.judged]
+    limited = [key for key in here if snapshot.ports[key].rate_in and key not in judged]
     return NetworkView(
         network=network,
         tunnel=switch.tunnel,
-        ofports=tuple(sorted({ofport for ofport, rate in ports if not rate})),
+        ofports=ofports({*here} - {*judged, *limited}),
         vteps=tuple(sorted((v for v in floods if reachable(snapshot, v)), key=int)),
         gateways=gateways_of(network),
-        limited=tuple(sorted({ofport for ofport, rate in ports if rate})),
-        sharing=tuple(sorted(ofport_of(p) for p in here if snapshot.ports[p].allowed)),
+        limited=ofports(limited),
+        sharing=ofports(key for key in here if snapshot.ports[key].allowed),
+        judged=ofports(judged),
     )
 
 
@@ -122,7 +132,8 @@ def vtep_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object)
     sender = snapshot.hypervisors.get(host)
     if sender is None or host not in index.permits.get(key, Map()) or not reachable(snapshot, sender.vtep):
         return None
-    return VtepView(key, network.vni, sender.vtep, switch.tunnel, paired(snapshot))
+    scope = scope_of(snapshot, key)
+    return VtepView(key, network.vni, sender.vtep, switch.tunnel, paired(snapshot), scope)
 
 
 def remote_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Object) -> RemoteView | None:

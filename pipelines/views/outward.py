@@ -26,7 +26,8 @@ from pipelines.views.terms import reachable, routable
 
 @dataclass(frozen=True, slots=True)
 class FloatingView:
-    """An address of an external network that stands for `target` of a local port. `router`: this host's."""
+    """An address of an external network that stands for `target` of a local port. `router`: this host's;
+    `judged`: the port is under policy."""
 
     external: TenantKey
     address: Address
@@ -36,6 +37,7 @@ class FloatingView:
     ofport: int
     zone: int
     router: Mac
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def floating_view(snapshot: Snapshot, index: Index, uid: Uid) -> FloatingView | 
         ofport=ofport,
         zone=zone,
         router=router_mac(this.router_id),
+        judged=found.port in index.policed.judged,
     )
 
 

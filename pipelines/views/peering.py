@@ -36,13 +36,15 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A local port's address that its side exports. `limited`: what it gets passes its meter."""
+    """A local port's address that its side exports. `limited`: what it gets passes its meter; `judged`: its
+    policy, first."""
 
     port: PortKey
     address: Address
     mac: Mac
     ofport: int
     limited: bool
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,5 +131,6 @@ def _exported(snapshot: Snapshot, index: Index, peering: Peering) -> Iterator[Ex
             for key in sorted(index.locals.get(network, Map())):
                 port = snapshot.ports[key]
                 ofport = snapshot.interfaces[port.uid].ofport
+                judged = key in index.policed.judged
                 for address in routable(exported(port.addresses, side.prefixes)):
-                    yield Exported(key, address, port.mac, ofport, port.rate_in > 0)
+                    yield Exported(key, address, port.mac, ofport, port.rate_in > 0, judged)

@@ -14,13 +14,14 @@ from immutables import Map
 from model.addresses import Address, Prefix
 from model.flow import Meter
 from model.ids import EVERYTHING_ELSE, SAME_NETWORK, ClassId, Mac, NetworkKey, PortKey, TenantKey
-from model.intent import Port
+from model.intent import Network, Port
 from model.snapshot import Snapshot
 from pipelines import limits
 from pipelines.cookies import EPOCHS
 from pipelines.index import Index, vrf_of, waits
 from pipelines.inward import opens, receives
-from pipelines.views.terms import owned, paired, routable, router_of
+from pipelines.policy.seated import scope_of
+from pipelines.views.terms import owned, paired, routable, router_of, services_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,11 @@ class PortView:
     it, disjoint: it may send packets out of them. `mtu`: of its network, where a gateway can tell it to the
     workload, and the interface may send larger packets; else None. `fenced`: the host has a partner.
     `open`: its tenant has a way out, so that routed packets may come from outside the cluster; `received`:
-    the classes by which such are counted, also where they come by a floating IP alone.
+    the classes by which such are counted, also where they come by a floating IP alone. `scope`: in which its
+    peers' addresses are meant; `judged`: it is under policy. `services`: the OpenFlow port of whoever answers
+    names and metadata, None = nobody on this host; `meter_served`: what the workload may ask of them. `asks`:
+    IP versions over which it is answered what it asks its network; `meter_asked`: how fast it may ask, None =
+    it is not answered.
     """
 
     key: PortKey
@@ -55,6 +60,12 @@ class PortView:
     fenced: bool = False
     open: bool = False
     received: tuple[ClassId, ...] = ()
+    scope: int = 0
+    judged: bool = False
+    services: int | None = None
+    meter_served: Meter | None = None
+    asks: tuple[int, ...] = ()
+    meter_asked: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         return None
     vrf = vrf_of(snapshot, port.network)
     ofport = snapshot.interfaces[port.uid].ofport
+    services = services_of(snapshot)
+    asks = _asks(snapshot.networks[port.network])
     classes = tuple(sorted({SAME_NETWORK, EVERYTHING_ELSE, *snapshot.classes}))
     return PortView(
         key=key,
@@ -88,12 +101,22 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         pairs=_pairs(port),
         meter_out=limits.meter_out(ofport, port.rate_out),
         meter_in=limits.meter_in(ofport, port.rate_in),
-        forwards=() if vrf is None else _forwards(snapshot, index, vrf, port),
+        forwards=() if vrf is None else forwarded(snapshot, index, vrf, port),
         mtu=None if vrf is None else _exceeded(snapshot, port),
         fenced=paired(snapshot),
         open=opens(snapshot, vrf),
         received=classes[1:] if receives(snapshot, index, key, vrf) else (),
+        scope=scope_of(snapshot, port.network),
+        judged=key in index.policed.judged,
+        services=services,
+        meter_served=None if services is None else limits.meter_served(ofport),
+        asks=asks,
+        meter_asked=limits.meter_asked(ofport) if asks else None,
     )
+
+
+def _asks(network: Network) -> tuple[int, ...]:
+    return tuple(sorted({s.version for s in network.subnets})) if network.guidance.answers else ()
 
 
 def _exceeded(snapshot: Snapshot, port: Port) -> int | None:
@@ -117,20 +140,20 @@ def _pairs(port: Port) -> tuple[tuple[Mac, Prefix], ...]:
         mac = port.mac if pair.mac is None else pair.mac
         found.setdefault((mac, pair.prefix.version), []).append(pair.prefix)
     every = ((mac, one) for mac, version in sorted(found) for one in collapsed(found[mac, version]))
-    return tuple((mac, half) for mac, one in every for half in _halves(one))
+    return tuple((mac, half) for mac, one in every for half in halves(one))
 
 
-def _forwards(snapshot: Snapshot, index: Index, vrf: TenantKey, port: Port) -> tuple[Prefix, ...]:
+def forwarded(snapshot: Snapshot, index: Index, vrf: TenantKey, port: Port) -> tuple[Prefix, ...]:
     """As a next hop by its own addresses, or by those that its pairs let it speak for."""
     hops = {*port.addresses}
     if port.allowed:
         every = index.statics.hops.get(vrf, Map())
         hops |= {hop for hop in every if any(hop in pair.prefix for pair in port.allowed)}
     found = collapsed(index.statics.over(snapshot, vrf, hops))
-    return tuple(half for one in found for half in _halves(one))
+    return tuple(half for one in found for half in halves(one))
 
 
-def _halves(prefix: Prefix) -> Iterable[Prefix]:
+def halves(prefix: Prefix) -> Iterable[Prefix]:
     """Of everything, its halves: a mask of no bits would be another match."""
     return (prefix,) if prefix.prefixlen else prefix.subnets()
 

@@ -29,13 +29,14 @@ from pipelines.views.terms import l3vni_of, reachable, router_of
 @dataclass(frozen=True, slots=True)
 class LocalHop:
     """A local port that takes packets of a prefix. `meter_in`: its limit of what it gets, None = none;
-    `open`: some of it may come from outside the cluster."""
+    `open`: some of it may come from outside the cluster; `judged`: it is under policy."""
 
     port: PortKey
     mac: Mac
     ofport: int
     meter_in: Meter | None
     open: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,19 @@ def _owners(snapshot: Snapshot, index: Index, vrf: TenantKey, address: Address) 
         mine = index.locals.get(network, Map())
         for key in sorted(mine):
             if address in snapshot.ports[key].addresses:
-                found.append(_hop(snapshot, key, snapshot.ports[key].mac))
+                found.append(_hop(snapshot, index, key, snapshot.ports[key].mac))
         seen = snapshot.sightings.get((NetworkKey(network), address))
         if seen is not None and seen.port in mine and not found:
-            found.append(_hop(snapshot, seen.port, seen.mac))
+            found.append(_hop(snapshot, index, seen.port, seen.mac))
     return found
 
 
-def _hop(snapshot: Snapshot, key: PortKey, mac: Mac) -> LocalHop:
+def _hop(snapshot: Snapshot, index: Index, key: PortKey, mac: Mac) -> LocalHop:
     port = snapshot.ports[key]
     ofport = snapshot.interfaces[port.uid].ofport
     reached = opens(snapshot, vrf_of(snapshot, port.network))
-    return LocalHop(key, mac, ofport, limits.meter_in(ofport, port.rate_in), reached)
+    judged = key in index.policed.judged
+    return LocalHop(key, mac, ofport, limits.meter_in(ofport, port.rate_in), reached, judged)
 
 
 def _learned(snapshot: Snapshot, vrf: TenantKey, prefix: Prefix) -> RemotePrefix | None:

@@ -56,7 +56,8 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SenderView:
-    """A VTEP that may send what it routed for a tenant. `fenced`: this host has a partner."""
+    """A VTEP that may send what it routed for a tenant. `fenced`: this host has a partner. `scope`: in which
+    the addresses of what comes from inside are meant, 0 = nothing does."""
 
     vrf: TenantKey
     l3vni: Vni
@@ -64,6 +65,7 @@ class SenderView:
     tunnel: int
     fenced: bool = False
     standing: Standing = Standing.INSIDE
+    scope: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ def sender_view(snapshot: Snapshot, index: Index, switch: Switch, subject: Objec
     if sender is None or not reachable(snapshot, sender.vtep) or not may_send(snapshot, index, vrf, host):
         return None
     standing = _standing(snapshot, vrf, sender)
-    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel, paired(snapshot), standing)
+    inside = vrf in snapshot.tenants or vrf in snapshot.peerings
+    scope = vrf if inside and standing is not Standing.BORDER else 0
+    return SenderView(vrf, l3vni, sender.vtep, switch.tunnel, paired(snapshot), standing, scope)
 
 
 def _standing(snapshot: Snapshot, vrf: TenantKey, sender: Hypervisor) -> Standing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from model.addresses import GATEWAY_MAC, Address, gateway, is_single, link_local, router_mac
 from model.ids import Mac, TenantKey, Vni
 from model.intent import Network
+from model.serving import IFACE_ID
 from model.snapshot import Snapshot
 
 
@@ -43,6 +44,14 @@ def l3vni_of(snapshot: Snapshot, vrf: TenantKey) -> Vni:
     """Of a tenant or an external network; 0 = it cannot be routed between hosts."""
     owner = snapshot.tenants.get(vrf) or snapshot.externals.get(vrf)
     return Vni(0) if owner is None else owner.l3vni
+
+
+def services_of(snapshot: Snapshot) -> int | None:
+    """The OpenFlow port of whoever answers names and metadata on this host; None if nobody does."""
+    interface, switch = snapshot.interfaces.get(IFACE_ID), snapshot.switch
+    if interface is None or switch is None or interface.ofport in (0, switch.tunnel):
+        return None
+    return interface.ofport if interface.ofport > 0 and interface.up else None
 
 
 def reachable(snapshot: Snapshot, vtep: Address) -> bool:

@@ -79,6 +79,7 @@ _FLOORS = (
         "one reading a second",
         "of no readings",
     ),
+    _Aim("connections a second with 1,000 rules, of 10 rules", 0.95, "policy", "1,000 rules", "of 10 rules"),
     _Aim("uploads of 1,000 hosts, times the need", 1.0, "ledger", "uploads by", "times the need"),
     _Aim("  by way of the API", 1.0, "ledger", "through the API", "times the need"),
 )

@@ -17,8 +17,9 @@ from typing import Any, Final
 from bgp.codec import communities, nlri, update
 from controller.store import rows
 from controller.store.identity import row_uid
-from controller.store.operations import Operation, binding_uid, insert
+from controller.store.operations import binding_uid
 from controller.store.records import DATABASE
+from controller.store.statements import Operation, insert
 from controller.store.wire import Connection
 from controller.store.writer import Store, random_uid
 from model.addresses import router_mac

@@ -38,6 +38,10 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"{self.title}: two columns of one name are one in JSON")
+
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         rows = [{"what": r.what} | dict(zip(self.columns, r.numbers, strict=True)) for r in self.rows]

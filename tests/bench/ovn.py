@@ -25,6 +25,7 @@ SAMPLES = 10
 _SCHEMAS = Path("/usr/share/ovn")
 _AT_ONCE = 2000
 """Ports in one call of ovn-nbctl, which reads the whole database and wakes northd each time."""
+_PLUGS = 50
 _PATIENCE = 300
 _DAEMONS = ("nb", "sb", "northd", "controller")
 
@@ -167,7 +168,7 @@ def run() -> tuple[Table, ...]:
         fresh = count(max(KNOWN) + 1)
         known = 0
         for size in KNOWN:
-            _fill(ovn, known, size)
+            fill(ovn, known, size)
             known = size
             rows += _added(ovn, fresh, size)
         return _times(rows), _cold(ovn)
@@ -176,22 +177,21 @@ def run() -> tuple[Table, ...]:
         ovs.stop()
 
 
-def _fill(ovn: PrivateOvn, first: int, last: int) -> None:
-    """Ports like those of the rig: some are plugged here, the others live on a second chassis."""
+def fill(ovn: PrivateOvn, first: int, last: int, here: int = HERE) -> None:
+    """Ports like those of the rig: so many are plugged here, the others live on a second chassis."""
     numbers = range(first, last)
     for some in _portions(numbers):
         ovn.nb(*_joined([_port(number) for number in some]))
     ovn.nb("--wait=sb", f"--timeout={_PATIENCE}", "sync")
     ovn.bind_elsewhere()
-    for number in numbers:
-        if number < HERE:
-            _plug(ovn, number)
+    for some in _portions([number for number in numbers if number < here], _PLUGS):
+        _plug(ovn, *some)
     ovn.nb("--wait=hv", "sync")
 
 
-def _portions(numbers: Sequence[int]) -> Iterator[list[int]]:
+def _portions(numbers: Sequence[int], most: int = _AT_ONCE) -> Iterator[list[int]]:
     left = iter(numbers)
-    while some := list(islice(left, _AT_ONCE)):
+    while some := list(islice(left, most)):
         yield some
 
 
@@ -209,10 +209,13 @@ def _port(number: int) -> list[str]:
             "--", "lsp-set-port-security", name, address]  # fmt: skip
 
 
-def _plug(ovn: PrivateOvn, number: int) -> None:
-    name = f"p{number}"
+def _plug(ovn: PrivateOvn, *numbers: int) -> None:
+    ovn.ovs.vsctl(*_joined([words for number in numbers for words in _interface(f"p{number}")]))
+
+
+def _interface(name: str) -> tuple[list[str], list[str]]:
     interface = ["type=patch", "options:peer=none", f"external_ids:iface-id={name}"]
-    ovn.ovs.vsctl("add-port", "br-int", name, "--", "set", "Interface", name, *interface)
+    return ["add-port", "br-int", name], ["set", "Interface", name, *interface]
 
 
 def _added(ovn: PrivateOvn, fresh: Iterator[int], known: int) -> list[Row]:

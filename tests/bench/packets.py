@@ -115,7 +115,7 @@ def _conntrack(ovs: PrivateOvs) -> Table:
     rate, cost = typical[variants[0][0]]
     return Table(
         "Packets a second that leave the host, with and without conntrack",
-        ("median packets/s", "of plain", "us of the switch a packet", "of plain"),
+        ("median packets/s", "of plain", "us of the switch a packet", "of plain's us"),
         tuple(Row(name, (pace, pace / rate, us, us / cost)) for name, (pace, us) in typical.items()),
         (
             f"medians of {ROUNDS} rounds of {SECONDS:g} s in turns; one connection, {PAYLOAD} octets inside",

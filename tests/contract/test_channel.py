@@ -140,7 +140,8 @@ def test_restart_adopts_and_changes_nothing_that_is_right(ovs: PrivateOvs, chann
     """A new encoder and channel, as after a crash: durations and counters go on, a monitor sees nothing."""
     program = compile(world.two_tenants())
     counted = Flow(ALL, OURS | 1)
-    channel.send(Patch((*install(program).groups, ((counted,), ()))))
+    whole = install(program)
+    channel.send(Patch((*whole.groups, ((counted,), ())), whole.meters))
     wanted = [*program.flows(), counted]
     send_packets(ovs, 3)
     eventually(lambda: packets_of(channel, counted) == 3, "packets are not counted")

@@ -19,6 +19,7 @@ from model.change import Patch
 from model.errors import Conflict, Invalid, Unavailable
 from model.flow import Flow, Shape
 from model.ids import COOKIE_MARK
+from model.serving import IFACE_ID, SUFFIX_MARK
 from tests.contract.ovs import WAIT, PrivateOvs
 
 TARGETS = ("unix:one.sock", "unix:two.sock")
@@ -120,6 +121,20 @@ def test_sees_interfaces_come_change_and_go(own_ovs: PrivateOvs, watched: Watche
     own_ovs.vsctl("del-port", "br-int", "p0")
     own_ovs.vsctl("del-port", "br-int", "p1")
     assert not watched.until(lambda e: not e.interfaces).interfaces
+
+
+def test_reads_what_zones_end_in_of_the_interface_that_serves_and_of_no_other(
+    own_ovs: PrivateOvs, watched: Watched
+) -> None:
+    watched.database.ensure(LAYOUT)
+    for name, uid, suffix in (("p1", "ab-1", "evil.example"), ("p2", IFACE_ID, "cloud.example")):
+        own_ovs.vsctl("--no-wait", "add-port", "br-int", name, "--", "set", "Interface", name, "type=dummy")
+        ids = [f"external_ids:{key}={text}" for key, text in (("iface-id", uid), (SUFFIX_MARK, suffix))]
+        own_ovs.vsctl("set", "Interface", name, *ids)
+    seen = watched.until(lambda e: IFACE_ID in e.interfaces).interfaces
+    assert {uid: found.suffix for uid, found in seen.items()} == {"ab-1": "", IFACE_ID: "cloud.example"}
+    own_ovs.vsctl("set", "Interface", "p2", f"external_ids:{SUFFIX_MARK}='no name'")
+    watched.until(lambda e: IFACE_ID in e.interfaces and not e.interfaces[IFACE_ID].suffix)
 
 
 def test_says_that_vswitchd_died_and_that_another_runs(own_ovs: PrivateOvs, watched: Watched) -> None:

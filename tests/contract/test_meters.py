@@ -10,6 +10,8 @@ from model.change import Patch
 from model.flow import Field as FlowField
 from model.flow import Flow, Match, Meter, Metered, Recirculate, Shape, Slot
 from model.ids import COOKIE_MARK, METERS
+from pipelines import limits
+from pipelines.limits import Kind
 from tests.contract.ovs import PrivateOvs
 
 ID = Slot("meter", 32)
@@ -69,3 +71,12 @@ def test_a_meter_of_somebody_else_is_not_seen_and_stays(bare: Channel, ovs: Priv
 def test_drops_are_told_by_meter(bare: Channel) -> None:
     bare.send(Patch((), (Meter(5, 10, 10), Meter(2, 10, 10))))
     assert bare.meter_drops() == (meters.Dropped(2, 0, 0), meters.Dropped(5, 0, 0))
+
+
+def test_the_switch_has_room_for_the_meters_of_the_ports_that_it_may_have(bare: Channel) -> None:
+    """And takes them, whatever their ids: of a port in each block of ids, and of the last there can be."""
+    assert bare.meter_room() >= limits.meter_id(Kind.SERVED, limits.PORTS - 1)
+    ports = (1, 3_393, 4_100, limits.PORTS - 1, 3 * limits.PORTS - 1, 65_279)
+    some = tuple(make(port) for port in ports for make in (limits.meter_asked, limits.meter_served))
+    bare.send(Patch((), some))
+    assert bare.meters() == {meter.id: meter for meter in some}

@@ -30,24 +30,23 @@ from model.policy import (
     State,
 )
 from pipelines import fields as f
-from pipelines.policy.shapes import SCTP_DST, TCP_DST
 from pipelines.policy.verdict import Connection, Judged, judge
 from pipelines.render import value
 from pipelines.walk import Packet
 from tests.contract.ovs import PrivateOvs
-from tests.fakes import conjunctions
-from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet
+from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet, run
 from tests.fakes.policies import CONNECTIONS, connections, policy_sets, tenants
 
-FIELDS = {one.name: one for one in (*f.FIELDS, TCP_DST, SCTP_DST)}
+FIELDS = {one.name: one for one in f.FIELDS}
 EXAMPLES = max(25, settings.default.max_examples // 4)
 
 
 def question(seen: Packet) -> str:
     """As ofproto/trace takes it, prerequisites first."""
-    first = ("in_port", "eth_type", "ip_proto")
+    first = ("in_port", "eth_type", "ip_proto", "ct_state", "ct_nw_proto")
     names = [*first, *(name for name in seen if name not in first)]
-    return ",".join(f"{name}={value(FIELDS.get(name, Field(name, 32)), seen[name])}" for name in names)
+    told = {name: value(FIELDS.get(name, Field(name, 32)), seen[name]) for name in names}
+    return ",".join(f"{name}={word}" for name, word in (told | {"ct_state": "trk|new"}).items())
 
 
 def put(channel: Channel, flows: tuple[Flow, ...]) -> None:
@@ -56,9 +55,9 @@ def put(channel: Channel, flows: tuple[Flow, ...]) -> None:
 
 def traced(ovs: PrivateOvs, laid: Laid, seen: Packet) -> tuple[Judged, tuple[Met, ...]]:
     """What the real switch says, from the first table of the chain on."""
-    text = unixctl.resume(ovs.rundir, "br-int", question(seen), laid.chain.foreseen[0])
+    text = unixctl.resume(ovs.rundir, "br-int", question(seen), laid.start)
     found = parse(text, 1)
-    if found.path[-1].table != laid.chain.allowed:
+    if found.path[-1].table != laid.counted.allowed:
         return Judged(Action.DENY, None), found.path
     by, hit = (laid.entry(found.final.get(field.name, 0)) for field in (DECIDED, NOTED))
     return Judged(Action.ALLOW, by, hit), found.path
@@ -157,7 +156,7 @@ def test_the_fake_choice_among_conjunctions_is_the_switch_s(stage: tuple[Private
         if connection.target is None:
             continue
         seen = packet(connection, Direction.IN)
-        last, _ = conjunctions.run(laid.flows, laid.chain.foreseen[0], seen)
+        last, _ = run(laid, seen)
         said, path = traced(ovs, laid, seen)
         assert (said.action is Action.ALLOW) == (last is not None), path
         outcomes.add(said.action)

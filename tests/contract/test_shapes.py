@@ -12,6 +12,7 @@ from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.fields import MATCH_ORDER
 from model.change import Patch
 from model.flow import (
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
@@ -34,7 +35,9 @@ from model.flow import (
     Special,
 )
 from model.ids import COOKIE_MARK
+from pipelines.render import text
 from pipelines.shapes import SHAPES, delivery_group, for_routers, output_group
+from tests.contract.ovs import PrivateOvs
 
 OURS = COOKIE_MARK << 48
 ETH = Field("eth_type", 16)
@@ -52,6 +55,8 @@ DSCP = Slot("dscp", 6)
 CONJ = Slot("conjunction", 32)
 NUMBER = Slot("number", 16)
 MASK16 = Slot("mask16", 16)
+NUMBER32 = Slot("number32", 32)
+MASK32 = Slot("mask32", 32)
 
 IPV4 = (Match(ETH, 0x0800),)
 IPV6 = (Match(ETH, 0x86DD),)
@@ -60,6 +65,8 @@ ICMPV6 = (*IPV6, Match(PROTO, 58))
 SOLICIT = (*ICMPV6, Match(Field("icmpv6_type", 8), 135), Match(Field("icmpv6_code", 8), 0))
 ADVERT = (*ICMPV6, Match(Field("icmpv6_type", 8), 136), Match(Field("icmpv6_code", 8), 0))
 CONNECTION = (Match(Field("ct_state", 32), 0x21, 0x21),)
+VALID = (Match(Field("ct_state", 32), 0x20, 0x30),)
+LOWER, MIDDLE, UPPER = (Field("ct_label", 32, low) for low in (0, 32, 64))
 
 
 def with_protocol(number: int) -> tuple[Match, ...]:
@@ -77,6 +84,9 @@ NEEDS: dict[str, tuple[Match, ...]] = {
     **dict.fromkeys(("icmpv6_type", "icmpv6_code"), ICMPV6),
     **dict.fromkeys(("nd_target", "nd_reserved", "nd_options_type", "nd_sll"), SOLICIT),
     "nd_tll": ADVERT,
+    **dict.fromkeys(("ct_nw_src", "ct_nw_dst", "ct_nw_proto"), (*IPV4, *VALID)),
+    **dict.fromkeys(("ct_ipv6_src", "ct_ipv6_dst"), (*IPV6, *VALID)),
+    **dict.fromkeys(("ct_tp_src", "ct_tp_dst"), (*IPV6, *VALID, Match(Field("ct_nw_proto", 8), 6))),
     **dict.fromkeys(("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"), ARP),
 }
 """What must be matched before each field."""
@@ -114,6 +124,7 @@ ACTIONS = (
     Shape("clear-in-port", 9, 7, (), (SetField(Field("in_port", 16), 0), OutputField(Field("reg5", 32)))),
     Shape("to-controller", 9, 8, (), (Special.CONTROLLER, Special.IN_PORT, Output(0xFFFE))),
     Shape("to-controller-apart", 9, 17, (), (Special.CONTROLLER_APART,)),
+    Shape("to-controller-asked", 9, 18, (), (Special.CONTROLLER_ASKED,)),
     Shape("route", 9, 15, IPV4, (DecTtl(), OutputField(Field("reg5", 32)))),
     Shape("route6", 9, 16, IPV6, (SetField(Field("eth_dst", 48), MAC), DecTtl()), 10, (MAC,)),
     Shape("from-local", 9, 9, (Match(Field("in_port", 16), 0xFFFE),), (Output(3),)),
@@ -152,6 +163,9 @@ ACTIONS = (
     Shape("metered", 9, 27, (), (Metered(METER), Recirculate()), 10, (METER,)),
     Shape("larger", 9, 28, (), (CheckLarger(SIZE, Field("reg6", 32)), Recirculate()), 10, (SIZE,)),
     Shape("copies", 9, 29, (), (Copy(Field("reg2", 32), COPY, 11), Output(3)), None, (COPY,)),
+    Shape("back", 9, 31, (), (SetField(Field("reg2", 32), 3), Back(4)), None),
+    Shape("first-part", 9, 32, (*IPV4, Match(Field("ip_frag", 8), 1)), (), 10),
+    Shape("later-part", 9, 33, (*IPV4, Match(Field("ip_frag", 8), 2, 2)), (), 10),
     Shape("dscp", 9, 30, IPV6, (SetField(Field("ip_dscp", 6), DSCP),), 10, (DSCP,)),
     Shape("masked4", 9, 12, (*IPV4, Match(Field("ip_dst", 32), IP4, MASK4)), (), 10, (IP4, MASK4)),
     Shape("masked6", 9, 13, (*IPV6, Match(Field("ipv6_src", 128), IP6, MASK6)), (), 10, (IP6, MASK6)),
@@ -159,6 +173,50 @@ ACTIONS = (
     Shape("track6", 9, 18, IPV6, (Ct(ZONE, 10, Nat(End.DESTINATION, IP6)),), None, (ZONE, IP6)),
     Shape("track-again", 9, 19, IPV4, (SetField(Field("in_port", 16), 0), Ct(7, 3)), None),
     Shape("tracked", 9, 20, (*IPV6, *CONNECTION, Match(Field("ct_zone", 16), ZONE)), (), 10, (ZONE,)),
+    Shape(
+        "remembered",
+        9,
+        33,
+        IPV4,
+        (Ct(ZONE, 4, None, (SetField(MIDDLE, CONJ), Move(Field("reg14", 32), LOWER))),),
+        None,
+        (ZONE, CONJ),
+    ),
+    Shape(
+        "translated-and-remembered",
+        9,
+        34,
+        IPV6,
+        (Ct(ZONE, 4, Nat(End.SOURCE, IP6), (SetField(Field("ct_label", 128), 7), SetField(UPPER, 9))),),
+        None,
+        (ZONE, IP6),
+    ),
+    Shape("recalled", 9, 35, (Match(MIDDLE, CONJ),), (Move(LOWER, Field("reg14", 32)),), 10, (CONJ,)),
+    Shape("recalled-masked", 9, 36, (Match(UPPER, NUMBER32, MASK32),), (), 10, (NUMBER32, MASK32)),
+    Shape(
+        "recalled-half",
+        9,
+        37,
+        (*IPV4, *VALID, Match(LOWER, 0x50000, 0xFFFF0000)),
+        (Move(UPPER, Field("reg13", 32)), SetField(Field("reg14", 16, 8), NUMBER)),
+        10,
+        (NUMBER,),
+    ),
+    Shape(
+        "clause-of-tuples",
+        9,
+        31,
+        (
+            *IPV6,
+            *VALID,
+            Match(Field("ct_nw_proto", 8), 17),
+            Match(Field("ct_tp_dst", 16), NUMBER, MASK16),
+            Match(Field("ct_ipv6_src", 128), IP6, MASK6),
+        ),
+        (Conjunction(CONJ, 0, 2),),
+        None,
+        (NUMBER, MASK16, IP6, MASK6, CONJ),
+    ),
     Shape("clause", 9, 31, IPV4, (Conjunction(CONJ, 2, 3),), None, (CONJ,)),
     Shape("concluded", 9, 31, (Match(Field("conj_id", 32), CONJ),), (), 10, (CONJ,)),
     Shape(
@@ -199,7 +257,9 @@ GROUPS = (
     delivery_group(5),
     output_group(2, 3, 4, 2),
     delivery_group(1, 3),
-    for_routers(delivery_group(1, 3)),
+    output_group(2, 3, 4, 2, 2),
+    delivery_group(1, 3, 2),
+    for_routers(delivery_group(1, 3, 2)),
     for_routers(output_group(2, 3, 4, 2)),
 )
 EVERY = (*SHAPES, *GROUPS, *ACTIONS)
@@ -229,7 +289,7 @@ def test_every_field_we_know_can_be_matched(channel: Channel, field: object) -> 
     holds(channel, of_field(field.name, field.octets))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["masked4", "masked6"])
+@pytest.mark.parametrize("name", ["masked4", "masked6", "recalled-masked"])
 @pytest.mark.parametrize("length", ["none", "all"])
 def test_masks_of_none_and_all(channel: Channel, name: str, length: str) -> None:
     shape = next(s for s in ACTIONS if s.name == name)
@@ -255,3 +315,14 @@ def test_delete_leaves_what_is_not_ours(channel: Channel) -> None:
     channel.send(Patch((((alien, ours), ()),)))
     channel.send(Patch((((), (alien, ours)),)))
     assert channel.dump(PLAIN.table).rows() == [Encoder().row(alien)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["remembered", "translated-and-remembered", "recalled", "recalled-masked", "clause-of-tuples"],
+)
+def test_ovs_ofctl_takes_the_same_in_words(ovs: PrivateOvs, channel: Channel, name: str) -> None:
+    named = next(shape for shape in ACTIONS if shape.name == name)
+    flow = fill(named, 1)
+    ovs.ofctl("add-flow", text(flow))
+    assert channel.dump(flow.shape.table).rows() == [Encoder().row(flow)]

@@ -80,6 +80,9 @@ def _from_port(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> 
         else:
             yield from _answer(snapshot, sender, sent)
         return
+    if is_question(snapshot, sender, packet):
+        yield from _asked(sender, packet, sent)
+        return
     if sent.port == CONTROLLER:
         yield from _honest(snapshot, sender, sent)
         yield from routing.told(snapshot, sender, packet, sent)
@@ -100,6 +103,33 @@ def _from_port(snapshot: Snapshot, sender: Port, packet: Packet, sent: Sent) -> 
         yield from routing.forwarded(snapshot, sender, packet, sent, receiver)
     elif receiver.network != sender.network:
         yield f"{sender.name} of network {sender.network} reached {receiver.name} of {receiver.network}"
+
+
+def is_question(snapshot: Snapshot, sender: Port, packet: Packet) -> bool:
+    """Whether it is the agent's to answer: DHCP, or a router solicitation, in a network that answers."""
+    network = snapshot.networks[sender.network]
+    ports = packet.get("udp_src", 0), packet.get("udp_dst", 0)
+    families = {subnet.version for subnet in network.subnets if network.guidance.answers}
+    match packet.get("eth_type"), packet.get("ip_proto"):
+        case f.IPV4, f.UDP:
+            return 4 in families and ports == (68, 67)
+        case f.IPV6, f.UDP:
+            return 6 in families and ports == (546, 547)
+        case f.IPV6, f.ICMPV6:
+            return 6 in families and packet.get("icmpv6_type") == f.ROUTER_SOLICITATION
+    return False
+
+
+def _asked(sender: Port, packet: Packet, sent: Sent) -> Iterator[str]:
+    """It goes to the agent as it came, and to nobody else."""
+    if sent.port != CONTROLLER:
+        yield f"a question of {sender.name} got through to {sent.port}"
+    if packet["eth_src"] != sender.mac:
+        yield f"a question of {packet['eth_src']:#x} went to the agent as one of {sender.name}"
+    if any(sent.has(name) != value for name, value in packet.items()):
+        yield f"a question of {sender.name} went to the agent in another form"
+    if (sent.has(f.NETWORK.field.name), sent.has(f.SOURCE.field.name)) != (sender.network, sender.key):
+        yield f"a question of {sender.name} went to the agent as another's"
 
 
 def _encapsulated(snapshot: Snapshot, sender: Port, sent: Sent) -> Iterator[str]:

@@ -13,6 +13,7 @@ from model.flow import DecTtl, Field, Flow, Shape
 from pipelines import fields as f
 from pipelines import tables as t
 from pipelines.cookies import host
+from pipelines.shapes.asked import ASKED
 from pipelines.shapes.entry import TUNNEL4, TUNNEL6, TUNNEL_VRF4, TUNNEL_VRF6
 from pipelines.shapes.peering import ACROSS
 from pipelines.shapes.routes import ARRIVAL_LOCAL, EXPIRED4, EXPIRED6, ROUTE_LOCAL, ROUTED4, ROUTED6
@@ -88,6 +89,16 @@ def with_all_expired(flows: Iterable[Flow]) -> Iterator[Flow]:
             yield flow
 
 
+def without_questions(flows: Iterable[Flow]) -> Iterator[Flow]:
+    """What a port asks its network goes where any packet goes."""
+    return (flow for flow in flows if flow.shape not in ASKED)
+
+
+def with_questions_of_others(flows: Iterable[Flow]) -> Iterator[Flow]:
+    """A port asks for whom it likes."""
+    return _without(flows, ASKED, f.ETH_SRC)
+
+
 PEERING_MUTANTS: tuple[Mutant, ...] = (without_exports, without_peered_tenants)
 """Those that random packets seldom hit: between two exported addresses, of two tenants."""
 MUTANTS: tuple[Mutant, ...] = (
@@ -101,6 +112,8 @@ MUTANTS: tuple[Mutant, ...] = (
     without_ttl,
     without_gateway_guard,
     with_all_expired,
+    without_questions,
+    with_questions_of_others,
 )
 
 

@@ -14,6 +14,10 @@ Packet = dict[str, int]
 _LAYER4 = (
     "udp_src",
     "udp_dst",
+    "tcp_src",
+    "tcp_dst",
+    "sctp_src",
+    "sctp_dst",
     "icmp_type",
     "icmp_code",
     "icmpv6_type",

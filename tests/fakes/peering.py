@@ -19,7 +19,7 @@ from model.route import NextHop, RemotePrefix
 from model.snapshot import Snapshot, without_port
 from tests.fakes import world
 
-KEY, L3VNI = TenantKey(9), Vni(5009)
+KEY, L3VNI = TenantKey(19), Vni(5019)
 ONE = ("10.0.1.0/28", "fd00:0:0:1::/124")
 OTHER = ("10.0.6.0/28", "fd00:0:0:6::/124")
 

@@ -14,25 +14,30 @@ from hypothesis import strategies as st
 
 from model.addresses import router_mac
 from model.change import Part
+from model.guidance import Guidance
 from model.ids import HostName, Mac, NetworkKey, PortKey, TenantKey, Uid, Vni
 from model.intent import Binding, Egress, FloatingIp, Hypervisor, Relation, StaticRoute, Tenant
 from model.inventory import Interface, Switch
+from model.roll import Roll
 from model.route import FloodVtep, RemoteAddress, Sighting
+from model.seed import Seed, Sown
+from model.serving import IFACE_ID
 from tests.fakes import outward as out
-from tests.fakes import peering, world
+from tests.fakes import peering, ruled, world
 from tests.fakes.strategies import VTEPS, mac, subnets
 
 
 def steps() -> st.SearchStrategy[world.Step]:
     """One change of anything that a snapshot holds, out of a small universe."""
-    return st.one_of(*(_step(part, key, values) for part, key, values in _universe()))
+    return st.one_of(*(_step(part, key, values) for part, key, values in universe()))
 
 
 def _step(part: Part, key: Any, values: list[Any]) -> st.SearchStrategy[world.Step]:
     return st.sampled_from([*values, *values, None]).map(lambda value: world.Step(part, key, value))
 
 
-def _universe() -> list[tuple[Part, Any, list[Any]]]:
+def universe() -> list[tuple[Part, Any, list[Any]]]:
+    """(part, key, values); a key may be there more than once."""
     made: list[tuple[Part, Any, list[Any]]] = [
         (Part.SWITCH, None, [Switch("netdev", tunnel, run) for tunnel in (100, 101) for run in ("a", "b")]),
         *((Part.TENANT, key, [world.tenant(key), world.tenant(key, l3vni=0), _open(key)]) for key in (1, 2)),
@@ -42,11 +47,18 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
             [world.hypervisor(world.HERE, v) for v in ("192.0.2.1", "192.0.2.9", "2001:db8::1")],
         ),
     ]
+    answering = [
+        Interface("rf-services", IFACE_ID, ofport, up=up) for ofport in (90, 91) for up in (True, False)
+    ]
+    made.append((Part.INTERFACE, IFACE_ID, answering))
     for name, vtep in VTEPS.items():
         found = [world.hypervisor(name, v) for v in (vtep, "192.0.2.8", f"2001:db8::{name[-1]}")]
         made.append((Part.HYPERVISOR, HostName(name), found))
+    made.append((Part.GANG, 7, [Roll(7, f"t{key}", "job", ()) for key in (1, 2)]))
+    made.append((Part.SEED, PortKey(11), [Sown(PortKey(11), Seed(data=data)) for data in ("a", "b")]))
     made += _ways_out()
     made += _peerings()
+    made += ruled.universe()
     for net in (1, 2, 3):
         plain = world.network(net)
         forms = [plain, replace(plain, replicate=True), replace(plain, vni=Vni(7))]
@@ -54,6 +66,7 @@ def _universe() -> list[tuple[Part, Any, list[Any]]]:
         apart = tuple(ip_network(subnet) for subnet in subnets(net))
         forms += [replace(plain, mtu=1500), replace(plain, mtu=1400, subnets=apart)]
         forms += [replace(plain, mtu=9000), replace(plain, dscp=46), replace(plain, dscp=0, replicate=True)]
+        forms.append(replace(plain, guidance=Guidance(answers=False)))
         forms.append(world.network(net, owner=2, subnets=subnets(net)))
         made.append((Part.NETWORK, NetworkKey(net), forms))
         for last in (1, 2, 3):
@@ -102,7 +115,7 @@ def _peerings() -> list[tuple[Part, Any, list[Any]]]:
     for key in (1, 2):
         forms = [replace(world.tenant(key), egress=egress) for egress in (Egress.FABRIC, Egress.NONE)]
         made.append((Part.TENANT, TenantKey(key), forms))
-    for key, sides in ((9, ("10.0.0.0/31", "10.0.0.2/31")), (10, ("10.0.0.0/24", "10.0.0.2/32"))):
+    for key, sides in ((19, ("10.0.0.0/31", "10.0.0.2/31")), (10, ("10.0.0.0/24", "10.0.0.2/32"))):
         halves = [peering.peering((one,), (other,), key=key) for one in sides for other in sides[::-1]]
         halves += [replace(halves[0], l3vni=Vni(0)), peering.peering(("::/0",), ("fd00::/126",), key=key)]
         made.append((Part.PEERING, TenantKey(key), halves))
@@ -126,6 +139,7 @@ def _of_port(key: PortKey) -> list[tuple[Part, Any, list[Any]]]:
     ports += [replace(one, allowed=world.PAIRS) for one in ports[::7]]
     ports += [replace(one, rate_in=5_000) for one in ports[::8]]
     ports += [replace(one, rate_out=8_000) for one in ports[::9]]
+    ports += [replace(one, labels=each) for one in ports[::4] for each in ruled.LABELS]
     bindings = [Binding(key, HostName(h), 0, a) for h in (world.HERE, "hv2") for a in (True, False)]
     return [
         (Part.PORT, key, ports),

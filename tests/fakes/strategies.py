@@ -223,12 +223,13 @@ def _honest(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
     lasts, to, me = st.sampled_from([1, 2, 3, 4]), draw(_targets(one)), int(one.mac)
     four, six = (int(ip_address(a)) for a in own(one.network, draw(lasts)))
     far4, far6 = int(ip_address("10.9.1.1")), int(ip_address("2001:db8::9"))
-    made: list[Packet] = [packets_.ipv4(me, to, four, far4)]
+    made: list[Packet] = [packets_.ipv4(me, to, four, far4), *_questions(me)]
     for address in map(int, (a for a in one.addresses if a.version == 4)):
         made += [
             packets_.arp(1, me, address, four),
             packets_.arp(1, me, 0, address),
             packets_.arp(2, me, address, four, dst=to),
+            packets_.udp(packets_.ipv4(me, to, address, four), 68, 67),
             packets_.ipv4(me, to, address, draw(st.sampled_from([four, far4, 0xA9FEA9FE]))),
         ]
     for address in map(int, (a for a in one.addresses if a.version == 6)):
@@ -236,11 +237,25 @@ def _honest(draw: st.DrawFn, snapshot: Snapshot, one: Port) -> Packet:
         made += [
             packets_.solicitation(me, address, draw(st.sampled_from([six, local]))),
             packets_.solicitation(me, 0, address, option=0),
+            packets_.udp(packets_.ipv6(me, to, address, six), 546, 547),
             packets_.solicitation(me, address, six, option=0) | {"eth_dst": to},
             packets_.advertisement(me, to, address, six, address, option=draw(st.sampled_from([me, 0]))),
             packets_.ipv6(me, to, address, draw(st.sampled_from([six, far6, local]))),
         ]
     return draw(st.sampled_from(made))
+
+
+def _questions(me: int) -> list[Packet]:
+    """What a port may ask its network before it has an address, or with one of its own making."""
+    private = int(ip_address("fe80::1234:5678:9abc:def0"))
+    all_servers, all_routers = int(ip_address("ff02::1:2")), int(ip_address("ff02::2"))
+    six = packets_.ipv6(me, 0x333300010002, private, all_servers)
+    return [
+        packets_.udp(packets_.ipv4(me, (1 << 48) - 1, 0, (1 << 32) - 1), 68, 67),
+        packets_.udp(six, 546, 547),
+        packets_.ipv6(me, 0x333300000002, private, all_routers, proto=f.ICMPV6, ttl=f.HOP_LIMIT)
+        | {"icmpv6_type": f.ROUTER_SOLICITATION},
+    ]
 
 
 def _bent(packet: Packet, draw: st.DrawFn) -> Packet:
@@ -250,7 +265,7 @@ def _bent(packet: Packet, draw: st.DrawFn) -> Packet:
     pools |= dict.fromkeys(("ip_src", "ip_dst", "arp_spa", "arp_tpa"), FOURS)
     pools |= dict.fromkeys(("eth_src", "arp_sha", "arp_tha", "nd_sll", "nd_tll"), MACS)
     pools |= {"nw_ttl": _ttls(), "arp_op": st.sampled_from([0, 1, 2, 3])}
-    pools |= {"icmp_type": st.sampled_from([0, 3, 8])}
+    pools |= {"icmp_type": st.sampled_from([0, 3, 8])} | _udp()
     return packet | {name: draw(pools[name])}
 
 
@@ -350,4 +365,8 @@ def _fragments() -> st.SearchStrategy[int]:
 
 
 def _udp() -> dict[str, st.SearchStrategy[int]]:
-    return {"udp_src": st.sampled_from([53, 67, 547]), "udp_dst": st.sampled_from([53, 68, 546])}
+    """DNS, and DHCP as both of its ends say it."""
+    return {
+        "udp_src": st.sampled_from([53, 67, 68, 546, 547]),
+        "udp_dst": st.sampled_from([53, 67, 68, 546, 547]),
+    }

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.flow import Flow, FlowKey
+from pipelines.conjunctions import clauses, conclude, height
 from pipelines.walk import CONTROLLER, Sent, matches, walk
 from pipelines.walk import Packet as Seen
 from tests.fakes.conntrack import Conntrack
@@ -67,10 +68,11 @@ class Switch:
 
     def choose(self, table: int, packet: Seen) -> Flow | None:
         """The flow of highest priority that matches."""
-        best: Flow | None = None
-        for flow in self.flows.values():
-            if flow.shape.table != table or not matches(flow, packet):
-                continue
-            if best is None or flow.fill(flow.shape.priority) > best.fill(best.shape.priority):
-                best = flow
-        return best
+        mine = [flow for flow in self.flows.values() if flow.shape.table == table]
+        parts = [flow for flow in mine if clauses(flow.shape) and matches(flow, packet)]
+        hard = [flow for flow in mine if not clauses(flow.shape)]
+
+        def plain(seen: Seen) -> Flow | None:
+            return max((flow for flow in hard if matches(flow, seen)), key=height, default=None)
+
+        return conclude(plain(packet), parts, plain, packet)

@@ -29,6 +29,7 @@ from model.intent import (
 )
 from model.inventory import Interface, Switch
 from model.route import FloodVtep, NextHop, RemoteMac, RemotePrefix
+from model.serving import IFACE_ID
 from model.snapshot import Snapshot, with_port, without_port
 
 HERE = HostName("hv1")
@@ -234,6 +235,15 @@ def qualified() -> Snapshot:
         snapshot = with_port(snapshot, limited(snapshot.ports[PortKey(key)], out, 50_000))
     marked = replace(snapshot.networks[NetworkKey(1)], dscp=46)
     return with_part(snapshot, Part.NETWORK, marked.key, marked)
+
+
+SERVICES = 90
+"""OpenFlow port of whoever answers names and metadata."""
+
+
+def served(snapshot: Snapshot) -> Snapshot:
+    """With somebody who answers names and metadata on this host."""
+    return with_part(snapshot, Part.INTERFACE, IFACE_ID, Interface("rf-services", IFACE_ID, SERVICES))
 
 
 def moving(snapshot: Snapshot, key: int, ofport: int) -> Snapshot:

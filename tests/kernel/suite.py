@@ -70,8 +70,16 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "which reflector is lost when: flows stay as they are",
     ),
     (
+        "tests/integration/product/test_promotion.py",
+        "counters of rules as agents read them: packets under policy take the ways of test_policy.py",
+    ),
+    (
         "tests/integration/product/test_fuzz.py",
         "thousands of damaged frames: test_isolation.py's attacks take the same ways",
+    ),
+    (
+        "tests/integration/product/test_floods.py",
+        "how long answers take beside a flood, of which an emulated processor says nothing",
     ),
     (
         "tests/integration/product/test_bad_input.py",
@@ -162,7 +170,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 TOGETHER: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"tests/integration/product/test_{name}.py" for name in names)
     for names in (
-        ("tenants", "egress", "pairs", "migration", "peering", "restarts"),
+        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy", "answers", "names"),
         ("paths", "inward", "outward"),
         ("routing", "next_hops", "mtu", "quality", "external", "irb"),
     )
@@ -178,6 +186,9 @@ CHOSEN: tuple[str, ...] = tuple(
         "isolation.py::test_oversized_frames_reach_nobody_else",
         "isolation.py::test_forged_vxlan_reaches_nobody",
         "egress.py::test_bytes_in_the_ledger_are_bytes_sent[4]",
+        "policy.py::test_rules_of_whom_comes_in",
+        "policy.py::test_a_change_ends_what_it_denies_and_keeps_the_rest[far-target]",
+        "policy.py::test_group_frames_are_judged_at_each_port_that_gets_them[4]",
         "outward.py::test_out_and_in_by_a_floating_ip[4]",
         "outward.py::test_behind_the_gateway[6]",
         "outward.py::test_nothing_untranslated_reaches_the_border[4]",
@@ -185,9 +196,13 @@ CHOSEN: tuple[str, ...] = tuple(
         "routing.py::test_routed_packets_lose_one_ttl_a_router[6]",
         "routing.py::test_no_other_tenant_is_reached[4]",
         "irb.py",
+        "answers.py::test_a_flood_harms_its_own_port_alone",
+        "names.py::test_equal_addresses_of_two_tenants_lead_to_each_ones_own_names[169.254.169.253-+notcp]",
+        "names.py::test_each_port_is_told_of_its_own_instance[fd00:ec2::254]",
     )
 )
-"""What `make test-all` runs there: isolation, the bill, the way out, routing, and what exists there only.
+"""What `make test-all` runs there: isolation, the bill, policy, the way out, routing, a flood of questions,
+names and metadata, what exists there only.
 All of it takes one processor one to three hours: `make test-guest`."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PACKAGES: Final = ("model", "controller", "pipelines", "bgp", "ipam", "accounting", "topologies")
+PACKAGES: Final = ("model", "controller", "pipelines", "bgp", "ipam", "accounting", "services", "topologies")
 # Made by tools, listed in .gitignore.
 MADE: Final = frozenset({"__pycache__", "build", "dist"})
 KEPT_HIDDEN: Final = frozenset({".ci", ".gitignore"})

@@ -28,6 +28,7 @@ from model.inventory import Switch as Bridge
 from model.route import Route
 from model.snapshot import Snapshot
 from pipelines import accounts, cookies
+from pipelines.compile import Program
 from pipelines.compile import compile as compiled
 from tests.fakes.switch import Switch
 from tests.fakes.world import HERE, TUNNEL
@@ -84,6 +85,7 @@ class House:
     """Why the data path may not be stilled now; empty: it may."""
     adopting: str = ""
     """Why flows may be put over themselves now; empty: they may not."""
+    _wanted: tuple[Program, dict[FlowKey, Flow]] = (Program(), {})
 
     def boot(self) -> None:
         """A switch without flows, reflectors that have nothing to say; the store is not read yet."""
@@ -365,7 +367,10 @@ class House:
 
     def wanted(self) -> dict[FlowKey, Flow]:
         """The program of the core, as a switch would hold it."""
-        return {flow.key(): flow for flow in self.core.program.flows()}
+        if self._wanted[0] is not self.core.program:  # asked at each flow that is put
+            program = self.core.program
+            self._wanted = program, {flow.key(): flow for flow in program.flows()}
+        return self._wanted[1]
 
     def check(self) -> None:
         """What holds after each event: the switch has the program, the peers have the routes, and no more.

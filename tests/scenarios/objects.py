@@ -37,10 +37,15 @@ M1, M2, M3, M4, M5 = (f"02:00:00:00:00:0{n}" for n in range(1, 6))
 M21, M41, M61 = "02:00:00:00:10:01", "02:00:00:00:40:01", "02:00:00:00:60:01"
 
 
+def apart(net: int) -> str:
+    """Networks of these states are not routed: the addresses of each are meant in it alone."""
+    return f"reg12:={65536 + net}"
+
+
 def local(net: int, key: int, mac: str, ofport: int, *classes: int) -> tuple[str, ...]:
     """Flows of a port that lives here; a counter for each class, the built-in 0 and 1 among them."""
     return (
-        f"classify in_port={ofport} untagged | reg0:={net} reg1:={key} reg4:=0 >guard",
+        f"classify in_port={ofport} untagged | reg0:={net} reg1:={key} reg4:=0 {apart(net)} >guard",
         f"classify in_port={ofport} | drop",
         f"resolve reg1={key},eth_dst={mac} | drop",
         f"resolve reg0={net},eth_dst={mac} | reg2:={ofport} >mark",
@@ -61,9 +66,10 @@ def remote(net: int, mac: str, vtep: str) -> tuple[str, ...]:
 
 def source(net: int, vtep: str) -> tuple[str, ...]:
     """A VTEP that may send this VNI; its answers to path probes come home."""
+    network = f"untagged | reg0:={net} {apart(net)} >delivery"
     answer = "untagged,eth_dst=0a:00:52:f1:00:11 | CONTROLLER_APART"
     return (
-        f"classify in_port=100,tun_id={1000 + net},tun_src={vtep} untagged | reg0:={net} >delivery",
+        f"classify in_port=100,tun_id={1000 + net},tun_src={vtep} {network}",
         f"classify in_port=100,tun_id={PROBE_VNI},tun_src={vtep} {answer}",
     )
 

@@ -4,8 +4,9 @@ Place: beside Vm, where a namespace is not enough: a guest that boots, and that 
 it runs. QEMU lives in the hypervisor's namespace and ends with the lab. Must not touch br-int but for its own
 tap.
 
-The guest is Debian's kernel and busybox, all in memory. A shell of it hangs on a serial port of its own, so
-`run` needs no network. QEMU announces a guest that has moved in by RARP, itself (docs/devel/migration).
+The guest is Debian's kernel and busybox, all in memory; without addresses given it asks for them, as images
+do. A shell of it hangs on a serial port of its own, so `run` needs no network. QEMU announces a guest that
+has moved in by RARP, itself (docs/devel/migration).
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from typing import Any
 
 from topologies.deadline import until
 from topologies.errors import CommandFailed, LabError
-from topologies.guest import image
+from topologies.guest import archive, image
 from topologies.guest.machine import QEMU
 from topologies.nodes.hypervisor import OVERLAY_BRIDGE, Hypervisor, attach
 from topologies.nodes.link import VM_MTU
 from topologies.process import Daemon, Outcome, listens
 
-_MODULES = ("virtio_pci", "virtio_net", "virtio_console")
+_MODULES = ("virtio_pci", "virtio_net", "virtio_console", "af_packet")
 _MEMORY = 128
 _BOOT_TIMEOUT = 180.0
 _MOVE_TIMEOUT = 180.0
@@ -38,11 +39,34 @@ _MOVE_TIMEOUT = 180.0
 _SHELL = "/dev/vport*p1"
 # The guest would announce itself as well, if its driver knows how: QEMU's RARP alone must do.
 _SILENT = "guest_announce=off"
+_HEARS = "bin/hears"
+# Busybox's udhcpc is told nothing of what to do with an answer. Of classless routes, those on the link come
+# with a router of 0.0.0.0 (RFC 3442).
+_HEARD = f"""#!/bin/sh
+case "$1" in bound|renew) ;; *) exit 0 ;; esac
+ip address flush dev $interface scope global
+ifconfig $interface $ip netmask $subnet mtu ${{mtu:-{VM_MTU}}} up
+set -- ${{staticroutes:-0.0.0.0/0 $router}}
+while [ $# -gt 1 ]; do
+ way="via $2"; [ $2 != 0.0.0.0 ] || way=
+ ip route replace $1 $way dev $interface
+ shift 2
+done
+hostname $hostname
+mkdir -p /etc
+for one in $dns; do echo nameserver $one; done >/etc/resolv.conf
+echo search ${{search:-$domain}} >>/etc/resolv.conf
+"""
+_ASK = (
+    f"udhcpc -f -t 60 -T 1 -s /{_HEARS} -O staticroutes -O mtu -O hostname -O domain -O search -O dns"
+    " >/dev/console 2>&1 &\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the product gave: `uid` is the tap's iface-id; `cidrs` carry a prefix length."""
+    """What the product gave: `uid` is the tap's iface-id; `cidrs` carry a prefix length, and without any the
+    guest asks by DHCP."""
 
     name: str
     uid: str
@@ -148,7 +172,8 @@ class Machine:
         )
         attach(self.hypervisor, self.ifname, self.identity.uid, self.identity.mac)
         first = self.directory / "initramfs"
-        first.write_bytes(image.initramfs(kernel, _MODULES, _init(self.identity)))
+        heard = archive.program(_HEARS, _HEARD.encode())
+        first.write_bytes(image.initramfs(kernel, _MODULES, _init(self.identity), [heard]))
         words = [
             QEMU,
             *("-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "1"),
@@ -190,7 +215,7 @@ def _connected(path: Path, timeout: float) -> Iterator[socket.socket]:
 
 def _init(identity: Identity) -> str:
     """The guest's own start: address its interface, then serve a shell to whoever connects, for ever."""
-    addresses = "".join(f"ip address add {cidr} dev eth0\n" for cidr in identity.cidrs)
+    addresses = "".join(f"ip address add {cidr} dev eth0\n" for cidr in identity.cidrs) or _ASK
     return (
         "ip link set lo up\n"
         "for what in all default; do echo 0 >/proc/sys/net/ipv6/conf/$what/accept_dad; done\n"

@@ -116,6 +116,10 @@ class Channel:
         """Our meters that the switch has, by id; None for one that is not as we make them."""
         return self._parsed(lambda: meters.read(self._ready()))
 
+    def meter_room(self) -> int:
+        """How many meters the switch has room for."""
+        return self._parsed(lambda: meters.room(self._ready()))
+
     def meter_drops(self) -> tuple[meters.Dropped, ...]:
         """What our meters dropped since each was made or changed."""
         return self._parsed(lambda: meters.dropped(self._ready()))
@@ -147,14 +151,18 @@ class Channel:
 
     def counter_slices(self, *tables: int) -> Iterator[Counters]:
         """`counters`, slice by slice: changes may be sent in between."""
+        return (part.counters() for part in self.dump_slices(*tables))
+
+    def dump_slices(self, *tables: int) -> Iterator[Dump]:
+        """All flows of tables in the same way."""
         conversation = self._ready()
         for table in tables:
             held = 0
             for part in self._slices(table, self._held.get(table, 0)):
-                found = self.dump(table, *part).counters()
+                found = self.dump(table, *part)
                 if self._conversation is not conversation:
                     raise unavailable(self._path, "the switch began anew while its counters were read")
-                held += len(found.cookie)
+                held += len(found)
                 yield found
             self._held[table] = held
 

@@ -138,6 +138,12 @@ def _header(header: int) -> str:
     return _name(header >> 9)
 
 
+def _span(header: int, low: int, bits: int) -> str:
+    """The same, with its bits if they are not all."""
+    name = _header(header)
+    return name if bits == 8 * (header & 0xFF) else f"{name}[{low}..{low + bits - 1}]"
+
+
 def _blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(type, what follows type and length) of instructions or actions."""
     at = 0
@@ -170,11 +176,11 @@ def _nicira(kind: int, body: bytes) -> Done:
         case 1 | 14:
             return Done("resubmit", number=_unpack(_RESUBMIT, body, 0)[1])
         case 6:
-            _, _, _, source, target = _unpack(_MOVE, body, 0)
-            return Done("move", _header(target), source=_header(source))
+            bits, low, at, source, target = _unpack(_MOVE, body, 0)
+            return Done("move", _span(target, at, bits), source=_span(source, low, bits))
         case 7:
-            _, target, value = _unpack(_LOAD, body, 0)
-            return Done("set_field", _header(target), value)
+            place, target, value = _unpack(_LOAD, body, 0)
+            return Done("set_field", _span(target, place >> 6, (place & 0x3F) + 1), value)
         case 15 | 32:
             return Done("output_field", _header(_unpack(_OUTPUT_REG, body, 0)[1]))
         case 33:

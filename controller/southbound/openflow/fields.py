@@ -49,6 +49,11 @@ def _nxm(name: str, number: int, octets: int, known: str = "") -> WireField:
     return WireField(name, NXM_NX, number, octets, key, key)
 
 
+def _lacking(name: str, number: int, octets: int) -> WireField:
+    """One that os-ken does not know."""
+    return WireField(name, NXM_NX, number, octets, "", "")
+
+
 IN_PORT: Final = _oxm("in_port", 0, 4, moved="in_port_nxm")
 
 MATCH_ORDER: Final[tuple[WireField, ...]] = (
@@ -103,6 +108,13 @@ MATCH_ORDER: Final[tuple[WireField, ...]] = (
     _nxm("ct_zone", 106, 2),
     _nxm("ct_mark", 107, 4),
     _nxm("ct_label", 108, 16),
+    _lacking("ct_nw_src", 120, 4),
+    _lacking("ct_ipv6_src", 122, 16),
+    _lacking("ct_nw_dst", 121, 4),
+    _lacking("ct_ipv6_dst", 123, 16),
+    _lacking("ct_nw_proto", 119, 1),
+    _lacking("ct_tp_src", 124, 2),
+    _lacking("ct_tp_dst", 125, 2),
     _oxm("metadata", 2, 8),
 )
 """Every field that a match may hold, in the order of OVS's dumps."""

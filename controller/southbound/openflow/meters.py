@@ -1,7 +1,7 @@
 """Meters on the wire: changes, what the switch has of ours, and what they dropped.
 
 Place: used by `channel`, before and after the bundles of a patch: Open vSwitch takes no meter in a bundle.
-Must not touch a meter outside our range. Source: OpenFlow 1.4.1 sections 7.3.4.5 and 7.3.5.13 to 7.3.5.15.
+Must not touch a meter outside our range. Source: OpenFlow 1.4.1 sections 7.3.4.5 and 7.3.5.13 to 7.3.5.16.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Final
 
 from controller.southbound.openflow.conversation import Conversation, Refusal
 from controller.southbound.openflow.stream import HEADER, VERSION
-from model.flow import Meter
+from model.flow import Meter, Unit
 from model.ids import METERS
 
 METER_MOD: Final = 29
 METER_STATS: Final = 9
 METER_CONFIG: Final = 10
+METER_FEATURES: Final = 11
 _ALL: Final = 0xFFFFFFFF
-_KBPS_BURST_STATS: Final = 1 | 4 | 8
+_BURST_STATS: Final = 4 | 8
+_UNITS: Final = {Unit.KBITS: 1, Unit.PACKETS: 2}
+"""OFPMF_KBPS, OFPMF_PKTPS."""
+_FLAGS: Final = {flag | _BURST_STATS: unit for unit, flag in _UNITS.items()}
 _DROP: Final = 1
 _MOD: Final = struct.Struct("!HHI")
 _BAND: Final = struct.Struct("!HHII4x")
@@ -29,6 +33,7 @@ _REQUEST: Final = struct.Struct("!I4x")
 _CONFIG: Final = struct.Struct("!HHI")
 _STATS: Final = struct.Struct("!IH6xIQQII")
 _BAND_STATS: Final = struct.Struct("!QQ")
+_FEATURES: Final = struct.Struct("!III2B2x")
 _UNKNOWN: Final = Refusal(12, 3)
 """OFPET_METER_MOD_FAILED, OFPMMFC_UNKNOWN_METER."""
 
@@ -82,6 +87,16 @@ def read(conversation: Conversation) -> dict[int, Meter | None]:
     return {number: meter for number, meter in _configs(body) if number in METERS}
 
 
+def room(conversation: Conversation) -> int:
+    """How many meters the switch has room for, those of others among them; 0: it knows none (section
+    7.3.5.16)."""
+    body = b"".join(conversation.multipart(METER_FEATURES, b""))
+    if len(body) < _FEATURES.size:
+        raise ValueError(f"features of meters in {len(body)} octets")
+    most, *_ = _FEATURES.unpack_from(body)
+    return int(most)
+
+
 def dropped(conversation: Conversation) -> tuple[Dropped, ...]:
     """What each of our meters dropped, by id."""
     body = b"".join(conversation.multipart(METER_STATS, _REQUEST.pack(_ALL)))
@@ -111,7 +126,7 @@ def message(command: _Command, meter: Meter, xid: int) -> bytes:
     band = b""
     if command is not _Command.DELETE:
         band = _BAND.pack(_DROP, _BAND.size, meter.rate, meter.burst)
-    body = _MOD.pack(command.value, _KBPS_BURST_STATS, meter.id) + band
+    body = _MOD.pack(command.value, _UNITS[meter.unit] | _BURST_STATS, meter.id) + band
     return HEADER.pack(VERSION, METER_MOD, HEADER.size + len(body), xid) + body
 
 
@@ -122,9 +137,9 @@ def _configs(body: bytes) -> Iterator[tuple[int, Meter | None]]:
         if length < _CONFIG.size or at + length > len(body):
             raise ValueError(f"meter of {length} octets at {at} of {len(body)}")
         meter = None
-        if length == _CONFIG.size + _BAND.size and flags == _KBPS_BURST_STATS:
+        if length == _CONFIG.size + _BAND.size and flags in _FLAGS:
             kind, _, rate, burst = _BAND.unpack_from(body, at + _CONFIG.size)
-            meter = Meter(number, rate, burst) if kind == _DROP else None
+            meter = Meter(number, rate, burst, _FLAGS[flags]) if kind == _DROP else None
         yield number, meter
         at += length
 

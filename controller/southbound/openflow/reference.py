@@ -23,12 +23,14 @@ from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 from controller.southbound.openflow.fields import IN_PORT, WireField, find, rank
 from model.flow import (
     Action,
+    Back,
     CheckLarger,
     Conjunction,
     Copy,
     Ct,
     DecTtl,
     End,
+    Field,
     Flow,
     Group,
     Match,
@@ -43,7 +45,7 @@ from model.flow import (
     Special,
     Value,
 )
-from model.ids import COOKIE_MARK
+from model.ids import ANSWERING, COOKIE_MARK
 
 VERSION: Final = ofproto_v1_4.OFP_VERSION
 MARKED: Final = COOKIE_MARK << 48
@@ -119,6 +121,10 @@ def _terms(flow: Flow) -> list[Term]:
         value = flow.fill(match.value)
         mask = None if match.mask is None else flow.fill(match.mask)
         form = mask_form(mask, match.field.bits)
+        if match.field.low is not None:  # a part is a masked match of the whole
+            form = MaskForm.ABSENT if form is MaskForm.ABSENT else MaskForm.MASKED
+            mask = ((1 << match.field.bits) - 1 if mask is None else mask) << match.field.shift
+            value <<= match.field.shift
         if match.field.name == "vlan_tci" and (match.value != 0 or mask is not None):
             raise ValueError(f"{flow.shape.name}: vlan_tci can only be matched as 0, the untagged frame")
         if form is MaskForm.ABSENT:
@@ -130,6 +136,8 @@ def _terms(flow: Flow) -> list[Term]:
         if field is IN_PORT and isinstance(match.value, int):
             value = wide_port(value)
         found.append(Term(field, value, mask))
+    if len({term.field.name for term in found}) < len(found):
+        raise ValueError(f"{flow.shape.name}: a field is matched twice")
     return found
 
 
@@ -164,6 +172,8 @@ def _match(terms: Sequence[Term]) -> Any:
 
 def _set_field(action: SetField, value: int) -> Any:
     field = find(action.field.name)
+    if action.field.low is not None:
+        return _parser.NXActionRegLoad(ofs_nbits=_span(action.field), dst=field.moved, value=value)
     if field is IN_PORT:
         # OpenFlow 1.3+ refuses set_field in_port; OVS takes and dumps a load of the 16-bit NXM field
         if value > 0xFFFF:
@@ -172,15 +182,19 @@ def _set_field(action: SetField, value: int) -> Any:
     return _parser.OFPActionSetField(**{_key(field): _user(field, value)})
 
 
+def _span(field: Field) -> int:
+    """Its bits, as a load names them."""
+    return int(ofs_nbits(field.shift, field.shift + field.bits - 1))
+
+
 def _move(action: Move) -> Any:
     source, target = find(action.source.name), find(action.target.name)
-    if target.known:
-        return _parser.NXActionRegMove(
-            src_field=source.moved, dst_field=target.moved, n_bits=action.target.bits
-        )
+    bits, places = action.target.bits, (action.source.shift, action.target.shift)
+    if source.known and target.known:
+        return _parser.NXActionRegMove(source.moved, target.moved, bits, *places)
     # os-ken would give a field that it does not know a header without its length
     headers = (field.type << 9 | field.octets for field in (source, target))
-    body = struct.pack("!HHHII", action.target.bits, 0, 0, *headers)
+    body = struct.pack("!HHHII", bits, *places, *headers)
     return _parser.NXActionUnknown(NXAST_REG_MOVE, body)
 
 
@@ -189,14 +203,16 @@ def _track(flow: Flow, action: Ct) -> Any:
     zone = flow.fill(action.zone)
     if zone > 0xFFFF:
         raise ValueError(f"{zone} is no 16-bit zone")
-    nat = _parser.NXActionNAT(0) if action.commit is None else _translate(flow, action.commit)
+    inner = [_action(flow, each) for each in action.remember]
+    if action.commit is not None:
+        inner.insert(0, _translate(flow, action.commit))
     return _parser.NXActionCT(
-        flags=0 if action.commit is None else NX_CT_F_COMMIT,
+        flags=NX_CT_F_COMMIT if inner else 0,
         zone_src="",
         zone_ofs_nbits=zone,
         recirc_table=action.table,
         alg=0,
-        actions=[nat],
+        actions=inner or [_parser.NXActionNAT(0)],
     )
 
 
@@ -271,6 +287,8 @@ def _action(flow: Flow, action: Action) -> Any:
             )
         case DecTtl():
             return _parser.OFPActionDecNwTtl()
+        case Back():
+            return _parser.NXActionResubmitTable(table_id=action.table)
         case Group():
             return _parser.OFPActionGroup(action.number)
         case Ct():
@@ -288,6 +306,9 @@ def _action(flow: Flow, action: Action) -> Any:
         case Special.CONTROLLER_APART:
             # OVS has a queue for table misses, of which there are none here, and one for all else
             return _nicira(_CONTROLLER, struct.pack("!HHBx", WHOLE_PACKET, 0, _of.OFPR_TABLE_MISS))
+        case Special.CONTROLLER_ASKED:
+            # its id keeps it from all connections but the one that took that id
+            return _nicira(_CONTROLLER, struct.pack("!HHBx", WHOLE_PACKET, ANSWERING, _of.OFPR_APPLY_ACTION))
     raise TypeError(f"{flow.shape.name}: no wire form for {action!r}")
 
 

@@ -99,6 +99,16 @@ class Stream:
                 rest = rest[self._write(rest) :]
             self._read()
 
+    def hear(self, seen: Callable[[Message], None], wait: float) -> None:
+        """Hand all that is there, or comes within `wait` seconds, to `seen`; silence is no failure."""
+        if not self._poll(select.POLLIN, wait):
+            return
+        self._read()
+        for message in self._framed():
+            seen(message)
+        if self._replies:
+            self.exchange(b"", seen, lambda: True, self._clock() + 1.0)
+
     def alive(self) -> bool:
         """Take in what arrived while nobody read (echo requests); False if the switch hung up."""
         try:
@@ -126,10 +136,14 @@ class Stream:
         left = deadline - self._clock()
         if left <= 0:
             raise self._broken("no answer before the deadline")
+        self._poll(select.POLLIN | (select.POLLOUT if writes else 0), left)
+
+    def _poll(self, events: int, wait: float) -> bool:
+        """Whether anything happens within `wait` seconds."""
         poll = select.poll()
         try:
-            poll.register(self._socket, select.POLLIN | (select.POLLOUT if writes else 0))
-            poll.poll(left * 1000)
+            poll.register(self._socket, events)
+            return bool(poll.poll(wait * 1000))
         except (OSError, ValueError) as error:
             raise self._broken(f"connection lost: {error}") from error
 

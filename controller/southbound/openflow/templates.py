@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from controller.southbound.openflow.reference import Command, MaskForm, mask_form, serialise
 from model.errors import Fault, Invalid, RingfenceError
-from model.flow import Ct, Flow, Match, Shape, Slot
+from model.flow import Ct, Flow, Match, SetField, Shape, Slot
 
 COOKIE: Final = -1
 XID: Final = -2
@@ -148,6 +148,7 @@ def _check_slots(shape: Shape) -> None:
     used = [m.value for m in shape.match] + [m.mask for m in shape.match] + [shape.priority]
     tracked = [a for a in shape.actions if isinstance(a, Ct)]
     used += [a.zone for a in tracked] + [a.commit.address for a in tracked if a.commit is not None]
+    used += [each.value for a in tracked for each in a.remember if isinstance(each, SetField)]
     holders = ("value", "port", "meter", "octets", "number")
     used += [getattr(action, name, None) for action in shape.actions for name in holders]
     stray = [s.name for s in used if isinstance(s, Slot) and s not in shape.slots]

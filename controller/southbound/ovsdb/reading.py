@@ -13,6 +13,9 @@ from typing import Any, Final
 from controller.southbound.ovsdb.layout import TUNNEL, marked
 from model.ids import Uid
 from model.inventory import Interface, Switch
+from model.serving import IFACE_ID as SERVICES
+from model.serving import SUFFIX_MARK
+from services.naming.labels import parse_labels
 
 IFACE_ID: Final = "iface-id"
 """Key of Interface:external_ids by which libvirt, OpenStack and OVN name an interface's port."""
@@ -88,10 +91,20 @@ def _named(interfaces: Iterable[Any]) -> dict[Uid, Interface]:
                 "interface=%s iface-id=%s is already on %s: ignored", interface.name, uid, found[uid].name
             )
             continue
+        suffix = _suffix(interface.external_ids) if uid == SERVICES else ""
         found[Uid(uid)] = Interface(
-            interface.name, Uid(uid), _ofport(interface) or 0, _mtu(interface), _is_up(interface)
+            interface.name, Uid(uid), _ofport(interface) or 0, _mtu(interface), _is_up(interface), suffix
         )
     return found
+
+
+def _suffix(ids: Mapping[str, str]) -> str:
+    """What is no name serves none: it would go into each lease."""
+    try:
+        parse_labels(ids.get(SUFFIX_MARK, ""))
+    except ValueError:
+        return ""
+    return ids[SUFFIX_MARK]
 
 
 def _mtu(interface: Any) -> int:

@@ -58,7 +58,7 @@ class Fate(Enum):
     """What must become of a class of frames."""
 
     REFUSED = "reaches nobody, and is counted in a table"
-    ANSWERED = "is answered from flows, and reaches nobody"
+    ANSWERED = "is answered from flows or by the agent, and reaches nobody"
     GROUP = "reaches the own network where it replicates; is counted and reaches nobody elsewhere"
     OWN = "reaches the friend of the own network, and nobody of another"
 
@@ -215,7 +215,7 @@ def _routers(field: Field) -> Iterator[Made]:
         [Ether(src=me.mac, dst=friend.mac) / IPv6(src=sources[1], dst=friend.ipv6, hlim=255) / ICMPv6ND_RA()],
     )
     yield "RA of a foreign source", Fate.REFUSED, GUARD, [_around(me, "fe80::1", ICMPv6ND_RA() / prefix)]
-    yield "RS", Fate.REFUSED, NEIGHBOURS, [_around(me, s, ICMPv6ND_RS(), "ff02::2") for s in sources]
+    yield "RS", Fate.ANSWERED, GUARD, [_around(me, s, ICMPv6ND_RS(), "ff02::2") for s in sources]
     redirect = ICMPv6ND_Redirect(tgt=local(me.mac), dst=friend.ipv6)
     yield "redirect", Fate.REFUSED, NEIGHBOURS, [_around(me, s, redirect) for s in sources]
     hidden = [IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(), IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt(),

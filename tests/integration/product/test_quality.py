@@ -17,6 +17,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
+from model.ids import METERS
 from tests.integration.product.bill import counted
 from tests.integration.product.stage import (
     BURST,
@@ -222,7 +223,7 @@ def test_limits_outlive_the_switch_and_whoever_deletes_them(stage: Stage) -> Non
 
 
 def test_a_strange_meter_is_left_alone_and_one_in_our_range_is_swept(stage: Stage) -> None:
-    host, alien, stale = stage.host(stage.here), 200_000, 9_999
+    host, alien, stale = stage.host(stage.here), METERS.stop, 9_999
     bands = "kbps,burst,stats,bands=type=drop,rate=100,burst_size=100"
     for number in (alien, stale):
         host.ofctl("add-meter", host.management, f"meter={number},{bands}")

@@ -233,7 +233,9 @@ def test_the_flows_of_a_host_have_names(routing_lab: Routed) -> None:
     assert (refused["priority"], refused["actions"]) == (50, "drop")
     assert way_in["match"] == f"in_port=red/{near.port}, vlan_tci=0x0"
     assert way_in["owner"] == f"port red/{near.port}"
-    assert way_in["actions"] == f"network:=red/net, source:=red/{near.port}, vrf:=red, goto guard"
+    assert way_in["actions"] == (
+        f"network:=red/net, source:=red/{near.port}, vrf:=red, scope:=tenant red, goto guard"
+    )
     assert not [flow for flow in mine["flows"] if "blue" in flow["match"] + flow["actions"]]
     _, resolve = flows(routing_lab, near.host, "--table", "resolve", "--network", "red/net")
     assert any(f"({away.host})" in flow["actions"] for flow in resolve["flows"]), resolve

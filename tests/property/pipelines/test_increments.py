@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.change import Patch
 from model.flow import Flow, FlowKey, Meter, Metered
 from model.snapshot import Snapshot
+from pipelines import index
 from pipelines.compile import Program, compile, install, recompile
-from tests.fakes import outward, world
-from tests.fakes.steps import steps
+from tests.fakes import outward, peering, world
+from tests.fakes.steps import steps, universe
 from tests.fakes.strategies import clusters
 from tests.fakes.switch import Switch
 from tests.fakes.world import Step, stepped
@@ -107,6 +109,19 @@ def test_replay_is_nothing(start: Snapshot, batch: list[Step]) -> None:
     again, patch = recompile(program, snapshot, snapshot, [step.change() for step in batch])
     assert again == program
     assert not patch
+
+
+@pytest.mark.parametrize(
+    "start", [world.routed(), outward.leaving(), peering.peered()], ids=["routed", "leaving", "peered"]
+)
+def test_naming_a_change_twice_is_harmless(start: Snapshot) -> None:
+    """Each change of the universe by itself."""
+    before = index.build(start)
+    for part, key, values in universe():
+        for value in (None, *values[:2], values[-1]):
+            step = Step(part, key, value)
+            after = stepped(start, [step])
+            assert index.advance(before, start, after, [step.change()] * 2) == index.build(after), step
 
 
 @given(clusters())

@@ -55,6 +55,22 @@ def test_no_false_accusation(policies: tuple[Policy, ...], of_tenants: dict[str,
                     assert not [one for one in ends if one.by and one.by.place == entry.place]
 
 
+@given(policy_sets(), st.integers(0, 7))
+@settings(max_examples=60)
+def test_asked_about_some_it_says_what_is_theirs_and_what_is_their_doing(
+    policies: tuple[Policy, ...], at: int
+) -> None:
+    """Of others at least what was not so without them, and never more than there is."""
+    chosen = policies[at % len(policies)] if policies else Policy("p", "acme")
+    own, others = (chosen.tenant, chosen.name), tuple(one for one in policies if one != chosen)
+    whole, before = analyse(policies, {}), {(one.object, one.path) for one in analyse(others, {})}
+    said = analyse(policies, {}, frozenset({own}))
+    mine = f"SecurityPolicy {'/'.join(own)}" if chosen.tenant else f"OperatorPolicy {chosen.name}"
+    assert [one for one in said if one.object == mine] == [one for one in whole if one.object == mine]
+    new = [one for one in whole if one.object != mine and (one.object, one.path) not in before]
+    assert [one for one in whole if one in said] == list(said) and {*new} <= {*said}
+
+
 @given(policy_sets())
 @settings(max_examples=30)
 def test_what_meets_in_a_connection_may_meet(policies: tuple[Policy, ...]) -> None:
@@ -73,8 +89,9 @@ def _of(entry: Entry) -> list[Connection]:
 
 
 def _named(entry: Entry) -> tuple[str, str]:
-    owner = f"{entry.place.tenant}/" if entry.place.tenant else ""
-    return f"Policy {owner}{entry.place.policy}", f"spec.rules[{entry.place.number - 1}]"
+    tenant, policy = entry.place.tenant, entry.place.policy
+    kind = f"SecurityPolicy {tenant}/" if tenant else "OperatorPolicy "
+    return f"{kind}{policy}", f"spec.rules[{entry.place.number - 1}]"
 
 
 def _enforced(policy: Policy) -> Policy:

@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.policy import Action, Block, Default, Defaults, Direction, Policy, PortRange, Rule, State, Tier
+from pipelines import lookup
+from pipelines.compile import compile
+from pipelines.conjunctions import clauses
 from pipelines.overlap import overlaps
 from pipelines.policy.masks import FULL, masked, prefixes
 from pipelines.policy.verdict import Connection, Judged, judge
-from tests.fakes import conjunctions
-from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet
+from pipelines.walk import walk
+from tests.fakes import world
+from tests.fakes.chains import DECIDED, NOTED, Laid, lay, packet, run
 from tests.fakes.policies import (
     APP,
     BOUNDS,
@@ -33,11 +37,11 @@ from tests.fakes.policies import (
 
 def judged(laid: Laid, connection: Connection, direction: Direction) -> Judged:
     """The verdict in the flows' words."""
-    last, seen = conjunctions.run(laid.flows, laid.chain.foreseen[0], packet(connection, direction))
+    last, seen = run(laid, packet(connection, direction))
     by, hit = (laid.entry(seen.get(field.name, 0)) for field in (DECIDED, NOTED))
     if last is None:
         return Judged(Action.DENY, None)
-    assert last == laid.chain.allowed
+    assert last == laid.counted.allowed
     return Judged(Action.ALLOW, by, hit)
 
 
@@ -60,6 +64,24 @@ def test_flows_agree_with_the_verdict(
         for direction, wanted in ((Direction.OUT, outcome.outward), (Direction.IN, outcome.inward)):
             if wanted is not None:
                 assert same(judged(laid[direction], connection, direction), wanted)
+
+
+EMPTY = compile(world.empty())
+
+
+@given(policy_sets(), tenants, st.lists(connections, min_size=15, max_size=15))
+@settings(max_examples=25)
+def test_the_lookup_finds_what_a_look_at_all_flows_finds(
+    policies: tuple[Policy, ...], of_tenants: dict[str, Defaults], tried: list[Connection]
+) -> None:
+    for direction in Direction:
+        laid = lay(policies, of_tenants, direction)
+        found = lookup.build(EMPTY, laid.flows)
+        for connection in tried:
+            if (connection.source if direction is Direction.OUT else connection.target) is None:
+                continue
+            seen = packet(connection, direction)
+            assert walk(found, seen, start=laid.start) == walk(laid.switch, seen, start=laid.start)
 
 
 DEFAULTS = (Action.ALLOW, Action.DENY)
@@ -97,7 +119,7 @@ def test_no_two_flows_are_one_to_a_switch(
     for direction in Direction:
         flows = lay(policies, of_tenants, direction).flows
         assert len({flow.key() for flow in flows}) == len(flows)
-        deciding = [flow for flow in flows if not conjunctions.clauses(flow)]
+        deciding = [flow for flow in flows if not clauses(flow.shape)]
         assert not list(overlaps(deciding))
 
 

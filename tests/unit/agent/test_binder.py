@@ -11,7 +11,9 @@ from model.ids import HostName, Mac, NetworkKey, PortKey, Uid
 from model.intent import Binding, Hypervisor, Port
 from model.inventory import Interface, Switch
 from model.report import PortState
+from model.serving import IFACE_ID
 from model.snapshot import Snapshot
+from tests.fakes import world
 
 HOST = HostName("hv1")
 KEY = PortKey(1)
@@ -81,3 +83,11 @@ def test_an_unknown_iface_id_is_named() -> None:
     stranger = {Uid("x"): Interface("tap9", Uid("x"), 9)}
     (line,) = binder.port_reports(state.observe_interfaces(snapshot(), stranger).snapshot, {})
     assert line.state is PortState.UNKNOWN and "tap9" in line.reason
+
+
+def test_the_wire_of_who_answers_names_is_no_port() -> None:
+    snapshot = world.served(world.two_tenants())
+    assert IFACE_ID not in {report.uid for report in binder.port_reports(snapshot, {})}
+    assert binder.port_report(snapshot, IFACE_ID, {}) is None
+    stray = world.with_part(snapshot, Part.INTERFACE, Uid("stray"), Interface("tap-stray", Uid("stray"), 77))
+    assert binder.port_report(stray, Uid("stray"), {}) is not None

@@ -11,8 +11,11 @@ from pathlib import Path
 from immutables import Map
 
 from controller.agent import disk
-from model.ids import Mac, NetworkKey
+from model.fabric import RailIndex
+from model.ids import Mac, NetworkKey, PortKey
+from model.roll import Roll
 from model.route import RemoteMac
+from model.seed import Seed, Sown
 from tests.unit.agent.test_telling import NET, RED, snapshot
 
 SPOT = (NetworkKey(1), Mac(99))
@@ -20,7 +23,9 @@ SPOT = (NetworkKey(1), Mac(99))
 
 def full():
     remote = RemoteMac(*SPOT, ip_address("192.0.2.9"), (ip_address("10.0.0.9"),), 2, Mac(0x0E5200000001))
-    return replace(snapshot(), remotes=Map({SPOT: remote}))
+    sown = Sown(PortKey(5), Seed("web", ("ssh-rsa x",), "#!/bin/sh\n"))
+    gang = Roll(7, "red", "job", (((RailIndex(0), (ip_address("10.9.0.1"),)), (RailIndex(3), ())), ()))
+    return replace(snapshot(), remotes=Map({SPOT: remote}), gangs=Map({7: gang}), seeds=Map({5: sown}))
 
 
 def rewrite(path: Path, change) -> None:

@@ -22,6 +22,7 @@ from controller.agent.loop import Loop
 from controller.agent.pace import Pace
 from controller.agent.receipts import Mended
 from controller.agent.switching import Found
+from model.asked import NOTHING, Asked
 from model.errors import Fault, Unavailable
 from model.ids import HostName
 from model.report import Finding, Mending, Report
@@ -54,6 +55,9 @@ class Hands:
 
     def rest(self) -> float:
         return 0.0
+
+    def asked(self) -> Asked:
+        return NOTHING
 
     def __getattr__(self, _name: str) -> Any:
         return lambda *_, **__: None

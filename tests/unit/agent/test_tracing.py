@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,17 @@ from controller.southbound.openflow.dump import Dump, parse
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.tracing import Met, Traced
 from controller.store.questions import Question
+from model.change import Part
 from model.errors import Conflict, Fault, Invalid, NotFound, Unavailable
 from model.flow import Flow
-from model.ids import HostName, Uid
-from model.snapshot import Snapshot
+from model.ids import HostName, PortKey, Uid
+from model.policy import Action, Block, Direction, Policy, Tier
+from model.snapshot import Snapshot, without_port
 from pipelines import lookup
 from pipelines.compile import compile
 from pipelines.walk import Packet, Sent, walk
-from tests.fakes import outward, world
+from tests.fakes import outward, ruled, world
+from tests.fakes.governed import governed
 from tests.fakes.switch import Switch
 
 HERE = HostName("hv1")
@@ -122,6 +125,20 @@ def test_drops_are_explained(key: int, to: str, where: str, words: str) -> None:
     (end,) = told[-1]["ends"]
     assert end["what"] == "dropped" and words in end["text"] and end["text"].startswith(f"in {where}: ")
     assert end["remedy"] and "{" not in end["text"] + end["remedy"]
+
+
+def test_what_strays_is_explained_by_the_rule_that_forbids() -> None:
+    """The address was learned, and no port in the store has it."""
+    rules = (ruled.rule(Direction.OUT, Action.DENY, Block(ip_network("198.51.100.0/24"))),)
+    policy = ruled.seated(Policy("afar", "", Tier.OPERATOR, rules=rules), owner=0)
+    snapshot = world.with_part(governed(world.routed()), Part.POLICY, policy.uid, policy)
+    for declared, what in ((True, "tunnelled"), (False, "dropped")):
+        known = snapshot if declared else without_port(snapshot, PortKey(12))
+        on = standing(known)
+        (end,) = tracing.trace(asked(11, "10.0.1.12"), on, honest(on))["legs"][-1]["ends"]
+        assert end["what"] == what
+    assert end["text"].startswith("in addressee: policy: rule 1 of afar forbids the port to send")
+    assert "02:00:00:00:01:02 does not have 10.0.1.12" in end["text"]
 
 
 @pytest.mark.parametrize(
@@ -341,3 +358,20 @@ def test_a_defect_costs_one_answer() -> None:
     question = Question(Uid("q"), HERE, "trace", json.dumps({"port": "p", "to": "10.0.0.1"}))
     (fault,) = json.loads(answering(look).answer(question))["faults"]
     assert fault["rule"] == "internal" and "agent on hv1" in fault["remedy"]
+
+
+@pytest.mark.parametrize(("to", "alias"), [("169.254.169.253", "10.0.0.11"), ("fd00:ec2::253", "fd52:f1::b")])
+def test_a_question_for_a_name_is_answered_on_the_host_or_by_nobody(to: str, alias: str) -> None:
+    bare = world.routed()
+    on = standing(world.served(bare))
+    (*_, leg) = tracing.trace(asked(11, to, proto="udp", sport=40000, dport=53), on, honest(on))["legs"]
+    (end,) = leg["ends"]
+    assert tables(leg)[-2:] == ["served", "aliased"]
+    assert (end["what"], end["text"]) == ("answered", f"ringfenced services on hv1 has it, from {alias}")
+    (*_, leg) = tracing.trace(asked(11, to, proto="udp", sport=40000, dport=54), on, honest(on))["legs"]
+    assert leg["ends"][0]["what"] == "dropped" and to in leg["ends"][0]["text"]
+    on = standing(bare)
+    (*_, leg) = tracing.trace(asked(11, to, proto="udp", sport=40000, dport=53), on, honest(on))["legs"]
+    (end,) = leg["ends"]
+    assert end["what"] == "dropped" and "nobody on this host answers" in end["text"]
+    assert "Start ringfenced services" in end["remedy"]

@@ -12,9 +12,11 @@ from controller.agent.shares import Shares
 from model.change import Change, Part
 from model.ids import PortKey, Uid
 from model.intent import Cluster
+from model.policy import Action, Default, Defaults, Direction, Policy
 from model.snapshot import Snapshot
+from pipelines.policy import seated
 from tests.fakes import outward as out
-from tests.fakes import world
+from tests.fakes import ruled, world
 
 NO_PINS: zones.Pinned = Map()
 SHARES = Shares()
@@ -87,6 +89,60 @@ def test_a_tenants_share_is_divided_among_its_ports() -> None:
         one_more = replace(out.port(12), key=PortKey(12 + key * 1000), uid=Uid(f"p{key}"))
         many = world.added(many, one_more)
     assert zones.limits(many, SHARES)[1] == SHARES.port
+
+
+WEB_ONLY = ruled.seated(
+    Policy("web", "t1", subject=ruled.WEB, rules=(ruled.rule(Direction.IN, Action.ALLOW),)), uid="web"
+)
+WEB = ruled.LABELS[1]
+
+
+def judging() -> Snapshot:
+    """Ports 11 and 12 of tenant 1 are here, and none of them is for the web."""
+    return replace(bare(), floating=Map(), tenants=Map({1: world.tenant(1), 2: world.tenant(2)}))
+
+
+def labelled(snapshot: Snapshot, key: int) -> Snapshot:
+    return world.added(snapshot, replace(out.port(key), labels=WEB))
+
+
+def test_a_port_has_a_zone_while_a_policy_judges_it() -> None:
+    before = labelled(judging(), 11)
+    ruling = world.with_part(before, Part.POLICY, WEB_ONLY.uid, WEB_ONLY)
+    asked = [Change(Part.POLICY, WEB_ONLY.uid)]
+    step = zones.allot(before, ruling, asked, NO_PINS)
+    assert dict(step.snapshot.zones) == {("policy", 11): 1}
+    assert seated.under(ruling, PortKey(11)) and not seated.under(ruling, PortKey(12))
+    again = zones.allot(step.snapshot, step.snapshot, asked, NO_PINS)
+    assert again.changes == frozenset()
+    both = labelled(step.snapshot, 12)
+    step = zones.allot(step.snapshot, both, [Change(Part.PORT, PortKey(12))], NO_PINS)
+    assert dict(step.snapshot.zones) == {("policy", 11): 1, ("policy", 12): 2}
+    away = world.with_part(step.snapshot, Part.POLICY, WEB_ONLY.uid, None)
+    gone = zones.allot(step.snapshot, away, asked, NO_PINS)
+    assert not gone.snapshot.zones
+    assert zones.retire(step.snapshot, gone.snapshot) == (commands.Zones((1, 2), ((1, 0), (2, 0))),)
+
+
+def test_a_tenant_s_default_and_its_labels_put_ports_under_policy() -> None:
+    before = judging()
+    closed = replace(
+        world.tenant(1), defaults=Defaults(inward=Default(Action.DENY)), seats=(0, 7), labels=WEB
+    )
+    after = world.added(before, closed)
+    step = zones.allot(before, after, [Change(Part.TENANT, closed.key)], NO_PINS)
+    assert dict(step.snapshot.zones) == {("policy", 11): 1, ("policy", 12): 2}
+    open_again = world.added(step.snapshot, world.tenant(1))
+    step = zones.allot(step.snapshot, open_again, [Change(Part.TENANT, closed.key)], NO_PINS)
+    assert not step.snapshot.zones
+
+
+def test_ports_under_policy_have_a_share_of_their_own() -> None:
+    share = SHARES.tenant
+    one = world.with_part(allotted(), Part.ZONE, ("policy", PortKey(11)), 8)
+    assert zones.limits(one, SHARES) == {1: share, 2: share, 3: share, 8: share}
+    two = world.with_part(one, Part.ZONE, ("policy", PortKey(12)), 9)
+    assert zones.limits(two, SHARES) == {1: share, 2: share, 3: share, 8: share // 2, 9: share // 2}
 
 
 def test_they_are_on_disk(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -338,6 +338,10 @@ def test_every_kind_of_the_examples_is_listed_in_every_form(house) -> None:
             assert "changed" not in again.stdout.replace("unchanged", ""), again.stdout
         shown = ringfence(house, "get", "peerings", "-t", "acme").stdout
         assert "globex" in shown and "complete" in shown
+        shown = ringfence(house, "get", "securitypolicies").stdout
+        assert "web" in shown and "deny (count)" in shown
+        shown = ringfence(house, "get", "operatorpolicy", "no-mail").stdout
+        assert "baseline" in shown and "count" in shown
         assert "snat 203.0.113.129" in ringfence(house, "get", "tenant", "acme").stdout
     finally:
         assert ringfence(house, "delete", "-f", str(examples)).returncode == OK

@@ -10,7 +10,7 @@ import pytest
 from controller.agent.post import TlsPost
 from controller.agent.shares import CONNECTIONS, Shares
 from controller.agent.upload import UnixPost
-from controller.daemon.agent import parse
+from controller.daemon.agent_flags import parse
 from controller.tls.endpoint import Endpoint, parse_endpoint
 
 PAPERS = ("--api-cert", "c", "--api-key", "k", "--api-ca", "a")

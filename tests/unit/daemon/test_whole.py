@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from controller.agent.shares import Shares
-from controller.daemon import agent
+from controller.daemon import agent_flags, services
 from controller.daemon.whole import parse, processes
 
 
@@ -30,15 +32,27 @@ def test_policy_and_holdings_are_handed_on() -> None:
     made = commands(*holdings, *policy)
     assert made["api"][-len(policy) :] == policy
     assert made["agent"][-len(holdings) :] == holdings
-    got = agent.parse(made["agent"][made["agent"].index("agent") + 1 :])
+    got = agent_flags.parse(made["agent"][made["agent"].index("agent") + 1 :])
     assert (got.limits.hold, got.limits.peer_hold, got.shares) == (33.5, 7.0, Shares(5000, 100))
 
 
 def test_what_is_not_given_is_left_to_each() -> None:
     made = commands()
-    assert set(made) == {"store", "api", "agent"}
+    assert set(made) == {"store", "api", "agent", "services"}
     given = {word for command in made.values() for word in command}
     assert not given & {"--guard", "--mac-moves", "--hold", "--tenant-connections"}
+
+
+def test_resolvers_are_those_of_what_answers_ports() -> None:
+    words = ["--resolver", "192.0.2.53", "--resolver", "2001:db8::53@5353"]
+    made = commands(*words)
+    given = made["services"]
+    assert given[-len(words) :] == words
+    settings = services.parse(given[given.index("services") + 1 :])
+    assert settings.resolvers == ((ip_address("192.0.2.53"), 53), (ip_address("2001:db8::53"), 5353))
+    state = made["agent"][made["agent"].index("--state") + 1]
+    assert str(settings.state) == state
+    assert commands()["services"][-2] == "--ovs-rundir"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from controller.fabric.conductor import Conductor, Duty
 from controller.fabric.office import Office
 from controller.store import gangs
-from controller.store.operations import Operation
 from controller.store.records import Contents
+from controller.store.statements import Operation
 from controller.store.words import Word
 from controller.store.writer import Store, Writing
 from ipam.fabric.hold import Idle

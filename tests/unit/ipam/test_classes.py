@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from ipam.trial import CLASS_COOL_DOWN_MS
+from ipam.trial import LONG_COOL_DOWN_MS
 from model.classes import in_force
 from model.errors import Conflict
 from model.intent import Relation
@@ -104,7 +104,7 @@ def test_the_id_of_a_class_rests_for_a_week(bench) -> None:
     bench.apply(wanted("old", ONE))
     first = bench.contents.classes["old"].value.id
     bench.delete(Reference(Kind.EGRESS_CLASS, "old"))
-    bench.now += CLASS_COOL_DOWN_MS - 1
+    bench.now += LONG_COOL_DOWN_MS - 1
     bench.apply(wanted("soon", ONE))
     bench.now += 1
     bench.apply(wanted("later", TWO))

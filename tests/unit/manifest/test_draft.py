@@ -146,6 +146,8 @@ def test_a_quota_that_is_none_is_refused(spec: str, rule: str) -> None:
         ("Port", "{network: n, mac: '٠2:00:00:00:00:01'}", "mac-syntax"),
         ("Port", "{network: n, addresses: [10.0.0.1/24]}", "address-syntax"),
         ("Port", "{network: n, addresses: ['fe80::1']}", "address-reserved"),
+        ("Port", "{network: n, addresses: ['fd00:ec2::254']}", "address-reserved"),
+        ("Port", "{network: n, addresses: [169.254.169.253]}", "address-reserved"),
         ("Port", "{network: n, addresses: [224.0.0.1]}", "address-reserved"),
         ("Port", "{network: n, addresses: [255.255.255.255]}", "address-reserved"),
         ("Port", "{network: n, addresses: ['::']}", "address-reserved"),
@@ -326,3 +328,46 @@ def test_rates_marks_and_pairs_arrive_typed() -> None:
     pairs = "[{prefix: 10.0.0.9, mac: '00:00:5e:00:01:0a'}, {prefix: 'fd00::/64'}]"
     made = wanted("Port", "{name: p, tenant: t}", f"{{network: n, allowedAddresses: {pairs}}}").allowed
     assert [(str(p.prefix), p.mac) for p in made] == [("10.0.0.9/32", 0x00005E00010A), ("fd00::/64", None)]
+
+
+def test_what_a_network_tells_its_ports_arrives_typed() -> None:
+    text = (
+        "{dhcp: false, resolvers: [10.0.0.53, 'fd00:ec2::253', 169.254.169.253], domain: a.example,"
+        " search: [b.example, c], guestRoutes: [{prefix: 192.0.2.0/24, nextHop: 10.0.0.9}], lease: 600}"
+    )
+    made = wanted("Network", "{name: n, tenant: t}", text).guidance
+    assert (made.answers, made.domain, made.search, made.lease) == (
+        False,
+        "a.example",
+        ("b.example", "c"),
+        600,
+    )
+    assert [str(a) for a in made.resolvers] == ["10.0.0.53", "fd00:ec2::253", "169.254.169.253"]
+    assert [(str(p), str(a)) for p, a in made.routes] == [("192.0.2.0/24", "10.0.0.9")]
+    assert wanted("Network", "{name: n, tenant: t}", "{domain: none}").guidance.domain == ""
+    nothing = wanted("Network", "{name: n, tenant: t}", "{}").guidance
+    assert (nothing.answers, nothing.resolvers, nothing.domain, nothing.lease) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("{dhcp: 1}", "wrong-type"),
+        ("{resolvers: [224.0.0.1]}", "address-reserved"),
+        ("{resolvers: ['fe80::1']}", "address-reserved"),
+        ("{resolvers: [169.254.0.0/16]}", "address-syntax"),
+        ("{resolvers: [169.254.1.x]}", "address-syntax"),
+        ("{domain: a.example.}", "domain-rule"),
+        ("{domain: A.example}", "domain-rule"),
+        ("{domain: ''}", "domain-rule"),
+        ("{search: [a..b]}", "domain-rule"),
+        ("{search: [none, none]}", "duplicate-item"),
+        ("{lease: 599}", "range"),
+        ("{lease: 1d}", "wrong-type"),
+        ("{guestRoutes: [{prefix: 192.0.2.0/24}]}", "missing-field"),
+        ("{guestRoutes: [{prefix: 'fd00::/64', nextHop: 'fd00::1'}]}", "guest-route-family"),
+    ],
+)
+def test_what_a_network_cannot_tell_is_refused(text: str, rule: str) -> None:
+    (mistake,) = one("Network", "{name: n, tenant: t}", text).faults
+    assert mistake.rule == rule

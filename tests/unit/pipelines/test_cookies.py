@@ -20,6 +20,7 @@ def test_layout() -> None:
     assert cookies.vrf(TenantKey(0xABCD)) == 0x52F1_5_0000000ABCD
     assert cookies.told(TenantKey(0xABCD), Reason.NO_HOST, NetworkKey(0x17)) == 0x52F1_6_004_0017_ABCD
     assert cookies.account(PortKey(0xABCDEF), ClassId(0x12), 0x345) == 0x52F1_4_ABCDEF12345
+    assert cookies.asked(PortKey(0xABCDEF)) == 0x52F1_9_00000ABCDEF
     assert cookies.policy(0x12345, PortKey(0xABCDEF)) == 0x52F1_D_12345ABCDEF
 
 
@@ -44,6 +45,7 @@ def test_the_others_are_read_back() -> None:
     assert cookies.parse(cookies.told(TenantKey(5), Reason.TTL)) == Cookie(
         Kind.TOLD, tenant=TenantKey(5), reason=Reason.TTL
     )
+    assert cookies.parse(cookies.asked(PortKey(6))) == Cookie(Kind.ASKED, port=PortKey(6))
     assert cookies.parse(cookies.policy(7, PortKey(6))) == Cookie(Kind.POLICY, port=PortKey(6), rule=7)
     remote = cookies.parse(cookies.remote(NetworkKey(5), Mac(0x020000000007)))
     assert remote == Cookie(Kind.REMOTE, network=NetworkKey(5), mac=7)

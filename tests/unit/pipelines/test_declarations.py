@@ -21,6 +21,7 @@ from pipelines.shapes.paths import ACCOUNT_ROUTER, CLASS_DECLARED, COUNTER, RESO
 from pipelines.shapes.terms import shape
 from pipelines.tables import TABLES, Table
 from tests.fakes import outward, peering, world
+from tests.fakes.governed import tiered
 
 SHAPE = shape("odd", t.RESOLVE, 77, (Match(f.ETH_DST, 1),), goto=t.CLASSES)
 
@@ -31,7 +32,8 @@ def rules(broken: Broken) -> set[tuple[str, str]]:
 
 def test_the_declarations_hold() -> None:
     check_declarations()
-    check_declarations(shapes=(*SHAPES, output_group(3, 4, 6), output_group(1, 0, 4), delivery_group(5)))
+    groups = (output_group(3, 4, 6), output_group(1, 0, 4, 2, 3), delivery_group(5), delivery_group(1, 2, 3))
+    check_declarations(shapes=(*SHAPES, *groups))
 
 
 def test_a_program_holds() -> None:
@@ -42,6 +44,8 @@ def test_a_program_holds() -> None:
         outward.leaving(),
         peering.peered(),
         world.paired(),
+        tiered(world.qualified()),
+        world.served(world.two_tenants()),
     ):
         flows = tuple(compile(snapshot).flows())
         check_flows(flows)
@@ -150,7 +154,7 @@ def test_a_register_has_one_meaning() -> None:
     ("odd", "rule"),
     [
         (Flow(LOCAL, 0, (1, 2)), "slot"),
-        (Flow(LOCAL, 0, (1 << 32, 2, 3, 4)), "width"),
+        (Flow(LOCAL, 0, (1 << 32, 2, 3, 4, 5)), "width"),
         (Flow(CLASS_DECLARED[0], 0, (108, 2, 0x0A000001, 0xFF000000)), "mask"),
         (Flow(CLASS_DECLARED[0], 0, (132, 2, 0x0A000001, 0xFFFFFFFF)), "mask"),
         (Flow(CLASS_DECLARED[0], 0, (100, 2, 0, 0)), "mask"),
@@ -164,7 +168,7 @@ def test_an_odd_flow_is_named(odd: Flow, rule: str) -> None:
 
 
 def test_a_program_that_leaves_a_table_empty_is_noticed() -> None:
-    worlds = (world.qualified(), world.narrowed(), outward.leaving(), peering.peered())
+    worlds = (tiered(world.served(world.qualified())), world.narrowed(), outward.leaving(), peering.peered())
     programs = [compile(snapshot) for snapshot in worlds]
     every = {flow.shape: flow for program in programs for flow in program.flows()}
     flows = [flow for flow in every.values() if flow.shape not in (COUNTER, ACCOUNT_ROUTER)]

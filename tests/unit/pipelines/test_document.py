@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipelines.document import document
@@ -25,7 +26,7 @@ def test_every_table_and_shape_is_on_the_page() -> None:
 
 def test_the_walks_name_only_what_exists() -> None:
     walks = (PAGE.parent / "packet-walks.md").read_text()
-    named = {word.strip("`") for word in walks.split() if word.startswith("`") and word.endswith("`")}
+    named = set(re.findall(r"`([^`\s]+)`", walks))
     known = {table.name for table in TABLES} | {shape.name for shape in SHAPES}
     tables = tuple(table.name + "-" for table in TABLES)
     assert {name for name in named if name.startswith(tables)} <= known | {"output-group", "delivery-group"}

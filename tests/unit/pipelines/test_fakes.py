@@ -62,8 +62,12 @@ def test_trace_text() -> None:
     assert text == (
         "in_port=3,eth_src=02:00:00:00:00:01,eth_dst=33:33:ff:00:00:02,eth_type=0x86dd,ipv6_src=::1,"
         "ipv6_dst=ff02::1:ff00:2,ip_proto=58,nw_ttl=255,icmpv6_type=135,nd_target=::2,"
-        "nd_sll=02:00:00:00:00:01"
+        "nd_sll=02:00:00:00:00:01,ct_state=33,ct_ipv6_src=::1,ct_ipv6_dst=ff02::1:ff00:2,ct_nw_proto=58,"
+        "ct_tp_src=135"
     )
+    assert "ct_" not in question(packets.arp(1, 2, 3, 4) | {"in_port": 3})
+    replied = packets.ipv4(1, 2, 3, 4) | {"in_port": 1, "ct_state": 42, "ct_nw_src": 4, "ct_nw_dst": 3}
+    assert "ct_state=42,ct_nw_src=0.0.0.4,ct_nw_dst=0.0.0.3" in question(replied)
     fragment = packets.ipv4(1, 2, 3, 4) | {"ip_frag": 3, "in_port": 1}
     assert "ip_frag=later" in question(fragment)
 

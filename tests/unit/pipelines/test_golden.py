@@ -14,6 +14,8 @@ import pytest
 from model.addresses import router_mac
 from model.change import Part
 from model.ids import NetworkKey
+from model.labels import matching
+from model.policy import Action, Block, Direction, Policy, PortRange, Rule, Selection, Service, State
 from model.route import FloodVtep, RemoteAddress, Sighting
 from model.snapshot import Snapshot
 from pipelines import objects as o
@@ -22,11 +24,17 @@ from pipelines.index import build
 from pipelines.render import named
 from pipelines.views import view
 from tests.fakes import outward, peering, world
+from tests.fakes.policies import APP, DB, WEB
+from tests.fakes.under_policy import host, ruled
 
 GOLDEN = Path(__file__).parent / "golden"
 SUBJECTS = {
     o.Kind.HOST: [o.HOST],
     o.Kind.CLASS: [o.egress_class(world.ClassId(n)) for n in (2, 3, 7)],
+    o.Kind.RULE: [o.rule((number, world.Uid("policy-web"))) for number in (1, 2, 3)],
+    o.Kind.MEMBER: [o.member(APP.key)],
+    o.Kind.ADDRESSEE: [o.addressee(APP.key), o.addressee(DB.key)],
+    o.Kind.JUDGED: [o.judged(WEB.key), o.judged(APP.key)],
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
@@ -54,6 +62,10 @@ SUBJECTS = {
     ],
 }
 
+BRIDGED = (
+    *(o.Kind.HOST, o.Kind.CLASS, o.Kind.NETWORK),
+    *(o.Kind.VTEP, o.Kind.PORT, o.Kind.REMOTE),
+)
 ROUTING = ("gateway", "route", "arrival")
 
 
@@ -85,10 +97,32 @@ def shared(snapshot: Snapshot, vtep: str) -> Snapshot:
     return world.with_part(snapshot, Part.CLAIMED, (there.network, six), there)
 
 
+def judged() -> Snapshot:
+    """Of WEB three rules judge; one of them counts. APP is their peer, and under no policy."""
+    selected = Selection(matching([("app", "app")]))
+    rules = (
+        Rule(Direction.IN, Action.ALLOW, (selected,), (Service(6, PortRange(80, 83)),)),
+        Rule(Direction.IN, Action.DENY, (selected, Block(ip_network("192.0.2.0/24")))),
+        Rule(Direction.IN, Action.DENY, state=State.COUNT),
+    )
+    policy = Policy("web", "acme", subject=Selection(matching([("app", "web")])), rules=rules)
+    return ruled(host(), (policy,), {})[0]
+
+
+def forbidden(state: State) -> Snapshot:
+    """WEB may send nothing, or that counts; APP has allowed pairs, and a prefix is routed to it."""
+    rules = tuple(Rule(Direction.OUT, Action.DENY, state=each) for each in (State.COUNT, state))
+    policy = Policy("web", "acme", subject=Selection(matching([("app", "web")])), rules=rules)
+    snapshot = ruled(host(), (policy,), {})[0]
+    snapshot = world.allowing(snapshot, APP.key)
+    route = world.static_route("a", "10.50.0.0/16", ["10.0.0.2"])
+    return world.with_part(snapshot, Part.STATIC_ROUTE, route.uid, route)
+
+
 def made(feature: Feature) -> str:
     """The flows of a feature for its subjects, of a cluster over IPv4 and of one over IPv6."""
     parts = []
-    routes = feature.name in ROUTING or feature.kind not in (*o.Kind,)[:6]
+    routes = feature.name in ROUTING or feature.kind not in BRIDGED
     worlds = (world.routed(), routed_over_ipv6()) if routes else (world.two_tenants(), over_ipv6())
     if feature.kind is o.Kind.PREFIX:
         worlds = (world.hopped(), world.hopped())
@@ -109,6 +143,12 @@ def made(feature: Feature) -> str:
         worlds = (world.moving(world.two_tenants(), 13, 7), world.moving(over_ipv6(), 13, 7))
     if feature.name == "outward":
         worlds = (outward.leaving(), outward.leaving("hv2"))
+    if feature.name == "policy":
+        worlds = (judged(), judged())
+    if feature.name == "addressee":
+        worlds = (forbidden(State.ENFORCE), forbidden(State.COUNT))
+    if feature.name == "serving":
+        worlds = (world.served(worlds[0]), worlds[1])
     if feature.name == "inward":
         worlds = (world.related(outward.leaving()), world.related(world.two_tenants()))
     for title, snapshot in zip(("IPv4", "IPv6"), worlds, strict=True):

@@ -177,7 +177,7 @@ def test_own_addresses_come_before_a_peers() -> None:
 
 
 def test_of_two_peerings_to_one_place_the_older_has_it() -> None:
-    other = peering.peering(("10.0.0.0/16",), ("10.0.6.0/24",), key=10, l3vni=5010)
+    other = peering.peering(("10.0.0.0/16",), ("10.0.6.0/24",), key=20, l3vni=5020)
     made = world.added(peering.peered(), other)
     (sent,) = send(packet(11, 62, 4), made).sent
     assert sent.has("tun_id") == peering.L3VNI

@@ -9,7 +9,7 @@ from pipelines.reasons import REASONS, is_end, leads_nowhere, reason
 from pipelines.shapes import SHAPES
 
 DROPS = tuple(shape for shape in SHAPES if is_end(shape) or leads_nowhere(shape))
-WORDS = {"source", "network", "tenant", "target", "ip", "mac", "mtu", "limit"}
+WORDS = {"source", "network", "tenant", "target", "ip", "mac", "mtu", "limit", "rule"}
 
 
 @pytest.mark.parametrize("shape", DROPS, ids=lambda shape: shape.name)

@@ -7,12 +7,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from model.flow import Ct, End, Flow, Match, Nat, Output, Shape, Slot, Special
+from model.flow import Ct, End, Flow, Match, Move, Nat, Output, SetField, Shape, Slot, Special
 from pipelines import fields as f
 from pipelines.check import Broken, check_declarations
-from pipelines.render import text
+from pipelines.render import terms, text
 from pipelines.shapes import SHAPES
 from pipelines.tables import ROUTE, TABLES
+from pipelines.walk import walk
 from tests.fakes import packets
 from tests.fakes.switch import Switch
 
@@ -77,6 +78,73 @@ def test_rendered_as_ovs_takes_it() -> None:
     assert text(FLOWS[0]).endswith("actions=ct(commit,table=3,zone=7,nat(src=203.0.113.5))")
     assert text(FLOWS[1]).endswith("actions=ct(table=2,zone=7,nat)")
     assert "ct_state=-new+trk" in text(FLOWS[3])
+
+
+REMEMBER = (SetField(f.LABEL_EPOCH, 5), Move(f.NETWORK.field, f.LABEL_DECIDED))
+KEEPS = Shape("keeps", 0, 9, (IS_IPV4,), (SetField(f.NETWORK.field, 77), Ct(7, 4, None, REMEMBER)))
+RECALLS = Shape(
+    "recalls",
+    4,
+    9,
+    (Match(f.LABEL_EPOCH, 5), Match(f.ETH_TYPE, f.IPV4)),
+    (Move(f.LABEL_DECIDED, f.VRF.field), Output(2)),
+)
+
+
+def test_a_label_is_written_and_read_in_parts() -> None:
+    done = walk(Switch.of((Flow(KEEPS, 1), Flow(RECALLS, 1))), datagram(1, VM, SERVER, 4000, 53))
+    (sent,) = done.sent
+    assert sent.has("ct_label") == 5 << 32 | 77 and sent.has(f.VRF.field.name) == 77
+    assert (sent.has("ct_nw_src"), sent.has("ct_nw_proto"), sent.has("ct_tp_dst")) == (VM, f.UDP, 53)
+
+
+def test_labels_are_rendered_as_ovs_takes_them() -> None:
+    keeps = "exec(load:0x5->ct_label[32..63],move:reg0->ct_label[0..31])"
+    assert text(Flow(KEEPS, 1)).endswith(f"ct(commit,table=4,zone=7,{keeps})")
+    assert "ct_label=0x500000000/0xffffffff00000000" in text(Flow(RECALLS, 1))
+    assert "move:ct_label[0..31]->reg4" in text(Flow(RECALLS, 1))
+    assert "ct_label[32..63]=5" in terms(RECALLS, lambda _, value: str(value))
+
+
+VALID = Match(f.CT_STATE, f.CT_TRACKED, f.CT_TRACKED | f.CT_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("match", "actions", "faults"),
+    [
+        ((), (Ct(7, 0, None, REMEMBER),), 1),
+        ((IS_IPV4,), (Ct(7, 0, None, REMEMBER),), 0),
+        ((IS_IPV4,), (Ct(7, 0, None, (Move(f.ARP_SPA, f.LABEL_NOTED),)),), 1),
+        ((IS_IPV4, Match(f.CT_SRC, 1)), (), 1),
+        ((IS_IPV4, KNOWN, Match(f.CT_SRC, 1)), (), 1),
+        ((IS_IPV4, VALID, Match(f.CT_SRC, 1)), (), 0),
+        ((IS_IPV4, VALID, Match(f.CT_SRC6, 1)), (), 1),
+        ((IS_IPV4, VALID, Match(f.CT_DPORT, 1)), (), 1),
+        ((IS_IPV4, VALID, Match(f.CT_PROTO, Slot("zone", 8)), Match(f.CT_DPORT, 1)), (), 0),
+    ],
+)
+def test_what_open_vswitch_wants_matched_first(
+    match: tuple[Match, ...], actions: tuple[Ct, ...], faults: int
+) -> None:
+    parts = (*f.PARTS, f.CT_SRC, f.CT_SRC6, f.CT_PROTO, f.CT_DPORT, f.CT_STATE)
+    wide = replace(ROUTE, again=("classify",), matches=(*ROUTE.matches, *parts), writes=f.PARTS)
+    tables = tuple(wide if t is ROUTE else t for t in TABLES)
+    slots = tuple({m.value: None for m in match if isinstance(m.value, Slot)})
+    shape = Shape("route-first", ROUTE.number, 77, match, actions, None, slots)
+    found: list[str] = []
+    try:
+        check_declarations(tables, shapes=(*SHAPES, shape))
+    except Broken as broken:
+        found = [fault.rule for fault in broken.faults if fault.object == "route-first"]
+    assert found == ["prerequisite"] * faults
+
+
+def test_a_field_is_matched_once() -> None:
+    wide = replace(ROUTE, matches=f.PARTS)
+    shape = Shape("route-twice", ROUTE.number, 77, (Match(f.LABEL_EPOCH, 1), Match(f.LABEL_NOTED, 1)))
+    with pytest.raises(Broken) as raised:
+        check_declarations(tuple(wide if t is ROUTE else t for t in TABLES), shapes=(*SHAPES, shape))
+    assert ("route-twice", "once") in {(fault.object, fault.rule) for fault in raised.value.faults}
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,13 @@ from controller.southbound.openflow.decode import Done, Matched, done, matched
 from controller.southbound.openflow.dump import Observed, parse
 from controller.southbound.openflow.encoder import Encoder
 from model.flow import (
+    Back,
     Ct,
     DecTtl,
+    Field,
     Flow,
     Group,
+    Match,
     Metered,
     Move,
     Output,
@@ -24,9 +27,10 @@ from model.flow import (
     Slot,
     Special,
 )
+from model.ids import COOKIE_MARK
 from pipelines.shapes import SHAPES
 
-SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special, Ct, Group, Metered, Recirculate)
+SIMPLE = (SetField, Move, Output, OutputField, DecTtl, Special, Ct, Back, Group, Metered, Recirculate)
 KNOWN = tuple(shape for shape in SHAPES if all(isinstance(action, SIMPLE) for action in shape.actions))
 
 
@@ -53,14 +57,26 @@ def test_every_shape_is_read_back(shape: Shape) -> None:
     flow = filled(shape)
     seen = listed(flow)
     expected = {
-        Matched(m.field.name, flow.fill(m.value), None if m.mask is None else flow.fill(m.mask))
-        for m in shape.match
+        Matched(m.field.name, flow.fill(m.value) << m.field.shift, _mask(flow, m)) for m in shape.match
     }
     assert set(matched(seen)) == expected
     assert list(done(seen)) == [
         *(d for action in shape.actions for d in _expected(flow, action)),
         *_goto(shape),
     ]
+
+
+def _mask(flow: Flow, term: Match) -> int | None:
+    """A part of a field is the whole one, masked."""
+    if term.field.low is None:
+        return None if term.mask is None else flow.fill(term.mask)
+    whole = (1 << term.field.bits) - 1
+    return (whole if term.mask is None else flow.fill(term.mask)) << term.field.low
+
+
+def _named(field: Field, bits: int) -> str:
+    whole = field.low is None and field.bits == bits
+    return field.name if whole else f"{field.name}[{field.shift}..{field.shift + bits - 1}]"
 
 
 def _goto(shape: Shape) -> list[Done]:
@@ -70,9 +86,11 @@ def _goto(shape: Shape) -> list[Done]:
 def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
     match action:
         case SetField():
-            return (Done("set_field", action.field.name, flow.fill(action.value)),)
+            name = _named(action.field, action.field.bits)
+            return (Done("set_field", name, flow.fill(action.value)),)
         case Move():
-            return (Done("move", action.target.name, source=action.source.name),)
+            bits = action.target.bits
+            return (Done("move", _named(action.target, bits), source=_named(action.source, bits)),)
         case Output():
             return (Done("output", number=flow.fill(action.port)),)
         case OutputField():
@@ -81,6 +99,8 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
             return (Done("dec_ttl"),)
         case Ct():
             return (Done("ct", number=action.table, source=str(flow.fill(action.zone))),)
+        case Back():
+            return (Done("resubmit", number=action.table),)
         case Group():
             return (Done("group", number=action.number),)
         case Metered():
@@ -89,9 +109,22 @@ def _expected(flow: Flow, action: object) -> tuple[Done, ...]:
             return (Done("push_mpls"), Done("pop_mpls"))
         case Special.IN_PORT:
             return (Done("IN_PORT", number=0xFFFFFFF8),)
-        case Special.CONTROLLER_APART:
+        case Special.CONTROLLER_APART | Special.CONTROLLER_ASKED:
             return (Done("CONTROLLER", number=0xFFFFFFFD),)
     return (Done("CONTROLLER", number=0xFFFFFFFD),)
+
+
+def test_parts_of_a_field_are_named_by_their_bits() -> None:
+    epoch, noted = Field("ct_label", 32, 32), Field("ct_label", 32, 64)
+    reg = Field("reg9", 32)
+    actions = (SetField(epoch, 5), Move(noted, reg), Move(reg, noted))
+    seen = listed(Flow(Shape("parts", 3, 9, (Match(epoch, 7),), actions), COOKIE_MARK << 48))
+    assert matched(seen) == (Matched("ct_label", 7 << 32, 0xFFFFFFFF << 32),)
+    assert done(seen) == (
+        Done("set_field", "ct_label[32..63]", 5),
+        Done("move", "reg9", source="ct_label[64..95]"),
+        Done("move", "ct_label[64..95]", source="reg9"),
+    )
 
 
 def test_there_is_something_to_read() -> None:

@@ -12,7 +12,7 @@ from controller.southbound.openflow.encoder import BULK, Encoder
 from controller.southbound.openflow.reference import Command, serialise
 from controller.southbound.openflow.templates import BUNDLE_ADD_SIZE, learn
 from model.errors import Invalid
-from model.flow import Field, Flow, Match, Output, SetField, Shape, Slot
+from model.flow import Ct, Field, Flow, Match, Move, Output, SetField, Shape, Slot
 
 ETH = Match(Field("eth_type", 16), 0x0800)
 IP = Slot("ip", 32)
@@ -20,6 +20,7 @@ MASK = Slot("mask", 32)
 MAC = Slot("mac", 48)
 IP6 = Slot("ip6", 128)
 PRIORITY = Slot("priority", 16)
+LABEL = Field("ct_label", 32, 0)
 BIT = Slot("bit", 9)
 
 MIXED = Shape(
@@ -33,6 +34,21 @@ MIXED = Shape(
 )
 
 
+EPOCH = Slot("epoch", 32)
+PARTED = Shape(
+    "parted",
+    9,
+    PRIORITY,
+    (ETH, Match(Field("ct_label", 32, 32), IP, MASK), Match(Field("reg0", 32), BIT)),
+    (
+        SetField(Field("reg9", 16, 8), PRIORITY),
+        Ct(7, 4, None, (SetField(Field("ct_label", 32, 64), EPOCH), Move(Field("reg1", 32), LABEL))),
+    ),
+    None,
+    (PRIORITY, IP, MASK, BIT, EPOCH),
+)
+
+
 def masks() -> st.SearchStrategy[int]:
     prefixes = st.integers(0, 32).map(lambda n: ((1 << n) - 1) << (32 - n))
     return st.one_of(prefixes, st.integers(0, (1 << 32) - 1))
@@ -40,10 +56,11 @@ def masks() -> st.SearchStrategy[int]:
 
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
+    shape = draw(st.sampled_from((MIXED, PARTED)))
     numbers = [
-        draw(masks()) if slot is MASK else draw(st.integers(0, (1 << slot.bits) - 1)) for slot in MIXED.slots
+        draw(masks()) if slot is MASK else draw(st.integers(0, (1 << slot.bits) - 1)) for slot in shape.slots
     ]
-    return Flow(MIXED, draw(st.integers(0, (1 << 64) - 1)), tuple(numbers))
+    return Flow(shape, draw(st.integers(0, (1 << 64) - 1)), tuple(numbers))
 
 
 @given(flow=flows(), command=st.sampled_from(Command))
@@ -99,6 +116,12 @@ def test_undeclared_and_double_slots_are_refused() -> None:
         learn(Shape("stray", 1, 1, (ETH, Match(Field("ip_dst", 32), IP)), (), 2), ())
     with pytest.raises(Invalid, match="declared twice"):
         learn(Shape("double", 1, 1, (ETH, Match(Field("ip_dst", 32), IP)), (), 2, (IP, IP)), ())
+
+
+def test_a_field_that_is_matched_in_two_parts_is_refused() -> None:
+    parts = (Match(Field("ct_label", 32, 64), EPOCH), Match(LABEL, 7))
+    with pytest.raises(Invalid, match="a field is matched twice"):
+        learn(Shape("twice", 1, 1, parts, (), 2, (EPOCH,)), ())
 
 
 def test_what_os_ken_cannot_serialise_is_refused() -> None:

@@ -15,9 +15,9 @@ import pytest
 from controller.store import gangs
 from controller.store.assembly import TABLES, WANTED_COLUMNS, Assembly
 from controller.store.faults import Raced
-from controller.store.operations import select
 from controller.store.records import Contents, Outcome
 from controller.store.server import Server
+from controller.store.statements import select
 from controller.store.wire import Connection
 from controller.store.writer import Store, Writing
 from ipam.deletion import plan_deletion

@@ -43,3 +43,13 @@ def test_of_others_a_difference_is_the_new_value() -> None:
     assert tenant.change(row, {"l3vni": ["set", []]})["l3vni"] == ["set", []]
     network = merging.of("Network", UNREAD)
     assert network.change(network.complete({}), {"routed": False, "mtu": 1500})["mtu"] == 1500
+
+
+def test_of_maps_a_difference_names_what_came_went_and_changed() -> None:
+    port = merging.of("Port", frozenset())
+    row = port.complete({"labels": ["map", [["app", "web"], ["tier", "front"]]]})
+    assert port.complete({})["labels"] == ["map", []]
+    now = port.change(row, {"labels": ["map", [["app", "db"], ["tier", "front"], ["zone", "1"]]]})
+    assert dict(now["labels"][1]) == {"app": "db", "zone": "1"}
+    assert dict(row["labels"][1]) == {"app": "web", "tier": "front"}, "the row of before stays as it was"
+    assert port.change(now, {"labels": ["map", [["app", "db"], ["zone", "1"]]]})["labels"] == ["map", []]

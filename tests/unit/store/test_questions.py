@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from controller.store import questions
-from controller.store.operations import insert, select
 from controller.store.questions import MOST, Question, Questions, ask
 from controller.store.records import REPORTS
 from controller.store.schema import intent_schema
 from controller.store.schema_of_reports import reports_schema
 from controller.store.server import Server, convert
+from controller.store.statements import insert, select
 from controller.store.wire import Connection
 from controller.store.writer import Store, clock, random_uid
 from model.errors import Invalid, RingfenceError, Unavailable

@@ -431,6 +431,7 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Egress_Class": [["name"], ["id"]],
         "Hypervisor": [["name"], ["vtep"], ["router_id"]],
         "Binding": [["port"]],
+        "Seed": [["port"]],
         "Pool": [["name"]],
         "Request": [["key"]],
         "Tombstone": [["scope", "value"]],
@@ -446,6 +447,7 @@ def test_every_natural_key_has_a_unique_index() -> None:
         "Gang": [["generation"]],
         "Gang_Node": [["generation", "node"]],
         "Lease": [["pair"]],
+        "Policy": [["tenant", "name"]],
     }
     assert {name: table["indexes"] for name, table in tables.items() if "indexes" in table} == expected
     assert columns("Request") == ("key", "digest", "result", "created")

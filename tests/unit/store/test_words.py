@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.store import gangs
+from controller.store import gangs, words
 from controller.store.faults import Raced
 from controller.store.schema import VERSION
 from controller.store.server import Server
+from controller.store.wire import Connection, Seat
 from controller.store.words import Word
 from controller.store.writer import Store
 from model.gang import Event, Gang, GangState, begin, finish
@@ -55,6 +56,17 @@ def test_words_are_replaced_and_read_by_name(store: Store) -> None:
     assert store.host_words(["hv2", "hv9"]) == (Word("hv2", "other", 3),)
     assert store.host_words([]) == ()
     assert store.fabric_words() == (Word("east", "whole", 4),)
+
+
+def test_what_a_host_says_of_rules_is_a_row_of_its_own(store: Store, server: Server) -> None:
+    store.say_of_host(Word("hv1", "gangs", 1))
+    assert store.evidence() == ()
+    connection = Connection(server.remote, Seat.ANY)
+    for text, stamp in (("old", 1), ("new", 2)):
+        words.put_evidence(connection, Word("hv1", text, stamp))
+    connection.close()
+    assert store.evidence() == store.evidence(["hv1"]) == (Word("hv1", "new", 2),)
+    assert store.host_words() == (Word("hv1", "gangs", 1),)
 
 
 def test_a_database_of_version_1_5_0_keeps_its_gangs(directory: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_words_of_the_promise() -> None:
     )
     policy = Policy("p", "acme", rules=(*rules, rule(ALLOW, FRONT, tcp(443))))
     (fault,) = analyse((policy,), {})
-    assert fault.object == "Policy acme/p" and fault.path == "spec.rules[6]"
+    assert fault.object == "SecurityPolicy acme/p" and fault.path == "spec.rules[6]"
     assert fault.message == "rule 7 can never match: rule 3 covers it"
     assert (fault.rule, fault.remedy) == (
         CONTRADICTED,
@@ -169,6 +169,21 @@ def test_across_policies_and_tiers() -> None:
     assert found(rule(ALLOW, tcp(80)), before=(over(rule(DENY), subject=other),)) == []
     first = Policy("a", "acme", rules=(rule(ALLOW, WEB),), subject=WEB)
     assert found(rule(ALLOW, WEB), before=(first,)) == []
+
+
+def test_asked_about_a_policy_it_names_what_that_one_has_done() -> None:
+    late = Policy("z", "acme", rules=(rule(ALLOW, tcp(80)), rule(ALLOW, tcp(80, 90)), rule(ALLOW, tcp(85))))
+    early = Policy("a", "acme", rules=(rule(DENY, tcp(70, 85)), rule(DENY, tcp(75))))
+    assert [fault.object for fault in analyse((early, late), {})] == ["SecurityPolicy acme/a"] + [
+        "SecurityPolicy acme/z"
+    ] * 2
+    faults = analyse((early, late), {}, frozenset({("acme", "a")}))
+    assert [(fault.object, fault.path) for fault in faults] == [
+        ("SecurityPolicy acme/a", "spec.rules[1]"),
+        ("SecurityPolicy acme/z", "spec.rules[0]"),
+    ], "rule 3 of z was covered by its own rule 2 before"
+    assert analyse((early, late), {}, frozenset({("acme", "other")})) == ()
+    assert len(analyse((early, late), {}, frozenset({("acme", "z")}))) == 2
 
 
 def test_a_default_of_the_operator_hides_all_below_it() -> None:

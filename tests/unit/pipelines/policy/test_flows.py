@@ -38,6 +38,8 @@ CHAIN = chain(Direction.IN)
 SILENT = Defaults()
 WEB = Selection(matching([("app", "web")]))
 
+FOUR, SIX = (f"eth_type={kind},ct_state=-inv+trk" for kind in ("0x800", "0x86dd"))
+
 
 def laid(
     *rules: Rule,
@@ -70,34 +72,34 @@ def shown(flows: tuple[Flow, ...]) -> list[str]:
 def test_a_rule_is_a_conjunction() -> None:
     block = Block(ip_network("192.0.2.0/24"))
     assert shown(laid(rule(WEB, block, tcp(80, 82)))) == [
-        "table=155,60000,conj_id=2 actions=set_field:2->reg14,goto_table:158",
-        "table=155,60000,eth_type=0x800,ip_proto=6,tcp_dst=80/65534 actions=conjunction(2,3/3)",
-        "table=155,60000,eth_type=0x800,ip_proto=6,tcp_dst=82 actions=conjunction(2,3/3)",
-        "table=155,60000,eth_type=0x800,ip_src=192.0.2.0/255.255.255.0 actions=conjunction(2,2/3)",
-        "table=155,60000,eth_type=0x86dd,ip_proto=6,tcp_dst=80/65534 actions=conjunction(2,3/3)",
-        "table=155,60000,eth_type=0x86dd,ip_proto=6,tcp_dst=82 actions=conjunction(2,3/3)",
-        "table=155,60000,reg11=3 actions=conjunction(2,1/3)",
-        "table=155,60000,reg12=1,eth_type=0x800,ip_src=10.0.0.1 actions=conjunction(2,2/3)",
-        "table=155,60000,reg12=1,eth_type=0x86dd,ipv6_src=fd00::1 actions=conjunction(2,2/3)",
+        "table=235,60000,conj_id=2 actions=set_field:2->reg14,goto_table:238",
+        f"table=235,60000,{FOUR},ct_nw_proto=6,ct_tp_dst=80/65534 actions=conjunction(2,3/3)",
+        f"table=235,60000,{FOUR},ct_nw_proto=6,ct_tp_dst=82 actions=conjunction(2,3/3)",
+        f"table=235,60000,{FOUR},ct_nw_src=192.0.2.0/255.255.255.0 actions=conjunction(2,2/3)",
+        f"table=235,60000,{SIX},ct_nw_proto=6,ct_tp_dst=80/65534 actions=conjunction(2,3/3)",
+        f"table=235,60000,{SIX},ct_nw_proto=6,ct_tp_dst=82 actions=conjunction(2,3/3)",
+        "table=235,60000,reg11=3 actions=conjunction(2,1/3)",
+        f"table=235,60000,reg12=1,{FOUR},ct_nw_src=10.0.0.1 actions=conjunction(2,2/3)",
+        f"table=235,60000,reg12=1,{SIX},ct_ipv6_src=fd00::1 actions=conjunction(2,2/3)",
     ]
 
 
 def test_a_default_is_a_flow_for_each_port() -> None:
     shut = laid(defaults=Defaults(inward=Default(Action.DENY)), ports=WORLD[:2])
-    assert shown(shut) == ["table=155,60000,reg11=1 actions=drop", "table=155,60000,reg11=2 actions=drop"]
+    assert shown(shut) == ["table=235,60000,reg11=1 actions=drop", "table=235,60000,reg11=2 actions=drop"]
 
 
 def test_what_counts_is_noted_and_counted_for_each_port() -> None:
     assert shown(laid(defaults=Defaults(inward=Default(Action.DENY, State.COUNT)))) == [
-        "table=151,60000,reg11=3 actions=set_field:3->reg13,goto_table:154",
-        "table=158,60000,reg13=3,reg11=3 actions=goto_table:159",
+        "table=231,60000,reg11=3 actions=set_field:3->reg13,goto_table:234",
+        "table=238,60000,reg13=3,reg11=3 actions=goto_table:239",
     ]
 
 
 def test_ports_for_which_nothing_counts_have_no_flows_of_the_other_world() -> None:
-    assert {flow.shape.table for flow in laid(rule(WEB))} == {155}
+    assert {flow.shape.table for flow in laid(rule(WEB))} == {235}
     both = {flow.shape.table for flow in laid(rule(WEB), rule(state=State.COUNT, action=Action.DENY))}
-    assert both == {151, 155, 158}
+    assert both == {231, 235, 238}
 
 
 def test_a_rule_for_nobody_has_no_flows() -> None:

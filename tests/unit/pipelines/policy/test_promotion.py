@@ -102,6 +102,12 @@ def test_a_port_that_nobody_watched_is_short_as_well() -> None:
     assert result.faults[0].message.endswith("port-004 for 0.0 h and 195 more")
 
 
+def test_an_allow_drops_nothing_and_needs_no_evidence() -> None:
+    every = entries(STAGED)
+    chosen = places(every, 1)
+    assert weigh(every, chosen, dict.fromkeys(chosen, PORTS), (), DAY).granted
+
+
 def test_evidence_of_what_the_rule_was_before_is_none() -> None:
     every = entries(STAGED)
     chosen = places(every, 2)
@@ -144,7 +150,9 @@ def test_more_hits_than_are_accepted_hold_it_up() -> None:
     assert weighed(2, asked=replace(DAY, most_hits=3), hits=3).granted
     result = weighed(2, asked=replace(DAY, most_hits=2), hits=3)
     assert rules(result) == ["promotion-hits"]
-    assert "3 connections at 1 ports, 2 are accepted" in result.faults[0].message
+    assert result.faults[0].message == (
+        "it would have dropped 3 packets at 1 ports, 2 are accepted: port-000 3 (10.0.0.9:5 -> :23)"
+    )
 
 
 def test_a_default_needs_the_exceptions_that_count_above_it() -> None:

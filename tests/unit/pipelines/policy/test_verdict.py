@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from model.entries import identities
 from model.labels import matching
 from model.policy import (
     Action,
@@ -225,3 +226,15 @@ def test_a_rule_is_the_same_one_wherever_it_stands_and_another_if_it_means_anoth
         assert known < {e.identity for e in standing([policy(inward(ALLOW), same)], {}, Direction.IN)}
     for other in (replace(rule, services=HTTP), replace(rule, action=ALLOW), replace(rule, peers=())):
         assert not known & {e.identity for e in standing([policy(other)], {}, Direction.IN)}
+
+
+def test_a_rule_is_the_same_one_however_its_lists_are_ordered() -> None:
+    holes = (ip_network("10.1.0.0/16"), ip_network("10.2.0.0/16"))
+    peers = (Block(ip_network("10.0.0.0/8"), holes), Selection(matching([("app", "web")])))
+    services = (Service(Protocol.TCP, PortRange(80, 80)), Service(Protocol.UDP))
+    rule = Rule(Direction.IN, DENY, peers, services)
+    turned = (peers[1], Block(peers[0].prefix, holes[::-1]))
+    plain = (Service(17), Service(6, PortRange(80, 80)))
+    assert identities(policy(rule)) == identities(policy(Rule(Direction.IN, DENY, turned, plain)))
+    more = Rule(Direction.IN, DENY, (*peers, Selection()), services)
+    assert identities(policy(rule)) != identities(policy(more))

@@ -1,0 +1,310 @@
+"""Shapes of policy at a port: what is looked up among its connections, judged anew, remembered and counted.
+
+Place: tables watch to left_hits, door to entered_hits, and settle (docs/decisions/0058). Those of the chains
+are in `pipelines.policy.shapes`. See pipelines.shapes for the rules of all shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from model.entries import Level
+from model.flow import Back, Ct, Match, Move, SetField, Shape, Slot
+from model.policy import Action, Direction, State
+from pipelines import fields as f
+from pipelines import tables as t
+from pipelines.policy import shapes as sh
+from pipelines.policy.clauses import Chain
+from pipelines.shapes.terms import (
+    AT_GENERAL,
+    AT_LAST,
+    AT_LOCAL,
+    AT_OWN,
+    AT_REMOTE,
+    IS_ICMPV6,
+    IS_IPV4,
+    IS_IPV6,
+    IS_SRC,
+    PORT,
+    SRC,
+    shape,
+)
+
+ZONE: Final = Slot("zone", 16)
+EPOCH: Final = Slot("epoch", 32)
+MESSAGE: Final = Slot("message", 8)
+SUBJECT: Final = Slot("subject", 32)
+DOMAIN: Final = Slot("domain", 32)
+NUMBER: Final = Slot("number", 32)
+
+_FAMILIES: Final = (("4", IS_IPV4), ("6", IS_IPV6))
+_IS_SUBJECT: Final = Match(f.SUBJECT.field, SUBJECT)
+_IS_EXIT: Final = Match(f.EXIT.field, PORT)
+_IS_LEAVING: Final = Match(f.EXIT.field, 0)
+"""Nothing has been found out yet of where it goes."""
+_KNOWN: Final = f.CT_TRACKED | f.CT_INVALID
+_IS_INVALID: Final = Match(f.CT_STATE, _KNOWN, _KNOWN)
+_IS_VALID: Final = Match(f.CT_STATE, f.CT_TRACKED, _KNOWN)
+_IS_REPLY: Final = Match(f.CT_STATE, f.CT_TRACKED | f.CT_REPLY, _KNOWN | f.CT_REPLY)
+_IS_ASKED: Final = Match(f.CT_STATE, f.CT_TRACKED, _KNOWN | f.CT_REPLY)
+_RECALL: Final = (Move(f.LABEL_DECIDED, f.DECIDED.field), Move(f.LABEL_NOTED, f.NOTED.field))
+_REMEMBER: Final = (
+    SetField(f.LABEL_EPOCH, EPOCH),
+    Move(f.DECIDED.field, f.LABEL_DECIDED),
+    Move(f.NOTED.field, f.LABEL_NOTED),
+)
+NEVER_JUDGED: Final = (130, 131, 132, 133, 134, 135, 136, 137, 143)
+"""Types of ICMPv6 that never leave the link: listeners (RFC 3810) and neighbours (RFC 4861). Conntrack calls
+them invalid."""
+
+# watch
+WATCH_LINK: Final = shape(
+    "link", t.WATCH, AT_LOCAL, (*IS_ICMPV6, Match(f.ICMPV6_TYPE, MESSAGE)), (MESSAGE,), goto=t.GATEWAY
+)
+WATCH_JUDGED: Final = tuple(
+    shape(
+        f"judged{name}",
+        t.WATCH,
+        AT_GENERAL,
+        (IS_SRC, kind),
+        (SRC, SUBJECT, DOMAIN, ZONE),
+        (
+            SetField(f.SUBJECT.field, SUBJECT),
+            SetField(f.DOMAIN.field, DOMAIN),
+            Ct(ZONE, t.LEAVING.number),
+        ),
+    )
+    for name, kind in _FAMILIES
+)
+WATCH_CLOSED: Final = shape("closed", t.WATCH, AT_LAST, (IS_SRC,), (SRC,))
+"""It cannot be judged yet: its zone of connections is still to be given out."""
+
+# door
+DOOR_LINK: Final = shape(
+    "link", t.DOOR, AT_LOCAL, (*IS_ICMPV6, Match(f.ICMPV6_TYPE, MESSAGE)), (MESSAGE,), goto=t.ORIGIN
+)
+DOOR_JUDGED: Final = tuple(
+    shape(
+        f"judged{name}",
+        t.DOOR,
+        AT_GENERAL,
+        (_IS_EXIT, kind),
+        (PORT, SUBJECT, DOMAIN, ZONE),
+        (
+            SetField(f.SUBJECT.field, SUBJECT),
+            SetField(f.DOMAIN.field, DOMAIN),
+            SetField(f.DECIDED.field, 0),  # a port of this host may have been judged for sending it
+            SetField(f.NOTED.field, 0),
+            Ct(ZONE, t.ENTERING.number),
+        ),
+    )
+    for name, kind in _FAMILIES
+)
+DOOR_CLOSED: Final = tuple(
+    shape(f"closed{name}", t.DOOR, AT_GENERAL, (_IS_EXIT, kind), (PORT,)) for name, kind in _FAMILIES
+)
+DOOR_PLAIN: Final = shape("plain", t.DOOR, AT_LAST, (_IS_EXIT,), (PORT,), goto=t.ORIGIN)
+
+
+def _side(table: t.Table, onward: t.Table) -> tuple[Shape, Shape]:
+    """What conntrack calls invalid, and what was judged by what holds now."""
+    return (
+        shape("invalid", table, AT_OWN, (_IS_SUBJECT, _IS_INVALID), (SUBJECT,)),
+        shape(
+            "known",
+            table,
+            AT_LOCAL,
+            (_IS_SUBJECT, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH)),
+            (SUBJECT, EPOCH),
+            _RECALL,
+            onward,
+        ),
+    )
+
+
+LEAVING_INVALID, LEAVING_KNOWN = _side(t.LEAVING, t.LEFT)
+ENTERING_INVALID, ENTERING_KNOWN = _side(t.ENTERING, t.ENTERED)
+
+# Parts of a datagram come from conntrack together, each with the tuple, but only the first with its ports.
+# Of a connection that is to be judged the first is, alone; the others wait for it in conntrack, which has
+# all go on when all are there: then the first has been let through. The last to come says how they go on, and
+# does not know what was decided and noted of the first: so that is counted before, and the connection is
+# remembered as one that is still to be judged.
+_AT_PARTS: Final = 205
+"""Above what is judged, below what is known."""
+
+
+def _later(table: t.Table, onward: t.Table) -> tuple[Shape, ...]:
+    later = Match(f.IP_FRAG, f.LATER_FRAGMENT, f.LATER_FRAGMENT)
+    return tuple(
+        shape(f"later{name}", table, _AT_PARTS, (kind, _IS_VALID, later), goto=onward)
+        for name, kind in _FAMILIES
+    )
+
+
+LEAVING_LATER: Final = _later(t.LEAVING, t.LEFT_PARTS)
+ENTERING_LATER: Final = _later(t.ENTERING, t.ENTERED_PARTS)
+
+
+def _parts(table: t.Table, onward: t.Table) -> tuple[Shape, tuple[Shape, ...]]:
+    """What needs not wait, for its connection was judged by what holds now; what waits."""
+    some = Match(f.IP_FRAG, f.ANY_FRAGMENT, f.ANY_FRAGMENT)
+    known = (_IS_SUBJECT, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH))
+    unjudged = (SetField(f.LABEL_EPOCH, 0),)
+    return (
+        shape("known", table, AT_LOCAL, known, (SUBJECT, EPOCH), goto=onward),
+        tuple(
+            shape(
+                f"gathered{name}",
+                table,
+                AT_GENERAL,
+                (_IS_SUBJECT, kind, some),
+                (SUBJECT, ZONE),
+                (Ct(ZONE, onward.number, remember=unjudged),),
+            )
+            for name, kind in _FAMILIES
+        ),
+    )
+
+
+LEFT_PARTS_KNOWN, LEFT_PARTS = _parts(t.LEFT_PARTS, t.GATEWAY)
+ENTERED_PARTS_KNOWN, ENTERED_PARTS = _parts(t.ENTERED_PARTS, t.ORIGIN)
+
+_CHAINS: Final = {Direction.OUT: t.OUTWARD_CHAIN, Direction.IN: t.INWARD_CHAIN}
+_WORLDS: Final = (("real", 4), ("foreseen", 0))
+"""Where a chain begins for a port of which nothing counts, and of which something does."""
+
+
+def _unknown(table: t.Table, opened: Direction) -> dict[Direction, tuple[Shape, Shape]]:
+    """What is judged by the chain of a direction: of replies it is that of the other end, which opened the
+    connection. By whether something counts for the port."""
+    terms = {opened: _IS_ASKED, _other(opened): _IS_REPLY}
+    made: dict[Direction, tuple[Shape, Shape]] = {}
+    for direction, term in terms.items():
+        real, foreseen = (
+            shape(
+                f"{direction.value}-{world}",
+                table,
+                AT_REMOTE,
+                (_IS_SUBJECT, term),
+                (SUBJECT,),
+                goto=_CHAINS[direction][at],
+            )
+            for world, at in _WORLDS
+        )
+        made[direction] = (real, foreseen)
+    return made
+
+
+def _other(direction: Direction) -> Direction:
+    return Direction.IN if direction is Direction.OUT else Direction.OUT
+
+
+LEAVING_UNKNOWN: Final = _unknown(t.LEAVING, Direction.OUT)
+ENTERING_UNKNOWN: Final = _unknown(t.ENTERING, Direction.IN)
+
+# settle
+_IS_FIRST: Final = Match(f.IP_FRAG, f.ANY_FRAGMENT)
+SETTLE_FIRST_LEFT: Final = tuple(
+    shape(f"first-left{name}", t.SETTLE, 310, (_IS_LEAVING, kind, _IS_FIRST), (), (Back(t.LEFT.number),))
+    for name, kind in _FAMILIES
+)
+SETTLE_FIRST_ENTERED: Final = tuple(
+    shape(f"first-entered{name}", t.SETTLE, AT_OWN, (kind, _IS_FIRST), (), (Back(t.ENTERED.number),))
+    for name, kind in _FAMILIES
+)
+SETTLE_LEFT: Final = tuple(
+    shape(
+        f"left{name}",
+        t.SETTLE,
+        AT_LOCAL,
+        (_IS_LEAVING, _IS_SUBJECT, kind),
+        (SUBJECT, ZONE, EPOCH),
+        (Ct(ZONE, t.LEFT.number, remember=_REMEMBER),),
+    )
+    for name, kind in _FAMILIES
+)
+SETTLE_ENTERED: Final = tuple(
+    shape(
+        f"entered{name}",
+        t.SETTLE,
+        AT_GENERAL,
+        (_IS_SUBJECT, kind),
+        (SUBJECT, ZONE, EPOCH),
+        (Ct(ZONE, t.ENTERED.number, remember=_REMEMBER),),
+    )
+    for name, kind in _FAMILIES
+)
+
+# left and entered, with their hits
+_IS_DECIDED: Final = Match(f.DECIDED.field, NUMBER)
+LEFT_TALLY: Final = shape("rule", t.LEFT, AT_GENERAL, (_IS_DECIDED,), (NUMBER,), goto=t.LEFT_HITS)
+ENTERED_TALLY: Final = shape("rule", t.ENTERED, AT_GENERAL, (_IS_DECIDED,), (NUMBER,), goto=t.ENTERED_HITS)
+_IS_NOTED: Final = Match(f.NOTED.field, NUMBER)
+LEFT_HIT: Final = shape(
+    "hit", t.LEFT_HITS, AT_GENERAL, (_IS_NOTED, _IS_SUBJECT), (NUMBER, SUBJECT), goto=t.LEFT_PARTS
+)
+ENTERED_HIT: Final = shape(
+    "hit", t.ENTERED_HITS, AT_GENERAL, (_IS_NOTED, _IS_SUBJECT), (NUMBER, SUBJECT), goto=t.ENTERED_PARTS
+)
+
+# the chains
+_ENDS: Final = {Direction.OUT: (f.CT_DST, f.CT_DST6), Direction.IN: (f.CT_SRC, f.CT_SRC6)}
+
+
+def _chain(direction: Direction) -> Chain:
+    numbers = [table.number for table in _CHAINS[direction]]
+    return Chain(
+        foreseen=(numbers[0], numbers[1], numbers[2], numbers[3]),
+        real=(numbers[4], numbers[5], numbers[6], numbers[7]),
+        done=t.SETTLE.number,
+        sides=sh.Sides(f.SUBJECT.field, f.SCOPE.field, *_ENDS[direction], f.DOMAIN.field),
+        noted=f.NOTED.field,
+        decided=f.DECIDED.field,
+    )
+
+
+CHAINS: Final = {direction: _chain(direction) for direction in Direction}
+"""By whose direction they judge."""
+CHAIN_MISSES: Final = {miss.table: miss for chain in CHAINS.values() for miss in chain.misses()}
+
+POLICY: Final = (
+    WATCH_LINK,
+    *WATCH_JUDGED,
+    WATCH_CLOSED,
+    DOOR_LINK,
+    *DOOR_JUDGED,
+    *DOOR_CLOSED,
+    DOOR_PLAIN,
+    LEAVING_INVALID,
+    LEAVING_KNOWN,
+    ENTERING_INVALID,
+    ENTERING_KNOWN,
+    *(each for pair in LEAVING_UNKNOWN.values() for each in pair),
+    *(each for pair in ENTERING_UNKNOWN.values() for each in pair),
+    *LEAVING_LATER,
+    *ENTERING_LATER,
+    *SETTLE_FIRST_LEFT,
+    *SETTLE_FIRST_ENTERED,
+    *SETTLE_LEFT,
+    *SETTLE_ENTERED,
+    LEFT_PARTS_KNOWN,
+    *LEFT_PARTS,
+    ENTERED_PARTS_KNOWN,
+    *ENTERED_PARTS,
+    LEFT_TALLY,
+    ENTERED_TALLY,
+    LEFT_HIT,
+    ENTERED_HIT,
+    *(
+        sh.concluded(chain.real[level], chain.really(level)[Action.DENY, State.ENFORCE])
+        for chain in CHAINS.values()
+        for level in Level
+    ),
+    *(
+        sh.subject(table, chain.sides, sh.Clause(0, 2))
+        for chain in CHAINS.values()
+        for table in (*chain.foreseen, *chain.real)
+    ),
+)
+"""All shapes of this file, and of each table of a chain one of those that `pipelines.policy.shapes` makes."""

@@ -1,0 +1,109 @@
+"""Which objects of policy a change touches: rules, ports as their peers, local ports that they judge.
+
+Place: called by `pipelines.touch`. Where policies have nothing to do with a change, the index says so by
+being the same one. Must touch too much rather than too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from immutables import Map
+
+from model.addresses import Address
+from model.change import Change, Part
+from model.ids import PortKey, Uid
+from model.snapshot import Snapshot
+from pipelines import objects as o
+from pipelines import policed
+from pipelines.index import Index, vrf_of
+from pipelines.policed import Policed
+from pipelines.policy.seated import RulingKey
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
+    """All of policy."""
+    found = index.policed
+    made = {o.rule(key) for key in found.here}
+    made.update(o.judged(port) for port in found.judged)
+    for network in found.strict.networks:
+        made.update(o.addressee(port) for port in snapshot.by_network.get(network, Map()))
+    for key in found.here:
+        made.update(o.member(port) for port in found.members(snapshot, key))
+    return made
+
+
+def touched(
+    old: Snapshot,
+    new: Snapshot,
+    before: Index,
+    after: Index,
+    changes: Iterable[Change],
+    ports: Iterable[PortKey],
+) -> set[o.Object]:
+    """`ports`: those that the changes touch (`pipelines.index.ports_of`)."""
+    was, now = before.policed, after.policed
+    if not was.here and not now.here:
+        return set()
+    changed = tuple(changes)
+    moved = {*ports, *policed.seen_anew(old, new, changed)}
+    found = {make(port) for port in moved for make in (o.judged, o.member, o.addressee)}
+    found.update(_behind((old, was), (new, now), changes=changed))
+    found.update(o.judged(PortKey(owner)) for owner in _zoned(changed))
+    if was is now:
+        return found
+    for network in {*was.strict.networks} ^ {*now.strict.networks}:
+        for snapshot in (old, new):
+            found.update(o.addressee(port) for port in snapshot.by_network.get(network, Map()))
+    rules = _differing(was.rules, now.rules) | _differing(was.here, now.here)
+    found.update(o.rule(key) for key in rules)
+    for snapshot, held in ((old, was), (new, now)):
+        for key in rules:
+            found.update(o.member(port) for port in held.members(snapshot, key))
+    found.update(o.judged(port) for port in _judged(was, now, rules))
+    return found
+
+
+def _judged(was: Policed, now: Policed, rules: set[RulingKey]) -> set[PortKey]:
+    """Those judged by other rules, or by rules that mean others now."""
+    found = _differing(was.judged, now.judged)
+    for key in rules | _differing(was.digests, now.digests):
+        for held in (was, now):
+            found.update(held.subjects.get(key, Map()))
+    return found
+
+
+def _behind(*moments: tuple[Snapshot, Policed], changes: Iterable[Change]) -> Iterator[o.Object]:
+    """Who has what static routes send to it, where that matters. Costs the ports of such networks."""
+    for change in changes:
+        for snapshot, held in moments if change.part is Part.STATIC_ROUTE else ():
+            route = snapshot.static_routes.get(Uid(str(change.key)))
+            if route is None:
+                continue
+            hops = frozenset[Address](route.next_hops)
+            for network in held.strict.networks:
+                own = vrf_of(snapshot, network) == route.tenant
+                for key in snapshot.by_network.get(network, Map()) if own else ():
+                    port = snapshot.ports[key]
+                    if port.allowed or not hops.isdisjoint(port.addresses):
+                        yield o.addressee(key)
+
+
+def _zoned(changes: Iterable[Change]) -> Iterable[int]:
+    for change in changes:
+        match change:
+            case Change(Part.ZONE, ("policy", int(owner))):
+                yield owner
+
+
+def _differing(was: Map[K, V], now: Map[K, V]) -> set[K]:
+    """The keys whose values differ. Of maps that are one map there are none."""
+    if was is now:
+        return set()
+    found = {key for key, value in now.items() if was.get(key) != value}
+    found.update(key for key in was if key not in now)
+    return found
