@@ -142,7 +142,8 @@ class Watch:
                 self._connection.call("echo", [])
             for notice in notices:
                 self._hear(notice)
-            self._widen()
+            while self._widen():  # what came may lead further: a tenant to its peers, or to its gangs
+                pass
             batch = self._view.settle()
             if batch.upserts or batch.deletes:
                 self._say(batch)

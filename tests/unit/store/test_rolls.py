@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from controller.store import watch
 from controller.store.server import Server
 from controller.store.writer import Store
 from model.change import Part
@@ -16,7 +19,12 @@ def gangs(seen: Collector) -> dict[str, object]:
     return {roll.name: roll for roll in seen.part(Part.GANG).values()}
 
 
-def test_a_host_hears_of_gangs_of_its_ports_tenants_alone(server: Server, store: Store) -> None:
+def test_a_host_hears_of_gangs_of_its_ports_tenants_alone(
+    server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        watch, "_IDLE", 3600.0
+    )  # what it hears it follows to its end, and not at the next idle moment
     nets = [WantedNetwork(tenant, "prod", SUBNETS) for tenant in ("acme", "umbra")]
     homes = [port("a", "hv1"), port("x", "hv2", tenant="umbra")]
     apply(store, *hardware(kind=FabricKind.ROCE), *nets, *homes)
