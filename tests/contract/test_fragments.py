@@ -156,7 +156,7 @@ def test_a_datagram_in_parts_passes_whole_or_not_at_all(laid: Laid, family: int)
     assert laid.send(datagram(family, DENIED, 7)) == 0
 
 
-@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.long)])
 def test_an_answer_in_parts_is_one(laid: Laid, family: int) -> None:
     assert laid.send(datagram(family, ALLOWED, 11)) == 3
     assert laid.send(datagram(family, ALLOWED, 12, back=True), APP) == 3

@@ -44,6 +44,7 @@ WAYS = {
     "opened": (DROP, (rule(NARROW, PASS),), SOME),
 }
 """What the tables say first, then, and how many of `SOME` packets arrive by that."""
+BOTH = ("closed", pytest.param("opened", marks=pytest.mark.long))
 
 
 @dataclass
@@ -118,7 +119,7 @@ def bench(own_ovs: PrivateOvs) -> Iterator[Bench]:
         yield Bench(own_ovs, sender, receiver)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", BOTH)
 def test_what_was_before_goes_on_until_it_is_forgotten(bench: Bench, way: str) -> None:
     rundir = bench.ovs.rundir
     turn = next((turn for turn in range(TRIES) if bench.outlive(way, turn)), None)
@@ -129,7 +130,7 @@ def test_what_was_before_goes_on_until_it_is_forgotten(bench: Bench, way: str) -
     assert bench.right(way, turn or 0)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", BOTH)
 def test_the_product_forgets_after_each_change(bench: Bench, way: str) -> None:
     """The control is above. Not by itself: it would take as long as packets come."""
     product = Forgetting(bench.ovs.rundir, "netdev")
