@@ -27,11 +27,16 @@ from pipelines import cookies, reasons, render
 from pipelines import fields as f
 from pipelines.features.size import ETHERNET
 from pipelines.lookup import Lookup
+from pipelines.tracking import TUPLE
 from pipelines.walk import CONTROLLER, HASH, Packet, Remark, Sent, Step, Walk, Wrote, walk
 
 Document = dict[str, Any]
 _REGISTERS: Final = frozenset(register.field.name for register in f.REGISTERS)
 _OUTER: Final = frozenset({"tun_id", "tun_src", "tun_dst", "tun_ipv6_src", "tun_ipv6_dst", "in_port"})
+_CONNECTION: Final = frozenset(field.name for field in (f.CT_STATE, f.CT_ZONE, f.CT_LABEL, *TUPLE))
+_STAYS: Final = _OUTER | _REGISTERS | _CONNECTION
+"""What a packet has on one host, and does not take along to the next: each looks it up among connections of
+its own."""
 _SOME_HASH: Final = 1 << 16
 """Of the flow that a trace stands for: not 0, which the switch would replace by one that nobody knows."""
 _TOLD: Final = "; the agent has it, to tell its sender or to learn from it"
@@ -94,7 +99,7 @@ def arrive(asked: Arrival, on: Ground, real: Real) -> Document:
     this, switch = snapshot.this(), snapshot.switch
     if this is None or switch is None:
         raise _not_ready(on)
-    inner = {k: v for k, v in asked.packet.items() if k not in _OUTER and k not in _REGISTERS}
+    inner = {k: v for k, v in asked.packet.items() if k not in _STAYS}
     four = asked.vtep.version == 4
     outer = {
         "in_port": switch.tunnel,
@@ -246,7 +251,7 @@ def _tunnelled(on: Ground, sent: Sent) -> Document:
     )
     this = on.core.effective.this()
     vni = on.names.number(f.TUN_ID, sent.has("tun_id"))
-    inner = {k: v for k, v in sent.packet.items() if v and k not in _OUTER and k not in _REGISTERS}
+    inner = {k: v for k, v in sent.packet.items() if v and k not in _STAYS}
     onward = {
         "from": str(this.vtep) if this else "",
         "vtep": str(vtep),

@@ -6,8 +6,10 @@ captures at the target, which have seen controls of the same sender before and a
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -144,6 +146,28 @@ def test_tiers_judge_in_turn_and_pass_on(stage: Guarded) -> None:
         passes = [p for s in senders for p in probes(s, here, tcp(20), *map(tcp, range(30, 40)), tcp(46))]
         drops = [p for s in senders for p in probes(s, here, *map(tcp, (21, 22, 23, 24, 29, 40, 45)))]
         assert wrong(passes, drops) == []
+
+
+def test_a_trace_names_the_rule_that_decides_and_the_switches_agree(stage: Guarded) -> None:
+    """The same rules at both ends: what one knows of a connection is nothing to the other."""
+    there, here = stage.of("there", "here")
+
+    def told(to: str, dport: str) -> dict[str, Any]:
+        run = stage.base.control.run(*asked, "--to", to, "--dport", dport)
+        assert run.stdout, run.stderr
+        return json.loads(run.stdout)
+
+    own = [{"ports": {}}]
+    said = policy("all", None, [rule("in", "deny", own, *ports("tcp", 22)), rule("in", "allow", own),
+                              rule("out", "allow", own)], defaults=DENY)  # fmt: skip
+    asked = ("trace", "--from", f"{there.tenant}/{there.port}", "--proto", "tcp", "-o", "json")
+    with stage.policed(said):
+        for to in (str(address) for address in here.addresses):
+            passes, drops = told(to, "80"), told(to, "22")
+            assert (passes["verdict"], passes["switch"]) == ("delivered", "agrees"), passes
+            assert (drops["verdict"], drops["switch"]) == ("dropped", "agrees"), drops
+            assert "policy denies it: rule 3 of red/all" in drops["ends"][-1]["text"], drops
+            assert drops["legs"][-1]["host"] == here.host
 
 
 def test_both_ends_must_allow(stage: Guarded) -> None:

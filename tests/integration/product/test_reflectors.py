@@ -154,7 +154,7 @@ def test_a_wrong_password_is_named_in_the_status(scenario: TwoTenants) -> None:
     reflector = scenario.lab.reflectors[1]
     with undisturbed(scenario):
         reflector.vtysh("configure terminal", f"router bgp {ASN}", "neighbor CLIENTS password sacred")
-        # FRR ends the sessions one by one before its listener has the password: who is quick comes back without.
+        # FRR ends sessions one by one before its listener has the password: who is quick comes back without.
         reflector.vtysh("clear bgp *")
         await_sessions(scenario, 1)
         for name in ("hv1", "hv2"):

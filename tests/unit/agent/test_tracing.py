@@ -79,7 +79,7 @@ def test_bridged_into_the_tunnel(to: str) -> None:
     assert end["what"] == "tunnelled" and "VTEP 192.0.2.2 (hv2)" in end["text"] and "(t1/n1)" in end["text"]
     (onward,) = sends["onward"]
     assert (onward["from"], onward["vtep"], onward["vni"]) == ("192.0.2.1", "192.0.2.2", 1001)
-    assert not [name for name in onward["packet"] if name.startswith(("reg", "tun_", "in_port"))]
+    assert not [name for name in onward["packet"] if name.startswith(("reg", "tun_", "in_port", "ct_"))]
     assert sends["switch"] == {"verdict": "agrees", "text": f"{len(sends['steps'])} flows, as compiled"}
     owners = {step["table"]: step["owner"] for step in sends["steps"]}
     assert owners["classify"] == "port t1/p11" and owners["resolve"].startswith("remote port p12 ")
@@ -166,9 +166,11 @@ def test_arrival(vtep: str) -> None:
     router = int(world.routed().hypervisors[HERE].router_id) | 0x0E52 << 32
     inner = {"eth_src": 2, "eth_dst": router, "eth_type": 0x800, "ip_src": 1, "nw_ttl": 63, "ip_proto": 1}
     inner |= {"ip_dst": int(ip_address("10.0.1.11")), "reg0": 9, "tun_id": 7, "in_port": 3}
+    inner |= {"ct_state": 0x21, "ct_label": 9 << 32, "ct_nw_src": 1}
     came = arrival(json.dumps({"vtep": vtep, "vni": 5001, "packet": inner}))
     (leg,) = tracing.arrive(came, on, honest(on))["legs"]
     assert "under VNI 5001 (tenant t1)" in leg["title"]
+    assert not [name for name in leg["packet"] if name.startswith(("reg", "ct_"))]
     if vtep == "192.0.2.2":
         assert leg["ends"][0]["text"] == "delivered to port t1/p11 on hv1", (
             "what it claims of itself is ignored"
