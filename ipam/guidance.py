@@ -22,6 +22,7 @@ def guided(before: Guidance, want: WantedGuidance) -> Guidance:
         search=before.search if want.search is None else want.search,
         routes=before.routes if want.routes is None else want.routes,
         lease=before.lease if want.lease is None else want.lease,
+        names=before.names if want.names is None else want.names,
     )
 
 

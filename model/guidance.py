@@ -26,7 +26,8 @@ class Guidance:
 
     `resolvers` and `routes` in the order declared; each route is a prefix and a next hop of its own family in
     the network. `domain`: what names without a dot are in, "" = none; `search`: domains tried besides. Both
-    are host names as RFC 1123 section 2.1 has them. `lease` in seconds, one of `LEASES`.
+    are host names as RFC 1123 section 2.1 has them. `lease` in seconds, one of `LEASES`. `names` False: what
+    it does not declare of names is not filled in with our resolvers and the tenant's zone.
     """
 
     answers: bool = True
@@ -35,6 +36,7 @@ class Guidance:
     search: tuple[str, ...] = ()
     routes: tuple[tuple[Prefix, Address], ...] = ()
     lease: int = DAY
+    names: bool = True
 
 
 USUAL: Final = Guidance()

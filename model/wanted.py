@@ -103,6 +103,7 @@ class WantedGuidance:
     search: tuple[str, ...] | None = None
     routes: tuple[tuple[Prefix, Address], ...] | None = None
     lease: int | None = None
+    names: bool | None = None
 
 
 _NO_GUIDANCE: Final = WantedGuidance()

@@ -18,11 +18,12 @@ def zone_of(tenant: str, suffix: str) -> str:
 
 
 def fill_in(guidance: Guidance, zone: str) -> Guidance:
-    """`zone`: of the port's tenant, "" = names are not served to it.
+    """`zone`: of the port's tenant, "" = names are not served to it; nor are they where its network does not
+    want that.
 
     Who has resolvers of its own is not sent there for names in our zone: they do not know it.
     """
-    if not zone:
+    if not zone or not guidance.names:
         return guidance
     resolvers = guidance.resolvers or RESOLVERS
     ours = any(each in RESOLVERS for each in resolvers)

@@ -231,6 +231,7 @@ def _guidance(value: Guidance) -> Document:
     """What differs from the usual."""
     found: Document = {} if value.answers else {"dhcp": False}
     found |= {"resolvers": [str(a) for a in value.resolvers]} if value.resolvers else {}
+    found |= {} if value.names else {"names": False}
     found |= {"domain": value.domain} if value.domain else {}
     found |= {"search": list(value.search)} if value.search else {}
     routes = [{"prefix": str(prefix), "nextHop": str(hop)} for prefix, hop in value.routes]

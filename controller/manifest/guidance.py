@@ -81,10 +81,19 @@ GUIDANCE: Final = (
         "spec",
         "resolvers",
         read_resolver,
-        "Whom its ports ask for names, in order (default: ours, on hosts that serve names).",
+        "Whom its ports ask for names, in order (default: ours, on hosts that serve names, but for `names:"
+        " false`).",
         "[10.0.0.53, 'fd00::53']",
         shape=Shape.MANY,
         most=MOST_RESOLVERS,
+    ),
+    FieldRule(
+        "spec",
+        "names",
+        readers.read_flag,
+        "Tell its ports of our resolvers, where it declares none (default true). false: then they are told"
+        " of no resolver, nor of the tenant's zone.",
+        "false",
     ),
     FieldRule(
         "spec",

@@ -115,6 +115,7 @@ def _tenanted(draft: Draft, tenant: str, name: str) -> Wanted | None:
                     get("spec.search"),
                     get("spec.guestRoutes"),
                     get("spec.lease"),
+                    get("spec.names"),
                 ),
             )
         case Kind.PORT if get("spec.network"):

@@ -16,16 +16,8 @@ from model.guidance import LEASES, USUAL, Guidance
 
 def guidance_text(value: Guidance) -> str:
     """What differs from the usual, keys sorted; empty if nothing does."""
-    plain = {
-        "answers": value.answers,
-        "resolvers": [str(address) for address in value.resolvers],
-        "domain": value.domain,
-        "search": list(value.search),
-        "routes": [[str(prefix), str(hop)] for prefix, hop in value.routes],
-        "lease": value.lease,
-    }
-    usual = {"answers": True, "resolvers": [], "domain": "", "search": [], "routes": [], "lease": USUAL.lease}
-    written = {name: said for name, said in plain.items() if said != usual[name]}
+    usual = _plain(USUAL)
+    written = {name: said for name, said in _plain(value).items() if said != usual[name]}
     return json.dumps(written, sort_keys=True, separators=(",", ":")) if written else ""
 
 
@@ -35,8 +27,8 @@ def parse_guidance(text: str) -> Guidance:
         return USUAL
     plain = mapping(json.loads(text))
     lease = number(plain.get("lease", USUAL.lease), "lease", 32)
-    answers = plain.get("answers", True)
-    if lease not in LEASES or not isinstance(answers, bool):
+    answers, names = plain.get("answers", True), plain.get("names", True)
+    if lease not in LEASES or not isinstance(answers, bool) or not isinstance(names, bool):
         raise ValueError(f"guidance {text[:200]!r} has a lease or a switch that is none")
     return Guidance(
         answers=answers,
@@ -45,7 +37,20 @@ def parse_guidance(text: str) -> Guidance:
         search=tuple(_text(one) for one in _list(plain.get("search", []))),
         routes=tuple(_route(one) for one in _list(plain.get("routes", []))),
         lease=lease,
+        names=names,
     )
+
+
+def _plain(value: Guidance) -> dict[str, Any]:
+    return {
+        "answers": value.answers,
+        "resolvers": [str(address) for address in value.resolvers],
+        "domain": value.domain,
+        "search": list(value.search),
+        "routes": [[str(prefix), str(hop)] for prefix, hop in value.routes],
+        "lease": value.lease,
+        "names": value.names,
+    }
 
 
 def _route(value: Any) -> tuple[Prefix, Address]:

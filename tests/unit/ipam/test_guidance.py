@@ -24,11 +24,12 @@ def test_it_is_set_kept_and_taken_back(bench) -> None:
     assert told(bench, resolvers=RESOLVERS, domain="a.example") == Guidance(
         resolvers=RESOLVERS, domain="a.example"
     )
-    whole = Guidance(False, RESOLVERS, "a.example", ("b.example",), (ROUTE,), 900)
-    assert told(bench, answers=False, search=("b.example",), routes=(ROUTE,), lease=900) == whole
+    whole = Guidance(False, RESOLVERS, "a.example", ("b.example",), (ROUTE,), 900, False)
+    more = {"answers": False, "search": ("b.example",), "routes": (ROUTE,), "lease": 900, "names": False}
+    assert told(bench, **more) == whole
     assert told(bench) == whole
-    back = {"answers": True, "resolvers": (), "domain": "", "search": (), "routes": (), "lease": USUAL.lease}
-    assert told(bench, **back) == USUAL
+    usual = (True, (), "", (), (), USUAL.lease, True)
+    assert told(bench, **dict(zip(WantedGuidance.__slots__, usual, strict=True))) == USUAL
 
 
 def test_a_new_network_has_what_is_written(bench) -> None:

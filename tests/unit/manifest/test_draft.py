@@ -333,10 +333,12 @@ def test_rates_marks_and_pairs_arrive_typed() -> None:
 def test_what_a_network_tells_its_ports_arrives_typed() -> None:
     text = (
         "{dhcp: false, resolvers: [10.0.0.53, 'fd00:ec2::253', 169.254.169.253], domain: a.example,"
-        " search: [b.example, c], guestRoutes: [{prefix: 192.0.2.0/24, nextHop: 10.0.0.9}], lease: 600}"
+        " search: [b.example, c], guestRoutes: [{prefix: 192.0.2.0/24, nextHop: 10.0.0.9}], lease: 600,"
+        " names: false}"
     )
     made = wanted("Network", "{name: n, tenant: t}", text).guidance
-    assert (made.answers, made.domain, made.search, made.lease) == (
+    assert (made.answers, made.names, made.domain, made.search, made.lease) == (
+        False,
         False,
         "a.example",
         ("b.example", "c"),
@@ -347,6 +349,7 @@ def test_what_a_network_tells_its_ports_arrives_typed() -> None:
     assert wanted("Network", "{name: n, tenant: t}", "{domain: none}").guidance.domain == ""
     nothing = wanted("Network", "{name: n, tenant: t}", "{}").guidance
     assert (nothing.answers, nothing.resolvers, nothing.domain, nothing.lease) == (None, None, None, None)
+    assert nothing.names is None
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,27 @@ def test_who_has_resolvers_of_its_own_is_not_sent_to_them_for_our_zone() -> None
     assert ours.domain == ZONE, "one of them is ours"
 
 
+def test_a_network_may_want_no_resolver_at_all_over_each_way() -> None:
+    alone = Guidance(names=False)
+    client = make_client(network(*BOTH), port(*OWN), alone, ZONE)
+    options = four(client)
+    assert "name_server" not in options and "domain" not in options and "router" in options
+    assert options["classless_static_routes"] == (["169.254.169.254/32:10.0.0.1", "0.0.0.0/0:10.0.0.1"],)
+    packet = told(dhcp6(DHCP6_Solicit(), own_id()), client)
+    assert DHCP6OptDNSServers not in packet and DHCP6OptDNSDomains not in packet
+    packet = told(solicitation(), client)
+    assert ICMPv6NDOptRDNSS not in packet and ICMPv6NDOptDNSSL not in packet
+    facts = make_facts(port(*OWN), network(*BOTH, guidance=alone), ZONE)
+    (ethernet,) = json.loads(network_config(facts))["ethernets"].values()
+    assert ethernet["nameservers"] == {"addresses": [], "search": []}
+    assert facts.host_name.endswith(ZONE), "its name is in the zone all the same"
+
+
+def test_what_it_declares_itself_is_told_all_the_same() -> None:
+    said = Guidance(resolvers=ELSEWHERE, search=("b.example",), names=False)
+    assert fill_in(said, ZONE) == said
+
+
 _GUIDANCE = st.builds(
     Guidance,
     answers=st.booleans(),

@@ -34,6 +34,7 @@ GUIDANCES = st.builds(
     search=st.lists(NAMES, max_size=3).map(tuple),
     routes=st.lists(ROUTES, max_size=3).map(tuple),
     lease=st.sampled_from([LEASES[0], USUAL.lease, LEASES[-1]]),
+    names=st.booleans(),
 )
 
 
@@ -58,6 +59,7 @@ def test_the_usual_is_no_text_and_order_is_kept() -> None:
         '{"lease":5}',
         '{"lease":"900"}',
         '{"answers":1}',
+        '{"names":"no"}',
         '{"resolvers":"10.0.0.1"}',
         '{"resolvers":[7]}',
         '{"resolvers":["x"]}',
