@@ -20,6 +20,7 @@ from services.metadata.tree import VERSIONS, Tree, listing, plant
 from tests.fakes.tenants import ACME, network, port
 
 PORT = port("web", 11, 1, "10.0.0.2", "fd00:1::2")
+HOP = ip_address("10.0.0.9")
 NET = network("front", 1, ACME, "10.0.0.0/24", "fd00:1::/64")
 KEY = b"k" * 32
 HOST = (b"host", b"169.254.169.254")
@@ -94,9 +95,36 @@ def test_what_a_port_cannot_reach_is_not_configured() -> None:
     assert ethernet["addresses"] == ["10.0.0.2/24", "192.0.2.9/32"]
     assert ethernet["routes"] == [{"to": "0.0.0.0/0", "via": "10.0.0.1"}]
     assert ethernet["nameservers"]["addresses"] == ["169.254.169.253"]
-    unrouted = make_facts(PORT, replace(NET, routed=False), "acme.internal")
-    (ethernet,) = json.loads(network_config(unrouted))["ethernets"].values()
-    assert ethernet["routes"] == []
+
+
+ON_LINK = [
+    *({"to": f"169.254.169.{last}/32", "via": "0.0.0.0"} for last in (253, 254)),
+    *({"to": f"fd00:ec2::{last}/128", "via": "::"} for last in (253, 254)),
+]
+
+
+def test_without_a_gateway_what_serves_is_on_the_link() -> None:
+    """As DHCP and router advertisements say, too."""
+    alone = replace(NET, routed=False)
+    (ethernet,) = json.loads(network_config(make_facts(PORT, alone, "acme.internal")))["ethernets"].values()
+    assert ethernet["routes"] == ON_LINK
+    four = replace(PORT, addresses=(ip_address("10.0.0.2"),))
+    (ethernet,) = json.loads(network_config(make_facts(four, alone, "acme.internal")))["ethernets"].values()
+    assert ethernet["routes"] == ON_LINK[:2]
+    quiet = replace(alone, guidance=Guidance(names=False))
+    (ethernet,) = json.loads(network_config(make_facts(PORT, quiet, "acme.internal")))["ethernets"].values()
+    assert ethernet["routes"] == ON_LINK[1::2], "metadata alone"
+    own = replace(alone, guidance=Guidance(routes=((ip_network("169.254.169.254/32"), HOP),)))
+    (ethernet,) = json.loads(network_config(make_facts(PORT, own, "acme.internal")))["ethernets"].values()
+    declared = {"to": "169.254.169.254/32", "via": str(HOP)}
+    assert ethernet["routes"] == [ON_LINK[0], *ON_LINK[2:], declared], "what is declared stands"
+
+
+def test_of_two_nics_without_a_gateway_one_leads_there() -> None:
+    alone, beside = replace(NET, routed=False), replace(STORAGE, routed=False)
+    made = make_facts(PORT, alone, "acme.internal", Seed(), [(SECOND, beside)])
+    one, other = json.loads(network_config(made))["ethernets"].values()
+    assert (one["routes"], other["routes"]) == (ON_LINK, [])
 
 
 def test_what_the_network_declares_stands_in_the_place_of_ours() -> None:
@@ -274,6 +302,6 @@ def test_a_further_nic_routes_what_the_first_cannot_and_tells_what_its_network_d
     alone = replace(NET, routed=False)
     made = make_facts(PORT, alone, "acme.internal", Seed(), [(SECOND, replace(STORAGE, guidance=told))])
     one, other = json.loads(network_config(made))["ethernets"].values()
-    assert one["routes"] == []
+    assert one["routes"] == ON_LINK[0::2], "resolvers are asked by the NIC that is told of them"
     assert other["routes"] == [{"to": "0.0.0.0/0", "via": "10.7.0.1"}, {"to": "::/0", "via": "fd00:7::1"}]
     assert other["nameservers"] == {"addresses": ["10.7.0.53"], "search": ["storage.example"]}
