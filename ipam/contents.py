@@ -14,6 +14,7 @@ from typing import Any, Final
 from immutables import Map
 
 from ipam.bitmap import Bitmap
+from ipam.burdens import Burden
 from ipam.gangs.ledger import Ledger
 from ipam.pools import Pool
 from model.addresses import Prefix
@@ -230,6 +231,7 @@ class Contents:
     names of its ports with allowed pairs. `bound`: host name -> how many ports live there; `dwellers`:
     (tenant, network) -> the same for its own ports. `needed`: what others rest on -> who they are (see
     ipam.needs). `gateways`: hosts that may translate. `ledger`: who holds what of the fabrics; read-only too.
+    `burdens`: tenant -> what its policies make at most; `addressed`: tenant -> addresses of its ports.
     `gang_mark`: the generation of the last write that gave MACs to a gang; 0 = none did. `unheld`: gangs that
     claim what is another's, so that the ledger does not have them: somebody wrote them by hand.
     """
@@ -266,6 +268,8 @@ class Contents:
     fabrics: Map[str, FabricRecord] = Map()
     nodes: Map[str, NodeRecord] = Map()
     unheld: tuple[Gang, ...] = ()
+    burdens: Map[str, Burden] = Map()
+    addressed: Map[str, int] = Map()
 
     def find(self, reference: Reference) -> Record | None:
         """The record of that name; None if there is none."""

@@ -13,6 +13,7 @@ from typing import Any
 from immutables import Map, MapMutation
 
 from ipam.bitmap import Bitmap
+from ipam.burdens import NOTHING, Burden, burden, shift
 from ipam.claims import claims
 from ipam.contents import (
     Claim,
@@ -21,6 +22,7 @@ from ipam.contents import (
     HypervisorRecord,
     Need,
     NetworkRecord,
+    PolicyRecord,
     PortRecord,
     Record,
     natural_key,
@@ -88,6 +90,8 @@ class Draft:
         self._bound = contents.bound.mutate()
         self._dwellers = contents.dwellers.mutate()
         self._paired = contents.paired.mutate()
+        self._burdens = contents.burdens.mutate()
+        self._addressed = contents.addressed.mutate()
         self._taken: Mapping[str, Bitmap] = contents.taken
         self._own: dict[str, Bitmap] = {}
         self._subnet_pools: dict[str, Pool] = {}
@@ -126,6 +130,8 @@ class Draft:
             bound=self._bound.finish(),
             dwellers=self._dwellers.finish(),
             paired=self._paired.finish(),
+            burdens=self._burdens.finish(),
+            addressed=self._addressed.finish(),
             ledger=self._ledger,
             gang_mark=self.gang_mark,
         )
@@ -325,6 +331,15 @@ class Draft:
         """Names of the tenant's networks."""
         return sorted(self._networks_of.get(tenant, Map()))
 
+    def burden(self, tenant: str) -> Burden:
+        """Of the tenant's policies."""
+        return self._burdens.get(tenant, NOTHING)
+
+    def population(self, tenant: str) -> tuple[int, int]:
+        """How many ports a tenant has, and how many addresses they have."""
+        homes = ((tenant, network) for network in self._networks_of.get(tenant, Map()))
+        return sum(len(self._members.get(home, Map())) for home in homes), self._addressed.get(tenant, 0)
+
     def external_names(self) -> tuple[str, ...]:
         """Names of the external networks."""
         return tuple(sorted(self.externals))
@@ -339,12 +354,15 @@ class Draft:
         match record:
             case PortRecord(value, tenant, network):
                 add(self._members, (tenant, network), value.name)
+                count(self._addressed, tenant, len(value.addresses))
                 if value.allowed:
                     add(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     add(self._uses, host, (tenant, value.name))
             case NetworkRecord(value, tenant):
                 add(self._networks_of, tenant, value.name)
+            case PolicyRecord(value, str(tenant)):
+                shift(self._burdens, tenant, NOTHING, burden(value.policy))
             case HypervisorRecord(value) if value.gateway and not value.external:
                 self._gateways[value.name] = None
 
@@ -354,8 +372,11 @@ class Draft:
         match record:
             case NetworkRecord(value, tenant):
                 discard(self._networks_of, tenant, value.name)
+            case PolicyRecord(value, str(tenant)):
+                shift(self._burdens, tenant, burden(value.policy), NOTHING)
             case PortRecord(value, tenant, network):
                 discard(self._members, (tenant, network), value.name)
+                count(self._addressed, tenant, -len(value.addresses))
                 discard(self._paired, (tenant, network), value.name)
                 for host in value.hosts:
                     discard(self._uses, host, (tenant, value.name))

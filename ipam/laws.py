@@ -23,6 +23,7 @@ from ipam.laws_hardware import check_hardware
 from ipam.laws_outlets import check_outlets
 from ipam.laws_outside import check_outside, check_targets
 from ipam.laws_peerings import check_peerings
+from ipam.laws_policies import check_policies
 from ipam.laws_public import check_public, check_told, check_told_of_ports
 from ipam.laws_targets import check_targets as check_route_targets
 from ipam.needs import of_address, of_external, of_tenant
@@ -50,6 +51,7 @@ def check_laws(trial: Trial) -> None:
     check_hardware(trial, steps)
     check_outlets(trial, (*steps, *ports))
     check_seeds(trial, ports)
+    check_policies(trial, (*steps, *ports))
     check_route_targets(trial, steps)
     for tenant in sorted(tenants):
         _check_routes(trial, tenant)

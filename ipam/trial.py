@@ -70,6 +70,10 @@ class Trial:
         """What is settled so far."""
         return tuple(self._steps)
 
+    def before(self) -> Draft:
+        """Everything as it was, to be looked at."""
+        return Draft(self._contents)
+
     @property
     def ledger(self) -> Ledger:
         """Who holds what of the fabrics; no plan changes that. Read-only."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from controller.api import answer, asked, gang_life, health, inventory, pairing, promoting, subjects, view
 from controller.api.advice import advise
 from controller.api.concern import Pending, concerned, pending
+from controller.api.heaviness import warn
 from controller.api.migration import Moment, plan_cancellation, plan_forgetting, plan_migration
 from controller.manifest.cross import cross
 from controller.manifest.manifest import Manifest, merge, sort_faults
@@ -106,7 +107,8 @@ class Service:
             # Nothing will be written: the store is asked for further faults only, and may be away.
             raise Invalid(*self._all_faults(manifest))
         done = self._write(lambda contents: self._plan(contents, manifest), mode, ticket)
-        warnings = advise(self.store.contents(), manifest.wanted, manifest.drafts)
+        said = self.store.contents(), manifest.wanted, manifest.drafts
+        warnings = (*advise(*said), *warn(*said))
         return done | {"warnings": [asdict(fault) for fault in warnings]}
 
     def delete(self, references: Sequence[Reference], mode: Mode, ticket: Ticket) -> dict[str, Any]:

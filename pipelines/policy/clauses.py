@@ -14,10 +14,10 @@ from model.addresses import Prefix
 from model.entries import Entry, Level
 from model.flow import Field, Flow, SetField, Shape
 from model.ids import PortKey
+from model.masks import FULL, masked, merged, prefixes
 from model.policy import WITH_PORTS, Action, Block, PortRange, Protocol, Selection, Service, State
 from pipelines import cookies
 from pipelines.policy import shapes as sh
-from pipelines.policy.masks import FULL, masked, merged, prefixes
 from pipelines.policy.seated import Located, of_operator
 
 Filled = tuple[Shape, tuple[int, ...]]

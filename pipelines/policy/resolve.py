@@ -12,10 +12,10 @@ from typing import Final
 
 from model.addresses import Address, Prefix
 from model.labels import Labels, selects
+from model.masks import prefixes
 from model.order import address_rank
 from model.policy import Block, Endpoint, Selection, State, borne
 from pipelines.policy.entries import Entry, concerns
-from pipelines.policy.masks import prefixes
 
 Located = tuple[int, Address]
 """A scope, and an address in it."""

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.masks import FULL, masked, prefixes
 from model.policy import Action, Block, Default, Defaults, Direction, Policy, PortRange, Rule, State, Tier
 from pipelines import lookup
 from pipelines.compile import compile
 from pipelines.conjunctions import clauses
 from pipelines.overlap import overlaps
-from pipelines.policy.masks import FULL, masked, prefixes
 from pipelines.policy.verdict import Connection, Judged, judge
 from pipelines.walk import walk
 from tests.fakes import world

@@ -22,6 +22,7 @@ PLANNER = (
     "outside",
     "ways_out",
     "laws_outside",
+    "laws_policies",
     "laws_public",
     "laws",
     "policies",
