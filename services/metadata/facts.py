@@ -102,16 +102,15 @@ def network_config(facts: Facts) -> str:
         known.update(to for to, _ in guests)
         own = [(to, hop) for to, hop in _own_routes(facts, nic, resolvers) if to not in known]
         known.update(to for to, _ in own)
-        ethernets[f"id{number}"] = {
+        ethernets[f"id{number}"] = made = {
             "match": {"macaddress": nic.mac},
             "mtu": nic.mtu,
             "addresses": [_with_length(nic, address) for address in nic.addresses],
             "routes": [{"to": to, "via": str(hop)} for to, hop in (*own, *guests)],
-            "nameservers": {
-                "addresses": [str(each) for each in resolvers],
-                "search": [name for name in dict.fromkeys((told.domain, *told.search)) if name],
-            },
         }
+        search = [name for name in dict.fromkeys((told.domain, *told.search)) if name]
+        if resolvers or search:  # where both are empty, cloud-init passes over the NICs behind as well
+            made["nameservers"] = {"addresses": [str(each) for each in resolvers], "search": search}
     return json.dumps({"version": 2, "ethernets": ethernets}, indent=1) + "\n"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from controller.services.serving import Serving, Settings
 from model.ids import PortKey
 from model.seed import Seed, Sown
 from model.snapshot import Snapshot, with_port
+from services.metadata.facts import make_facts, network_config
 from tests.contract.test_wires import IP, Door, Host, snapshot
 from tests.fakes.tenants import ACME, network, port
 from tests.fakes.world import added
@@ -52,6 +54,26 @@ print(json.dumps({
 """
 
 
+WRITE = """
+import json, sys
+import cloudinit.net
+names = {"02:00:00:00:00:0b": "eth0", "02:00:00:00:00:15": "eth1"}
+cloudinit.net.get_interfaces_by_mac = lambda *_, **__: names
+from cloudinit.distros import rhel
+from cloudinit.net import eni, netplan, networkd, sysconfig
+from cloudinit.net.network_state import parse_net_config_data
+config = sys.stdin.read()
+state = parse_net_config_data(json.loads(config), skip_broken=False)
+whole = netplan.Renderer({})
+templates = rhel.Distro.renderer_configs["sysconfig"]
+files = sysconfig.Renderer._render_sysconfig("", state, "rhel", templates)
+print(json.dumps({
+    "netplan": whole._render_content(parse_net_config_data(json.loads(config), renderer=whole)),
+    "networkd": networkd.Renderer({})._render_content(state)["eth0"],
+    "eni": eni.Renderer({})._render_interfaces(state),
+    "ifcfg": files["/network-scripts/route-eth0"],
+}))
+"""
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHBlcm1pdHRlZC1mb3ItZXhhbXBsZXMtb25seS0hISEh me"
 DATA = "#cloud-config\nhostname: é\n"
 
@@ -64,6 +86,23 @@ def two_nics() -> Snapshot:
         plain = with_port(plain, replace(plain.ports[PortKey(key)], hosts=(plain.host,)))
     sown = (Sown(PortKey(11), Seed(keys=(KEY,), data=DATA)), Sown(PortKey(21), Seed("web")))
     return replace(plain, seeds=Map({one.port: one for one in sown}))
+
+
+def test_each_of_its_writers_takes_routes_on_the_link_and_nics_without_resolvers() -> None:
+    """What a next hop of 0.0.0.0 is to the programs that read these files, RFC 3442 says, too: none."""
+    assert (PROGRAMS / "complete").exists(), "run 'make setup-all'"
+    first, second = port("web", 11, 1, "10.0.0.2", "fd00:1::2"), port("web-storage", 21, 3, "10.7.0.2")
+    front = replace(network("front", 1, ACME, "10.0.0.0/24", "fd00:1::/64"), routed=False)
+    beside = (second, network("storage", 3, ACME, "10.7.0.0/24"))
+    config = network_config(make_facts(first, front, "acme.internal", more=(beside,)))
+    asked = ("chroot", str(PROGRAMS), "/usr/bin/python3", "-c", WRITE)
+    done = subprocess.run(asked, input=config, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert "to: 169.254.169.253/32\n                via: 0.0.0.0" in said["netplan"]
+    assert "Destination=169.254.169.253/32\nGateway=0.0.0.0" in said["networkd"]
+    assert "route add -host 169.254.169.253/32 gw 0.0.0.0" in said["eni"]
+    assert "ADDRESS0=169.254.169.253\nGATEWAY0=0.0.0.0" in said["ifcfg"]
 
 
 def test_it_is_told_of_its_own_port_in_both_shapes(tmp_path: Path) -> None:
