@@ -26,6 +26,8 @@ _MEMORY: Final = 1024
 
 
 _USUAL: Final = Rate()
+_BEYOND: Final = Rate(100.0, 200.0)
+"""To ask somebody outside costs this process four times what a name of ours does, and all ports share it."""
 
 
 class Outside(Protocol):
@@ -36,9 +38,11 @@ class Outside(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`waiting`: questions of a port that may wait for somebody outside at once."""
+    """Of a port. `outside`: questions for which somebody outside is asked, which are of those of `rate`;
+    `waiting`: how many may wait for that at once."""
 
     rate: Rate = _USUAL
+    outside: Rate = _BEYOND
     waiting: int = 64
 
 
@@ -68,6 +72,7 @@ class Resolver:
         self._clock = clock
         self._bounds = bounds
         self._rates = Rates(bounds.rate)
+        self._beyond = Rates(bounds.outside)
         self._cache = Cache()
         self._memory: dict[TenantKey, _Memory] = {}
         self._waiting: Counter[PortKey] = Counter()
@@ -100,6 +105,7 @@ class Resolver:
     def forget_port(self, port: PortKey) -> None:
         """Of a port that is gone: what was counted of it too."""
         self._rates.forget(port)
+        self._beyond.forget(port)
         for key in [key for key in self.tally if key[0] == port]:
             del self.tally[key]
 
@@ -114,7 +120,10 @@ class Resolver:
         known = self._cache.get(asker.tenant, forward.question, self._clock())
         if known is not None:
             return self._finish(forward, known[0], known[1], asker, transport)
-        if self._waiting[asker.port] >= self._bounds.waiting:
+        under_way = (asker.tenant, forward.question) in self._under_way
+        if self._waiting[asker.port] >= self._bounds.waiting or not (
+            under_way or self._beyond.take(asker.port, self._clock())
+        ):
             return self._count(asker, Kind.CROWDED, None)
         return self._wait(forward, asker, transport)
 

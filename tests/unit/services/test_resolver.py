@@ -157,6 +157,31 @@ def test_a_port_that_floods_hurts_only_itself() -> None:
     asyncio.run(run())
 
 
+def test_a_port_that_asks_for_ever_new_names_outside_does_not_take_all_of_the_process() -> None:
+    """What is known here, or asked for already, it is answered all the same."""
+
+    async def run() -> None:
+        world = _World(bounds=Bounds(outside=Rate(steady=1, burst=3)))
+        answers = [await world.ask(wire=question(f"n{number}.example.com")) for number in range(9)]
+        assert [message is not None for message in answers] == [True] * 3 + [False] * 6
+        assert len(world.outside.asked) == 3 and world.resolver.tally[HERS.port, Kind.CROWDED] == 6
+        assert await world.ask(wire=question("n0.example.com")) is not None
+        assert await world.ask(wire=question("web.acme.internal")) is not None
+        assert await world.ask(HIS, question("n9.example.com")) is not None
+        world.now, number = 1.0, len(world.outside.asked)
+        world.outside.go.clear()
+        tasks = [asyncio.create_task(world.ask(wire=question("n9.example.com"))) for _ in range(3)]
+        while len(world.outside.asked) == number:
+            await asyncio.sleep(0)
+        world.outside.go.set()
+        assert None not in await asyncio.gather(*tasks), "one of them has asked"
+        assert await world.ask(wire=question("n10.example.com")) is None
+        world.resolver.forget_port(HERS.port)
+        assert await world.ask(wire=question("n10.example.com")) is not None, "another port has its key now"
+
+    asyncio.run(run())
+
+
 def test_a_change_of_names_is_told_at_once() -> None:
     """Answers are remembered as octets, but only of the zone as it is."""
 
