@@ -32,7 +32,8 @@ from model.policy import (
 OWN: Final = 3
 """Of a rule itself, at most: its conclusion, and what counts it on either side."""
 SUBJECTS: Final = 64
-"""Of the ports that a rule judges, as many as may live on one host."""
+"""Of the ports that a rule judges, as many as may live on one host and be judged by other rules each. Those
+that the very same rules judge are one (docs/decisions/0058), so mostly it makes fewer flows."""
 _ALL: Final = PortRange(PORTS[0], PORTS[-1])
 _WAYS_OF_SCTP: Final = 2
 """Its ports are looked for in packets of either direction."""
@@ -58,7 +59,8 @@ NOTHING: Final = Burden()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one rule or default makes: of addresses that ports have, of prefixes, of services, of subjects."""
+    """What one rule or default makes: of addresses that ports have, of prefixes, of services, of subjects
+    at most."""
 
     place: Place
     peers: int

@@ -82,9 +82,11 @@ class Entry:
 
     def at(self, port: Uid) -> State:
         """The state that it has on one port."""
-        if self.state is State.COUNT or self.share >= 100 or lot(port) < self.share:
-            return self.state
-        return State.COUNT
+        return self.state if self.alike() or lot(port) < self.share else State.COUNT
+
+    def alike(self) -> bool:
+        """Whether it has one state on all ports."""
+        return self.state is State.COUNT or self.share >= 100
 
     def enforced_everywhere(self) -> bool:
         return self.state is State.ENFORCE and self.share >= 100

@@ -18,6 +18,7 @@ anything.
       account  port key 24 [43:20] | class 8 [19:12] | epoch 12 [11:0]
       account in: the same, of what the port got from outside
       policy   number of a rule's state 20 [43:24] | port key 24 [23:0], 0 for a rule as a whole
+      group    low 44 bits of the name of a group of ports that the same rules judge
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Kind(IntEnum):
     PREFIX = 11
     ACCOUNT_IN = 12
     POLICY = 13
+    GROUP = 14
 
 
 class Reason(IntEnum):
@@ -168,6 +170,11 @@ def policy(rule: int, port: PortKey = _NO_PORT) -> int:
     return MARK | Kind.POLICY << 44 | rule << 24 | port
 
 
+def group(name: int) -> int:
+    """A flow of local ports that the same rules judge, but for those of the rules."""
+    return MARK | Kind.GROUP << 44 | name & _BODY
+
+
 def _account(kind: Kind, key: PortKey, cls: ClassId, epoch: int) -> int:
     if epoch not in EPOCHS:
         raise ValueError(f"epoch {epoch} of port {key} is outside 0..{EPOCHS[-1]}")
@@ -195,6 +202,8 @@ def parse(cookie: int) -> Cookie | None:
         return _told(body)
     if kind == Kind.POLICY:
         return Cookie(Kind.POLICY, port=PortKey(body & 0xFFFFFF), rule=body >> 24)
+    if kind == Kind.GROUP:
+        return Cookie(Kind.GROUP, digest=body)
     if kind == Kind.PREFIX:
         return Cookie(Kind.PREFIX, tenant=TenantKey(body >> 28), digest=body & 0xFFFFFFF)
     return Cookie(Kind(kind), port=PortKey(body >> 20), cls=ClassId(body >> 12 & 0xFF), epoch=body & 0xFFF)

@@ -129,7 +129,8 @@ LATER_FRAGMENT: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A 32-bit register with one meaning. Written at the earliest in table `start`, last read in `end`."""
+    """A register with one meaning: of 32 bits, or `metadata` with 64, which stays with a packet just as long.
+    Written at the earliest in table `start`, last read in `end`."""
 
     field: Field
     name: str
@@ -197,6 +198,13 @@ RECEIVER: Final = Register(
 SUBJECT: Final = Register(
     Field("reg11", 32), "subject", "key of the local port whose policy judges the packet", "watch", "settle"
 )
+ALIKE: Final = Register(
+    Field("metadata", 64),
+    "group",
+    "name of the group of the subject: of all local ports that the same rules judge",
+    "watch",
+    "settle",
+)
 SCOPE: Final = Register(
     Field("reg12", 32),
     "scope",
@@ -231,6 +239,7 @@ REGISTERS: Final = (
     OUTSIDE,
     RECEIVER,
     SUBJECT,
+    ALIKE,
     SCOPE,
     NOTED,
     DECIDED,

@@ -22,29 +22,30 @@ class Kind(IntEnum):
     RULE = 2
     MEMBER = 3
     ADDRESSEE = 4
-    JUDGED = 5
-    NETWORK = 6
-    VTEP = 7
-    PORT = 8
-    REMOTE = 9
-    VRF = 10
-    SUBNETS = 11
-    SENDER = 12
-    ROUTE = 13
-    PREFIX = 14
-    FLOATING = 15
-    EGRESS = 16
-    PEERING = 17
-    PATH = 18
-    WAITING = 19
-    ADDRESS = 20
-    EXTERNAL = 21
-    OUTSIDE = 22
-    PEERED = 23
-    NARROW = 24
+    GROUP = 5
+    JUDGED = 6
+    NETWORK = 7
+    VTEP = 8
+    PORT = 9
+    REMOTE = 10
+    VRF = 11
+    SUBNETS = 12
+    SENDER = 13
+    ROUTE = 14
+    PREFIX = 15
+    FLOATING = 16
+    EGRESS = 17
+    PEERING = 18
+    PATH = 19
+    WAITING = 20
+    ADDRESS = 21
+    EXTERNAL = 22
+    OUTSIDE = 23
+    PEERED = 24
+    NARROW = 25
 
 
-JUDGES: Final = frozenset({Kind.RULE, Kind.ADDRESSEE, Kind.JUDGED})
+JUDGES: Final = frozenset({Kind.RULE, Kind.ADDRESSEE, Kind.GROUP, Kind.JUDGED})
 """What may deny, and what that must not outlive."""
 
 
@@ -56,8 +57,9 @@ class Object(NamedTuple):
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
     tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
     uid. RULE: major = its number, name = uid of who bears it. MEMBER, ADDRESSEE and JUDGED: major = port
-    key. EGRESS and EXTERNAL: major = tenant key, key of the external network. OUTSIDE: major = the same, name
-    = prefix. PEERING: major = its key. PEERED: major = the same, name = prefix. NARROW: major = network key.
+    key. GROUP: major = its name (pipelines.policy.grouping). EGRESS and EXTERNAL: major = tenant key, key of
+    the external network. OUTSIDE: major = the same, name = prefix. PEERING: major = its key. PEERED: major =
+    the same, name = prefix. NARROW: major = network key.
     """
 
     kind: Kind
@@ -102,6 +104,11 @@ def member(key: PortKey) -> Object:
 def addressee(key: PortKey) -> Object:
     """A port as one to whom others send, wherever it lives, where some port is forbidden to send."""
     return Object(Kind.ADDRESSEE, key)
+
+
+def group(name: int) -> Object:
+    """The local ports that the very same rules judge, as their subjects."""
+    return Object(Kind.GROUP, name)
 
 
 def judged(key: PortKey) -> Object:

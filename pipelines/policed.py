@@ -14,22 +14,25 @@ from typing import Final
 
 from immutables import Map
 
-from model.change import Change, Part
-from model.ids import NetworkKey, PortKey, TenantKey, Uid
+from model.change import Change
+from model.entries import lot
+from model.ids import PortKey
 from model.policy import Direction, Endpoint, State
 from model.snapshot import Snapshot
-from pipelines.policy import seated
+from pipelines import grouped
+from pipelines.concerned import named, plugged, seen_anew
+from pipelines.grouped import Drawn, Grouped, States
+from pipelines.policy import grouping, seated
 from pipelines.policy.matching import Class, Matcher, Reach, class_of
 from pipelines.policy.seated import Ruling, RulingKey, endpoint
+from pipelines.sentence import Sentence, counts, sentence
 from pipelines.strict import NOBODY, Strict, follow
 
 Lives = Callable[[Snapshot, PortKey], bool]
 """Whether a port is local and complete (`pipelines.index.compilable`)."""
-States = Map[RulingKey, State]
-_NO_STATES: Final[States] = Map()
 _NO_PORTS: Final[Map[PortKey, None]] = Map()
-_NO_SUBJECTS: Final[Map[PortKey, str]] = Map()
 _DIGEST: Final = (1 << 64) - 1
+_ANY_LOT: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +49,47 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Policed:
-    """`classes`: all ports, by what selectors see of them. `judged`: by local port under policy, the rules
-    that judge it, with their states there; `subjects`: these ports by rule, with their tenants. `here`: the
-    rules that judge some. `digests`: of these, of all that they take as peers, and where. `strict`: the local
-    ports that something forbids to send. What is empty has no key; without any rule all of it is."""
+    """`classes`: all ports, by what selectors see of them. `grouped`: the local ports under policy, by what
+    judges them. `here`: the rules that judge some. `digests`: of these, of all that they take as peers, and
+    where. `strict`: the local ports that something forbids to send. What is empty has no key; without any
+    rule all of it is."""
 
     rules: Map[RulingKey, Ruling] = Map()
     classes: Map[Class, Map[PortKey, None]] = Map()
-    judged: Map[PortKey, States] = Map()
-    subjects: Map[RulingKey, Map[PortKey, str]] = Map()
+    grouped: Grouped = grouped.NOBODY
     here: Map[RulingKey, Here] = Map()
     digests: Map[RulingKey, int] = Map()
     strict: Strict = NOBODY
     matcher: Matcher = field(default_factory=lambda: Matcher(()), compare=False)
+    sentences: dict[int, Sentence] = field(default_factory=dict, compare=False, repr=False)
+    """A memo, empty where anything differs."""
 
-    def members(self, snapshot: Snapshot, key: RulingKey) -> Iterator[PortKey]:
-        """The ports that a rule here takes as peers."""
-        if key not in self.here or not self.matcher.takes_some(key):
-            return
-        for ports in self.classes.values():
-            for port in ports:
+    @property
+    def judged(self) -> Map[PortKey, int]:
+        """The local ports under policy, with the names of their groups."""
+        return self.grouped.judged
+
+    def sentence(self, name: int) -> Sentence:
+        """What the rules that judge a group mean together."""
+        if name not in self.sentences:
+            states = self.grouped.groups[name].states
+            self.sentences[name] = sentence(states, self.rules, self.digests)
+        return self.sentences[name]
+
+    def members(self, keys: Iterable[RulingKey], snapshot: Snapshot) -> Iterator[PortKey]:
+        """The ports that any of these rules here takes as a peer, each once."""
+        some = [key for key in keys if key in self.here and self.matcher.takes_some(key)]
+        naming = [key for key in some if key in self.matcher.naming]
+        for ports in self.classes.values() if some else ():
+            first = endpoint(snapshot, next(iter(ports)))
+            assert first is not None  # what has no network is of no class
+            if any(self.reach(first, key) for key in some if key not in self.matcher.naming):
+                yield from ports  # what does not ask for names takes all of a class, or none
+                continue
+            for port in ports if naming else ():
                 one = endpoint(snapshot, port)
-                if one is not None and self.reach(one, key) is not None:
+                if one is not None and any(self.reach(one, key) for key in naming):
                     yield port
-                elif key not in self.matcher.naming:
-                    break  # what does not ask for names takes all of a class, or none
 
     def reach(self, one: Endpoint, key: RulingKey) -> Reach | None:
         """As whose peer one rule here takes a port: asked of that rule alone, however many there are."""
@@ -85,14 +104,6 @@ class Policed:
             if key in self.here and (reach is Reach.SHOWN or one.tenant in self.here[key].tenants)
         }
 
-    def counts(self, port: PortKey, direction: Direction) -> bool:
-        """Whether anything of a direction counts on a local port."""
-        states = self.judged.get(port, _NO_STATES)
-        return any(
-            state is State.COUNT and self.rules[key].entry.direction is direction
-            for key, state in states.items()
-        )
-
 
 NOTHING: Final = Policed()
 
@@ -104,9 +115,9 @@ def build(snapshot: Snapshot, lives: Lives) -> Policed:
         return NOTHING
     made = Policed(rules=rules, matcher=Matcher(rules.values()))
     made = _classed(made, NOTHING, snapshot, snapshot.ports)
-    here = _local(snapshot)
+    here = plugged(snapshot)
     made, affected = _judged(made, snapshot, here, lives)
-    made = replace(made, strict=follow(NOBODY, snapshot, made.rules, made.judged, here))
+    made = replace(made, strict=follow(NOBODY, snapshot, made.rules, made.grouped, here))
     made = _settled(made, affected)
     return _weighed(made, snapshot, made.here)
 
@@ -122,7 +133,7 @@ def advance(
     """That of `new` from that of `old`. `ports`: those that the changes touch (`pipelines.index.ports_of`).
     The same object where policies have nothing to do with the changes."""
     changed = tuple(changes)
-    was, now = _named(old, changed), _named(new, changed)
+    was, now = named(old, changed), named(new, changed)
     altered = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
     if not before.rules:
         return build(new, lives) if altered else before
@@ -135,62 +146,13 @@ def advance(
     matcher = before.matcher.altered(rules.values(), altered) if altered else before.matcher
     lost = _weights(before, old, moved)
     made = _classed(replace(before, rules=rules, matcher=matcher), before, new, moved, old)
-    concerned = {*moved, *_local(new)} if altered else moved
+    concerned = {*moved, *plugged(new)} if altered else moved
     made, affected = _judged(made, new, concerned, lives)
-    made = replace(made, strict=follow(made.strict, new, made.rules, made.judged, concerned))
+    made = replace(made, strict=follow(made.strict, new, made.rules, made.grouped, concerned))
     made = _settled(made, affected | altered)
     fresh = {key for key in made.here if key in altered or _whose(before, key) != _whose(made, key)}
     steady = replace(made, digests=_shifted(made, lost, _weights(made, new, moved), fresh))
     return _weighed(steady, new, fresh)
-
-
-def seen_anew(old: Snapshot, new: Snapshot, changes: Iterable[Change]) -> set[PortKey]:
-    """Ports that selectors may see with other labels or names, or peers in other places."""
-    found: set[PortKey] = set()
-    for change in changes:
-        if not isinstance(change.key, int):
-            continue
-        for snapshot in (old, new):
-            match change.part:
-                case Part.NETWORK:
-                    found.update(snapshot.by_network.get(NetworkKey(change.key), _NO_PORTS))
-                case Part.TENANT if _told(old, change.key) != _told(new, change.key):
-                    found.update(_of_tenants(snapshot, {TenantKey(change.key)}))
-                case Part.PEERING:
-                    peering = snapshot.peerings.get(TenantKey(change.key))
-                    sides = () if peering is None else peering.sides
-                    found.update(_of_tenants(snapshot, {side.tenant for side in sides}))
-                case _:
-                    pass
-    return found
-
-
-def _told(snapshot: Snapshot, key: int) -> object:
-    tenant = snapshot.tenants.get(TenantKey(key))
-    return None if tenant is None else (tenant.name, tenant.labels)
-
-
-def _of_tenants(snapshot: Snapshot, tenants: set[TenantKey]) -> Iterator[PortKey]:
-    for key, network in snapshot.networks.items():
-        if network.tenant in tenants:
-            yield from snapshot.by_network.get(key, _NO_PORTS)
-
-
-def _local(snapshot: Snapshot) -> set[PortKey]:
-    """All ports with an interface here, whatever else they lack."""
-    owners = (snapshot.by_uid.get(uid) for uid in snapshot.interfaces)
-    return {key for key in owners if key is not None}
-
-
-def _named(snapshot: Snapshot, changes: Iterable[Change]) -> dict[RulingKey, Ruling]:
-    """The rules that the changes name."""
-    found: dict[RulingKey, Ruling] = {}
-    for change in changes:
-        if change.part is Part.POLICY and isinstance(change.key, str):
-            found.update((one.key, one) for one in seated.of_policy(snapshot, Uid(change.key)))
-        if change.part is Part.TENANT and isinstance(change.key, int):
-            found.update((one.key, one) for one in seated.of_tenant(snapshot, TenantKey(change.key)))
-    return found
 
 
 def _ruled(
@@ -239,55 +201,61 @@ def _judged(
     made: Policed, snapshot: Snapshot, ports: Iterable[PortKey], lives: Lives
 ) -> tuple[Policed, set[RulingKey]]:
     """What judges these ports now; with the rules to which any of it makes a difference."""
-    judged, subjects, affected = made.judged.mutate(), made.subjects.mutate(), set[RulingKey]()
+    followed, affected = grouped.follow(made.grouped, _drawn(made, snapshot, ports, lives))
+    return replace(made, grouped=followed), affected
+
+
+def _drawn(made: Policed, snapshot: Snapshot, ports: Iterable[PortKey], lives: Lives) -> Iterator[Drawn]:
+    """Worked out once for all ports that the same rules judge, unless a rule is enforced on a share of them
+    only: then once for each lot that they have."""
+    known: dict[tuple[frozenset[RulingKey], int], tuple[int, States]] = {}
+    shared: dict[frozenset[RulingKey], bool] = {}
     for port in ports:
-        was = made.judged.get(port, _NO_STATES)
-        tenant, now = _states(made, snapshot, port, lives)
-        if was == now and all(made.subjects[key][port] == tenant for key in now):
+        one = endpoint(snapshot, port) if lives(snapshot, port) else None
+        judge = frozenset() if one is None else made.matcher.matched(one).judge
+        if one is None or not judge:
+            yield Drawn(port, "", 0, grouped.NO_STATES)
             continue
-        affected |= {*was, *now}
-        if now:
-            judged[port] = now
-        else:
-            judged.pop(port, None)
-        for key in {*was, *now}:
-            some = subjects.get(key, _NO_SUBJECTS)
-            subjects[key] = some.set(port, tenant) if key in now else some.delete(port)
-    return replace(made, judged=judged.finish(), subjects=subjects.finish()), affected
-
-
-def _states(made: Policed, snapshot: Snapshot, port: PortKey, lives: Lives) -> tuple[str, States]:
-    one = endpoint(snapshot, port) if lives(snapshot, port) else None
-    if one is None:
-        return "", _NO_STATES
-    judge = made.matcher.matched(one).judge
-    return one.tenant, Map({key: made.rules[key].entry.at(one.uid) for key in judge})
+        if judge not in shared:
+            shared[judge] = not all(made.rules[key].entry.alike() for key in judge)
+        spot = judge, lot(one.uid) if shared[judge] else _ANY_LOT
+        if spot not in known:
+            states: States = Map({key: made.rules[key].entry.at(one.uid) for key in judge})
+            known[spot] = grouping.name(states.items()), states
+        yield Drawn(port, one.tenant, *known[spot])
 
 
 def _settled(made: Policed, keys: Iterable[RulingKey]) -> Policed:
     """What this host needs of these rules."""
-    here, subjects, digests = made.here.mutate(), made.subjects.mutate(), made.digests.mutate()
+    here, digests = made.here.mutate(), made.digests.mutate()
+    known: dict[int, _Known] = {}
     for key in keys:
-        ports = made.subjects.get(key, _NO_SUBJECTS)
-        if ports and key in made.rules:
-            here[key] = _needed(made, key, ports)
+        if key in made.grouped.bearing and key in made.rules:
+            here[key] = _needed(made, key, known)
             continue
         here.pop(key, None)
         digests.pop(key, None)
-        subjects.pop(key, None)
-    return replace(made, here=here.finish(), subjects=subjects.finish(), digests=digests.finish())
+    return replace(made, here=here.finish(), digests=digests.finish())
 
 
-def _needed(made: Policed, key: RulingKey, ports: Map[PortKey, str]) -> Here:
+_Known = tuple[frozenset[Direction], frozenset[str]]
+"""Of a group: in which directions something counts, and the tenants of its ports."""
+
+
+def _needed(made: Policed, key: RulingKey, known: dict[int, _Known]) -> Here:
     real = expected = counted = False
-    direction = made.rules[key].entry.direction
-    for port in ports:
-        if made.judged[port][key] is State.COUNT:
+    direction, tenants = made.rules[key].entry.direction, frozenset[str]()
+    for group, held in made.grouped.of_rule(key):
+        if group not in known:
+            known[group] = counts(held.states, made.rules), frozenset(held.ports.values())
+        counting, whose = known[group]
+        tenants |= whose
+        if held.states[key] is State.COUNT:
             counted = True
         else:
             real = True
-            expected = expected or made.counts(port, direction)
-    return Here(real, expected, counted, frozenset(ports.values()))
+            expected = expected or direction in counting
+    return Here(real, expected, counted, tenants)
 
 
 def _whose(policed: Policed, key: RulingKey) -> object:
@@ -325,15 +293,33 @@ def _shifted(made: Policed, lost: Weights, won: Weights, fresh: set[RulingKey]) 
 
 
 def _weighed(made: Policed, snapshot: Snapshot, fresh: Iterable[RulingKey]) -> Policed:
-    """The digests of these rules from nothing."""
+    """The digests of these rules from nothing; what a class weighs is worked out once."""
     digests = made.digests.mutate()
-    for key in fresh:
-        total = 0
-        for port in made.members(snapshot, key):
-            one = endpoint(snapshot, port)
-            assert one is not None
-            reach = made.reach(one, key)
-            assert reach is not None
-            total += _weight(snapshot, port, reach)
-        digests[key] = total & _DIGEST
-    return replace(made, digests=digests.finish())
+    known: dict[tuple[Class, Reach], int] = {}
+    totals = dict.fromkeys(fresh, 0)
+    some = [key for key in totals if made.matcher.takes_some(key)]
+    for place, ports in made.classes.items() if some else ():
+        first = endpoint(snapshot, next(iter(ports)))
+        assert first is not None  # what has no network is of no class
+        for key in some:
+            if key in made.matcher.naming:
+                totals[key] += _named_weight(made, snapshot, key, ports)
+                continue
+            reach = made.reach(first, key)
+            if reach is None:
+                continue
+            if (place, reach) not in known:
+                known[place, reach] = sum(_weight(snapshot, port, reach) for port in ports)
+            totals[key] += known[place, reach]
+    digests.update((key, total & _DIGEST) for key, total in totals.items())
+    return replace(made, digests=digests.finish(), sentences={})
+
+
+def _named_weight(made: Policed, snapshot: Snapshot, key: RulingKey, ports: Iterable[PortKey]) -> int:
+    """Of a rule that asks for ports' names: each is asked for itself."""
+    total = 0
+    for port in ports:
+        one = endpoint(snapshot, port)
+        reach = None if one is None else made.reach(one, key)
+        total += 0 if reach is None else _weight(snapshot, port, reach)
+    return total

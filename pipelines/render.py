@@ -55,7 +55,7 @@ _SIXES = (
     *("ipv6_src", "ipv6_dst", "nd_target", "tun_ipv6_src", "tun_ipv6_dst"),
     *("ct_ipv6_src", "ct_ipv6_dst"),
 )
-_HEX = ("eth_type", "vlan_tci", "nd_reserved", "ct_label")
+_HEX = ("eth_type", "vlan_tci", "nd_reserved", "ct_label", "metadata")
 NEW_PASS = "push_mpls:0x8847,pop_mpls:0x0800"
 """What ends a pass of the data path and changes nothing (docs/decisions/0016)."""
 

@@ -14,8 +14,9 @@ from typing import Final
 from immutables import Map
 
 from model.ids import NetworkKey, PortKey
-from model.policy import Action, Direction, State
+from model.policy import Action, Direction
 from model.snapshot import Snapshot
+from pipelines.grouped import Grouped
 from pipelines.policy.seated import Ruling, RulingKey
 
 
@@ -39,15 +40,18 @@ def follow(
     before: Strict,
     snapshot: Snapshot,
     rules: Map[RulingKey, Ruling],
-    judged: Map[PortKey, Map[RulingKey, State]],
+    grouped: Grouped,
     concerned: Iterable[PortKey],
 ) -> Strict:
     """`concerned`: ports for which it may be different. That by which a port is judged may be the same, and a
     rule deny now."""
+    known: dict[int, bool] = {0: False}
     ports, networks = before.ports, before.networks
     for port in concerned:
-        strict = any(forbids(rules[key]) for key in judged.get(port, Map()))
-        was, here = ports.get(port), snapshot.ports[port].network if strict else None
+        name = grouped.judged.get(port, 0)
+        if name not in known:
+            known[name] = any(forbids(rules[key]) for key in grouped.groups[name].states)
+        was, here = ports.get(port), snapshot.ports[port].network if known[name] else None
         if was == here:
             continue
         if was is not None:

@@ -16,12 +16,13 @@ from pipelines.declaration import Table
 _SRC = f.SOURCE.field
 _EXIT = f.EXIT.field
 _SUBJECT = f.SUBJECT.field
+_GROUP = f.ALIKE.field
 _SCOPE = f.SCOPE.field
 _DOMAIN = f.DOMAIN.field
 _NOTED = f.NOTED.field
 _DECIDED = f.DECIDED.field
 _NET = f.NETWORK.field
-_PART: Final = (_SUBJECT, f.CT_STATE, f.LABEL_EPOCH, f.ETH_TYPE, f.IP_FRAG)
+_PART: Final = (_SUBJECT, _GROUP, f.CT_STATE, f.LABEL_EPOCH, f.ETH_TYPE, f.IP_FRAG)
 _WAYS: Final = {Direction.OUT: "out", Direction.IN: "in"}
 
 
@@ -53,7 +54,7 @@ WATCH: Final = Table(
     " and what else never leaves the link is not judged, nor is what is for a gateway itself, where all of it"
     " ends.",
     matches=(*(_SRC, f.VRF.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.IP_PROTO, f.ICMPV6_TYPE),),
-    writes=(_SUBJECT, _DOMAIN),
+    writes=(_SUBJECT, _GROUP, _DOMAIN),
     next=("gateway",),
     again=("leaving",),
     miss="continue: no policy",
@@ -67,7 +68,7 @@ LEAVING: Final = Table(
     matches=_PART,
     writes=(_DECIDED, _NOTED),
     next=("left", "left_parts", *_CHAINS),
-    miss="drop: no port under policy",
+    miss="drop: no port under policy, or a group that is no more",
 )
 LEFT: Final = Table(
     number=17,
@@ -116,7 +117,7 @@ DOOR: Final = Table(
     purpose="Looks up what a port under policy gets among the connections of the port. Neighbour discovery"
     " and what else never leaves the link is not judged.",
     matches=(_SRC, _EXIT, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE),
-    writes=(_SUBJECT, _DOMAIN, _DECIDED, _NOTED),
+    writes=(_SUBJECT, _GROUP, _DOMAIN, _DECIDED, _NOTED),
     next=("origin",),
     again=("entering",),
     miss="drop: never reached, each port that may come here has a flow",
@@ -129,7 +130,7 @@ ENTERING: Final = Table(
     matches=_PART,
     writes=(_DECIDED, _NOTED),
     next=("entered", "entered_parts", *_CHAINS),
-    miss="drop: no port under policy",
+    miss="drop: no port under policy, or a group that is no more",
 )
 ENTERED: Final = Table(
     number=72,
@@ -170,7 +171,7 @@ def _stage(number: int, world: str, direction: Direction, level: Level, purpose:
         name=_name(world, direction, level),
         purpose=purpose,
         matches=(
-            *(_SUBJECT, _DOMAIN, _SCOPE, f.CONJ_ID, f.ETH_TYPE, f.IP_PROTO, f.SCTP_SRC, f.SCTP_DST),
+            *(_GROUP, _DOMAIN, _SCOPE, f.CONJ_ID, f.ETH_TYPE, f.IP_PROTO, f.SCTP_SRC, f.SCTP_DST),
             *(f.CT_STATE, f.CT_SRC, f.CT_DST, f.CT_SRC6, f.CT_DST6, f.CT_PROTO, f.CT_SPORT, f.CT_DPORT),
         ),
         writes=(_NOTED, _DECIDED),
@@ -202,13 +203,13 @@ SETTLE: Final = Table(
     purpose="Remembers with the connection what judged it, which rule let it through and which one would not"
     " have, and has the packet go on where it was judged. The first part of a datagram goes on at once, to"
     " be remembered with the others.",
-    matches=(_EXIT, _SUBJECT, f.ETH_TYPE, f.IP_FRAG),
+    matches=(_EXIT, _SUBJECT, _GROUP, f.ETH_TYPE, f.IP_FRAG),
     writes=f.PARTS,
     next=(),
     again=("left", "entered"),
-    miss="drop: no port under policy",
+    miss="drop: no port under policy, or one that is in another group by now",
 )
 
-LEAVING_SIDE: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS, ADDRESSEE)
-ENTERING_SIDE: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)
+LEAVING_PART: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS, ADDRESSEE)
+ENTERING_PART: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)
 CHAINS: Final = (*OUTWARD_CHAIN, *INWARD_CHAIN, SETTLE)

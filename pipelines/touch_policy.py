@@ -1,4 +1,5 @@
-"""Which objects of policy a change touches: rules, ports as their peers, local ports that they judge.
+"""Which objects of policy a change touches: rules, ports as their peers, local ports that they judge, and
+groups of these.
 
 Place: called by `pipelines.touch`. Where policies have nothing to do with a change, the index says so by
 being the same one. Must touch too much rather than too little.
@@ -7,7 +8,7 @@ being the same one. Must touch too much rather than too little.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from immutables import Map
 
@@ -16,10 +17,12 @@ from model.change import Change, Part
 from model.ids import PortKey, Uid
 from model.snapshot import Snapshot
 from pipelines import objects as o
-from pipelines import policed
+from pipelines.concerned import seen_anew
 from pipelines.index import Index, vrf_of
 from pipelines.policed import Policed
 from pipelines.policy.seated import RulingKey
+
+_NO_NAMES: Final[Map[int, None]] = Map()
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,10 +33,10 @@ def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
     found = index.policed
     made = {o.rule(key) for key in found.here}
     made.update(o.judged(port) for port in found.judged)
+    made.update(o.group(name) for name in found.grouped.groups)
     for network in found.strict.networks:
         made.update(o.addressee(port) for port in snapshot.by_network.get(network, Map()))
-    for key in found.here:
-        made.update(o.member(port) for port in found.members(snapshot, key))
+    made.update(o.member(port) for port in found.members(found.here, snapshot))
     return made
 
 
@@ -50,7 +53,7 @@ def touched(
     if not was.here and not now.here:
         return set()
     changed = tuple(changes)
-    moved = {*ports, *policed.seen_anew(old, new, changed)}
+    moved = {*ports, *seen_anew(old, new, changed)}
     found = {make(port) for port in moved for make in (o.judged, o.member, o.addressee)}
     found.update(_behind((old, was), (new, now), changes=changed))
     found.update(o.judged(PortKey(owner)) for owner in _zoned(changed))
@@ -62,18 +65,29 @@ def touched(
     rules = _differing(was.rules, now.rules) | _differing(was.here, now.here)
     found.update(o.rule(key) for key in rules)
     for snapshot, held in ((old, was), (new, now)):
-        for key in rules:
-            found.update(o.member(port) for port in held.members(snapshot, key))
-    found.update(o.judged(port) for port in _judged(was, now, rules))
+        found.update(o.member(port) for port in held.members(rules, snapshot))
+    groups = _groups(was, now, rules)
+    found.update(o.group(name) for name in groups)
+    found.update(o.judged(port) for port in _judged(was, now, groups))
     return found
 
 
-def _judged(was: Policed, now: Policed, rules: set[RulingKey]) -> set[PortKey]:
-    """Those judged by other rules, or by rules that mean others now."""
+def _groups(was: Policed, now: Policed, rules: set[RulingKey]) -> set[int]:
+    """Those that came or went, and those of rules that stand elsewhere or mean others now."""
+    keys = rules | _differing(was.digests, now.digests)
+    found = {*was.grouped.groups} ^ {*now.grouped.groups}
+    for held in (was, now):
+        found.update(name for key in keys for name in held.grouped.bearing.get(key, _NO_NAMES))
+    return found
+
+
+def _judged(was: Policed, now: Policed, groups: set[int]) -> set[PortKey]:
+    """Those of other groups than before, and all of groups that are not what they were."""
     found = _differing(was.judged, now.judged)
-    for key in rules | _differing(was.digests, now.digests):
-        for held in (was, now):
-            found.update(held.subjects.get(key, Map()))
+    for held in (was, now):
+        for name in groups:
+            if name in held.grouped.groups:
+                found.update(held.grouped.groups[name].ports)
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from model.change import Change, Part, Patch
 from model.ids import PortKey, TenantKey
 from model.snapshot import Snapshot
+from pipelines.policy.grouping import shared
 
 SHARE: Final = 0.05
 """More than this share of the bound ports at once needs a word of the operator."""
@@ -65,13 +66,17 @@ def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) 
 
 def count_lost(patch: Patch) -> int:
     """Flows that go without another of the same object in the same table. What is only said anew is no loss:
-    each change of a policy does that to some flows of every port that it judges."""
-    lost = 0
+    each change of a policy does that to some flows of every port that it judges. Of groups of ports it may be
+    another group's: with any of their rules they get another name."""
+    lost, gone, come = 0, Counter[int](), Counter[int]()
     for put, drop in patch.groups:
-        if drop:
-            come = Counter(flow.shape.table for flow in put)
-            lost += (Counter(flow.shape.table for flow in drop) - come).total()
-    return lost
+        gone.update(flow.shape.table for flow in drop if shared(flow.shape))
+        own = Counter(flow.shape.table for flow in drop if not shared(flow.shape))
+        if own:
+            lost += (own - Counter(flow.shape.table for flow in put)).total()
+    if gone:
+        come.update(flow.shape.table for put, _ in patch.groups for flow in put if shared(flow.shape))
+    return lost + (gone - come).total()
 
 
 def judge_flows(effective: Snapshot, dropped: int, total: int) -> Stop | None:

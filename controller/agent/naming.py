@@ -149,6 +149,8 @@ class Names:
                 return f"port {self.port_of(PortKey(subject.major))} as a peer of rules"
             case Kind.ADDRESSEE:
                 return f"port {self.port_of(PortKey(subject.major))} as one that others send to"
+            case Kind.GROUP:
+                return f"ports that the same rules judge, group {subject.major:#x}"
             case Kind.JUDGED:
                 return f"policy of port {self.port_of(PortKey(subject.major))}"
             case Kind.PEERED:

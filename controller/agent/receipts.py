@@ -138,6 +138,8 @@ def _owner(cookie: Cookie, snapshot: Snapshot) -> str:
             return f"counter of port {_port(cookie.port, snapshot)}"
         case Kind.PROBE:
             return "path probes"
+        case Kind.GROUP:
+            return "ports that the same rules judge"
         case Kind.VRF | Kind.TOLD | Kind.PREFIX:
             if cookie.tenant in snapshot.externals or cookie.tenant in snapshot.peerings:
                 return title(snapshot, cookie.tenant)

@@ -76,6 +76,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("policy", Kind.HOST, policy.host),
     Feature("policy", Kind.RULE, policy.rule),
     Feature("policy", Kind.MEMBER, policy.member),
+    Feature("policy", Kind.GROUP, policy.group),
     Feature("policy", Kind.JUDGED, policy.judged),
     Feature("gateway", Kind.HOST, gateway.host),
     Feature("gateway", Kind.VRF, gateway.vrf),

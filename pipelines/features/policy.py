@@ -1,8 +1,9 @@
 """Policy: what leaves and enters ports under policy is judged by rules, remembered, and counted.
 
 Place: tables watch to left_hits, door to entered_hits, the chains, and settle. A rule has flows of its own,
-its peers have theirs, and so have the ports that it judges, so that each change costs what it changes
-(docs/decisions/0058). Must not decide what rules mean: decision 0056 does.
+its peers have theirs, and so have the ports that it judges, each by itself and those that the same rules
+judge as a group, so that each change costs what it changes (docs/decisions/0058). Must not decide what rules
+mean: decision 0056 does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from model.policy import Action, Direction, State
 from pipelines import cookies
 from pipelines.policy.clauses import Stage, mark, stage
 from pipelines.shapes import policy as s
-from pipelines.views import HostView, JudgedView, MemberView, RuleView
+from pipelines.views import GroupView, HostView, JudgedView, MemberView, RuleView
 
 
 def host(_: HostView) -> tuple[Flow, ...]:
@@ -41,11 +42,17 @@ def member(view: MemberView) -> tuple[Flow, ...]:
     return tuple(flow for rule, places in view.of for each in _stages(rule) for flow in each.peers(places))
 
 
+def group(view: GroupView) -> tuple[Flow, ...]:
+    """Its ports as subjects: a flow for each rule in each world, however many they are; what of theirs was
+    judged by what holds now; and where all else is judged."""
+    return (*_subjects(view), *_sides(view))
+
+
 def judged(view: JudgedView) -> tuple[Flow, ...]:
-    """The port as a subject; the ways to its judges and from them."""
+    """The ways of a port to its group and from its judges, and its hits."""
     if not view.zone:
         return tuple(_closed(view))
-    return (*_watched(view), *_sides(view), *_settled(view), *_subject(view), *_hits(view))
+    return (*_watched(view), *_settled(view), *_hits(view))
 
 
 def _stages(view: RuleView) -> Iterator[Stage]:
@@ -71,34 +78,32 @@ def _closed(view: JudgedView) -> Iterator[Flow]:
 def _watched(view: JudgedView) -> Iterator[Flow]:
     cookie = cookies.port(view.key)
     for shape in s.WATCH_JUDGED:
-        yield Flow(shape, cookie, (view.key, view.key, view.tenant, view.zone))
+        yield Flow(shape, cookie, (view.key, view.key, view.group, view.tenant, view.zone))
     yield Flow(s.DOOR_PLAIN, cookie, (view.ofport,))
     for shape in s.DOOR_JUDGED:
-        yield Flow(shape, cookie, (view.ofport, view.key, view.tenant, view.zone))
+        yield Flow(shape, cookie, (view.ofport, view.key, view.group, view.tenant, view.zone))
 
 
-def _sides(view: JudgedView) -> Iterator[Flow]:
-    cookie = cookies.port(view.key)
-    for shape in (s.LEAVING_INVALID, s.ENTERING_INVALID):
-        yield Flow(shape, cookie, (view.key,))
-    for shape in (s.LEAVING_KNOWN, s.ENTERING_KNOWN):
-        yield Flow(shape, cookie, (view.key, view.epoch))
+def _sides(view: GroupView) -> Iterator[Flow]:
+    cookie = cookies.group(view.name)
+    for shape in (s.LEAVING_KNOWN, s.ENTERING_KNOWN, s.LEFT_PARTS_KNOWN, s.ENTERED_PARTS_KNOWN):
+        yield Flow(shape, cookie, (view.name, view.epoch))
     for side in (s.LEAVING_UNKNOWN, s.ENTERING_UNKNOWN):
         for direction in Direction:
-            yield Flow(side[direction][direction in view.counts], cookie, (view.key,))
+            yield Flow(side[direction][direction in view.counts], cookie, (view.name,))
 
 
 def _settled(view: JudgedView) -> Iterator[Flow]:
     cookie = cookies.port(view.key)
+    for shape in (s.LEAVING_INVALID, s.ENTERING_INVALID):
+        yield Flow(shape, cookie, (view.key,))
     for shape in (*s.SETTLE_LEFT, *s.SETTLE_ENTERED):
-        yield Flow(shape, cookie, (view.key, view.zone, view.epoch))
-    for shape in (s.LEFT_PARTS_KNOWN, s.ENTERED_PARTS_KNOWN):
-        yield Flow(shape, cookie, (view.key, view.epoch))
+        yield Flow(shape, cookie, (view.key, view.group, view.zone, view.epoch))
     for shape in (*s.LEFT_PARTS, *s.ENTERED_PARTS):
         yield Flow(shape, cookie, (view.key, view.zone))
 
 
-def _subject(view: JudgedView) -> Iterator[Flow]:
+def _subjects(view: GroupView) -> Iterator[Flow]:
     for ruling, state in view.rulings:
         direction, level = ruling.entry.direction, ruling.entry.place.level
         chain, marks = s.CHAINS[direction], {state: mark(ruling.number, state)}
@@ -107,13 +112,14 @@ def _subject(view: JudgedView) -> Iterator[Flow]:
             tables.append(chain.foreseen[level])
         for table in tables:
             here = stage(chain, table, ruling.entry, ruling.height, marks, ruling.owner)
-            yield here.subject(view.key, state)
+            yield here.subject(view.name, state)
 
 
 def _hits(view: JudgedView) -> Iterator[Flow]:
-    """For each rule that counts, also one that allows: that nothing is to blame on it, is evidence too."""
-    for ruling, state in view.rulings:
-        if state is State.COUNT:
-            number = mark(ruling.number, state)
-            for shape in (s.LEFT_HIT, s.ENTERED_HIT):
-                yield Flow(shape, cookies.policy(number, view.key), (number, view.key))
+    """For each rule that counts, also one that allows: that nothing is to blame on it, is evidence too.
+
+    Evidence is of one rule on one port, so there are as many as rules count on each of the ports."""
+    for ruling in view.counting:
+        number = mark(ruling.number, State.COUNT)
+        for shape in (s.LEFT_HIT, s.ENTERED_HIT):
+            yield Flow(shape, cookies.policy(number, view.key), (number, view.key))

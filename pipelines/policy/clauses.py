@@ -13,7 +13,6 @@ from typing import Final
 from model.addresses import Prefix
 from model.entries import Entry, Level
 from model.flow import Field, Flow, SetField, Shape
-from model.ids import PortKey
 from model.masks import FULL, masked, merged, prefixes
 from model.policy import WITH_PORTS, Action, Block, PortRange, Protocol, Selection, Service, State
 from pipelines import cookies
@@ -93,15 +92,15 @@ class Stage:
     def _clause(self, number: int) -> sh.Clause:
         return sh.Clause(number, self.clauses(), len(self.marks))
 
-    def subject(self, port: PortKey, state: State) -> Flow:
-        """A port that the rule judges, in this state."""
+    def subject(self, group: int, state: State) -> Flow:
+        """A group of ports that the rule judges, in this state."""
         mark = self.marks[state]
         if self.clauses() == 1:
             end = self.ends[self.entry.action, state]
             shape = sh.alone(self.table, self.sides, end)
-            return self._flow(mark, shape, (port, mark) if end.actions else (port,))
+            return self._flow(mark, shape, (group, mark) if end.actions else (group,))
         shape = sh.subject(self.table, self.sides, sh.Clause(0, self.clauses()))
-        return self._flow(mark, shape, (port, mark))
+        return self._flow(mark, shape, (group, mark))
 
     def peers(self, places: Iterable[Located]) -> Iterator[Flow]:
         """Who may be at the other end, as ports."""

@@ -21,6 +21,7 @@ HEIGHT: Final = Slot("height", 16)
 NUMBER: Final = Slot("number", 32)
 OTHER: Final = Slot("other", 32)
 """The number of the same rule in its other state."""
+GROUP: Final = Slot("group", 64)
 SUBJECT: Final = Slot("subject", 32)
 SCOPE: Final = Slot("scope", 32)
 DOMAIN: Final = Slot("domain", 32)
@@ -66,10 +67,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Where a stage finds the subject's key, the scope of the other end, and that end's address. `domain`:
-    whose the subject is, where several tenants have rules at one height; None = all rules have one owner."""
+    """Where a stage finds the name of the subject's group, the scope of the other end, and its address.
+    `domain`: whose the subject is, where several tenants have rules at one height; None = all rules have one
+    owner."""
 
-    subject: Field
+    group: Field
     scope: Field
     address4: Field
     address6: Field
@@ -78,8 +80,8 @@ class Sides:
 
 @cache
 def subject(table: int, sides: Sides, clause: Clause) -> Shape:
-    """One port as a subject."""
-    return _clause(table, "subject", clause, (Match(sides.subject, SUBJECT),), (SUBJECT,))
+    """A group as subjects."""
+    return _clause(table, "subject", clause, (Match(sides.group, GROUP),), (GROUP,))
 
 
 @cache
@@ -146,15 +148,15 @@ def concluded(table: int, end: End) -> Shape:
 
 @cache
 def alone(table: int, sides: Sides, end: End) -> Shape:
-    """What becomes of all packets of a subject."""
-    slots = (SUBJECT, NUMBER) if end.actions else (SUBJECT,)
-    return _shape(table, f"alone-{end.name}", (Match(sides.subject, SUBJECT),), slots, end.actions, end.goto)
+    """What becomes of all packets of a group."""
+    slots = (GROUP, NUMBER) if end.actions else (GROUP,)
+    return _shape(table, f"alone-{end.name}", (Match(sides.group, GROUP),), slots, end.actions, end.goto)
 
 
 @cache
-def hit(table: int, sides: Sides, noted: Field, goto: int) -> Shape:
+def hit(table: int, subject: Field, noted: Field, goto: int) -> Shape:
     """What is let through, and is noted as what a counting rule would have dropped at a port."""
-    match = (Match(noted, NUMBER), Match(sides.subject, SUBJECT))
+    match = (Match(noted, NUMBER), Match(subject, SUBJECT))
     return _shape(table, "hit", match, (NUMBER, SUBJECT), (), goto)
 
 

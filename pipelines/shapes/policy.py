@@ -34,11 +34,16 @@ ZONE: Final = Slot("zone", 16)
 EPOCH: Final = Slot("epoch", 32)
 MESSAGE: Final = Slot("message", 8)
 SUBJECT: Final = Slot("subject", 32)
+GROUP: Final = Slot("group", 64)
 DOMAIN: Final = Slot("domain", 32)
 NUMBER: Final = Slot("number", 32)
 
 _FAMILIES: Final = (("4", IS_IPV4), ("6", IS_IPV6))
 _IS_SUBJECT: Final = Match(f.SUBJECT.field, SUBJECT)
+_IS_GROUP: Final = Match(f.ALIKE.field, GROUP)
+"""A packet may come out of conntrack with the name of the group that the port was in when it went in. While
+that has rules, they judge it; without them it ends where it comes out. But only the group that the port is in
+*now* has it remembered as judged by what holds now: a packet judged by another ends in settle."""
 _IS_EXIT: Final = Match(f.EXIT.field, PORT)
 _IS_LEAVING: Final = Match(f.EXIT.field, 0)
 """Nothing has been found out yet of where it goes."""
@@ -67,9 +72,10 @@ WATCH_JUDGED: Final = tuple(
         t.WATCH,
         AT_GENERAL,
         (IS_SRC, kind),
-        (SRC, SUBJECT, DOMAIN, ZONE),
+        (SRC, SUBJECT, GROUP, DOMAIN, ZONE),
         (
             SetField(f.SUBJECT.field, SUBJECT),
+            SetField(f.ALIKE.field, GROUP),
             SetField(f.DOMAIN.field, DOMAIN),
             Ct(ZONE, t.LEAVING.number),
         ),
@@ -89,9 +95,10 @@ DOOR_JUDGED: Final = tuple(
         t.DOOR,
         AT_GENERAL,
         (_IS_EXIT, kind),
-        (PORT, SUBJECT, DOMAIN, ZONE),
+        (PORT, SUBJECT, GROUP, DOMAIN, ZONE),
         (
             SetField(f.SUBJECT.field, SUBJECT),
+            SetField(f.ALIKE.field, GROUP),
             SetField(f.DOMAIN.field, DOMAIN),
             SetField(f.DECIDED.field, 0),  # a port of this host may have been judged for sending it
             SetField(f.NOTED.field, 0),
@@ -114,8 +121,8 @@ def _side(table: t.Table, onward: t.Table) -> tuple[Shape, Shape]:
             "known",
             table,
             AT_LOCAL,
-            (_IS_SUBJECT, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH)),
-            (SUBJECT, EPOCH),
+            (_IS_GROUP, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH)),
+            (GROUP, EPOCH),
             _RECALL,
             onward,
         ),
@@ -149,10 +156,10 @@ ENTERING_LATER: Final = _later(t.ENTERING, t.ENTERED_PARTS)
 def _parts(table: t.Table, onward: t.Table) -> tuple[Shape, tuple[Shape, ...]]:
     """What needs not wait, for its connection was judged by what holds now; what waits."""
     some = Match(f.IP_FRAG, f.ANY_FRAGMENT, f.ANY_FRAGMENT)
-    known = (_IS_SUBJECT, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH))
+    known = (_IS_GROUP, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH))
     unjudged = (SetField(f.LABEL_EPOCH, 0),)
     return (
-        shape("known", table, AT_LOCAL, known, (SUBJECT, EPOCH), goto=onward),
+        shape("known", table, AT_LOCAL, known, (GROUP, EPOCH), goto=onward),
         tuple(
             shape(
                 f"gathered{name}",
@@ -186,8 +193,8 @@ def _unknown(table: t.Table, opened: Direction) -> dict[Direction, tuple[Shape, 
                 f"{direction.value}-{world}",
                 table,
                 AT_REMOTE,
-                (_IS_SUBJECT, term),
-                (SUBJECT,),
+                (_IS_GROUP, term),
+                (GROUP,),
                 goto=_CHAINS[direction][at],
             )
             for world, at in _WORLDS
@@ -218,8 +225,8 @@ SETTLE_LEFT: Final = tuple(
         f"left{name}",
         t.SETTLE,
         AT_LOCAL,
-        (_IS_LEAVING, _IS_SUBJECT, kind),
-        (SUBJECT, ZONE, EPOCH),
+        (_IS_LEAVING, _IS_SUBJECT, _IS_GROUP, kind),
+        (SUBJECT, GROUP, ZONE, EPOCH),
         (Ct(ZONE, t.LEFT.number, remember=_REMEMBER),),
     )
     for name, kind in _FAMILIES
@@ -229,8 +236,8 @@ SETTLE_ENTERED: Final = tuple(
         f"entered{name}",
         t.SETTLE,
         AT_GENERAL,
-        (_IS_SUBJECT, kind),
-        (SUBJECT, ZONE, EPOCH),
+        (_IS_SUBJECT, _IS_GROUP, kind),
+        (SUBJECT, GROUP, ZONE, EPOCH),
         (Ct(ZONE, t.ENTERED.number, remember=_REMEMBER),),
     )
     for name, kind in _FAMILIES
@@ -258,7 +265,7 @@ def _chain(direction: Direction) -> Chain:
         foreseen=(numbers[0], numbers[1], numbers[2], numbers[3]),
         real=(numbers[4], numbers[5], numbers[6], numbers[7]),
         done=t.SETTLE.number,
-        sides=sh.Sides(f.SUBJECT.field, f.SCOPE.field, *_ENDS[direction], f.DOMAIN.field),
+        sides=sh.Sides(f.ALIKE.field, f.SCOPE.field, *_ENDS[direction], f.DOMAIN.field),
         noted=f.NOTED.field,
         decided=f.DECIDED.field,
     )

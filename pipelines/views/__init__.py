@@ -36,7 +36,16 @@ from pipelines.views.outward import (
 )
 from pipelines.views.paths import PathView, path_view
 from pipelines.views.peering import PeeredView, PeeringView, peered_view, peering_view
-from pipelines.views.policy import JudgedView, MemberView, RuleView, judged_view, member_view, rule_view
+from pipelines.views.policy import (
+    GroupView,
+    JudgedView,
+    MemberView,
+    RuleView,
+    group_view,
+    judged_view,
+    member_view,
+    rule_view,
+)
 from pipelines.views.ports import PortView, WaitingView, port_view, waiting_view
 from pipelines.views.prefixes import PrefixView, prefix_view
 from pipelines.views.routed import (
@@ -58,6 +67,7 @@ __all__ = [
     "EgressView",
     "ExternalView",
     "FloatingView",
+    "GroupView",
     "HostView",
     "JudgedView",
     "MemberView",
@@ -106,6 +116,7 @@ View = (
     | RuleView
     | MemberView
     | AddresseeView
+    | GroupView
     | JudgedView
 )
 
@@ -126,6 +137,8 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return member_view(snapshot, index, PortKey(subject.major))
         case Kind.ADDRESSEE:
             return addressee_view(snapshot, index, PortKey(subject.major))
+        case Kind.GROUP:
+            return group_view(index, subject)
         case Kind.JUDGED:
             return judged_view(snapshot, index, PortKey(subject.major))
         case Kind.NETWORK:

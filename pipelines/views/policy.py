@@ -1,4 +1,4 @@
-"""Views of policy: a rule, a port as its peer, a local port that it judges.
+"""Views of policy: a rule, a port as its peer, the local ports that it judges, as groups and each by itself.
 
 Place: dispatched by pipelines.views. Must not make flows.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from model.ids import PortKey, TenantKey, Uid
 from model.intent import Network
-from model.policy import Change, Direction, State
+from model.policy import Direction, State
 from model.snapshot import Snapshot
 from pipelines.index import Index
 from pipelines.objects import Object
@@ -21,9 +20,8 @@ from pipelines.policed import Here, Policed
 from pipelines.policy import seated
 from pipelines.policy.matching import Reach
 from pipelines.policy.seated import Located, Ruling, endpoint
-from pipelines.strict import forbids
+from pipelines.sentence import Given
 
-Given = tuple[tuple[Ruling, State], ...]
 _PAIRED: Final = 31
 
 
@@ -44,20 +42,31 @@ class MemberView:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupView:
+    """Local ports that the very same rules judge. `epoch`: of all that judges them and is to judge anew,
+    never 0. `rulings`: in the order in which they judge, with their states. `counts`: the directions in which
+    something counts."""
+
+    name: int
+    epoch: int
+    rulings: Given
+    counts: frozenset[Direction]
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedView:
-    """A local port under policy. `zone`: of its connections, 0 = none yet, so that nothing passes. `epoch`:
-    of all that judges it and is to judge anew, never 0. `rulings`: in the order in which they judge, with
-    the states that they have here. `counts`: the directions in which something counts. `stray`: the one by
-    which a frame for a MAC that has not its packet's destination ends, or only counts; None = nothing forbids
-    the port to send. `broadcasts`: the last addresses of its network's IPv4 subnets."""
+    """A local port under policy. `group`: the name of those judged as it is. `zone`: of its connections,
+    0 = none yet, so that nothing passes. `epoch`: that of its group. `counting`: the rules that count on it.
+    `stray`: the one by which a frame for a MAC that has not its packet's destination ends, or only counts;
+    None = nothing forbids it to send. `broadcasts`: the last addresses of its network's IPv4 subnets."""
 
     key: PortKey
+    group: int
     ofport: int
     tenant: TenantKey
     zone: int
     epoch: int
-    rulings: tuple[tuple[Ruling, State], ...]
-    counts: frozenset[Direction]
+    counting: tuple[Ruling, ...]
     stray: tuple[Ruling, State] | None = None
     broadcasts: tuple[IPv4Address, ...] = ()
 
@@ -86,32 +95,30 @@ def member_view(snapshot: Snapshot, index: Index, key: PortKey) -> MemberView | 
     return MemberView(key, tuple(found)) if found else None
 
 
-def judged_view(snapshot: Snapshot, index: Index, key: PortKey) -> JudgedView | None:
-    states = index.policed.judged.get(key)
-    if states is None:
+def group_view(index: Index, subject: Object) -> GroupView | None:
+    if subject.major not in index.policed.grouped.groups:
         return None
-    port = snapshot.ports[key]
-    rulings = sorted((index.policed.rules[rule] for rule in states), key=Ruling.order)
-    given = tuple((ruling, states[ruling.key]) for ruling in rulings)
+    said = index.policed.sentence(subject.major)
+    return GroupView(subject.major, said.epoch, said.given, said.counts)
+
+
+def judged_view(snapshot: Snapshot, index: Index, key: PortKey) -> JudgedView | None:
+    group = index.policed.judged.get(key)
+    if group is None:
+        return None
+    port, said = snapshot.ports[key], index.policed.sentence(group)
     network = snapshot.networks[port.network]
     return JudgedView(
         key=key,
+        group=group,
         ofport=snapshot.interfaces[port.uid].ofport,
         tenant=network.tenant,
         zone=snapshot.zones.get(("policy", key), 0),
-        epoch=_epoch(index.policed, given),
-        rulings=given,
-        counts=frozenset(d for d in Direction if index.policed.counts(key, d)),
-        stray=_stray(given),
+        epoch=said.epoch,
+        counting=said.counting,
+        stray=said.stray,
         broadcasts=tuple(_broadcasts(network)),
     )
-
-
-def _stray(rulings: Given) -> tuple[Ruling, State] | None:
-    """The last one that is enforced, or, if none is, that counts (`pipelines.policy.verdict.stray`)."""
-    denies = [one for one in rulings if forbids(one[0])]
-    real = [one for one in denies if one[1] is State.ENFORCE]
-    return (real or denies or (None,))[-1]
 
 
 def _broadcasts(network: Network) -> Iterator[IPv4Address]:
@@ -119,14 +126,3 @@ def _broadcasts(network: Network) -> Iterator[IPv4Address]:
     for subnet in network.subnets:
         if isinstance(subnet, IPv4Network) and subnet.prefixlen < _PAIRED:
             yield subnet.broadcast_address
-
-
-def _epoch(policed: Policed, rulings: Given) -> int:
-    """Of meanings, their order and who is meant: not of numbers and heights, which may change for nothing."""
-    told = [
-        (ruling.entry.identity, state.value, policed.digests[ruling.key])
-        for ruling, state in rulings
-        if ruling.on_change is Change.JUDGE
-    ]
-    digest = blake2b(repr(told).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") or 1

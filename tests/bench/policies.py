@@ -139,7 +139,7 @@ def _flows(rig: Rig) -> Table:
         f"Flows of one more rule for {PORTS:,} ports",
         ("flows more",),
         tuple(rows),
-        (f"{known:,} flows with the first rule; of each port one says that the rule is its own",),
+        (f"{known:,} flows with the first rule; one says of all ports that the rule is theirs",),
     )
 
 

@@ -90,7 +90,7 @@ def test_a_real_switch_judges_as_the_verdict_does(
         for direction, wanted in ((Direction.OUT, outcome.outward), (Direction.IN, outcome.inward)):
             if wanted is None:
                 continue
-            said, path = traced(ovs, laid[direction], packet(connection, direction))
+            said, path = traced(ovs, laid[direction], packet(laid[direction], connection, direction))
             assert said.action is wanted.action, (connection, path)
             if wanted.action is Action.ALLOW:
                 assert (said.by and said.by.place) == (wanted.by and wanted.by.place)
@@ -155,7 +155,7 @@ def test_the_fake_choice_among_conjunctions_is_the_switch_s(stage: tuple[Private
     for connection in CONNECTIONS[::41]:
         if connection.target is None:
             continue
-        seen = packet(connection, Direction.IN)
+        seen = packet(laid, connection, Direction.IN)
         last, _ = run(laid, seen)
         said, path = traced(ovs, laid, seen)
         assert (said.action is Action.ALLOW) == (last is not None), path

@@ -5,15 +5,16 @@ Place: under the property and contract tests of policy flows. The numbers are of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model.flow import Field, Flow
+from model.ids import PortKey
 from model.policy import Direction, Endpoint, Policy, Protocol
 from pipelines import fields as f
 from pipelines.policy.clauses import Chain
 from pipelines.policy.entries import Entry, Tenants, standing
-from pipelines.policy.flows import Counted, Numbers, compile
+from pipelines.policy.flows import Counted, Numbers, compile, groups
 from pipelines.policy.resolve import Directory
 from pipelines.policy.shapes import Sides
 from pipelines.policy.verdict import Connection
@@ -21,6 +22,7 @@ from pipelines.walk import Packet, walk
 from tests.fakes.policies import WORLD
 from tests.fakes.switch import Switch
 
+GROUP = Field("metadata", 64)
 SUBJECT, SCOPE, NOTED, DECIDED = (Field(f"reg{number}", 32) for number in (11, 12, 13, 14))
 NOWHERE = 9
 """A scope in which no port of ours is: where strangers come from."""
@@ -33,11 +35,11 @@ def chain(direction: Direction) -> Counted:
         foreseen=(first, first + 1, first + 2, first + 3),
         real=(first + 4, first + 5, first + 6, first + 7),
         done=first + 8,
-        sides=Sides(SUBJECT, SCOPE, *fields),
+        sides=Sides(GROUP, SCOPE, *fields),
         noted=NOTED,
         decided=DECIDED,
     )
-    return Counted(made, allowed=first + 9)
+    return Counted(made, SUBJECT, allowed=first + 9)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Laid:
     counted: Counted
     entries: tuple[Entry, ...]
     numbers: Numbers
+    names: Mapping[PortKey, int]
     flows: tuple[Flow, ...]
     switch: Switch
 
@@ -68,10 +71,10 @@ def lay(
     numbers = {entry.place: index for index, entry in enumerate(entries, 1)}
     where = chain(direction)
     flows = compile(where, entries, world, Directory.of(world), numbers)
-    return Laid(where, entries, numbers, flows, Switch.of(flows))
+    return Laid(where, entries, numbers, groups(entries, world, numbers), flows, Switch.of(flows))
 
 
-def packet(connection: Connection, direction: Direction) -> Packet:
+def packet(laid: Laid, connection: Connection, direction: Direction) -> Packet:
     """The first packet of a connection, looked up in vain, at the end that is asked."""
     six = connection.source_address.version == 6
     ends = (f.IPV6_SRC, f.IPV6_DST) if six else (f.IP_SRC, f.IP_DST)
@@ -92,6 +95,7 @@ def packet(connection: Connection, direction: Direction) -> Packet:
         f.CT_STATE.name: f.CT_TRACKED | f.CT_NEW,
         f.CT_PROTO.name: connection.protocol,
         SUBJECT.name: mine.key,
+        GROUP.name: laid.names[mine.key],
         SCOPE.name: NOWHERE if other is None else mine.scope,
     }
     if connection.protocol in (Protocol.TCP, Protocol.UDP):

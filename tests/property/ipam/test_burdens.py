@@ -4,13 +4,16 @@ count, and a count takes whom selectors take."""
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_network
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
 
 from ipam.burdens import OWN, Part, burden, weigh
 from ipam.census import Census, Counted
+from model.ids import Uid
 from model.labels import selects
 from model.policy import (
     Action,
@@ -51,7 +54,9 @@ def test_no_rule_makes_more_than_it_weighs_in_either_world(policies: tuple[Polic
 
 def _held(*policies: Policy) -> None:
     snapshot, _ = ruled(BARE, policies, {})
-    flows = [(cookies.parse(flow.cookie), flow.shape.table) for flow in compile(snapshot).flows()]
+    program = compile(snapshot)
+    flows = [(cookies.parse(flow.cookie), flow.shape.table) for flow in program.flows()]
+    bearing = program.index.policed.grouped.bearing
     of_rules = [(said.rule, table) for said, table in flows if said is not None and said.kind is Kind.POLICY]
     seats = {one.policy.name: (*one.seats, one.outward, one.inward) for one in snapshot.policies.values()}
     for policy in policies:
@@ -67,7 +72,8 @@ def _held(*policies: Policy) -> None:
             )
             assert max(made.values(), default=0) <= part.total
             if index < len(policy.rules):
-                _exact(policy, index, part, made["real"])
+                groups = len(bearing.get((seat.number, Uid(f"policy-{policy.name}")), Map()))
+                _exact(policy, index, replace(part, subjects=groups), made["real"])
 
 
 def test_every_kind_of_peer_and_service_is_counted_as_it_is_made() -> None:
@@ -87,7 +93,8 @@ def test_every_kind_of_peer_and_service_is_counted_as_it_is_made() -> None:
 
 
 def _exact(policy: Policy, index: int, part: Part, made: int) -> None:
-    """Of a rule that is enforced wherever it judges, all but what it counts by is there."""
+    """Of a rule that is enforced wherever it judges, all but what it counts by is there, and a flow for each
+    group of ports that it judges."""
     rule = policy.rules[index]
     if rule.state is State.COUNT or rule.share < 100 or not part.subjects:
         return

@@ -37,7 +37,7 @@ from tests.fakes.policies import (
 
 def judged(laid: Laid, connection: Connection, direction: Direction) -> Judged:
     """The verdict in the flows' words."""
-    last, seen = run(laid, packet(connection, direction))
+    last, seen = run(laid, packet(laid, connection, direction))
     by, hit = (laid.entry(seen.get(field.name, 0)) for field in (DECIDED, NOTED))
     if last is None:
         return Judged(Action.DENY, None)
@@ -80,7 +80,7 @@ def test_the_lookup_finds_what_a_look_at_all_flows_finds(
         for connection in tried:
             if (connection.source if direction is Direction.OUT else connection.target) is None:
                 continue
-            seen = packet(connection, direction)
+            seen = packet(laid, connection, direction)
             assert walk(found, seen, start=laid.start) == walk(laid.switch, seen, start=laid.start)
 
 

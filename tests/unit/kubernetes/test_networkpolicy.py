@@ -104,7 +104,9 @@ def test_the_table_of_verdicts(case: dict[str, Any]) -> None:
 
     def flows(one: Connection) -> bool:
         ends = ((Direction.OUT, one.source), (Direction.IN, one.target))
-        return all(run(laid[way], packet(one, way))[0] is not None for way, end in ends if end is not None)
+        return all(
+            run(laid[way], packet(laid[way], one, way))[0] is not None for way, end in ends if end is not None
+        )
 
     wrong = [
         f"{words}, by {who}"

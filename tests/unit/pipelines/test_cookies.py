@@ -22,6 +22,7 @@ def test_layout() -> None:
     assert cookies.account(PortKey(0xABCDEF), ClassId(0x12), 0x345) == 0x52F1_4_ABCDEF12345
     assert cookies.asked(PortKey(0xABCDEF)) == 0x52F1_9_00000ABCDEF
     assert cookies.policy(0x12345, PortKey(0xABCDEF)) == 0x52F1_D_12345ABCDEF
+    assert cookies.group(0xFEDC_BA98_7654_3210) == 0x52F1_E_A9876543210
 
 
 @given(st.integers(1, (1 << 24) - 1), st.integers(0, 255), st.integers(0, 4095))
@@ -47,6 +48,7 @@ def test_the_others_are_read_back() -> None:
     )
     assert cookies.parse(cookies.asked(PortKey(6))) == Cookie(Kind.ASKED, port=PortKey(6))
     assert cookies.parse(cookies.policy(7, PortKey(6))) == Cookie(Kind.POLICY, port=PortKey(6), rule=7)
+    assert cookies.parse(cookies.group(5)) == Cookie(Kind.GROUP, digest=5)
     remote = cookies.parse(cookies.remote(NetworkKey(5), Mac(0x020000000007)))
     assert remote == Cookie(Kind.REMOTE, network=NetworkKey(5), mac=7)
 

@@ -21,11 +21,16 @@ from model.snapshot import Snapshot
 from pipelines import objects as o
 from pipelines.features import FEATURES, Feature
 from pipelines.index import build
+from pipelines.policy.grouping import name
 from pipelines.render import named
 from pipelines.views import view
 from tests.fakes import outward, peering, world
 from tests.fakes.policies import APP, DB, WEB
 from tests.fakes.under_policy import host, ruled
+
+JUDGING = zip((1, 2, 3), (State.ENFORCE, State.ENFORCE, State.COUNT), strict=True)
+NAME = name(((number, world.Uid("policy-web")), state) for number, state in JUDGING)
+"""Of the group of WEB in `judged`."""
 
 GOLDEN = Path(__file__).parent / "golden"
 SUBJECTS = {
@@ -34,6 +39,7 @@ SUBJECTS = {
     o.Kind.RULE: [o.rule((number, world.Uid("policy-web"))) for number in (1, 2, 3)],
     o.Kind.MEMBER: [o.member(APP.key)],
     o.Kind.ADDRESSEE: [o.addressee(APP.key), o.addressee(DB.key)],
+    o.Kind.GROUP: [o.group(NAME)],
     o.Kind.JUDGED: [o.judged(WEB.key), o.judged(APP.key)],
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
