@@ -170,7 +170,18 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
 TOGETHER: tuple[tuple[str, ...], ...] = tuple(
     tuple(f"tests/integration/product/test_{name}.py" for name in names)
     for names in (
-        ("tenants", "egress", "pairs", "migration", "peering", "restarts", "policy", "answers", "names"),
+        (
+            "tenants",
+            "egress",
+            "pairs",
+            "migration",
+            "peering",
+            "restarts",
+            "policy",
+            "answers",
+            "names",
+            "forwarding",
+        ),
         ("paths", "inward", "outward"),
         ("routing", "next_hops", "mtu", "quality", "external", "irb"),
     )
