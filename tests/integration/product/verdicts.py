@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from topologies.errors import LabError
 from topologies.scenarios.two_tenants import Workload
@@ -98,7 +99,7 @@ def sent(probe: Probe) -> Iterator[Test]:
             one.setblocking(False)
             one.bind(("", 0))
             one.connect_ex((probe.address, what.port))
-            yield _opens(one.getsockname()[1], what.port, probe.family)
+            yield _opens(one.getsockname(), (probe.address, what.port), family)
         return
     if what.protocol == socket.IPPROTO_UDP:
         with open_socket(probe.here.vm, family, socket.SOCK_DGRAM) as one:
@@ -131,16 +132,18 @@ def _checksum(message: bytes) -> bytes:
     return struct.pack("!H", ~total & 0xFFFF)
 
 
-def _opens(source: int, target: int, family: int) -> Test:
-    """A SYN with these ports."""
-    start = _ETHERNET + _IP_HEADER[family]
+def _opens(source: tuple[Any, ...], target: tuple[str, int], family: int) -> Test:
+    """A SYN from one to the other. Of ports alone two senders may have the same."""
+    version = 6 if family == socket.AF_INET6 else 4
+    start, protocol = _ETHERNET + _IP_HEADER[version], _PROTOCOL[version]
+    addresses = b"".join(socket.inet_pton(family, end[0]) for end in (source, target))
+    ends = addresses + struct.pack("!HH", source[1], target[1])
 
     def test(frame: Frame) -> bool:
         raw = frame.raw
-        if len(raw) < start + 20 or raw[_PROTOCOL[family]] != socket.IPPROTO_TCP:
+        if len(raw) < start + 20 or raw[protocol] != socket.IPPROTO_TCP:
             return False
-        ports = struct.unpack_from("!HH", raw, start)
-        return ports == (source, target) and bool(raw[start + 13] & _SYN)
+        return raw[start - len(addresses) : start + 4] == ends and bool(raw[start + 13] & _SYN)
 
     return incoming(test)
 
