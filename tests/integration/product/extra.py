@@ -34,9 +34,14 @@ def port(tenant: str, name: str, home: Document, last: int, host: str) -> Docume
 
 def seat(scenario: TwoTenants, tenant: str, name: str, vm: str) -> Workload:
     """Plug a VM into a port that was applied, and lead it out by its gateways."""
-    ports = scenario.control.get("ports", "--tenant", tenant)
-    found = next(p for p in ports if p["metadata"]["name"] == name)
-    spec, uid = found["spec"], found["metadata"]["uid"]
+    (found,) = scenario.control.get("port", name, "--tenant", tenant)
+    return plugged(scenario, found, vm)
+
+
+def plugged(scenario: TwoTenants, found: Document, vm: str) -> Workload:
+    """The same, of a port as `ringfence get` tells it: who has many asks once."""
+    spec, metadata = found["spec"], found["metadata"]
+    tenant, name, uid = metadata["tenant"], metadata["name"], metadata["uid"]
     host = next(h for h in scenario.lab.hypervisors if h.name == spec["hosts"][0])
     node, ifname = scenario.lab.vm(vm), f"tap-{vm}"
     cidrs = tuple(f"{a}/{24 if ':' not in a else 64}" for a in spec["addresses"])

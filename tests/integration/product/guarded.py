@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.integration.product.extra import document, lead_out, network, port, seat
+from tests.integration.product.extra import document, lead_out, network, plugged, port
 from tests.integration.product.verdicts import CONTROL
 from topologies.deadline import until
 from topologies.errors import CommandFailed
@@ -118,7 +118,8 @@ def build(base: TwoTenants) -> Guarded:
     halves = (document("Peering", "to-blue", {"peer": "blue", "prefixes": list(RED)}, "red"),
               document("Peering", "to-red", {"peer": "red", "prefixes": list(BLUE)}, "blue"))  # fmt: skip
     base.control.apply([far, apart, red, blue, *halves, _labelled(db, role="db"), *wanted.values()])
-    cast = {name: seat(base, one["metadata"]["tenant"], name, f"g{name}") for name, one in wanted.items()}
+    told = {one["metadata"]["name"]: one for one in base.control.get("ports")}
+    cast = {name: plugged(base, told[name], f"g{name}") for name in wanted}
     for tenant, first, second in (("red", "here", "there"), ("blue", "blue1", "blue2")):
         cast |= {first: base.at(tenant, "hv1"), second: base.at(tenant, "hv2")}
     base.control.await_bound()
