@@ -111,6 +111,14 @@ def test_a_glance_never_says_less(policies: tuple[Policy, ...]) -> None:
         assert exactly <= burden(policy).most(len(ACME), addresses)
 
 
+def test_nor_of_the_services_that_are_most_flows() -> None:
+    wide = tuple(Service(protocol, PortRange(1, 65_534)) for protocol in (Protocol.TCP, Protocol.SCTP))
+    for services in (wide[:1], wide[1:], wide):
+        policy = Policy("all", "acme", rules=(Rule(Direction.IN, Action.ALLOW, services=services),))
+        exactly = sum(part.total for part in weigh((policy,), CENSUS))
+        assert exactly == burden(policy).most(len(ACME), 0) > 60
+
+
 @given(st.lists(selections, max_size=3))
 def test_a_census_takes_whom_selectors_take(asked: list[Selection]) -> None:
     taken = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -123,6 +123,14 @@ def test_what_selectors_would_take_is_counted_when_it_comes(bench, most) -> None
     bench.plan(port, *ports(1, (("tier", "db"),), first=5))
 
 
+def test_so_are_addresses_that_a_port_gets_later(bench, most) -> None:
+    bench.apply(*ports(2), policy("web", taking(EVERYBODY)))
+    most(3 + 2 + 5)
+    more = tuple(ip_address(f"10.0.0.{last}") for last in (2, 50, 51, 52, 53))
+    bench.plan(WantedPort("acme", "p0", "prod", addresses=more[:3]))
+    assert refused(bench, WantedPort("acme", "p0", "prod", addresses=more)).object == "Port acme/p0"
+
+
 def test_labels_of_networks_are_labels_of_their_ports(bench, most) -> None:
     home = Selection(networks=matching([("zone", "a")]))
     bench.apply(*ports(10), policy("web", taking(home)))
@@ -183,6 +191,15 @@ def test_ports_are_counted_only_where_it_could_be_too_much(bench, most, censuses
     bench.apply(WantedPort("acme", "p0", "prod", enabled=False), *ports(1, tenant="umbra", first=11))
     bench.delete(Reference(Kind.PORT, "p0", "acme"))
     assert not censuses, "none of this makes it more"
+
+
+def test_nothing_is_counted_of_what_is_gone(bench) -> None:
+    bench.apply(*ports(3), policy("web", taking(EVERYBODY)), policy("old", taking(EVERYBODY)))
+    bench.apply(policy("web"), WantedPort("acme", "p0", "prod", addresses=()))
+    assert laws_policies.most(Draft(bench.contents), "acme") == 4 + 3 + 3
+    names = (*((Kind.PORT, f"p{n}") for n in range(3)), *((Kind.SECURITY_POLICY, n) for n in ("web", "old")))
+    bench.delete(*(Reference(kind, name, "acme") for kind, name in names))
+    assert not bench.contents.burdens and not bench.contents.addressed
 
 
 def test_names_are_labels_like_others(bench, most) -> None:
