@@ -23,7 +23,7 @@ from model.ids import PortKey, TenantKey, Uid
 from model.intent import Egress
 from model.snapshot import Snapshot, ZoneKey
 from pipelines.policy import seated
-from pipelines.policy.entries import concerns
+from pipelines.policy.entries import Entry, concerns
 
 ZONES: Final = range(1, 1 << 16)
 """0 is what everybody else on the host uses."""
@@ -42,7 +42,7 @@ def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinne
     """`new` with zones for what the changes let live here, and without those of what went."""
     changed = tuple(changes)
     keys = sorted({*_touched(old, new, changed), *((POLICY, key) for key in _governed(old, new, changed))})
-    rules = tuple(seated.rulings(new)) if any(kind == POLICY for kind, _ in keys) else ()
+    rules = seated.asking(seated.rulings(new)) if any(kind == POLICY for kind, _ in keys) else ()
     named = {Uid(c.key) for c in changed if c.part is Part.FLOATING and isinstance(c.key, str)}
     wanted = {
         key: _judged(new, PortKey(key[1]), rules) if key[0] == POLICY else _wanted(new, key, named, pinned)
@@ -77,7 +77,9 @@ def _governed(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> Iter
     if not any(keys.values()):
         return
     policies = sorted(Uid(str(key)) for key in keys[Part.POLICY])
-    rules = [rule for uid in policies for each in (old, new) for rule in seated.of_policy(each, uid)]
+    rules = seated.asking(
+        rule for uid in policies for each in (old, new) for rule in seated.of_policy(each, uid)
+    )
     for uid in sorted(new.interfaces):
         key = new.by_uid.get(uid)
         one = None if key is None else seated.endpoint(new, key)
@@ -85,14 +87,14 @@ def _governed(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> Iter
             continue
         network = new.ports[key].network
         changed = network in keys[Part.NETWORK] or new.networks[network].tenant in keys[Part.TENANT]
-        if changed or any(concerns(rule.entry, one) for rule in rules):
+        if changed or any(concerns(entry, one) for entry in rules):
             yield key
 
 
-def _judged(snapshot: Snapshot, key: PortKey, rules: tuple[seated.Ruling, ...]) -> bool:
+def _judged(snapshot: Snapshot, key: PortKey, rules: tuple[Entry, ...]) -> bool:
     """As `seated.under`, with the rules at hand."""
     one = seated.endpoint(snapshot, key) if binder.lives_here(snapshot, key) else None
-    return one is not None and any(concerns(rule.entry, one) for rule in rules)
+    return one is not None and any(concerns(entry, one) for entry in rules)
 
 
 def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -> bool:

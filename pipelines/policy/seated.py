@@ -6,7 +6,7 @@ know tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -86,7 +86,13 @@ def under(snapshot: Snapshot, port: PortKey) -> bool:
     """Whether any rule or default concerns a port, in either direction: then it is judged, and has to have a
     conntrack zone of its own."""
     one = endpoint(snapshot, port)
-    return one is not None and any(concerns(ruling.entry, one) for ruling in rulings(snapshot))
+    return one is not None and any(concerns(entry, one) for entry in asking(rulings(snapshot)))
+
+
+def asking(rules: Iterable[Ruling]) -> tuple[Entry, ...]:
+    """An entry for each question whom rules concern: all of one policy ask the same."""
+    found = {(rule.entry.place.tenant, rule.entry.subject): rule.entry for rule in rules}
+    return tuple(found.values())
 
 
 def endpoint(snapshot: Snapshot, key: PortKey) -> Endpoint | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
+import pytest
 from immutables import Map
 
 from bgp.table import Limits
@@ -12,9 +14,10 @@ from controller.agent.shares import Shares
 from model.change import Change, Part
 from model.ids import PortKey, Uid
 from model.intent import Cluster
-from model.policy import Action, Default, Defaults, Direction, Policy
+from model.policy import Action, Default, Defaults, Direction, Endpoint, Policy
 from model.snapshot import Snapshot
 from pipelines.policy import seated
+from pipelines.policy.entries import Entry, concerns
 from tests.fakes import outward as out
 from tests.fakes import ruled, world
 
@@ -122,6 +125,24 @@ def test_a_port_has_a_zone_while_a_policy_judges_it() -> None:
     gone = zones.allot(step.snapshot, away, asked, NO_PINS)
     assert not gone.snapshot.zones
     assert zones.retire(step.snapshot, gone.snapshot) == (commands.Zones((1, 2), ((1, 0), (2, 0))),)
+
+
+def test_the_rules_of_a_policy_ask_once_whom_they_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them, for a thousand ports that they do not concern, took 14 s."""
+    asked = Counter[object]()
+
+    def ask(entry: Entry, port: Endpoint) -> bool:
+        asked[port.key] += 1
+        return concerns(entry, port)
+
+    monkeypatch.setattr(zones, "concerns", ask)
+    rules = WEB_ONLY.policy.rules * 30
+    standing = ruled.seated(replace(WEB_ONLY.policy, rules=rules), uid="web")
+    before = labelled(judging(), 11)
+    after = world.with_part(before, Part.POLICY, standing.uid, standing)
+    step = zones.allot(before, after, [Change(Part.POLICY, standing.uid)], NO_PINS)
+    assert dict(step.snapshot.zones) == {("policy", 11): 1}
+    assert asked == {11: 2, 12: 1, 51: 1}
 
 
 def test_a_tenant_s_default_and_its_labels_put_ports_under_policy() -> None:

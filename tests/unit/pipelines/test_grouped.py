@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from model.change import Change, Part
-from model.entries import lot
+from model.entries import Entry, lot
 from model.flow import Flow
 from model.ids import PortKey, Uid
 from model.labels import Labels, labels
@@ -21,6 +21,7 @@ from model.policy import (
     Default,
     Defaults,
     Direction,
+    Endpoint,
     Policy,
     PortRange,
     Rule,
@@ -35,6 +36,8 @@ from pipelines import tables as t
 from pipelines.compile import Program, compile, recompile
 from pipelines.conjunctions import clauses
 from pipelines.objects import Kind
+from pipelines.policy import matching
+from pipelines.policy.entries import concerns
 from pipelines.walk import Walk, walk
 from tests.fakes import ruled, world
 from tests.fakes.packets import Packet, received
@@ -143,6 +146,27 @@ def test_a_rule_more_for_a_thousand_ports() -> None:
     naming = [flow for flow in puts if group in flow.values]
     assert len(naming) == 8 * 1_000 + 52 + 8  # ways in and out of each port; rules and the default; sides
     assert len(puts) - len(naming) < 20
+
+
+def test_rules_of_one_policy_ask_once_whom_they_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are: ports that bear labels of their own are each asked."""
+    asked: list[object] = []
+
+    def ask(entry: Entry, port: Endpoint) -> bool:
+        asked.append(port.key)
+        return concerns(entry, port)
+
+    monkeypatch.setattr(matching, "concerns", ask)
+    snapshot = many(20)
+    for n in range(20):
+        snapshot = relabelled(snapshot, 1000 + n, labels([("app", "web"), ("id", str(n))]))
+    before, after = under(snapshot, standing(30)), under(snapshot, standing(31))
+    program = compile(before)
+    assert len(asked) == len({*asked}) >= 20
+    asked.clear()
+    program, _ = recompile(program, before, after, CHANGE)
+    assert len(asked) == len({*asked}) >= 20
+    assert program == compile(after)
 
 
 def steps(program: Program, patch: Iterable[tuple[tuple[Flow, ...], tuple[Flow, ...]]]) -> Iterable[Switch]:
