@@ -199,7 +199,6 @@ CHOSEN: tuple[str, ...] = tuple(
         "egress.py::test_bytes_in_the_ledger_are_bytes_sent[4]",
         "policy.py::test_rules_of_whom_comes_in",
         "policy.py::test_a_change_ends_what_it_denies_and_keeps_the_rest[far-target]",
-        "policy.py::test_group_frames_are_judged_at_each_port_that_gets_them[4]",
         "outward.py::test_out_and_in_by_a_floating_ip[4]",
         "outward.py::test_behind_the_gateway[6]",
         "outward.py::test_nothing_untranslated_reaches_the_border[4]",

@@ -75,6 +75,7 @@ class Guarded:
         """
         for host in self.base.lab.hypervisors:
             host.settle()
+            host.appctl("revalidator/wait")  # of a round that began when the tables were as they are
             host.appctl("revalidator/purge")
 
     @contextmanager
