@@ -196,7 +196,11 @@ RECEIVER: Final = Register(
 )
 
 SUBJECT: Final = Register(
-    Field("reg11", 32), "subject", "key of the local port whose policy judges the packet", "watch", "settle"
+    Field("reg11", 32),
+    "subject",
+    "key of the local port whose policy judges the packet",
+    "watch",
+    "entered_whole",
 )
 ALIKE: Final = Register(
     Field("metadata", 64),

@@ -79,6 +79,8 @@ REASONS: Final = (
     Reason("door-closed*", "the port that gets it is under policy and has no conntrack zone yet", _SOON),
     Reason("door-self", "a copy of its own group frame", "Nothing."),
     Reason("door-miss", "no flow leads to the judge of this port", _DRIFT),
+    *(Reason(f"{table.name}-miss", "a fragment of another port, held by Open vSwitch, or of nobody any more",
+             "Nothing: see docs/policy.md.") for table in tables.OWN),
     Reason("leaving-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
     Reason("entering-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
     Reason("leaving-miss", "no flow judges what this port sends", _DRIFT),

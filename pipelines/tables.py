@@ -29,14 +29,21 @@ from pipelines.tables_policy import CHAINS as CHAINS
 from pipelines.tables_policy import DOOR as DOOR
 from pipelines.tables_policy import ENTERED as ENTERED
 from pipelines.tables_policy import ENTERED_HITS as ENTERED_HITS
+from pipelines.tables_policy import ENTERED_OWN as ENTERED_OWN
 from pipelines.tables_policy import ENTERED_PARTS as ENTERED_PARTS
+from pipelines.tables_policy import ENTERED_WHOLE as ENTERED_WHOLE
 from pipelines.tables_policy import ENTERING as ENTERING
+from pipelines.tables_policy import ENTERING_OWN as ENTERING_OWN
 from pipelines.tables_policy import INWARD_CHAIN as INWARD_CHAIN
 from pipelines.tables_policy import LEAVING as LEAVING
+from pipelines.tables_policy import LEAVING_OWN as LEAVING_OWN
 from pipelines.tables_policy import LEFT as LEFT
 from pipelines.tables_policy import LEFT_HITS as LEFT_HITS
+from pipelines.tables_policy import LEFT_OWN as LEFT_OWN
 from pipelines.tables_policy import LEFT_PARTS as LEFT_PARTS
+from pipelines.tables_policy import LEFT_WHOLE as LEFT_WHOLE
 from pipelines.tables_policy import OUTWARD_CHAIN as OUTWARD_CHAIN
+from pipelines.tables_policy import OWN as OWN
 from pipelines.tables_policy import SETTLE as SETTLE
 from pipelines.tables_policy import WATCH as WATCH
 from pipelines.tables_serving import ALIASED as ALIASED
@@ -358,6 +365,7 @@ TABLES: Final = (
     RECEIVED,
     LIMIT,
     *CHAINS,
+    *OWN,
     *SERVING,
 )
 

@@ -23,6 +23,7 @@ _NOTED = f.NOTED.field
 _DECIDED = f.DECIDED.field
 _NET = f.NETWORK.field
 _PART: Final = (_SUBJECT, _GROUP, f.CT_STATE, f.LABEL_EPOCH, f.ETH_TYPE, f.IP_FRAG)
+_OWN: Final = (_SUBJECT, f.CT_STATE, f.CT_ZONE)
 _WAYS: Final = {Direction.OUT: "out", Direction.IN: "in"}
 
 
@@ -33,6 +34,23 @@ def _name(world: str, direction: Direction, level: Level) -> str:
 def _starts(direction: Direction) -> tuple[str, str]:
     """Where a chain begins, for a port of which some rule counts, and for any other."""
     return _name("foreseen", direction, Level.OPERATOR), _name("real", direction, Level.OPERATOR)
+
+
+def _own(number: int, name: str, onward: str, behind: str) -> Table:
+    """Open vSwitch (ipf.c of 3.1, userspace data path) hands out fragments that conntrack held with whatever
+    packet it tracks next: parts that did not fit into their own batch of 32, and parts whose time is over.
+    They go on with that packet's registers, whoever it is from, but bear their own zone, or none."""
+    return Table(
+        number=number,
+        name=name,
+        purpose=f"Lets on, behind {behind}, only what was tracked in the zone of the very port that is being"
+        " judged: fragments that Open vSwitch held of another port end here.",
+        matches=_OWN,
+        writes=(),
+        next=(),
+        again=(onward,),
+        miss="drop: a fragment of another port's, or of nobody's any more",
+    )
 
 
 _CHAINS: Final = (*_starts(Direction.OUT), *_starts(Direction.IN))
@@ -56,7 +74,7 @@ WATCH: Final = Table(
     matches=(*(_SRC, f.VRF.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.IP_PROTO, f.ICMPV6_TYPE),),
     writes=(_SUBJECT, _GROUP, _DOMAIN),
     next=("gateway",),
-    again=("leaving",),
+    again=("leaving_own",),
     miss="continue: no policy",
 )
 LEAVING: Final = Table(
@@ -97,7 +115,7 @@ LEFT_PARTS: Final = Table(
     matches=_PART,
     writes=(f.LABEL_EPOCH,),
     next=("gateway",),
-    again=("gateway",),
+    again=("left_whole",),
     miss="continue: a whole packet, or of a connection that was judged",
 )
 ADDRESSEE: Final = Table(
@@ -119,7 +137,7 @@ DOOR: Final = Table(
     matches=(_SRC, _EXIT, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE),
     writes=(_SUBJECT, _GROUP, _DOMAIN, _DECIDED, _NOTED),
     next=("origin",),
-    again=("entering",),
+    again=("entering_own",),
     miss="drop: never reached, each port that may come here has a flow",
 )
 ENTERING: Final = Table(
@@ -157,7 +175,7 @@ ENTERED_PARTS: Final = Table(
     matches=_PART,
     writes=(f.LABEL_EPOCH,),
     next=("origin",),
-    again=("origin",),
+    again=("entered_whole",),
     miss="continue: a whole packet, or of a connection that was judged",
 )
 
@@ -206,10 +224,19 @@ SETTLE: Final = Table(
     matches=(_EXIT, _SUBJECT, _GROUP, f.ETH_TYPE, f.IP_FRAG),
     writes=f.PARTS,
     next=(),
-    again=("left", "entered"),
+    again=("left", "entered", "left_own", "entered_own"),
     miss="drop: no port under policy, or one that is in another group by now",
 )
+
+LEAVING_OWN: Final = _own(121, "leaving_own", "leaving", "watch")
+LEFT_OWN: Final = _own(122, "left_own", "left", "settle")
+LEFT_WHOLE: Final = _own(123, "left_whole", "gateway", "left_parts")
+ENTERING_OWN: Final = _own(124, "entering_own", "entering", "door")
+ENTERED_OWN: Final = _own(125, "entered_own", "entered", "settle")
+ENTERED_WHOLE: Final = _own(126, "entered_whole", "origin", "entered_parts")
 
 LEAVING_PART: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS, ADDRESSEE)
 ENTERING_PART: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)
 CHAINS: Final = (*OUTWARD_CHAIN, *INWARD_CHAIN, SETTLE)
+OWN: Final = (LEAVING_OWN, LEFT_OWN, LEFT_WHOLE, ENTERING_OWN, ENTERED_OWN, ENTERED_WHOLE)
+"""Each is all that may come behind one look-up among connections."""

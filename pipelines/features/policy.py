@@ -95,6 +95,7 @@ def _sides(view: GroupView) -> Iterator[Flow]:
 
 def _settled(view: JudgedView) -> Iterator[Flow]:
     cookie = cookies.port(view.key)
+    yield from (Flow(shape, cookie, (view.key, view.zone)) for shape in s.OWN)
     for shape in (s.LEAVING_INVALID, s.ENTERING_INVALID):
         yield Flow(shape, cookie, (view.key,))
     for shape in (*s.SETTLE_LEFT, *s.SETTLE_ENTERED):

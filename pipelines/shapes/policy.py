@@ -77,7 +77,7 @@ WATCH_JUDGED: Final = tuple(
             SetField(f.SUBJECT.field, SUBJECT),
             SetField(f.ALIKE.field, GROUP),
             SetField(f.DOMAIN.field, DOMAIN),
-            Ct(ZONE, t.LEAVING.number),
+            Ct(ZONE, t.LEAVING_OWN.number),
         ),
     )
     for name, kind in _FAMILIES
@@ -102,7 +102,7 @@ DOOR_JUDGED: Final = tuple(
             SetField(f.DOMAIN.field, DOMAIN),
             SetField(f.DECIDED.field, 0),  # a port of this host may have been judged for sending it
             SetField(f.NOTED.field, 0),
-            Ct(ZONE, t.ENTERING.number),
+            Ct(ZONE, t.ENTERING_OWN.number),
         ),
     )
     for name, kind in _FAMILIES
@@ -111,6 +111,30 @@ DOOR_CLOSED: Final = tuple(
     shape(f"closed{name}", t.DOOR, AT_GENERAL, (_IS_EXIT, kind), (PORT,)) for name, kind in _FAMILIES
 )
 DOOR_PLAIN: Final = shape("plain", t.DOOR, AT_LAST, (_IS_EXIT,), (PORT,), goto=t.ORIGIN)
+
+
+# behind each look-up
+_IS_TRACKED: Final = Match(f.CT_STATE, f.CT_TRACKED, f.CT_TRACKED)
+_BEHIND: Final = (
+    (t.LEAVING_OWN, t.LEAVING),
+    (t.LEFT_OWN, t.LEFT),
+    (t.LEFT_WHOLE, t.GATEWAY),
+    (t.ENTERING_OWN, t.ENTERING),
+    (t.ENTERED_OWN, t.ENTERED),
+    (t.ENTERED_WHOLE, t.ORIGIN),
+)
+OWN: Final = tuple(
+    shape(
+        "own",
+        table,
+        AT_GENERAL,
+        (_IS_SUBJECT, _IS_TRACKED, Match(f.CT_ZONE, ZONE)),
+        (SUBJECT, ZONE),
+        (Back(onward.number),),
+    )
+    for table, onward in _BEHIND
+)
+"""What conntrack gives back of the port's own. All else bears the registers of the port, and is not of it."""
 
 
 def _side(table: t.Table, onward: t.Table) -> tuple[Shape, Shape]:
@@ -153,7 +177,7 @@ LEAVING_LATER: Final = _later(t.LEAVING, t.LEFT_PARTS)
 ENTERING_LATER: Final = _later(t.ENTERING, t.ENTERED_PARTS)
 
 
-def _parts(table: t.Table, onward: t.Table) -> tuple[Shape, tuple[Shape, ...]]:
+def _parts(table: t.Table, onward: t.Table, whole: t.Table) -> tuple[Shape, tuple[Shape, ...]]:
     """What needs not wait, for its connection was judged by what holds now; what waits."""
     some = Match(f.IP_FRAG, f.ANY_FRAGMENT, f.ANY_FRAGMENT)
     known = (_IS_GROUP, _IS_VALID, Match(f.LABEL_EPOCH, EPOCH))
@@ -167,15 +191,15 @@ def _parts(table: t.Table, onward: t.Table) -> tuple[Shape, tuple[Shape, ...]]:
                 AT_GENERAL,
                 (_IS_SUBJECT, kind, some),
                 (SUBJECT, ZONE),
-                (Ct(ZONE, onward.number, remember=unjudged),),
+                (Ct(ZONE, whole.number, remember=unjudged),),
             )
             for name, kind in _FAMILIES
         ),
     )
 
 
-LEFT_PARTS_KNOWN, LEFT_PARTS = _parts(t.LEFT_PARTS, t.GATEWAY)
-ENTERED_PARTS_KNOWN, ENTERED_PARTS = _parts(t.ENTERED_PARTS, t.ORIGIN)
+LEFT_PARTS_KNOWN, LEFT_PARTS = _parts(t.LEFT_PARTS, t.GATEWAY, t.LEFT_WHOLE)
+ENTERED_PARTS_KNOWN, ENTERED_PARTS = _parts(t.ENTERED_PARTS, t.ORIGIN, t.ENTERED_WHOLE)
 
 _CHAINS: Final = {Direction.OUT: t.OUTWARD_CHAIN, Direction.IN: t.INWARD_CHAIN}
 _WORLDS: Final = (("real", 4), ("foreseen", 0))
@@ -227,7 +251,7 @@ SETTLE_LEFT: Final = tuple(
         AT_LOCAL,
         (_IS_LEAVING, _IS_SUBJECT, _IS_GROUP, kind),
         (SUBJECT, GROUP, ZONE, EPOCH),
-        (Ct(ZONE, t.LEFT.number, remember=_REMEMBER),),
+        (Ct(ZONE, t.LEFT_OWN.number, remember=_REMEMBER),),
     )
     for name, kind in _FAMILIES
 )
@@ -238,7 +262,7 @@ SETTLE_ENTERED: Final = tuple(
         AT_GENERAL,
         (_IS_SUBJECT, _IS_GROUP, kind),
         (SUBJECT, GROUP, ZONE, EPOCH),
-        (Ct(ZONE, t.ENTERED.number, remember=_REMEMBER),),
+        (Ct(ZONE, t.ENTERED_OWN.number, remember=_REMEMBER),),
     )
     for name, kind in _FAMILIES
 )
@@ -283,6 +307,7 @@ POLICY: Final = (
     *DOOR_JUDGED,
     *DOOR_CLOSED,
     DOOR_PLAIN,
+    *OWN,
     LEAVING_INVALID,
     LEAVING_KNOWN,
     ENTERING_INVALID,

@@ -102,7 +102,7 @@ def test_flows_grow_with_the_sum_of_rules_and_ports() -> None:
     of_a_port = (found[20, 60] - found[20, 30]) / 30
     assert found[40, 60] - found[20, 60] == 20 * of_a_rule
     assert found[40, 60] - found[40, 30] == 30 * of_a_port
-    assert (of_a_rule, of_a_port) == (6, 15)
+    assert (of_a_rule, of_a_port) == (6, 21)
 
 
 def test_five_thousand_peers_and_many_subjects() -> None:
@@ -114,7 +114,7 @@ def test_five_thousand_peers_and_many_subjects() -> None:
         Counter(flow.shape.name.partition("-")[0] for flow in judging(compile(under(snapshot, said))))
         for said in (standing(1, ruled.WEB), standing(2, ruled.WEB))
     )
-    assert sum(one.values()) < 10_000 + 15 * 60 + 40
+    assert sum(one.values()) < 10_000 + 21 * 60 + 40
     assert sum(two.values()) - sum(one.values()) == 10_000 + 6
 
 
