@@ -41,6 +41,18 @@ def ovs(shared_ovs: PrivateOvs) -> PrivateOvs:
     return shared_ovs
 
 
+@pytest.fixture(scope="module")
+def holding_ovs() -> Iterator[PrivateOvs]:
+    """A switch for one file: fragments that its conntrack holds come out with other packets, later."""
+    ovs = PrivateOvs()
+    try:
+        ovs.start()
+        ovs.lay_bridge(*PORTS)
+        yield ovs
+    finally:
+        ovs.stop()
+
+
 @pytest.fixture
 def own_ovs() -> Iterator[PrivateOvs]:
     """A switch that a test may kill; no bridge yet."""

@@ -101,12 +101,12 @@ class Laid:
 
 
 @pytest.fixture(scope="module", params=Direction, ids=lambda direction: direction.value)
-def prepared(request: pytest.FixtureRequest, shared_ovs: PrivateOvs) -> Iterator[Laid]:
-    shared_ovs.ofctl("del-flows")
-    channel = Channel(shared_ovs.management, Encoder(), standing=GROUPS)
-    yield Laid(shared_ovs, channel, request.param)
+def prepared(request: pytest.FixtureRequest, holding_ovs: PrivateOvs) -> Iterator[Laid]:
+    holding_ovs.ofctl("del-flows")
+    channel = Channel(holding_ovs.management, Encoder(), standing=GROUPS)
+    yield Laid(holding_ovs, channel, request.param)
     channel.close()
-    shared_ovs.ofctl("del-flows")
+    holding_ovs.ofctl("del-flows")
 
 
 @pytest.fixture

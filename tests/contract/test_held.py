@@ -11,12 +11,14 @@ from scapy.layers.inet import IP, UDP, fragment
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from controller.southbound import connections, unixctl
+from controller.southbound import unixctl
 from controller.southbound.openflow.channel import Channel
+from controller.southbound.openflow.encoder import Encoder
 from model.addresses import format_mac
 from model.policy import Endpoint
 from pipelines import tables as t
 from pipelines.compile import compile, install
+from pipelines.groups import GROUPS
 from tests.contract.ovs import PrivateOvs
 from tests.fakes.governed import OPEN
 from tests.fakes.policies import APP, LONER, WEB, port
@@ -58,11 +60,11 @@ class Laid:
 
 
 @pytest.fixture
-def laid(ovs: PrivateOvs, channel: Channel) -> Iterator[Laid]:
-    for one in (WEB, APP, LONER):
-        connections.flush(ovs.rundir, 100 + one.key)
-    yield Laid(ovs, channel)
-    ovs.ofctl("del-flows")
+def laid(holding_ovs: PrivateOvs) -> Iterator[Laid]:
+    holding_ovs.ofctl("del-flows")
+    channel = Channel(holding_ovs.management, Encoder(), standing=GROUPS)
+    yield Laid(holding_ovs, channel)
+    channel.close()
 
 
 def datagram(one: Endpoint, other: Endpoint, size: int, ident: int = 1) -> list[Packet]:
