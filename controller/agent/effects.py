@@ -104,6 +104,12 @@ class Paths(Protocol):
     def alarms(self) -> tuple[str, ...]: ...
 
 
+class Resolving(Protocol):
+    """See `controller.agent.resolving.Resolving`."""
+
+    def want(self, wish: Wish) -> None: ...
+
+
 class Lease(Protocol):
     """See `controller.agent.leasing.Leasing`."""
 
@@ -151,6 +157,7 @@ class Effects:
     prober: Prober
     post: Post
     paths: Paths
+    resolving: Resolving
     underlay: Underlay
     devices: Devices
     lease: Lease
@@ -158,8 +165,9 @@ class Effects:
     answers: Answers
 
     def want(self, wish: Wish, load: Load) -> None:
-        """What this host sends, and where to: paths are probed, and devices looked at."""
+        """What this host sends, and where to: paths are probed, next hops resolved, and devices looked at."""
         self.paths.want(wish)
+        self.resolving.want(wish)
         self.underlay.want(load)
 
     def alarms(self) -> tuple[str, ...]:

@@ -37,11 +37,13 @@ class PathsDown:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be probed: `tunnel` is the OpenFlow port, 0 = nothing can be sent now; `source` our MAC."""
+    """What is to be probed: `tunnel` is the OpenFlow port, 0 = nothing can be sent now; `source` our MAC.
+    `strangers`: others that traffic goes to; they would answer no probe."""
 
     vteps: frozenset[Address] = frozenset()
     tunnel: int = 0
     source: Mac = _NOBODY
+    strangers: frozenset[Address] = frozenset()
 
 
 class Pathing:
@@ -100,6 +102,11 @@ class Pathing:
         with self._changed:
             return self._paths.silent()
 
+    def unanswered(self) -> frozenset[Address]:
+        """The VTEPs whose last probes all stayed without an answer, also of those that never gave one."""
+        with self._changed:
+            return self._paths.unanswered()
+
     def alarms(self) -> tuple[str, ...]:
         """In words, by VTEP; empty if all is well."""
         with self._changed:
@@ -123,7 +130,7 @@ class Pathing:
                 sent = self._paths.send(now)
             for vtep, number in sent:
                 frame = probe(wish.source, self._token, number)
-                self._launcher.launch(wish.tunnel, _outer(vtep), frame)
+                self._launcher.launch(wish.tunnel, outer(vtep), frame)
             self._tell()
 
     def _tell(self) -> None:
@@ -141,7 +148,8 @@ class Pathing:
         self._on_change(PathsDown(down))
 
 
-def _outer(vtep: Address) -> tuple[tuple[str, int | str], ...]:
+def outer(vtep: Address) -> tuple[tuple[str, int | str], ...]:
+    """The fields of a probe's tunnel."""
     return (("tun_id", PROBE_VNI), ("tun_dst" if vtep.version == 4 else "tun_ipv6_dst", str(vtep)))
 
 

@@ -134,6 +134,10 @@ class Paths:
         """Whether all VTEPs that are asked, at least one, have stopped to answer."""
         return bool(self._paths) and all(path.down for path in self._paths.values())
 
+    def unanswered(self) -> frozenset[Address]:
+        """The VTEPs of which the last LIMIT probes were lost, whether they ever answered or not."""
+        return frozenset(vtep for vtep, path in self._paths.items() if path.misses >= LIMIT)
+
     def losses(self) -> dict[Address, tuple[int, int, tuple[int, ...]]]:
         """(lost, of how many, source ports on which the last two were lost) of VTEPs that lose probes."""
         found: dict[Address, tuple[int, int, tuple[int, ...]]] = {}

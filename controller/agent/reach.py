@@ -18,7 +18,7 @@ from pipelines.index import Index, routes_here, vrf_of
 
 
 def wish(snapshot: Snapshot, index: Index, *, session: bool) -> Wish:
-    """Those that take part in a network, tenant or external network of this host, and run an agent.
+    """Those that take part in a network, tenant or external network of this host; who runs no agent, apart.
 
     A gateway also asks the others of its tenants: it takes over when those before it are silent.
     """
@@ -33,8 +33,9 @@ def wish(snapshot: Snapshot, index: Index, *, session: bool) -> Wish:
     for tenant in index.outward.gated:
         fellows = (snapshot.hypervisors.get(name) for name in snapshot.tenants[tenant].gateways)
         used.update(fellow.vtep for fellow in fellows if fellow is not None)
-    found = frozenset(v for v in used & agents if v.version == this.vtep.version)
-    return Wish(found, switch.tunnel if session else 0, router_mac(this.router_id))
+    near = frozenset(vtep for vtep in used if vtep.version == this.vtep.version and vtep != this.vtep)
+    tunnel = switch.tunnel if session else 0
+    return Wish(near & agents, tunnel, router_mac(this.router_id), near - agents)
 
 
 def load(snapshot: Snapshot, index: Index) -> Load:

@@ -224,6 +224,10 @@ class Switching:
         """Set interfaces down; the names of those that could not be."""
         return self._set(links, Link.DOWN)
 
+    def stirred(self) -> None:
+        """Open vSwitch brought its cache in line by itself. Returns at once; from any thread."""
+        self._forgetting.changed()
+
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
         words = f"Open vSwitch refuses {self._refused} flows: see the agent's log"

@@ -39,6 +39,7 @@ from controller.agent.metering import Metering
 from controller.agent.pathing import Pathing
 from controller.agent.probing import Probing
 from controller.agent.questioning import Questioning
+from controller.agent.resolving import Resolving
 from controller.agent.seating import Seating
 from controller.agent.sequences import Sequences
 from controller.agent.state import Seen
@@ -215,6 +216,8 @@ class _Hands:
         self._put = put
         self.answering = Answering(settings.rundir / f"{settings.bridge}.mgmt", host)
         self._pathing = Pathing(self._session, secrets.randbits(64), put)
+        told = self._pathing.unanswered, self._switching.stirred
+        self._resolving = Resolving(settings.rundir, settings.datapath, self._session, *told)
         self._fitting = Fitting(ways.observe, ways.glance)
         self._looking = Looking(look.observe)
         plugging = Plugging(settings.rundir / "db.sock", settings.bridge)
@@ -238,6 +241,7 @@ class _Hands:
             self._probing,
             self._session,
             self._pathing,
+            self._resolving,
             self._fitting,
             self._looking,
             self._leasing,
@@ -269,6 +273,7 @@ class _Hands:
         self._leasing.start()
         self._probing.start()
         self._pathing.start()
+        self._resolving.start()
         self._fitting.start()
         self._looking.start()
         self._bypass.start()
@@ -280,8 +285,9 @@ class _Hands:
 
     def __exit__(self, *_: object) -> None:
         self.answering.stop()
-        threads = (self._watch, self._leasing, self._pathing, self._fitting, self._session, self._probing)
-        for part in (*threads, self._keeper, self._looking, self._moored, self._bypass, self._metering):
+        first = self._watch, self._leasing, self._resolving, self._pathing, self._fitting, self._session
+        last = self._probing, self._keeper, self._looking, self._moored, self._bypass, self._metering
+        for part in (*first, *last):
             part.stop()
         if self._speaker is not None:
             self._speaker.stop()

@@ -1,9 +1,9 @@
 """The data path's flows, as ovs-vswitchd says over its control socket: how many, how many at most, and how
 often it has looked at all of them anew; and whether it may mistake one for another.
 
-Place: beside `unixctl`, for `controller.agent.standstill` and `.forgetting`. Must not decide when. Of Open
-vSwitch's commands only those are used that do no harm if the caller dies after them. `revalidator/pause` is
-none of those: with one `resume` too many, ovs-vswitchd blocks for ever.
+Place: beside `unixctl`, for `controller.agent.standstill`, `.forgetting` and `.resolving`. Must not decide
+when. Of Open vSwitch's commands only those are used that do no harm if the caller dies after them.
+`revalidator/pause` is none of those: with one `resume` too many, ovs-vswitchd blocks for ever.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _CAUSES: Final = (
     *("rev_port_toggled", "rev_flow_table", "rev_mac_learning", "rev_mcast_snooping"),
 )
 """Coverage counters of ovs-vswitchd: one rises whenever it decides to look at all flows anew, by why."""
+_STIRS: Final = re.compile(r"^(rev_\w+) .*total: (\d+)", re.MULTILINE)
 _RHYTHM: Final = {"max-revalidator": 500, "max-idle": 10_000}
 """Settings of Open vSwitch (ovs-vswitchd.conf.db(5)) and their defaults, in milliseconds."""
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -61,6 +62,12 @@ def revalidations(rundir: Path) -> int:
     """How often ovs-vswitchd had a reason to look at all flows anew, since it started; what it does in a
     fixed rhythm is not in it."""
     return sum(int(unixctl.call(rundir, "coverage/read-counter", cause)) for cause in _CAUSES)
+
+
+def stirs(rundir: Path) -> int:
+    """The same without changes of flows: what comes by itself, such as a MAC that is learnt."""
+    found = _STIRS.findall(unixctl.call(rundir, "coverage/show"))
+    return sum(int(total) for cause, total in found if cause != "rev_flow_table")
 
 
 def mistakes(rundir: Path) -> bool:

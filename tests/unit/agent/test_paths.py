@@ -64,6 +64,18 @@ def test_one_that_never_answered_is_no_news() -> None:
     assert net.paths.down() == frozenset()
 
 
+def test_who_answers_nothing_is_named_even_if_it_never_did() -> None:
+    net = Net(A, B)
+    net.dead = {A}
+    net.run(LIMIT - 1)
+    assert net.paths.unanswered() == frozenset()
+    net.run(1)
+    assert net.paths.unanswered() == {A} and net.paths.down() == frozenset()
+    net.dead = set()
+    net.run(1)
+    assert net.paths.unanswered() == frozenset()
+
+
 def test_if_nobody_answers_it_is_this_host() -> None:
     net = Net(A, B)
     net.run(2)

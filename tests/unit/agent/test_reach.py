@@ -26,5 +26,7 @@ def test_a_standby_without_ports_asks_the_gateway_before_it_and_is_answered() ->
 
 def test_hosts_with_floating_ips_ask_each_other_and_never_a_border() -> None:
     one = out.leaving("hv1", ())
-    vteps = wish(one, build(one), session=True).vteps
-    assert ip_address("192.0.2.2") in vteps and ip_address(out.VTEPS[HostName("hv9")]) not in vteps
+    made = wish(one, build(one), session=True)
+    border = ip_address(out.VTEPS[HostName("hv9")])
+    assert ip_address("192.0.2.2") in made.vteps and border not in made.vteps
+    assert made.strangers == {border}, "nobody asks for its MAC"
