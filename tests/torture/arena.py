@@ -17,6 +17,7 @@ from pipelines import cookies
 from pipelines.tables import CLASSIFY
 from tests.integration.product.extra import document, lead_out, network, port
 from tests.torture import layout
+from tests.torture.autopsy import examine
 from tests.torture.layout import BEHIND, FAR, HOSTS, NET, ROAMERS, SEATS, SUBNETS, TENANTS, Seat, Way
 from topologies.deadline import until
 from topologies.errors import LabError
@@ -225,8 +226,11 @@ def _await_ways(arena: Arena) -> None:
 def _await_way(arena: Arena, way: Way) -> None:
     source = arena.member(way.source).vm
     for address in way.addresses if way.target == "server" else arena.member(way.target).addresses:
-        until(
-            f"{way.source} reaches {address}",
-            lambda address=address: ping(source, address, 1, wait=0.5).reached,
-            60,
-        )
+        try:
+            until(
+                f"{way.source} reaches {address}",
+                lambda address=address: ping(source, address, 1, wait=0.5).reached,
+                60,
+            )
+        except LabError as error:
+            raise LabError(f"{error}\n{examine(arena, way.source, address)}") from error
