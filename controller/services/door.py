@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from controller.services.server import BACKLOG
+from controller.services.accepting import BACKLOG
 from controller.southbound.netlink import wires
 from controller.southbound.netlink.wires import Wire
 from controller.southbound.ovsdb import wiring

@@ -19,6 +19,7 @@ from services.naming.answering import Terms, answer
 from services.naming.directory import Directory, Zone
 from services.naming.forwarding import FAILED, Kept, finish
 from services.naming.outcome import Asker, Forward, Kind, Question, Reply, Transport
+from services.seats import Seats
 
 _REMEMBERED: Final = frozenset({Kind.ANSWERED, Kind.NO_DATA, Kind.NO_NAME})
 _MEMORY: Final = 1024
@@ -39,11 +40,12 @@ class Outside(Protocol):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Of a port. `outside`: questions for which somebody outside is asked, which are of those of `rate`;
-    `waiting`: how many may wait for that at once."""
+    `waiting`: how many may wait for that at once; `whole`: how many are asked at once for all ports."""
 
     rate: Rate = _USUAL
     outside: Rate = _BEYOND
     waiting: int = 64
+    whole: int = 256
 
 
 @dataclass(slots=True)
@@ -52,6 +54,19 @@ class _Memory:
 
     zone: Zone
     answers: dict[bytes, tuple[Kind, bytes]]
+
+
+_Asked = tuple[TenantKey, Question]
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """A question that is asked outside: once, however many of its tenant wait for the answer. `port`: who was
+    the first of them, in whose seat it is. `told`: what is believed; None: another port needed the seat."""
+
+    port: PortKey
+    task: asyncio.Task[None]
+    told: asyncio.Future[Kept | None]
 
 
 class Resolver:
@@ -76,7 +91,9 @@ class Resolver:
         self._cache = Cache()
         self._memory: dict[TenantKey, _Memory] = {}
         self._waiting: Counter[PortKey] = Counter()
-        self._under_way: dict[tuple[TenantKey, Question], asyncio.Task[Kept]] = {}
+        self._under_way: dict[_Asked, _Errand] = {}
+        self._seats: Seats[PortKey] = Seats(bounds.waiting, bounds.whole)
+        self._errands: dict[PortKey, dict[_Asked, None]] = {}
 
     def ask(self, wire: bytes, asker: Asker, transport: Transport) -> bytes | Awaitable[bytes | None] | None:
         """What goes back; None: nothing."""
@@ -120,38 +137,78 @@ class Resolver:
         known = self._cache.get(asker.tenant, forward.question, self._clock())
         if known is not None:
             return self._finish(forward, known[0], known[1], asker, transport)
-        under_way = (asker.tenant, forward.question) in self._under_way
-        if self._waiting[asker.port] >= self._bounds.waiting or not (
-            under_way or self._beyond.take(asker.port, self._clock())
-        ):
-            return self._count(asker, Kind.CROWDED, None)
-        return self._wait(forward, asker, transport)
-
-    async def _wait(self, forward: Forward, asker: Asker, transport: Transport) -> bytes | None:
         key = (asker.tenant, forward.question)
+        if self._waiting[asker.port] >= self._bounds.waiting:
+            return self._count(asker, Kind.CROWDED, None)
+        # The same question once: else each further copy would be one more that a guess may hit.
+        errand = self._under_way.get(key) or self._begin(key, asker.port)
+        if errand is None:
+            return self._count(asker, Kind.CROWDED, None)
+        return self._wait(errand, forward, asker, transport)
+
+    def _begin(self, key: _Asked, port: PortKey) -> _Errand | None:
+        """None: the port may not now."""
+        if not self._beyond.take(port, self._clock()):
+            return None
+        seated = self._seats.take(port)
+        if seated is None:
+            return None
+        if seated.instead is not None:
+            self._give_up(seated.instead)
+        told: asyncio.Future[Kept | None] = asyncio.get_running_loop().create_future()
+        errand = _Errand(port, asyncio.create_task(self._fetch(key, told)), told)
+        errand.task.add_done_callback(lambda _: self._end(key, errand))
+        self._under_way[key] = errand
+        self._errands.setdefault(port, {})[key] = None
+        return errand
+
+    def _give_up(self, port: PortKey) -> None:
+        """The oldest of this port, whose seat is another's by now. Others of its tenant that wait for it are
+        told nothing either, and ask again."""
+        key = next(iter(self._errands[port]))
+        errand = self._forget_errand(key)
+        errand.task.cancel()
+        errand.told.set_result(None)
+
+    def _end(self, key: _Asked, errand: _Errand) -> None:
+        if self._under_way.get(key) is errand:
+            self._forget_errand(key)
+            self._seats.leave(errand.port)
+        if not errand.told.done():  # a defect, or the end of the process
+            errand.told.set_result(FAILED)
+
+    def _forget_errand(self, key: _Asked) -> _Errand:
+        errand = self._under_way.pop(key)
+        own = self._errands[errand.port]
+        del own[key]
+        if not own:
+            del self._errands[errand.port]
+        return errand
+
+    async def _wait(
+        self, errand: _Errand, forward: Forward, asker: Asker, transport: Transport
+    ) -> bytes | None:
         self._waiting[asker.port] += 1
         try:
-            # The same question once: else each further copy would be one more that a guess may hit.
-            task = self._under_way.get(key)
-            if task is None:
-                task = asyncio.create_task(self._fetch(*key))
-                self._under_way[key] = task
-                task.add_done_callback(lambda _: self._under_way.pop(key, None))
-            kept = await asyncio.shield(task)
+            kept = await asyncio.shield(errand.told)
         finally:
             self._waiting[asker.port] -= 1
             if not self._waiting[asker.port]:
                 del self._waiting[asker.port]
+        if kept is None:
+            return self._count(asker, Kind.CROWDED, None)
         return self._finish(forward, kept, 0, asker, transport)
 
-    async def _fetch(self, tenant: TenantKey, question: Question) -> Kept:
+    async def _fetch(self, key: _Asked, told: asyncio.Future[Kept | None]) -> None:
+        tenant, question = key
         zone = self.directory.zones.get(tenant)
-        if zone is None:
-            return FAILED
-        kept = await self._outside.ask(question, zone, self.directory)
-        if tenant in self.directory.zones:
-            self._cache.put(tenant, question, kept, self._clock())
-        return kept
+        kept = FAILED
+        if zone is not None:
+            kept = await self._outside.ask(question, zone, self.directory)
+            if tenant in self.directory.zones:
+                self._cache.put(tenant, question, kept, self._clock())
+        if not told.done():
+            told.set_result(kept)
 
     def _finish(
         self, forward: Forward, kept: Kept, age: int, asker: Asker, transport: Transport

@@ -1,8 +1,8 @@
 """Server: datagrams and connections of ports to questions, and answers back to whoever asked.
 
 Place: the process hands in bound sockets and says who is behind an address; `ask` is the resolver's. Each
-port is bounded by itself: its connections, what waits on each, and how long it may be silent (RFC 7766). Must
-not look into a question.
+port is bounded by itself: what waits of it, its connections, what waits on each, and how long it may be
+silent (RFC 7766); and all are answered in turns. Must not look into a question.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ import asyncio
 import inspect
 import socket
 import struct
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
+from functools import lru_cache
 from typing import Any, Final
 
+from controller.services.accepting import WHOLE, Accepting, Identify, address_of
+from controller.services.turnstile import Lane, Turnstile
 from model.addresses import Address
 from model.ids import PortKey
 from services.naming.outcome import Asker, Kind, Transport
 
 Ask = Callable[[bytes, Asker, Transport], "bytes | Awaitable[bytes | None] | None"]
-Identify = Callable[[Address], "Asker | None"]
-"""Who is behind an address; None: nobody that may ask."""
 
-BACKLOG: Final = 1024
-"""Connections that may wait to be taken, of all ports: one port can't have so many in the time of a turn."""
 _LENGTH: Final = struct.Struct("!H")
-_UNSENT: Final = 1 << 20
-"""Octets of answers by UDP that may wait for the kernel; what comes then is lost, as datagrams may be."""
+_LARGEST: Final = 2048
+"""Octets of a datagram that are read: more than any question has, so that what is longer is seen to be."""
+_AT_ONCE: Final = 256
+"""Datagrams that are taken in before the loop goes on."""
+_ALIASES: Final = 1 << 14
+"""Addresses that are known again without being read."""
 
 
 def _forget(_: Asker, __: Kind) -> None:
@@ -38,47 +40,54 @@ def _forget(_: Asker, __: Kind) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """`connections` of a port at once, and `pipelined` questions on each. `idle`: seconds in which the next
-    question must have come whole, and in which an answer must have been taken."""
+    """`connections` of a port at once, of all `whole`, and `pipelined` questions on each. `idle`: seconds in
+    which the next question must have come whole, and in which an answer must have been taken."""
 
     connections: int = 8
     pipelined: int = 16
     idle: float = 10.0
+    whole: int = WHOLE
 
 
 class Server:
     """Serves from `start` until `close`."""
 
     def __init__(
-        self, ask: Ask, identify: Identify, manners: Manners, note: Callable[[Asker, Kind], None] = _forget
+        self,
+        ask: Ask,
+        identify: Identify,
+        manners: Manners,
+        note: Callable[[Asker, Kind], None] = _forget,
+        turnstile: Turnstile | None = None,
     ) -> None:
         """`note`: told what came to nothing before it was a question."""
         self._note = note
         self._ask = ask
         self._identify = identify
         self._manners = manners
+        self._turnstile = turnstile or Turnstile()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open: Counter[PortKey] = Counter()
-        self._connected: dict[asyncio.Task[None], PortKey] = {}
-        self._datagrams: list[asyncio.DatagramTransport] = []
-        self._listeners: list[asyncio.Server] = []
+        self._datagrams: list[socket.socket] = []
+        self._accepting = Accepting(
+            self._turnstile, identify, self._converse, self._refuse, manners.connections, manners.whole
+        )
 
     async def start(self, datagrams: Iterable[socket.socket], streams: Iterable[socket.socket]) -> None:
         """On sockets that are bound already; they are the server's from now on."""
         loop = asyncio.get_running_loop()
         for sock in datagrams:
-            transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=sock)
-            self._datagrams.append(transport)
+            sock.setblocking(False)
+            self._datagrams.append(sock)
+            loop.add_reader(sock.fileno(), self._take, sock)
         for sock in streams:
-            self._listeners.append(await asyncio.start_server(self._serve, sock=sock))
-            sock.listen(BACKLOG)  # asyncio has made it 100, which is also how many it takes in one turn
+            self._accepting.start(sock)
 
     async def close(self) -> None:
         """Answer nobody any more. What waits is given up."""
-        for transport in self._datagrams:
-            transport.close()
-        for listener in self._listeners:
-            listener.close()
+        for sock in self._datagrams:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+            sock.close()
+        await self._accepting.close()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -86,53 +95,46 @@ class Server:
 
     def open_of(self, port: PortKey) -> int:
         """How many connections a port has."""
-        return self._open[port]
+        return self._accepting.open_of(port)
 
     def drop(self, port: PortKey) -> None:
         """End the connections of a port: it is gone, or another one has its key."""
-        for task, owner in tuple(self._connected.items()):
-            if owner == port:
-                task.cancel()
+        self._accepting.drop(port)
 
-    def take(self, data: bytes, peer: tuple[Any, ...], transport: Any) -> None:
-        """A datagram that came in."""
-        asker = self._identify(_address(peer))
-        if asker is None:
-            return
+    def answer(self, data: bytes, asker: Asker, reply: Callable[[bytes], None]) -> None:
+        """A datagram whose turn it is."""
         said = self._ask(data, asker, Transport.UDP)
         if inspect.isawaitable(said):
-            self._spawn(_send_later(said, peer, transport))
-        else:
-            _send(said, peer, transport)
+            self._spawn(_send_later(said, reply))
+        elif said is not None:
+            reply(said)
+
+    def lose(self, asker: Asker) -> None:
+        """A datagram that its port's next ones pushed out."""
+        self._note(asker, Kind.CROWDED)
+
+    def _take(self, sock: socket.socket) -> None:
+        """Datagrams that came in: nothing but who asks is looked at now, so that the kernel's queue, which is
+        one for all, stays short."""
+        for _ in range(_AT_ONCE):
+            try:
+                data, peer = sock.recvfrom(_LARGEST)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                continue  # an answer that could not be delivered: nobody's business here
+            asker = self._identify(_known(peer[0]))
+            if asker is not None:
+                self._turnstile.put(asker.port, Lane.DATAGRAM, _Datagram(self, asker, data, peer, sock))
+
+    def _refuse(self, asker: Asker) -> None:
+        self._note(asker, Kind.CROWDED)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, from its first octet to its last."""
-        here = asyncio.current_task()
-        peer = writer.get_extra_info("peername")
-        asker = self._identify(_address(peer)) if peer else None
-        if asker is None or here is None or self._open[asker.port] >= self._manners.connections:
-            if asker is not None:
-                self._note(asker, Kind.CROWDED)
-            writer.transport.abort()
-            return
-        self._tasks.add(here)
-        self._connected[here] = asker.port
-        self._open[asker.port] += 1
-        try:
-            await self._converse(reader, writer, asker)
-        finally:
-            self._open[asker.port] -= 1
-            if not self._open[asker.port]:
-                del self._open[asker.port]
-            self._tasks.discard(here)
-            del self._connected[here]
-            writer.close()
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asker: Asker
@@ -147,6 +149,9 @@ class Server:
                 if wire is None:
                     # Whoever has no more to ask may still wait for answers.
                     await asyncio.gather(*under_way)
+                    return
+                if not await self._turnstile.turn(asker.port, Lane.STREAM):
+                    self._note(asker, Kind.CROWDED)
                     return
                 task = self._spawn(self._reply(wire, asker, writer, room))
                 under_way.add(task)
@@ -186,30 +191,34 @@ class Server:
             room.release()
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    """Hands what comes in to the server; what can't be delivered is nobody's business here."""
+class _Datagram:
+    """A question by UDP that waits for its turn."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._transport: asyncio.DatagramTransport | None = None
+    __slots__ = ("_asker", "_data", "_peer", "_server", "_sock")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
+    def __init__(
+        self, server: Server, asker: Asker, data: bytes, peer: tuple[Any, ...], sock: socket.socket
+    ) -> None:
+        self._server, self._asker, self._data, self._peer, self._sock = server, asker, data, peer, sock
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        if self._transport is not None:
-            self._server.take(data, addr, self._transport)
+    def come(self) -> None:
+        self._server.answer(self._data, self._asker, self._reply)
 
+    def lose(self) -> None:
+        self._server.lose(self._asker)
 
-async def _send_later(said: Awaitable[bytes | None], peer: tuple[Any, ...], transport: Any) -> None:
-    _send(await said, peer, transport)
-
-
-def _send(said: bytes | None, peer: tuple[Any, ...], transport: Any) -> None:
-    if said is not None and not transport.is_closing() and transport.get_write_buffer_size() < _UNSENT:
-        transport.sendto(said, peer)
+    def _reply(self, wire: bytes) -> None:
+        """What the kernel can't take now is lost, as datagrams may be."""
+        with suppress(OSError):
+            self._sock.sendto(wire, self._peer)
 
 
-def _address(peer: tuple[Any, ...]) -> Address:
-    """Without the zone of a link-local one."""
-    return ip_address(str(peer[0]).partition("%")[0])
+async def _send_later(said: Awaitable[bytes | None], reply: Callable[[bytes], None]) -> None:
+    wire = await said
+    if wire is not None:
+        reply(wire)
+
+
+@lru_cache(_ALIASES)
+def _known(text: str) -> Address:
+    return address_of((text,))

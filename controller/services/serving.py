@@ -21,6 +21,7 @@ from controller.services.door import Sockets
 from controller.services.resolver import Resolver
 from controller.services.roster import Mark, Roster
 from controller.services.server import Manners, Server
+from controller.services.turnstile import Turnstile
 from controller.services.upstream import Patience, Upstream
 from controller.services.web import Web
 from model.addresses import Address
@@ -103,8 +104,9 @@ class Serving:
         terms = Terms(RESOLVERS, tuple(address for address, _ in settings.resolvers))
         upstream = Upstream(settings.resolvers, secrets.randbits, Patience())
         self.resolver = Resolver(self._known.roster.directory, terms, upstream, clock)
-        self.server = Server(self.resolver.ask, self.identify, Manners(), self.resolver.note)
-        self.web = Web(self.know, self.identify, clock)
+        turnstile = Turnstile()
+        self.server = Server(self.resolver.ask, self.identify, Manners(), self.resolver.note, turnstile)
+        self.web = Web(self.know, self.identify, clock, turnstile=turnstile)
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._in = _Trouble("the bridge does not have the wire")

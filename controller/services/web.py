@@ -2,7 +2,7 @@
 
 Place: beside `controller.services.server`, on sockets that the process hands in; h11 reads and writes HTTP,
 `services.metadata` says what is answered. Each port is bounded by itself: its connections, its requests, the
-room that one may take and the time. Must not decide what a port may know.
+room that one may take and the time; all are answered in turns. Must not decide what a port may know.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 
 import h11
 
+from controller.services.accepting import WHOLE, Accepting, Identify
 from controller.services.rates import Rate, Rates
-from controller.services.server import BACKLOG, Identify
+from controller.services.turnstile import Lane, Turnstile
 from model.ids import PortKey
 from services.metadata.answering import Asking, Kind, Request, Response, answer
 from services.naming.outcome import Asker
@@ -33,8 +33,9 @@ _USUAL: Final = Rate(50.0, 200.0)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`connections` of a port at once; `head`: octets of a request's head, `body`: of what it sends besides.
-    `idle`: seconds for a whole request, and for a response to be taken. `requests`: on one connection."""
+    """`connections` of a port at once, of all `whole`; `head`: octets of a request's head, `body`: of what it
+    sends besides. `idle`: seconds for a whole request, and for a response to be taken. `requests`: on one
+    connection."""
 
     connections: int = 8
     head: int = 8192
@@ -42,6 +43,7 @@ class Limits:
     idle: float = 10.0
     requests: int = 100
     rate: Rate = _USUAL
+    whole: int = WHOLE
 
 
 class Web:
@@ -49,65 +51,49 @@ class Web:
     back."""
 
     def __init__(
-        self, know: Know, identify: Identify, clock: Callable[[], float], limits: Limits = Limits()
+        self,
+        know: Know,
+        identify: Identify,
+        clock: Callable[[], float],
+        limits: Limits = Limits(),
+        turnstile: Turnstile | None = None,
     ) -> None:
         self.tally: Counter[tuple[PortKey, Kind]] = Counter()
         self._know = know
-        self._identify = identify
         self._clock = clock
         self._limits = limits
         self._rates = Rates(limits.rate)
-        self._open: Counter[PortKey] = Counter()
-        self._tasks: dict[asyncio.Task[None], PortKey] = {}
-        self._listeners: list[asyncio.Server] = []
+        self._turnstile = turnstile or Turnstile()
+        self._accepting = Accepting(
+            self._turnstile, identify, self._serve, self._refuse, limits.connections, limits.whole
+        )
 
     async def start(self, streams: Iterable[socket.socket]) -> None:
         """On sockets that listen already; they are the server's from now on."""
         for sock in streams:
-            self._listeners.append(await asyncio.start_server(self._serve, sock=sock, limit=_CHUNK))
-            sock.listen(BACKLOG)  # as for names
+            self._accepting.start(sock)
 
     async def close(self) -> None:
         """Answer nobody any more."""
-        for listener in self._listeners:
-            listener.close()
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._accepting.close()
 
     def forget(self, port: PortKey) -> None:
         """Of a port that is gone, or is another one: its connections and its counts."""
-        for task, owner in tuple(self._tasks.items()):
-            if owner == port:
-                task.cancel()
+        self._accepting.drop(port)
         self._rates.forget(port)
         for key in [key for key in self.tally if key[0] == port]:
             del self.tally[key]
 
     def open_of(self, port: PortKey) -> int:
         """How many connections a port has."""
-        return self._open[port]
+        return self._accepting.open_of(port)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        here, peer = asyncio.current_task(), writer.get_extra_info("peername")
-        asker = self._identify(ip_address(str(peer[0]).partition("%")[0])) if peer else None
-        if asker is None or here is None or self._open[asker.port] >= self._limits.connections:
-            if asker is not None:
-                self.tally[asker.port, Kind.CROWDED] += 1
-            writer.transport.abort()
-            return
-        self._tasks[here] = asker.port
-        self._open[asker.port] += 1
-        try:
-            with contextlib.suppress(TimeoutError, OSError, h11.LocalProtocolError):
-                await self._converse(reader, writer, asker)
-        finally:
-            self._open[asker.port] -= 1
-            if not self._open[asker.port]:
-                del self._open[asker.port]
-            del self._tasks[here]
-            writer.close()
+    def _refuse(self, asker: Asker) -> None:
+        self.tally[asker.port, Kind.CROWDED] += 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asker: Asker) -> None:
+        with contextlib.suppress(TimeoutError, OSError, h11.LocalProtocolError):
+            await self._converse(reader, writer, asker)
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asker: Asker
@@ -127,6 +113,9 @@ class Web:
                 await self._reply(writer, talk, None, self._count(asker, Response(Kind.GARBLED, 400)))
                 return
             if head is None:
+                return
+            if not await self._turnstile.turn(asker.port, Lane.WEB):
+                self._refuse(asker)
                 return
             await self._reply(writer, talk, head, self._judge(head, asker))
             if talk.our_state is not h11.DONE or talk.their_state is not h11.DONE:

@@ -120,6 +120,32 @@ def test_who_gives_up_takes_nobody_along() -> None:
     asyncio.run(run())
 
 
+def test_who_waits_for_nothing_outside_gets_a_seat_of_who_waits_for_most() -> None:
+    async def run() -> None:
+        world = _World(bounds=Bounds(whole=3))
+        world.outside.go.clear()
+        tasks = [
+            asyncio.create_task(world.ask(wire=question(f"n{number}.example.com"))) for number in range(3)
+        ]
+        while len(world.outside.asked) < 3:
+            await asyncio.sleep(0)
+        other = asyncio.create_task(world.ask(HIS))
+        assert await tasks[0] is None, "its oldest is given up"
+        assert await world.ask(wire=question("n9.example.com")) is None, "and none is taken back"
+        world.outside.go.set()
+        assert None not in await asyncio.gather(*tasks[1:], other)
+        assert world.resolver.tally == {
+            (HERS.port, Kind.CROWDED): 2,
+            (HERS.port, Kind.FORWARDED): 2,
+            (HIS.port, Kind.FORWARDED): 1,
+        }
+        # All seats are free again.
+        found = [await world.ask(wire=question(f"m{number}.example.com")) for number in range(4)]
+        assert None not in found
+
+    asyncio.run(run())
+
+
 def test_a_port_waits_for_so_many_answers_and_no_more() -> None:
     async def run() -> None:
         world = _World(bounds=Bounds(waiting=2))

@@ -4,12 +4,10 @@ the address that it asks from, as ports will be."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import subprocess
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Final
 
 import dns.asyncquery
@@ -18,87 +16,28 @@ import dns.message
 import dns.rcode
 import pytest
 
-from controller.services.resolver import Bounds, Resolver
 from controller.services.server import Manners, Server
-from controller.services.upstream import Patience, Upstream
-from model.addresses import Address
 from model.ids import PortKey
-from services.naming.answering import Terms
-from services.naming.directory import direct
-from services.naming.outcome import Asker, Kind
+from services.naming.outcome import Kind
 from tests.fakes.resolvers import Resolver as Far
 from tests.fakes.resolvers import sockets
-from tests.fakes.tenants import ACME, RIVAL, gang, network, port, question, tenant
-
-USUAL: Final = Manners()
-MANY: Final = 2_000
-HERS: Final = "127.0.0.11"
-HIS: Final = "127.0.0.12"
-NOBODY: Final = "127.0.0.13"
-ASKERS: Final = {
-    ip_address(HERS): Asker(PortKey(1), ACME),
-    ip_address(HIS): Asker(PortKey(2), RIVAL),
-}
-DIRECTORY = direct(
-    "internal",
-    (tenant("acme", ACME), tenant("rival", RIVAL)),
-    (network("front", 1, ACME, "10.0.0.0/24"), network("front", 2, RIVAL, "10.0.0.0/24")),
-    (port("web", 1, 1, "10.0.0.2"), port("secret", 2, 2, "10.0.0.2")),
-    (gang("acme", "wide", tuple(f"10.8.{n}.9" for n in range(120))),),
+from tests.fakes.served import (
+    HERS,
+    HIS,
+    NOBODY,
+    USUAL,
+    World,
+    connect,
+    following,
+    framed,
+    identify,
+    refused_by,
+    serve,
+    told_by,
 )
+from tests.fakes.tenants import question
 
-
-@dataclass(slots=True)
-class World:
-    port: int
-    server: Server
-    resolver: Resolver
-    far: Far
-
-
-def _serve(
-    test: Callable[[World], Awaitable[None]], manners: Manners = USUAL, far: Far | None = None
-) -> None:
-    async def run() -> None:
-        outside = far or Far("60 A 198.51.100.1")
-        await outside.start()
-        loopback = ip_address("127.0.0.1")
-        upstream = Upstream(((loopback, outside.port),), lambda bits: 1 << bits - 1, Patience(wait=5.0))
-        terms = Terms(resolvers=(loopback,))
-        resolver = Resolver(DIRECTORY, terms, upstream, time.monotonic, Bounds())
-        server = Server(resolver.ask, _identify, manners, resolver.note)
-        datagram, stream = sockets()
-        where = datagram.getsockname()[1]
-        await server.start((datagram,), (stream,))
-        try:
-            async with asyncio.timeout(30):
-                await test(World(where, server, resolver, outside))
-        finally:
-            await server.close()
-            outside.close()
-
-    asyncio.run(run())
-
-
-def _identify(address: Address) -> Asker | None:
-    return ASKERS.get(address)
-
-
-async def _connect(world: World, source: str = HERS) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", world.port, local_addr=(source, 0))
-
-
-def _framed(*wires: bytes) -> bytes:
-    return b"".join(len(wire).to_bytes(2, "big") + wire for wire in wires)
-
-
-async def _next(reader: asyncio.StreamReader) -> dns.message.Message:
-    length = int.from_bytes(await reader.readexactly(2), "big")
-    return dns.message.from_wire(await reader.readexactly(length))
-
-
-def _told(message: dns.message.Message) -> list[str]:
-    return [rdata.to_text() for rrset in message.answer for rdata in rrset]
+MANY: Final = 2_000
 
 
 @pytest.mark.parametrize("ask", [dns.asyncquery.udp, dns.asyncquery.tcp], ids=["udp", "tcp"])
@@ -107,12 +46,12 @@ def test_each_port_is_told_its_own(ask: Any) -> None:
         for source, name in ((HERS, "web.front.acme.internal."), (HIS, "secret.front.rival.internal.")):
             asked = dns.message.make_query("2.0.0.10.in-addr.arpa", "PTR")
             answer = await ask(asked, "127.0.0.1", port=world.port, source=source, timeout=10)
-            assert _told(answer) == [name]
+            assert told_by(answer) == [name]
         asked = dns.message.make_query("secret.front.rival.internal", "A")
         answer = await ask(asked, "127.0.0.1", port=world.port, source=HERS, timeout=10)
         assert answer.rcode() == dns.rcode.NXDOMAIN
 
-    _serve(test)
+    serve(test)
 
 
 @pytest.mark.parametrize("ask", [dns.asyncquery.udp, dns.asyncquery.tcp], ids=["udp", "tcp"])
@@ -121,10 +60,10 @@ def test_a_name_outside_is_asked_there_and_kept(ask: Any) -> None:
         for _ in range(2):
             asked = dns.message.make_query("www.Example.com", "A")
             answer = await ask(asked, "127.0.0.1", port=world.port, source=HERS, timeout=10)
-            assert _told(answer) == ["198.51.100.1"]
+            assert told_by(answer) == ["198.51.100.1"]
         assert len(world.far.asked) == 1
 
-    _serve(test)
+    serve(test)
 
 
 def test_what_is_cut_by_udp_comes_by_tcp() -> None:
@@ -135,7 +74,7 @@ def test_what_is_cut_by_udp_comes_by_tcp() -> None:
         )
         assert by_tcp and len(answer.answer[0]) == 120
 
-    _serve(test)
+    serve(test)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +94,7 @@ def test_dig_is_told(flags: list[str], told: str) -> None:
         ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
         assert (ran.returncode, ran.stdout.strip()) == (0, told), ran.stdout + ran.stderr
 
-    _serve(test)
+    serve(test)
 
 
 def test_dig_may_not_copy_a_zone() -> None:
@@ -165,7 +104,7 @@ def test_dig_may_not_copy_a_zone() -> None:
         assert "Transfer failed" in ran.stdout
         assert world.resolver.tally[PortKey(1), Kind.TRANSFER] == 1
 
-    _serve(test)
+    serve(test)
 
 
 def test_nobody_is_not_answered() -> None:
@@ -181,12 +120,9 @@ def test_nobody_is_not_answered() -> None:
             await dns.asyncquery.udp(asked, "127.0.0.1", port=world.port, source=HERS, timeout=10)
             with pytest.raises(BlockingIOError):
                 sock.recv(1)
-        reader, writer = await _connect(world, NOBODY)
-        writer.write(_framed(question("web.acme.internal")))
-        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await reader.readexactly(1)
+        await refused_by(world, NOBODY)
 
-    _serve(test)
+    serve(test)
 
 
 def test_answers_overtake_those_that_wait() -> None:
@@ -194,19 +130,19 @@ def test_answers_overtake_those_that_wait() -> None:
     held: list[Any] = []
 
     async def test(world: World) -> None:
-        reader, writer = await _connect(world)
-        writer.write(_framed(question("www.example.com", id=1), question("web.acme.internal", id=2)))
-        assert (await _next(reader)).id == 2
+        reader, writer = await connect(world)
+        writer.write(framed(question("www.example.com", id=1), question("web.acme.internal", id=2)))
+        assert (await following(reader)).id == 2
         while not held:
             await asyncio.sleep(0.01)
         datagram, address, wire = held[0]
         datagram.sendto(wire, address)
-        assert (await _next(reader)).id == 1
+        assert (await following(reader)).id == 1
         writer.close()
 
     far = Far("60 A 198.51.100.1")
     _hold(far, held)
-    _serve(test, far=far)
+    serve(test, far=far)
 
 
 def _hold(far: Far, held: list[Any]) -> None:
@@ -230,102 +166,99 @@ class _Held:
 
 def test_a_client_that_has_no_more_to_ask_is_still_answered() -> None:
     async def test(world: World) -> None:
-        reader, writer = await _connect(world)
-        writer.write(_framed(*(question(f"n{n}.example.com", id=n) for n in range(40))))
+        reader, writer = await connect(world)
+        writer.write(framed(*(question(f"n{n}.example.com", id=n) for n in range(40))))
         writer.write_eof()
-        assert {(await _next(reader)).id for _ in range(40)} == set(range(40))
+        assert {(await following(reader)).id for _ in range(40)} == set(range(40))
         assert await reader.read() == b""
 
-    _serve(test)
+    serve(test)
 
 
 def test_a_port_has_so_many_connections_and_others_have_theirs() -> None:
     async def test(world: World) -> None:
-        kept = [await _connect(world) for _ in range(2)]
+        kept = [await connect(world) for _ in range(2)]
         for reader, writer in kept:
-            writer.write(_framed(question("web.acme.internal")))
-            await _next(reader)
-        reader, writer = await _connect(world)
-        writer.write(_framed(question("web.acme.internal")))
-        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await reader.readexactly(1)
+            writer.write(framed(question("web.acme.internal")))
+            await following(reader)
+        await refused_by(world)
         assert world.resolver.tally[PortKey(1), Kind.CROWDED] == 1
-        other, writer = await _connect(world, HIS)
-        writer.write(_framed(question("secret.rival.internal")))
-        assert _told(await _next(other)) == ["10.0.0.2"]
+        other, writer = await connect(world, HIS)
+        writer.write(framed(question("secret.rival.internal")))
+        assert told_by(await following(other)) == ["10.0.0.2"]
         kept[0][1].close()
         while world.server.open_of(PortKey(1)) > 1:
             await asyncio.sleep(0.01)
-        reader, writer = await _connect(world)
-        writer.write(_framed(question("web.acme.internal")))
-        assert _told(await _next(reader)) == ["10.0.0.2"]
+        reader, writer = await connect(world)
+        writer.write(framed(question("web.acme.internal")))
+        assert told_by(await following(reader)) == ["10.0.0.2"]
 
-    _serve(test, Manners(connections=2))
+    serve(test, Manners(connections=2))
 
 
 def test_thousands_of_connections_of_one_port_are_refused_but_for_its_own_and_counted() -> None:
     async def test(world: World) -> None:
-        kept = [await _connect(world) for _ in range(USUAL.connections)]
+        kept = [await connect(world) for _ in range(USUAL.connections)]
         while world.server.open_of(PortKey(1)) < len(kept):
             await asyncio.sleep(0.01)
         for _ in range(MANY):
-            _, writer = await _connect(world)
-            writer.close()
-        other, writer = await _connect(world, HIS)
-        writer.write(_framed(question("secret.rival.internal")))
-        assert _told(await _next(other)) == ["10.0.0.2"]
+            with contextlib.suppress(ConnectionError):
+                (await connect(world))[1].close()
+        other, writer = await connect(world, HIS)
+        writer.write(framed(question("secret.rival.internal")))
+        assert told_by(await following(other)) == ["10.0.0.2"]
         while world.resolver.tally[PortKey(1), Kind.CROWDED] < MANY:
             await asyncio.sleep(0.01)
         reader, writer = kept[0]
-        writer.write(_framed(question("web.acme.internal")))
-        assert _told(await _next(reader)) == ["10.0.0.2"], "its own first ones are served on"
+        writer.write(framed(question("web.acme.internal")))
+        assert told_by(await following(reader)) == ["10.0.0.2"], "its own first ones are served on"
 
-    _serve(test)
+    serve(test)
 
 
 @pytest.mark.parametrize("begun", [b"", b"\0", b"\0\x20half a question"], ids=["mute", "octet", "half"])
 def test_who_does_not_go_on_is_hung_up_on(begun: bytes) -> None:
     async def test(world: World) -> None:
-        reader, writer = await _connect(world)
+        reader, writer = await connect(world)
         writer.write(begun)
         assert await reader.read() == b""
         while world.server.open_of(PortKey(1)):
             await asyncio.sleep(0.01)
         assert world.resolver.tally == ({(1, Kind.SLOW): 1} if begun else {})
 
-    _serve(test, Manners(idle=0.3))
+    serve(test, Manners(idle=0.3))
 
 
 def test_who_breaks_off_within_a_question_is_counted() -> None:
     async def test(world: World) -> None:
-        _, writer = await _connect(world)
+        _, writer = await connect(world)
         writer.write(b"\0\x20half a question")
         writer.close()
         while not world.resolver.tally:
             await asyncio.sleep(0.01)
         assert world.resolver.tally == {(1, Kind.SHORT): 1}
 
-    _serve(test)
+    serve(test)
 
 
 def test_octets_of_any_kind_end_no_connection_but_their_own() -> None:
     async def test(world: World) -> None:
-        for junk in (b"\0\0", b"\0\x01x", b"\xff\xff" + b"x" * 70000, _framed(b"\0" * 12), bytes(range(256))):
-            _, writer = await _connect(world)
+        for junk in (b"\0\0", b"\0\x01x", b"\xff\xff" + b"x" * 70000, framed(b"\0" * 12), bytes(range(256))):
+            _, writer = await connect(world)
             writer.write(junk)
             writer.close()
-        reader, writer = await _connect(world)
-        writer.write(_framed(b"\x12\x34" + b"\xff" * 30, question("web.acme.internal")))
-        assert _told(await _next(reader)) == ["10.0.0.2"]
+        reader, writer = await connect(world)
+        writer.write(framed(b"\x12\x34" + b"\xff" * 30, question("web.acme.internal")))
+        assert told_by(await following(reader)) == ["10.0.0.2"]
 
-    _serve(test)
+    serve(test)
 
 
 def test_who_takes_no_answers_gets_no_more_of_them() -> None:
     """It asks for more than the kernel holds on the way and takes nothing; then it is hung up on."""
 
     async def run() -> None:
-        server = Server(lambda wire, asker, transport: b"\0" * 60000, _identify, Manners(idle=0.3))
+        server = Server(lambda wire, asker, transport: b"\0" * 60000, identify, Manners(idle=0.3))
         datagram, stream = sockets()
         where = stream.getsockname()
         await server.start((datagram,), (stream,))
@@ -334,7 +267,7 @@ def test_who_takes_no_answers_gets_no_more_of_them() -> None:
                 sock.setblocking(False)
                 with pytest.raises(ConnectionError):
                     while True:
-                        await asyncio.get_running_loop().sock_sendall(sock, _framed(*[b"\0" * 12] * 500))
+                        await asyncio.get_running_loop().sock_sendall(sock, framed(*[b"\0" * 12] * 500))
             while server.open_of(PortKey(1)):
                 await asyncio.sleep(0.01)
         await server.close()
