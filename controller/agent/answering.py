@@ -1,4 +1,5 @@
-"""Answering: hears what ports ask their network, answers it, and advertises the router, on its own thread.
+"""Answering: hears what ports ask their network, answers them in turns, and advertises the router, on its own
+thread.
 
 Place: an effect beside the loop, whose state it only looks at; `controller.agent.responding` is pure.
 It has a connection of its own to the switch, so that it waits for nothing of the loop's, and the loop for
@@ -20,12 +21,17 @@ from model.asked import NOTHING, Asked
 from model.errors import RingfenceError
 from model.ids import HostName
 from model.snapshot import Snapshot
+from services.turns import Turns
 
 LOG: Final = logging.getLogger(__name__)
 TICK: Final = 1.0
 """Seconds between looks at what is due, and between attempts to reach a switch that is away."""
 TELL: Final = 30.0
 """Seconds for which what is told of questions stands: a workload must not make reports."""
+DEPTH: Final = 24
+"""Questions of a port that may wait: more than its meter lets through at once (`pipelines.limits`)."""
+_AT_ONCE: Final = 16
+"""Answers before the line is looked at again: each look lets other threads of the agent go first."""
 _GLANCE: Final = 0.2
 """Seconds between looks at whether it shall end."""
 _JOIN: Final = 10.0
@@ -38,6 +44,7 @@ class Answering:
         self._path, self._host, self._clock = path, host, clock
         self._responder = Responder(clock)
         self._line: Line | None = None
+        self._turns: Turns[int, Question] = Turns(DEPTH)
         self._due = self._tell_at = clock()
         self._told = NOTHING
         self._trouble: str | None = None
@@ -75,12 +82,19 @@ class Answering:
         self._hang_up()
 
     def _turn(self, look: Callable[[], Snapshot]) -> None:
-        """What is asked within a moment, then what is due."""
+        """What is asked within a moment, a few answers, then what is due. All that came is taken in before
+        more is answered: in the switch it would wait behind whoever asks most."""
         if self._line is None:
             self._line = Line(self._path)
-        wait = min(max(self._due - self._clock(), 0.0), _GLANCE)
+        wait = 0.0 if self._turns else min(max(self._due - self._clock(), 0.0), _GLANCE)
         for question in self._line.listen(wait):
-            self._answer(self._line, look(), question)
+            lost = self._turns.put(question.in_port, question)
+            if lost is not None:
+                self._responder.lose(look(), lost)
+        for _ in range(min(len(self._turns), _AT_ONCE)):
+            following = self._turns.take()
+            if following is not None:
+                self._answer(self._line, look(), following)
         if self._clock() >= self._due:
             self._due = self._clock() + TICK
             for port, frame in self._responder.advertise(look()):

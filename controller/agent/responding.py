@@ -77,6 +77,14 @@ class Responder:
         self._count(port, answered.outcome.value)
         return answered.frame
 
+    def lose(self, snapshot: Snapshot, question: Question) -> None:
+        """Count one that was pushed out by what its port asked later."""
+        port = _asker(snapshot, question)
+        if isinstance(port, Unheard):
+            self.others[port.value] += 1
+        else:
+            self._count(port, Unheard.BUSY.value)
+
     def advertise(self, snapshot: Snapshot) -> tuple[tuple[int, bytes], ...]:
         """(OpenFlow port, frame) of the router advertisements that are due: of each port after `INTERVAL`,
         and at once where one would say something else. A port that is new asks for itself."""

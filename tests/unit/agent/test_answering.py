@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controller.agent import answering as module
-from controller.agent.answering import Answering
+from controller.agent.answering import DEPTH, Answering
 from controller.southbound.openflow.questions import MOST, Question
 from model.change import Part
 from model.guidance import Guidance
@@ -116,3 +116,12 @@ def test_a_name_that_is_none_keeps_its_own_network_from_answers_and_no_other(
     wire.waiting = [discover(ONE, 11, 1), discover(TWO, 21, 3)]
     until("it is answered", lambda: ("answered", 1) in answering.asked().totals, 10)
     assert {port for port, _ in wire.sent} == {3, 4} and "failed" in dict(answering.asked().totals)
+
+
+def test_a_port_that_asks_much_waits_for_itself(answering: Answering, wire: Wire) -> None:
+    """All have come before the first is looked at. What is more than may wait is counted, not answered."""
+    wire.waiting = [*(discover(ONE, 11, 1) for _ in range(DEPTH + 6)), discover(TWO, 21, 3)]
+    until("all are answered", lambda: len(wire.sent) == DEPTH + 1, 10)
+    assert [port for port, _ in wire.sent] == [1, 3, *[1] * (DEPTH - 1)]
+    until("what was not is told", lambda: dict(answering.asked().totals).get("busy") == 6, 10)
+    assert dict(answering.asked().totals)["answered"] == DEPTH + 1
