@@ -7,7 +7,8 @@ Must not change a flow.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ PATIENCE: Final = 3.0
 """Seconds for looking at flows; of the rest it is said that nobody looked."""
 _FIELDS: Final = {field.name: field for field in f.FIELDS}
 _STRANGER: Final = "not ours"
+Groups = Mapping[PortKey, int]
+"""The group of each local port that rules judge: what it is judged by are flows of its group, not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,31 @@ class _About:
     tenants: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is asked for. `groups`: those that have a port of it; `sizes`: of how many ports each group is."""
+
+    choice: Choice
+    names: Names
+    groups: frozenset[int]
+    sizes: Mapping[int, int]
+
+    def __contains__(self, flow: Observed) -> bool:
+        wanted, about = self.choice, _about(flow, self.names)
+        return (
+            (not wanted.port or wanted.port in about.ports)
+            and (not wanted.network or wanted.network in about.networks)
+            and (not wanted.tenant or wanted.tenant in about.tenants)
+        ) or _group(flow) in self.groups
+
+    def needles(self) -> tuple[bytes, ...]:
+        """In a table of many flows those of a port have its key, in a register or at the end of their cookie,
+        or the name of its group."""
+        if not self.choice.port:
+            return ()
+        return (self.choice.port.to_bytes(4, "big"), *(name.to_bytes(8, "big") for name in self.groups))
+
+
 def choice(text: str) -> Choice:
     """Of the text of a question; Invalid if it is none."""
     try:
@@ -75,15 +103,18 @@ def choice(text: str) -> Choice:
 def flows(
     wanted: Choice,
     names: Names,
+    groups: Groups,
     tables: Callable[[], tuple[int, ...]],
     read: Callable[[int], Dump],
     clock: Callable[[], float],
 ) -> Document:
     """`flows`: the chosen ones; `counts`: of all chosen, by table; `left`, `unseen`: how many are not shown.
 
+    Flows of a group are those of each port in it: `shared` is how many that are, 0 for all other flows.
     `tables`: the numbers of tables that hold flows; `read`: the dump of one.
     """
     end = clock() + PATIENCE
+    chosen = _Chosen(wanted, names, frozenset(_groups_of(wanted, names, groups)), Counter(groups.values()))
     found: list[Document] = []
     counts: list[Document] = []
     left = unseen = 0
@@ -95,13 +126,13 @@ def flows(
             rows, total = _first(dump, wanted.limit - len(found)), len(dump)
             count.add_all(dump)
         else:
-            rows, total, late = _chosen(dump, wanted, names, end, clock)
+            rows, total, late = _chosen(dump, chosen, end, clock)
             unseen += late
             for row in rows:
                 count.add(row)
         shown = rows[: max(wanted.limit - len(found), 0)]
         left += total - len(shown)
-        found.extend(_row(row, names) for row in shown)
+        found.extend(_row(row, names, chosen.sizes) for row in shown)
         if total:
             counts.append(count.document(names.table(number)))
     return {"flows": found, "counts": counts, "left": left, "unseen": unseen}
@@ -142,32 +173,53 @@ def _first(dump: Dump, room: int) -> list[Observed]:
 
 
 def _chosen(
-    dump: Dump, wanted: Choice, names: Names, end: float, clock: Callable[[], float]
+    dump: Dump, wanted: _Chosen, end: float, clock: Callable[[], float]
 ) -> tuple[list[Observed], int, int]:
     """(flows, their number, flows that nobody looked at any more)."""
     chosen: list[Observed] = []
-    # In a table of many flows those of a port have its key, in a register or at the end of their cookie.
-    needle = wanted.port.to_bytes(4, "big") if wanted.port and len(dump) > MOST else b""
+    needles = wanted.needles() if len(dump) > MOST else ()
     for index in range(len(dump)):
         if index % 256 == 0 and clock() > end:
             return sorted(chosen, key=_rank), len(chosen), len(dump) - index
-        if needle and not _holds(dump, index, needle):
+        if needles and not _holds(dump, index, needles):
             continue
         flow = dump.entry(index)
-        about = _about(flow, names)
-        if (
-            (not wanted.port or wanted.port in about.ports)
-            and (not wanted.network or wanted.network in about.networks)
-            and (not wanted.tenant or wanted.tenant in about.tenants)
-        ):
+        if flow in wanted:
             chosen.append(flow)
     return sorted(chosen, key=_rank), len(chosen), 0
 
 
-def _holds(dump: Dump, index: int, needle: bytes) -> bool:
+def _holds(dump: Dump, index: int, needles: tuple[bytes, ...]) -> bool:
     """Whether a flow is worth taking apart: this costs 0.3 us, that 30."""
     start = int(dump.starts[index])
-    return needle in dump.data[start : start + int(dump.lengths[index])]
+    octets = dump.data[start : start + int(dump.lengths[index])]
+    return any(needle in octets for needle in needles)
+
+
+def _groups_of(wanted: Choice, names: Names, groups: Groups) -> Iterator[int]:
+    """Groups that have a port of what is asked for."""
+    snapshot = names.snapshot
+    for key, group in groups.items() if not wanted.everything else ():
+        port = snapshot.ports.get(key)
+        network = snapshot.networks.get(port.network) if port is not None else None
+        if (
+            network is not None
+            and wanted.port in (0, key)
+            and wanted.network in (0, network.key)
+            and wanted.tenant in (0, network.tenant)
+        ):
+            yield group
+
+
+def _group(flow: Observed) -> int:
+    """Whose flow it is; 0: no group's."""
+    cookie = cookies.parse(flow.cookie)
+    if cookie is None or cookie.kind is not cookies.Kind.GROUP:
+        return 0
+    try:
+        return next((term.value for term in matched(flow) if term.field == f.ALIKE.field.name), 0)
+    except ValueError:
+        return 0
 
 
 def _rank(flow: Observed) -> tuple[int, int, bytes]:
@@ -219,7 +271,9 @@ def _numbers(flow: Observed) -> Iterator[tuple[str, int]]:
         return
 
 
-def _row(flow: Observed, names: Names) -> Document:
+def _row(flow: Observed, names: Names, sizes: Mapping[int, int]) -> Document:
+    group = _group(flow)
+    owner = names.owner(flow.cookie) if flow.ours else _STRANGER
     try:
         match = ", ".join(_term(term, names) for term in matched(flow)) or "anything"
         actions = ", ".join(_action(action, names) for action in done(flow)) or "drop"
@@ -231,7 +285,8 @@ def _row(flow: Observed, names: Names) -> Document:
         "priority": flow.priority,
         "match": match,
         "actions": actions,
-        "owner": names.owner(flow.cookie) if flow.ours else _STRANGER,
+        "owner": f"{sizes[group]} {owner}" if group in sizes else owner,
+        "shared": sizes.get(group, 0),
         "ours": flow.ours,
         "cookie": f"{flow.cookie:#018x}",
         "packets": flow.packets,

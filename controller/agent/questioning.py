@@ -156,7 +156,8 @@ class Questioning:
         channel = Channel(self._rundir / f"{self._bridge}.mgmt", Encoder(), _ASKING)
         try:
             known = names(core.effective)
-            return listing.flows(wanted, known, channel.active_tables, channel.dump, time.monotonic)
+            groups = core.program.index.policed.judged
+            return listing.flows(wanted, known, groups, channel.active_tables, channel.dump, time.monotonic)
         finally:
             channel.close()
 

@@ -300,6 +300,7 @@ def choose(on: Ground, **wanted: Any) -> dict[str, Any]:
     return listing.flows(
         listing.choice(json.dumps(body)),
         names(on.core.effective),
+        on.core.program.index.policed.judged,
         lambda: tuple(tables),
         lambda number: held(*tables[number]),
         lambda: 0.0,
