@@ -61,6 +61,11 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """The data path goes by more of the changes that were made (`controller.agent.forgetting`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the loop."""
 
@@ -77,6 +82,7 @@ Event = (
     | PathsDown
     | Leased
     | Released
+    | Followed
     | Stop
     | client.Event
 )

@@ -1,11 +1,13 @@
-"""Forgetting: after flows were changed, the data path's cache of them is emptied, where Open vSwitch would
-otherwise go on by what was before.
+"""Forgetting: after flows were changed, the data path is seen to go by them; where Open vSwitch would go on
+by what was before, its cache is emptied.
 
-Place: effects, told by `controller.agent.switching` of each change; a thread of its own: nobody waits. Only
-where `megaflows.mistakes` says so, and only with the userspace data path. Must not change configuration.
+Place: effects, told by `controller.agent.switching` of each change; a thread of its own: the loop never
+waits. What it has seen is what a host's word on its generation waits for, and so does `--wait`. Must not
+change configuration.
 
-Some releases, when they bring the cache in line with the tables, may change another cached flow than the one
-that is meant. That one then keeps forwarding, or dropping, as long as packets come (docs/decisions/0066).
+A committed bundle changes the tables; cached flows go by it once Open vSwitch has looked at all of them anew.
+Some releases may then change another cached flow of their own data path than the one that is meant. That one
+keeps forwarding, or dropping, as long as packets come (docs/decisions/0066).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from controller.southbound import megaflows, unixctl
 from model.errors import Invalid, RingfenceError
 
 LOG: Final = logging.getLogger(__name__)
+LOOKS: Final = 2
+"""The end of the first may be of one that began before the change; the next has then begun after it."""
 PURGES: Final = 2
 """The first passes over a flow that a revalidator is at just then."""
 LEAST: Final = 0.2
@@ -32,19 +36,27 @@ AGAIN: Final = 1.0
 
 
 class Forgetting:
-    """`rundir`: of this host's Open vSwitch; `datapath`: `netdev` or `system`."""
+    """`rundir`: of this host's Open vSwitch; `datapath`: `netdev` or `system`; `tell`: called, in the thread,
+    whenever more of the changes are followed."""
 
-    def __init__(self, rundir: Path, datapath: str) -> None:
+    def __init__(self, rundir: Path, datapath: str, tell: Callable[[], object] = lambda: None) -> None:
         self._rundir = rundir
-        self._concerned = datapath == "netdev"
+        self._own = datapath == "netdev"
+        self._tell = tell
+        self._made = self._followed = 0
+        self._troubled = False
         self._changed = threading.Event()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def turns(self) -> tuple[int, int]:
+        """How many changes there were, and how many of them the data path goes by for sure."""
+        followed = self._followed
+        return self._made, followed
+
     def changed(self) -> None:
         """Flows have been changed, and the switch has acknowledged it. Returns at once."""
-        if not self._concerned:
-            return
+        self._made += 1
         self._changed.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="forgetting", daemon=True)
@@ -65,25 +77,43 @@ class Forgetting:
 
     def _attempt(self) -> float:
         """Seconds to rest."""
+        made = self._made
         try:
-            return rest(forget(self._rundir))
+            flows = self._follow()
         except (RingfenceError, OSError) as error:
-            LOG.warning("cached flows not forgotten: %s", error)
+            if not self._troubled:
+                LOG.warning("cached flows not looked at: %s", error)
+            self._troubled = True
             self._changed.set()
             return AGAIN
+        self._troubled = False
+        self._followed = made
+        self._tell()
+        return rest(flows)
+
+    def _follow(self) -> int:
+        """How many flows were forgotten."""
+        if self._own and megaflows.mistakes(self._rundir):
+            return forget(self._rundir)
+        look(self._rundir, LOOKS)
+        return 0
+
+
+def look(rundir: Path, times: int, pause: Callable[[float], object] = time.sleep) -> None:
+    """Wait until Open vSwitch has ended so many looks at its cached flows."""
+    try:
+        for _ in range(times):
+            unixctl.revalidate_wait(rundir)
+    except Invalid:  # with data paths of two types it says nothing of either
+        pause(2 * megaflows.rhythm(rundir))
 
 
 def forget(rundir: Path, pause: Callable[[float], object] = time.sleep) -> int:
-    """Empty the cache, if it may hold what is not in the tables any more; how many flows it had.
+    """Empty the cache; how many flows it had.
 
     After Open vSwitch's own look: while that lasts, changes of before may still be put on what is new.
     """
-    if not megaflows.mistakes(rundir):
-        return 0
-    try:
-        unixctl.revalidate_wait(rundir)
-    except Invalid:  # with data paths of two types it says nothing of either
-        pause(2 * megaflows.rhythm(rundir))
+    look(rundir, 1, pause)
     flows = megaflows.population(rundir).flows
     for _ in range(PURGES):
         unixctl.revalidate_purge(rundir)

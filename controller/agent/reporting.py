@@ -68,6 +68,8 @@ class Circumstance:
     """How this host counts."""
     asked: Asked = NOTHING
     """What became of the questions that ports asked."""
+    turns: tuple[int, int] = (0, 0)
+    """How many changes of flows were made, and how many of them the data path goes by for sure."""
 
 
 def head(core: Core, around: Circumstance, stamp_ms: int, since_ms: int, missing: int) -> Report:

@@ -64,7 +64,8 @@ class Care(Protocol):
 
 
 class Switching:
-    """`rundir`: of this host's Open vSwitch; `datapath`: `netdev` or `system`."""
+    """`rundir`: of this host's Open vSwitch; `datapath`: `netdev` or `system`. `followed`: called, in another
+    thread, when `turns` has news."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Switching:
         bridge: str,
         datapath: str,
         clock: Callable[[], float],
+        followed: Callable[[], object] = lambda: None,
     ) -> None:
         self._database = database
         self._bridge = bridge
@@ -85,7 +87,7 @@ class Switching:
         self._refused = 0
         self._unmetered: tuple[str, ...] = ()
         self._zones = ZoneKeeping(rundir, datapath)
-        self._forgetting = Forgetting(rundir, datapath)
+        self._forgetting = Forgetting(rundir, datapath, followed)
 
     def ensure(self, vtep: Address) -> None:
         """Bridge, tunnel port and controller are there; writes nothing if they are already."""
@@ -193,6 +195,10 @@ class Switching:
             if left:
                 self._unmetered = (unmetered(len(left), len(wanted), self._channel.meter_room()),)
         return gauge
+
+    def turns(self) -> tuple[int, int]:
+        """How many changes of flows there were, and how many of them the data path goes by for sure."""
+        return self._forgetting.turns()
 
     def bound(self, zones: Zones) -> None:
         """Flush and bound conntrack zones; what fails is tried again before the next flows."""

@@ -26,7 +26,7 @@ from controller.agent import announcements, core, disk
 from controller.agent.answering import Answering
 from controller.agent.calm import Calm
 from controller.agent.effects import Effects
-from controller.agent.events import Event, Inventory, SessionDown, SessionUp
+from controller.agent.events import Event, Followed, Inventory, SessionDown, SessionUp
 from controller.agent.fights import Fights
 from controller.agent.fitting import Fitting
 from controller.agent.hush import Hush
@@ -168,7 +168,12 @@ class _Hands:
         put = events.put
         vantage = Vantage(seating=Seating(settings.state / "seats"))
         self._switching = Switching(
-            database, settings.rundir, settings.bridge, settings.datapath, time.monotonic
+            database,
+            settings.rundir,
+            settings.bridge,
+            settings.datapath,
+            time.monotonic,
+            partial(put, Followed()),
         )
         journal = Journal(settings.state / "egress")
         refused = settings.state / "egress-refused.jsonl"

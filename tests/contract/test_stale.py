@@ -8,10 +8,10 @@ Then what the tables no longer say goes on: open, which is a breach, or closed.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
@@ -22,7 +22,7 @@ from scapy.layers.l2 import Ether
 from controller.agent import forgetting
 from controller.agent.forgetting import Forgetting
 from controller.southbound import megaflows, unixctl
-from tests.contract.ovs import PrivateOvs, eventually
+from tests.contract.ovs import WAIT, PrivateOvs
 from topologies.traffic.endpoint import Endpoint, open_socket
 
 ETH_P_IP = 0x0800
@@ -132,11 +132,13 @@ def test_what_was_before_goes_on_until_it_is_forgotten(bench: Bench, way: str) -
 
 @pytest.mark.parametrize("way", BOTH)
 def test_the_product_forgets_after_each_change(bench: Bench, way: str) -> None:
-    """The control is above. Not by itself: it would take as long as packets come."""
-    product = Forgetting(bench.ovs.rundir, "netdev")
+    """The control is above. Not by itself: it would take as long as packets come. Its word is true."""
+    known = threading.Event()
+    product = Forgetting(bench.ovs.rundir, "netdev", known.set)
     try:
         bench.outlive(way, 0)  # mostly
         product.changed()
-        eventually(partial(bench.right, way, 0), "it goes on by what was before")
+        assert known.wait(WAIT) and product.turns() == (1, 1)
+        assert bench.right(way, 0), "it goes on by what was before"
     finally:
         product.close()

@@ -58,20 +58,17 @@ class Guarded:
         return next(h for h in self.base.lab.hypervisors if str(h.name) == who.host)
 
     def apply(self, *documents: Document) -> None:
-        """Written, and programmed by every host that it concerns."""
+        """Written, and every host that it concerns goes by it: cached flows hold nothing of before
+        (docs/decisions/0069)."""
         self._told("apply", documents)
-        self.settle()
 
     def delete(self, *documents: Document) -> None:
         self._told("delete", documents)
-        self.settle()
 
     def settle(self) -> None:
-        """The caches of flows hold nothing of before.
+        """After what nobody could wait for: the caches of flows hold nothing of before.
 
-        Waiting for the revalidator is not enough: here a cached flow kept its actions of before for seconds,
-        though the tables were right. Of two that overlap, Open vSwitch 3.1.0 may change the wrong one. Hosts
-        purge as well, but only a moment later (docs/decisions/0066).
+        Of two that overlap, Open vSwitch 3.1.0 may change the wrong one (docs/decisions/0066).
         """
         for host in self.base.lab.hypervisors:
             host.settle()

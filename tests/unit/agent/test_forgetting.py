@@ -1,21 +1,21 @@
-"""When the data path's cache is emptied after a change, and for whom it is not."""
+"""When the data path is known to go by a change, and for whom its cache is emptied for that."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from controller.agent import forgetting
-from controller.agent.forgetting import EACH, LEAST, Forgetting, forget, rest
+from controller.agent.forgetting import EACH, LEAST, Forgetting, forget, look, rest
 from controller.southbound import megaflows, unixctl
 from model.errors import Fault, Invalid, Unavailable
 from topologies.deadline import until
 
 NOWHERE = Path("/nowhere")
-WORK = ["version", "revalidator/wait", "upcall/show", "revalidator/purge", "revalidator/purge"]
+WORK = ["revalidator/wait", "upcall/show", "revalidator/purge", "revalidator/purge"]
+LOOKS = ["revalidator/wait", "revalidator/wait"]
 
 
 @dataclass
@@ -26,9 +26,6 @@ class Vswitchd:
     said: list[str] = field(default_factory=list)
     refuses: str = ""
     dead: bool = False
-
-    def has_said(self, words: list[str]) -> bool:
-        return self.said == words
 
     def call(self, _rundir: Path, command: str, *_: str, timeout: float = 1.0) -> str:
         self.said.append(command)
@@ -71,40 +68,72 @@ def test_it_is_emptied_after_open_vswitch_has_looked_for_itself(ovs: Vswitchd) -
     assert ovs.said == WORK
 
 
-def test_a_release_that_does_not_err_keeps_its_cache(ovs: Vswitchd) -> None:
-    ovs.version = "3.1.3"
-    assert forget(NOWHERE) == 0
-    assert ovs.said == ["version"]
-
-
 def test_two_looks_are_waited_for_where_it_does_not_say_when(ovs: Vswitchd) -> None:
     ovs.refuses = "revalidator/wait"
     paused: list[float] = []
     forget(NOWHERE, paused.append)
     assert (paused, ovs.said) == ([1.0], WORK)
+    look(NOWHERE, 2, paused.append)
+    assert (paused, ovs.said) == ([1.0, 1.0], [*WORK, "revalidator/wait"])
 
 
 def test_the_more_there_is_to_learn_anew_the_longer_it_rests() -> None:
     assert (rest(0), rest(10_000)) == (LEAST, EACH * 10_000)
 
 
-def test_each_change_is_followed_by_it(ovs: Vswitchd) -> None:
-    made = Forgetting(NOWHERE, "netdev")
+@dataclass
+class Told:
+    """What the thread says, and what is known when it does."""
+
+    turns: list[tuple[int, int]] = field(default_factory=list)
+
+    def following(self, datapath: str) -> Forgetting:
+        made = Forgetting(NOWHERE, datapath, lambda: self.turns.append(made.turns()))
+        return made
+
+
+@pytest.mark.parametrize(
+    ("datapath", "version", "work"),
+    [
+        ("netdev", "3.1.0", ["version", *WORK]),
+        ("netdev", "3.1.3", ["version", *LOOKS]),
+        ("system", "3.1.0", LOOKS),
+    ],
+)
+def test_each_change_is_known_once_it_is_followed(
+    ovs: Vswitchd, datapath: str, version: str, work: list[str]
+) -> None:
+    """Its cache is emptied only where Open vSwitch errs; elsewhere its own looks do."""
+    ovs.version, told = version, Told()
+    made = told.following(datapath)
+    assert made.turns() == (0, 0)
     for times in (1, 2):
         made.changed()
-        until("emptied", partial(ovs.has_said, WORK * times), 5)
+        until("followed", lambda times=times: told.turns == [(n, n) for n in range(1, times + 1)], 5)
+        assert ovs.said == work * times
     made.close()
 
 
-def test_what_failed_is_tried_again(ovs: Vswitchd) -> None:
-    ovs.dead = True
-    made = Forgetting(NOWHERE, "netdev")
+def test_what_failed_is_tried_again_and_not_known_before(ovs: Vswitchd) -> None:
+    ovs.dead, told = True, Told()
+    made = told.following("netdev")
     made.changed()
-    until("tried again", partial(ovs.has_said, ["version", *WORK]), 5)
+    until("followed", lambda: told.turns == [(1, 1)], 5)
+    assert ovs.said == ["version", "version", *WORK]
     made.close()
 
 
-def test_the_data_path_of_the_kernel_is_left_alone(ovs: Vswitchd) -> None:
-    made = Forgetting(NOWHERE, "system")
+def test_what_changes_during_a_look_needs_another(ovs: Vswitchd, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, call = Told(), ovs.call
+    made = told.following("system")
+
+    def meanwhile(rundir: Path, command: str, *words: str, timeout: float = 1.0) -> str:
+        if not ovs.said:
+            made.changed()
+        return call(rundir, command, *words, timeout=timeout)
+
+    monkeypatch.setattr(unixctl, "call", meanwhile)
     made.changed()
-    assert (made._thread, ovs.said) == (None, [])
+    until("both followed", lambda: told.turns == [(2, 1), (2, 2)], 5)
+    assert ovs.said == LOOKS * 2
+    made.close()

@@ -59,6 +59,9 @@ class Hands:
     def asked(self) -> Asked:
         return NOTHING
 
+    def turns(self) -> tuple[int, int]:
+        return 0, 0
+
     def __getattr__(self, _name: str) -> Any:
         return lambda *_, **__: None
 
