@@ -71,7 +71,7 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
     ),
     (
         "tests/integration/product/test_promotion.py",
-        "counters of rules as agents read them: packets under policy take the ways of test_policy.py",
+        "open: all went as foretold there, but one packet of 5,030 that rules allow was lost at a change",
     ),
     (
         "tests/integration/product/test_fuzz.py",
@@ -181,6 +181,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = tuple(
             "answers",
             "names",
             "forwarding",
+            "resolving",
         ),
         ("paths", "inward", "outward"),
         ("routing", "next_hops", "mtu", "quality", "external", "irb"),

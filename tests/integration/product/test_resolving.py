@@ -21,7 +21,7 @@ from topologies.errors import LabError
 from topologies.process import Daemon
 from topologies.scenarios.two_tenants import NETWORK, TwoTenants, Workload
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.datapaths]
 
 ROOT = Path(__file__).parents[3] / ".cache" / "names" / "root"
 NAMES, PATIENCE = "169.254.169.253", 60
