@@ -20,6 +20,8 @@ from typing import Any
 
 from tests.integration.product.extra import document, lead_out, network, plugged, port
 from tests.integration.product.verdicts import CONTROL
+from topologies import datapath
+from topologies.datapath import Datapath
 from topologies.deadline import until
 from topologies.errors import CommandFailed
 from topologies.nodes.hypervisor import Hypervisor
@@ -85,10 +87,14 @@ class Guarded:
             self.delete(*documents)
 
     def _told(self, verb: str, documents: Sequence[Document]) -> None:
+        """Done, and waited for. On the kernel's data path the caches are emptied besides: that `--wait` alone
+        does there has not been tried often enough."""
         text = "".join(f"---\n{json.dumps(d)}\n" for d in documents)
         done = self.base.control.run(verb, "-f", "-", "--wait", stdin=text)
         if not done.ok:
             raise CommandFailed(f"ringfence {verb} ended with code {done.code}\n{done.stdout}{done.stderr}")
+        if datapath.chosen() is Datapath.KERNEL:
+            self.settle()
 
 
 def build(base: TwoTenants) -> Guarded:

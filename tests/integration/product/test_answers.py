@@ -213,6 +213,7 @@ def test_a_flood_harms_its_own_port_alone(stage: Stage, told: Told) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.datapaths
 def test_what_is_declared_is_told_by_dhclient_over_both_families(
     stage: Stage, told: Told, tmp_path: Path
 ) -> None:
@@ -255,6 +256,7 @@ def test_what_is_declared_is_told_by_dhclient_over_both_families(
 
 
 @pytest.mark.long
+@pytest.mark.datapaths
 def test_dhcpcd_sets_a_guest_up_and_the_kernel_hears_what_changes(
     stage: Stage, told: Told, tmp_path: Path
 ) -> None:
