@@ -30,8 +30,8 @@ TELL: Final = 30.0
 """Seconds for which what is told of questions stands: a workload must not make reports."""
 DEPTH: Final = 24
 """Questions of a port that may wait: more than its meter lets through at once (`pipelines.limits`)."""
-_AT_ONCE: Final = 16
-"""Answers before the line is looked at again: each look lets other threads of the agent go first."""
+_SLICE: Final = 0.002
+"""Seconds of answers before the line is looked at again, by which other threads of the agent go first."""
 _GLANCE: Final = 0.2
 """Seconds between looks at whether it shall end."""
 _JOIN: Final = 10.0
@@ -91,10 +91,11 @@ class Answering:
             lost = self._turns.put(question.in_port, question)
             if lost is not None:
                 self._responder.lose(look(), lost)
-        for _ in range(min(len(self._turns), _AT_ONCE)):
-            following = self._turns.take()
-            if following is not None:
-                self._answer(self._line, look(), following)
+        end = self._clock() + _SLICE
+        while (following := self._turns.take()) is not None:
+            self._answer(self._line, look(), following)
+            if self._clock() >= end:
+                break
         if self._clock() >= self._due:
             self._due = self._clock() + TICK
             for port, frame in self._responder.advertise(look()):

@@ -101,7 +101,12 @@ class _Switch:
         link.sendall(HEADER.pack(VERSION, HELLO, HEADER.size, 0))
         self._frames = {key: _handed_up(key) for key in range(1, max(flooding + 1, QUIET) + 1)}
         self._answered = threading.Event()
+        self._whole = threading.Lock()  # two threads hand up, and each message has to be in one piece
         threading.Thread(target=self._listen, daemon=True).start()
+
+    def _hand_up(self, key: int) -> None:
+        with self._whole:
+            self._link.sendall(self._frames[key])
 
     def ask(self, flooding: int) -> list[float]:
         ended = threading.Event()
@@ -111,7 +116,7 @@ class _Switch:
         while time.perf_counter() < end:
             self._answered.clear()
             began = time.perf_counter()
-            self._link.sendall(self._frames[QUIET])
+            self._hand_up(QUIET)
             self._answered.wait(_PATIENCE)
             waited.append(min(time.perf_counter() - began, _PATIENCE) * 1e3)
             time.sleep(0.1)  # its own meter: ten a second
@@ -124,13 +129,13 @@ class _Switch:
         keys = [key for key in range(1, count + 2) if key != QUIET][:count]
         for _ in range(QUESTION_BURST if keys else 0):
             for key in keys:
-                self._link.sendall(self._frames[key])
+                self._hand_up(key)
         began, sent = time.perf_counter(), 0
         wheel = itertools.cycle(keys)
         while keys and not ended.is_set():
             due = int((time.perf_counter() - began) * QUESTION_RATE * len(keys))
             for key in itertools.islice(wheel, due - sent):
-                self._link.sendall(self._frames[key])
+                self._hand_up(key)
             sent = due
             time.sleep(0.005)
 
