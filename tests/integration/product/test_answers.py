@@ -290,6 +290,7 @@ def test_dhcpcd_sets_a_guest_up_and_the_kernel_hears_what_changes(
 
 
 @pytest.mark.long
+@pytest.mark.datapaths
 def test_a_guest_is_told_of_names_where_they_are_served(stage: Stage, told: Told, tmp_path: Path) -> None:
     """Last of this file: nothing is declared, and names come and go."""
     fresh, host, control = stage.fresh, stage.host(stage.fresh), stage.base.control
