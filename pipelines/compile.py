@@ -10,7 +10,7 @@ first feature wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
@@ -22,8 +22,9 @@ from model.flow import Flow, Meter, Shape, Slot
 from model.snapshot import Snapshot
 from pipelines.features import Feature, features_of
 from pipelines.index import Index, advance, build
-from pipelines.objects import JUDGES, Kind, Object
+from pipelines.objects import Kind, Object
 from pipelines.touch import objects, touched
+from pipelines.turns import arrange
 from pipelines.views import PortView, View, view
 
 Key = tuple[str | int, ...]
@@ -105,7 +106,7 @@ def recompile(
     index = advance(program.index, old, new, changed)
     subjects = touched(old, new, program.index, index, changed)
     result, turned = _replace(program, index, new, subjects)
-    return result, _with_meters(_patch(program, result, turned), program, result, subjects)
+    return result, _with_meters(_patch(program, result, turned, subjects), program, result, subjects)
 
 
 def install(program: Program) -> Patch:
@@ -235,12 +236,8 @@ def _flows(shown: View | None, features: tuple[Feature, ...]) -> dict[Key, Flow]
     return made
 
 
-def _patch(old: Program, new: Program, turned: _Turned) -> Patch:
-    """Compare winners of each key that objects may contend for, so that no group drops what another puts.
-
-    Groups that only drop come first: a port number that is given to another port must not deliver the
-    frames of the port that had it before.
-    """
+def _patch(old: Program, new: Program, turned: _Turned, subjects: Iterable[Object]) -> Patch:
+    """Compare winners of each key that objects may contend for, so that no group drops what another puts."""
     before, after = _Winners(old, turned.was), _Winners(new, turned.now)
     puts: dict[Object, list[Flow]] = {}
     drops: dict[Object, list[Flow]] = {}
@@ -255,17 +252,8 @@ def _patch(old: Program, new: Program, turned: _Turned) -> Patch:
             puts.setdefault(now[0], []).append(now[1])
         elif was is not None:
             drops.setdefault(was[0], []).append(was[1])
-    order = sorted(puts.keys() | drops.keys(), key=lambda subject: _turn(subject, puts))
-    return Patch(tuple((tuple(puts.get(s, ())), tuple(drops.get(s, ()))) for s in order))
-
-
-def _turn(subject: Object, puts: Container[Object]) -> tuple[int, int, Object]:
-    """When a group has its turn. What judges a port goes last: behind all by which the port sends and gets,
-    and behind what judges it from now on; rules behind the ports that they judge. There is no moment in which
-    it is open. Who is no peer any more goes before, lest a port's new epoch vouch for him."""
-    if subject in puts:
-        return 1, 0, subject
-    return (2, -subject.kind, subject) if subject.kind in JUDGES else (0, 0, subject)
+    judging = (s for s in subjects if s.kind is Kind.GROUP)
+    return Patch(arrange(puts, drops, {s: (old.groups.get(s, ()), new.groups.get(s, ())) for s in judging}))
 
 
 def _with_meters(patch: Patch, old: Program, new: Program, subjects: Iterable[Object]) -> Patch:

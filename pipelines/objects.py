@@ -45,7 +45,9 @@ class Kind(IntEnum):
     NARROW = 25
 
 
-JUDGES: Final = frozenset({Kind.RULE, Kind.ADDRESSEE, Kind.GROUP, Kind.JUDGED})
+POLICY: Final = frozenset({Kind.RULE, Kind.MEMBER, Kind.ADDRESSEE, Kind.GROUP, Kind.JUDGED})
+"""All by which is judged."""
+JUDGES: Final = POLICY - {Kind.MEMBER}
 """What may deny, and what that must not outlive."""
 
 

@@ -83,6 +83,8 @@ REASONS: Final = (
              "Nothing: see docs/policy.md.") for table in tables.OWN),
     Reason("leaving-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
     Reason("entering-invalid", "policy: it belongs to no connection and can begin none", _CONNECTION),
+    *(Reason(f"{side}-{way}-closed", "its policies are being changed, and too many for one moment", _SOON)
+      for side in ("leaving", "entering") for way in ("out", "in")),
     Reason("leaving-miss", "no flow judges what this port sends", _DRIFT),
     Reason("entering-miss", "no flow judges what this port gets", _DRIFT),
     Reason("settle-miss", "no flow remembers what was decided for this port", _DRIFT),

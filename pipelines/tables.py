@@ -35,6 +35,7 @@ from pipelines.tables_policy import ENTERED_WHOLE as ENTERED_WHOLE
 from pipelines.tables_policy import ENTERING as ENTERING
 from pipelines.tables_policy import ENTERING_OWN as ENTERING_OWN
 from pipelines.tables_policy import INWARD_CHAIN as INWARD_CHAIN
+from pipelines.tables_policy import JUDGING as JUDGING
 from pipelines.tables_policy import LEAVING as LEAVING
 from pipelines.tables_policy import LEAVING_OWN as LEAVING_OWN
 from pipelines.tables_policy import LEFT as LEFT

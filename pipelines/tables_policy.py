@@ -240,3 +240,7 @@ ENTERING_PART: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)
 CHAINS: Final = (*OUTWARD_CHAIN, *INWARD_CHAIN, SETTLE)
 OWN: Final = (LEAVING_OWN, LEFT_OWN, LEFT_WHOLE, ENTERING_OWN, ENTERED_OWN, ENTERED_WHOLE)
 """Each is all that may come behind one look-up among connections."""
+JUDGING: Final = frozenset(
+    table.number for table in (*LEAVING_PART, *ENTERING_PART, *CHAINS, *OWN) if table is not ACROSS
+)
+"""The tables that judge (`pipelines.turns.judges`)."""

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.change import Change, Part, Patch
+from model.flow import Shape
 from model.ids import PortKey, TenantKey
 from model.snapshot import Snapshot
 from pipelines.policy.grouping import shared
+from pipelines.shapes.policy import CLOSED
 
 SHARE: Final = 0.05
 """More than this share of the bound ports at once needs a word of the operator."""
@@ -26,6 +28,9 @@ OPENING: Final = 0.5
 them is what they forbid. Less is daily work: policies are joined and renamed."""
 FLOW_FLOOR: Final = 2_000
 """The same for flows: what some ten ports and their network have."""
+
+
+_CLOSED: Final = frozenset(CLOSED.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +72,27 @@ def judge(effective: Snapshot, candidate: Snapshot, changes: frozenset[Change]) 
 def count_lost(patch: Patch) -> int:
     """Flows that go without another of the same object in the same table. What is only said anew is no loss:
     each change of a policy does that to some flows of every port that it judges. Of groups of ports it may be
-    another group's: with any of their rules they get another name."""
+    another group's: with any of their rules they get another name. What is closed while a change is made in
+    parts has gone, and comes again."""
     lost, gone, come = 0, Counter[int](), Counter[int]()
     for put, drop in patch.groups:
         gone.update(flow.shape.table for flow in drop if shared(flow.shape))
+        gone.update(flow.shape.table for flow in put if _closes(flow.shape))
         own = Counter(flow.shape.table for flow in drop if not shared(flow.shape))
         if own:
             lost += (own - Counter(flow.shape.table for flow in put)).total()
     if gone:
-        come.update(flow.shape.table for put, _ in patch.groups for flow in put if shared(flow.shape))
+        come.update(
+            flow.shape.table
+            for put, _ in patch.groups
+            for flow in put
+            if shared(flow.shape) and not _closes(flow.shape)
+        )
     return lost + (gone - come).total()
+
+
+def _closes(shape: Shape) -> bool:
+    return not shape.actions and shape.goto is None and shape in _CLOSED
 
 
 def judge_flows(effective: Snapshot, dropped: int, total: int) -> Stop | None:

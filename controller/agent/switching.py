@@ -39,6 +39,7 @@ from pipelines.accounts import COUNTER_TABLES, PASS_TABLES
 from pipelines.compile import Program
 from pipelines.groups import GROUPS
 from pipelines.tables import CLASSIFY, FENCE
+from pipelines.turns import judges
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -82,7 +83,11 @@ class Switching:
         self._clock = clock
         self._encoder = Encoder()
         self._channel = Channel(
-            rundir / f"{bridge}.mgmt", self._encoder, counted=frozenset(COUNTER_TABLES), standing=GROUPS
+            rundir / f"{bridge}.mgmt",
+            self._encoder,
+            counted=frozenset(COUNTER_TABLES),
+            standing=GROUPS,
+            judging=judges,
         )
         self._refused = 0
         self._unmetered: tuple[str, ...] = ()

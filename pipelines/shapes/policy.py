@@ -227,12 +227,23 @@ def _unknown(table: t.Table, opened: Direction) -> dict[Direction, tuple[Shape, 
     return made
 
 
+def _closed(table: t.Table, unknown: dict[Direction, tuple[Shape, Shape]]) -> dict[Shape, Shape]:
+    """In the very place of what is judged, for either."""
+    made: dict[Shape, Shape] = {}
+    for direction, ways in unknown.items():
+        shut = shape(f"{direction.value}-closed", table, AT_REMOTE, ways[0].match, (GROUP,))
+        made.update(dict.fromkeys(ways, shut))
+    return made
+
+
 def _other(direction: Direction) -> Direction:
     return Direction.IN if direction is Direction.OUT else Direction.OUT
 
 
 LEAVING_UNKNOWN: Final = _unknown(t.LEAVING, Direction.OUT)
 ENTERING_UNKNOWN: Final = _unknown(t.ENTERING, Direction.IN)
+CLOSED: Final = _closed(t.LEAVING, LEAVING_UNKNOWN) | _closed(t.ENTERING, ENTERING_UNKNOWN)
+"""What stands in the place of those by which a group is judged, while its rules are changed in parts."""
 
 # settle
 _IS_FIRST: Final = Match(f.IP_FRAG, f.ANY_FRAGMENT)
@@ -314,6 +325,7 @@ POLICY: Final = (
     ENTERING_KNOWN,
     *(each for pair in LEAVING_UNKNOWN.values() for each in pair),
     *(each for pair in ENTERING_UNKNOWN.values() for each in pair),
+    *dict.fromkeys(CLOSED.values()),
     *LEAVING_LATER,
     *ENTERING_LATER,
     *SETTLE_FIRST_LEFT,

@@ -132,7 +132,7 @@ class Hosted:
     def ask(self, connection: Connection) -> bool:
         """Whether the packet that opens it arrives."""
         assert connection.source is not None and connection.target is not None
-        seen = self._walk(_packet(connection, connection.source, connection.target))
+        seen = self._walk(opening(connection, connection.source, connection.target))
         return connection.target.key in seen
 
     def answer(self, connection: Connection) -> bool:
@@ -143,14 +143,15 @@ class Hosted:
     def stray(self, connection: Connection, to: Endpoint) -> Walk:
         """The way of the packet that opens it, in a frame for the MAC of somebody else."""
         assert connection.source is not None
-        packet = _packet(connection, connection.source, to) | {"eth_dst": mac(to)}
+        packet = opening(connection, connection.source, to) | {"eth_dst": mac(to)}
         return walk(self._lookup, received(packet), self.tracker)
 
     def _walk(self, packet: Packet) -> set[int]:
         return {sent.port for sent in walk(self._lookup, received(packet), self.tracker).sent}
 
 
-def _packet(connection: Connection, source: Endpoint, target: Endpoint) -> Packet:
+def opening(connection: Connection, source: Endpoint, target: Endpoint) -> Packet:
+    """The packet that opens it, between two ports."""
     six = connection.source_address.version == 6
     ends = ("ipv6_src", "ipv6_dst") if six else ("ip_src", "ip_dst")
     made: Packet = {
@@ -182,7 +183,7 @@ def _reply(connection: Connection) -> Packet:
         target_address=connection.source_address,
         kind={8: 0, 128: 129}.get(connection.kind, 0),
     )
-    made = _packet(back, connection.target, connection.source)
+    made = opening(back, connection.target, connection.source)
     if connection.protocol in WITH_PORTS:
         name = _PORTS[Protocol(connection.protocol)]
         made |= {f"{name}_src": connection.port, f"{name}_dst": _SPORT}

@@ -1,15 +1,17 @@
-"""Patches cut into bundles: at most 1,000 flows each, a group never split, deletes before puts.
+"""Patches cut into bundles: at most 1,000 flows each, a group never split, deletes before puts. What judges
+is one bundle, of however many groups, up to 20,000 flows: half of a change of policy is no policy.
 
 Place: pure, before `channel` sends. Must not encode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
-from model.change import Patch
+from model.change import WHOLE, Patch
 from model.flow import Flow
 
 BUNDLE_FLOWS: Final = 1000
@@ -17,6 +19,8 @@ BUNDLE_FLOWS: Final = 1000
 
 Group = tuple[tuple[Flow, ...], tuple[Flow, ...]]
 """(put, drop) of one object."""
+Judging = Callable[[Flow], bool]
+"""Whether a flow is a part of what judges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +59,39 @@ def settle(patch: Patch) -> tuple[Group, ...]:
     return tuple((put, tuple(f for f in drop if f.key() not in replaced)) for put, drop in groups)
 
 
-def divide(groups: Iterable[Group]) -> Iterator[Portion]:
-    """Fill bundles in order. A group larger than a bundle gets one of its own size: it must stay atomic."""
+def nothing(_: Flow) -> bool:
+    """None of the flows judges."""
+    return False
+
+
+def divide(groups: Iterable[Group], judging: Judging = nothing) -> Iterator[Portion]:
+    """Fill bundles in order. A group larger than a bundle gets one of its own size: it must stay atomic.
+
+    Groups in a row of which all flows are `judging` stay together, unless they are more than WHOLE flows: who
+    made them has seen to it then (pipelines.turns).
+    """
     pending: list[Group] = []
     size = 0
-    for group in groups:
-        weight = len(group[0]) + len(group[1])
+    for some in _units(groups, judging):
+        weight = sum(len(put) + len(drop) for put, drop in some)
         if pending and size + weight > BUNDLE_FLOWS:
             yield Portion(tuple(pending))
             pending, size = [], 0
-        pending.append(group)
+        pending += some
         size += weight
     if pending:
         yield Portion(tuple(pending))
+
+
+def _units(groups: Iterable[Group], judging: Judging) -> Iterator[list[Group]]:
+    """The groups in their order, those together that must not be parted."""
+
+    def judges(group: Group) -> bool:
+        return all(judging(flow) for flows in group for flow in flows)
+
+    for together, some in groupby(groups, judges):
+        run = list(some)
+        if together and sum(len(put) + len(drop) for put, drop in run) <= WHOLE:
+            yield run
+        else:
+            yield from ([group] for group in run)

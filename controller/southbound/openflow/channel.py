@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from controller.southbound.openflow import groups, meters
 from controller.southbound.openflow.audit import Findings, compare
-from controller.southbound.openflow.bundles import BUNDLE_FLOWS
+from controller.southbound.openflow.bundles import BUNDLE_FLOWS, Judging, nothing
 from controller.southbound.openflow.conversation import Conversation, Step
 from controller.southbound.openflow.dump import Counters, Dump, Observed, joined, parse
 from controller.southbound.openflow.encoder import Encoder
@@ -52,7 +52,8 @@ class Channel:
     """Connects when first used, and again after the switch went away. `path`: `<rundir>/<bridge>.mgmt`.
 
     `counted`: tables whose cookies begin with class and epoch, which differ little from flow to flow.
-    `standing`: groups that are there before any flow is sent on a connection.
+    `standing`: groups that are there before any flow is sent on a connection. `judging`: of which flows
+    what changes together is one bundle (`controller.southbound.openflow.bundles`).
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Channel:
         clock: Callable[[], float] = time.monotonic,
         counted: frozenset[int] = frozenset(),
         standing: tuple[Group, ...] = (),
+        judging: Judging = nothing,
     ) -> None:
         self._path = path
         self._counted = counted
         self._standing = standing
+        self._judging = judging
         self._stands = False
         self._held: dict[int, int] = {}
         self._encoder = encoder
@@ -94,7 +97,7 @@ class Channel:
             self.ensure_groups()
         for number, refusal in sorted(meters.put(conversation, patch.meters).items()):
             _log.error("meter refused id=%d: %s", number, refusal)
-        outcome = Sending(conversation, self._encoder).run(patch)
+        outcome = Sending(conversation, self._encoder, self._judging).run(patch)
         meters.delete(conversation, patch.stale_meters)
         return outcome
 

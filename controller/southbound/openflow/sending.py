@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import chain
 
-from controller.southbound.openflow.bundles import Portion, divide, settle
+from controller.southbound.openflow.bundles import Judging, Portion, divide, nothing, settle
 from controller.southbound.openflow.conversation import Conversation, Refusal, Step
 from controller.southbound.openflow.encoder import Encoder
 from controller.southbound.openflow.reference import Command
@@ -58,7 +58,8 @@ class _Committing:
 class Sending:
     """The bundles of one patch under way."""
 
-    def __init__(self, conversation: Conversation, encoder: Encoder) -> None:
+    def __init__(self, conversation: Conversation, encoder: Encoder, judging: Judging = nothing) -> None:
+        self._judging = judging
         self._conversation = conversation
         self._encoder = encoder
         self._todo: deque[Portion] = deque()
@@ -67,7 +68,7 @@ class Sending:
 
     def run(self, patch: Patch) -> Outcome:
         """Send all; returns when every bundle is acknowledged or its refused groups are left out."""
-        self._todo.extend(divide(settle(patch)))
+        self._todo.extend(divide(settle(patch), self._judging))
         staged: _Staged | None = None
         committing: _Committing | None = None
         while self._todo or staged or committing:

@@ -10,6 +10,7 @@ import pytest
 from controller.agent import brake
 from model.change import Change, Part, Patch
 from model.policy import Action, Default, Defaults, Direction, Policy, PortRange, Protocol, Rule, Service
+from pipelines import turns
 from pipelines.compile import recompile
 from tests.fakes import world
 from tests.fakes.policies import WORLD
@@ -59,6 +60,21 @@ def test_a_policy_that_goes_and_a_port_that_goes_are_losses() -> None:
     gone = replace(first, ports=first.ports.delete(key))
     _, patch = recompile(program, first, gone, [Change(Part.PORT, key)])
     assert brake.count_lost(patch) > dropped(patch) * 0.9 > 10
+
+
+@pytest.mark.parametrize("after", [[allowing(80, 443)], [allowing(443)], [], [allowing()]])
+def test_a_change_in_parts_loses_as_much(monkeypatch: pytest.MonkeyPatch, after: list[Policy]) -> None:
+    """What is closed until all of a policy is there comes again, and hides nothing that does not."""
+    first, changes = ruled(BARE, [allowing(80)], {})
+    program, _ = recompile(PLAIN, BARE, first, changes)
+    second, changes = ruled(first, after, {})
+    _, whole = recompile(program, first, second, changes)
+    monkeypatch.setattr(turns, "WHOLE", 0)
+    _, parts = recompile(program, first, second, changes)
+    assert brake.count_lost(parts) == brake.count_lost(whole)
+    puts = [flow for put, _ in parts.groups for flow in put]
+    assert len(puts) >= sum(len(put) for put, _ in whole.groups)
+    assert len(parts.groups) > len(whole.groups)
 
 
 def test_half_of_what_is_said_anew_is_missing() -> None:

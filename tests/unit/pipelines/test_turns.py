@@ -13,8 +13,10 @@ from model.ids import PortKey, TenantKey
 from model.policy import Action, Block, Direction, Policy
 from model.snapshot import Snapshot, with_port
 from pipelines.compile import Program, compile, recompile
-from pipelines.objects import Kind
+from pipelines.objects import POLICY, Kind
+from pipelines.turns import judges
 from tests.fakes import packets, ruled, world
+from tests.fakes.governed import tiered as ruling
 from tests.fakes.packets import Packet
 from tests.fakes.switch import CONTROLLER, Switch
 from tests.unit.pipelines.test_routing import GW, four, mac, six, to4, to6
@@ -105,3 +107,16 @@ def test_a_rule_takes_the_place_of_another() -> None:
 @pytest.mark.parametrize("made", [world.routed, lambda: labelled(world.routed())])
 def test_it_would_be_seen_if_it_were_open(made: Callable[[], Snapshot]) -> None:
     assert passes(Switch.of(compile(made()).flows()))
+
+
+def test_all_of_policy_judges() -> None:
+    """A group of which a part does not would part all others."""
+    named = Policy("named", "t1", rules=(ruled.rule(Direction.IN, Action.DENY, ruled.WEB),))
+    peers = world.with_part(governed(), Part.POLICY, "named", ruled.seated(named, owner=1, first=50))
+    kinds = set()
+    for snapshot in (peers, ruling(world.routed()), ruling(world.two_tenants()), ruling(world.hopped())):
+        for subject, flows in compile(snapshot).won():
+            if subject.kind in POLICY:
+                kinds.add(subject.kind)
+                assert all(map(judges, flows)), subject
+    assert kinds == POLICY
