@@ -47,6 +47,7 @@ class Forgetting:
         self._troubled = False
         self._changed = threading.Event()
         self._over = threading.Event()
+        self._first = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def turns(self) -> tuple[int, int]:
@@ -57,10 +58,15 @@ class Forgetting:
     def changed(self) -> None:
         """Flows have been changed, and the switch has acknowledged it. Returns at once."""
         self._made += 1
+        self.stirred()
+
+    def stirred(self) -> None:
+        """Open vSwitch has looked at its cached flows for a reason of its own. Returns at once."""
         self._changed.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="forgetting", daemon=True)
-            self._thread.start()
+        with self._first:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="forgetting", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         """Forget no more; what is due is left undone."""
@@ -79,7 +85,7 @@ class Forgetting:
         """Seconds to rest."""
         made = self._made
         try:
-            flows = self._follow()
+            flows = self._follow(made)
         except (RingfenceError, OSError) as error:
             if not self._troubled:
                 LOG.warning("cached flows not looked at: %s", error)
@@ -87,15 +93,17 @@ class Forgetting:
             self._changed.set()
             return AGAIN
         self._troubled = False
-        self._followed = made
-        self._tell()
+        if made != self._followed:
+            self._followed = made
+            self._tell()
         return rest(flows)
 
-    def _follow(self) -> int:
-        """How many flows were forgotten."""
+    def _follow(self, made: int) -> int:
+        """How many flows were forgotten, to go by so many changes."""
         if self._own and megaflows.mistakes(self._rundir):
             return forget(self._rundir)
-        look(self._rundir, LOOKS)
+        if made != self._followed:
+            look(self._rundir, LOOKS)
         return 0
 
 

@@ -237,7 +237,7 @@ class Switching:
 
     def stirred(self) -> None:
         """Open vSwitch brought its cache in line by itself. Returns at once; from any thread."""
-        self._forgetting.changed()
+        self._forgetting.stirred()
 
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""

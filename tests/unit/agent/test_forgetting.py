@@ -114,6 +114,23 @@ def test_each_change_is_known_once_it_is_followed(
     made.close()
 
 
+def test_where_it_errs_what_it_did_by_itself_is_forgotten_too_and_is_no_news(ovs: Vswitchd) -> None:
+    told = Told()
+    made = told.following("netdev")
+    made.stirred()
+    until("emptied", lambda: ovs.said == ["version", *WORK], 5)
+    made.changed()
+    until("followed", lambda: told.turns == [(1, 1)], 5)
+    ovs.version = "3.1.3"
+    ovs.said.clear()
+    made.stirred()
+    until("looked at", lambda: ovs.said == ["version"], 5)
+    made.changed()
+    until("followed", lambda: told.turns == [(1, 1), (2, 2)], 5)
+    assert ovs.said == ["version", "version", *LOOKS]
+    made.close()
+
+
 def test_what_failed_is_tried_again_and_not_known_before(ovs: Vswitchd) -> None:
     ovs.dead, told = True, Told()
     made = told.following("netdev")
