@@ -44,7 +44,7 @@ class Forgetting:
         self._own = datapath == "netdev"
         self._tell = tell
         self._made = self._followed = 0
-        self._troubled = False
+        self._trouble = ""
         self._changed = threading.Event()
         self._over = threading.Event()
         self._first = threading.Lock()
@@ -68,6 +68,11 @@ class Forgetting:
                 self._thread = threading.Thread(target=self._run, name="forgetting", daemon=True)
                 self._thread.start()
 
+    def alarms(self) -> tuple[str, ...]:
+        """In words, while it is not known what the data path goes by: no generation is said meanwhile."""
+        trouble = self._trouble
+        return (f"changes are not confirmed, and --wait waits: {trouble}",) if trouble else ()
+
     def close(self) -> None:
         """Forget no more; what is due is left undone."""
         self._over.set()
@@ -87,12 +92,12 @@ class Forgetting:
         try:
             flows = self._follow(made)
         except (RingfenceError, OSError) as error:
-            if not self._troubled:
+            if not self._trouble:
                 LOG.warning("cached flows not looked at: %s", error)
-            self._troubled = True
+            self._trouble = str(error)
             self._changed.set()
             return AGAIN
-        self._troubled = False
+        self._trouble = ""
         if made != self._followed:
             self._followed = made
             self._tell()

@@ -242,7 +242,8 @@ class Switching:
     def alarms(self) -> tuple[str, ...]:
         """What is wrong now, in words."""
         words = f"Open vSwitch refuses {self._refused} flows: see the agent's log"
-        return (*((words,) if self._refused else ()), *self._unmetered, *self._zones.alarms())
+        refused = (words,) if self._refused else ()
+        return (*refused, *self._unmetered, *self._zones.alarms(), *self._forgetting.alarms())
 
     def close(self) -> None:
         """Hang up."""

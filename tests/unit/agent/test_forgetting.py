@@ -137,6 +137,24 @@ def test_what_failed_is_tried_again_and_not_known_before(ovs: Vswitchd) -> None:
     made.changed()
     until("followed", lambda: told.turns == [(1, 1)], 5)
     assert ovs.said == ["version", "version", *WORK]
+    assert not made.alarms()
+    made.close()
+
+
+def test_while_it_is_not_known_somebody_is_told(ovs: Vswitchd, monkeypatch: pytest.MonkeyPatch) -> None:
+    call, told = ovs.call, Told()
+
+    def gone(rundir: Path, command: str, *_: str, timeout: float = 1.0) -> str:
+        raise Unavailable(Fault(f"socket {rundir}/ovs-vswitchd.ctl", "gone", "no answer", "wait"))
+
+    monkeypatch.setattr(unixctl, "call", gone)
+    made = told.following("system")
+    made.changed()
+    until("an alarm", made.alarms, 5)
+    (words,) = made.alarms()
+    assert "--wait" in words and "ovs-vswitchd.ctl" in words
+    monkeypatch.setattr(unixctl, "call", call)
+    until("followed", lambda: told.turns == [(1, 1)] and not made.alarms(), 5)
     made.close()
 
 
