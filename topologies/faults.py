@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 
+from topologies.deadline import until
 from topologies.errors import LabError
 from topologies.lab import Lab
 from topologies.nodes.frr import FrrNode
-from topologies.nodes.hypervisor import Hypervisor
+from topologies.nodes.hypervisor import OVERLAY_BRIDGE, Hypervisor
 from topologies.nodes.node import LabNode
 from topologies.nodes.router import Bridge
 from topologies.process import Daemon
@@ -106,9 +107,13 @@ def kill_switch(hypervisor: Hypervisor) -> None:
 
 
 def revive_switch(hypervisor: Hypervisor) -> None:
-    """Start ovs-vswitchd again and give br-phy its address back; flows are not its affair."""
+    """Start ovs-vswitchd again, give br-phy its address back, and wait until the overlay's bridge, if its
+    database has one, hears OpenFlow; flows are not its affair."""
     hypervisor.daemons["ovs-vswitchd"].start()
     hypervisor.finish()
+    if OVERLAY_BRIDGE in hypervisor.vsctl("list-br").split():
+        words = ("ovs-ofctl", "-O", "OpenFlow14", "show", hypervisor.management)
+        until(f"{hypervisor.name}: {OVERLAY_BRIDGE}", lambda: hypervisor.attempt_tool(words), 60)
 
 
 def restart_switch(hypervisor: Hypervisor) -> None:

@@ -285,7 +285,7 @@ def _row(flow: Observed, names: Names, sizes: Mapping[int, int]) -> Document:
         "priority": flow.priority,
         "match": match,
         "actions": actions,
-        "owner": f"{sizes[group]} {owner}" if group in sizes else owner,
+        "owner": f"{owner} ({sizes[group]})" if group in sizes else owner,
         "shared": sizes.get(group, 0),
         "ours": flow.ours,
         "cookie": f"{flow.cookie:#018x}",

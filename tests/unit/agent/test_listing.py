@@ -56,7 +56,7 @@ def test_a_port_s_flows_are_those_of_its_group_too(state: Core) -> None:
         rows = chosen(state, port=port)
         shared = [row["cookie"] for row in rows if row["shared"]]
         assert shared == of_group(state, port) != []
-        assert {row["owner"] for row in rows if row["shared"]} == {"2 ports that the same rules judge"}
+        assert {row["owner"] for row in rows if row["shared"]} == {"ports that the same rules judge (2)"}
         assert [row for row in rows if not row["shared"]], "and its own"
 
 
