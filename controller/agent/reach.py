@@ -33,9 +33,9 @@ def wish(snapshot: Snapshot, index: Index, *, session: bool) -> Wish:
     for tenant in index.outward.gated:
         fellows = (snapshot.hypervisors.get(name) for name in snapshot.tenants[tenant].gateways)
         used.update(fellow.vtep for fellow in fellows if fellow is not None)
-    near = frozenset(vtep for vtep in used if vtep.version == this.vtep.version and vtep != this.vtep)
-    tunnel = switch.tunnel if session else 0
-    return Wish(near & agents, tunnel, router_mac(this.router_id), near - agents)
+    near = frozenset(vtep for vtep in used if vtep.version == this.vtep.version)
+    strangers = near & {h.vtep for h in snapshot.hypervisors.values() if h.external}
+    return Wish(near & agents, switch.tunnel if session else 0, router_mac(this.router_id), strangers)
 
 
 def load(snapshot: Snapshot, index: Index) -> Load:

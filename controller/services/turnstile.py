@@ -88,11 +88,9 @@ class _Waiter:
         self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def come(self) -> None:
-        self._tell(True)
+        if not self.done.done():
+            self.done.set_result(True)
 
     def lose(self) -> None:
-        self._tell(False)
-
-    def _tell(self, came: bool) -> None:  # noqa: FBT001 - what the future says
         if not self.done.done():
-            self.done.set_result(came)
+            self.done.set_result(False)

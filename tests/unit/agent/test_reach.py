@@ -30,3 +30,8 @@ def test_hosts_with_floating_ips_ask_each_other_and_never_a_border() -> None:
     border = ip_address(out.VTEPS[HostName("hv9")])
     assert ip_address("192.0.2.2") in made.vteps and border not in made.vteps
     assert made.strangers == {border}, "nobody asks for its MAC"
+    undeclared = replace(one, hypervisors=one.hypervisors.delete(HostName("hv9")))
+    assert undeclared.prefixes == one.prefixes
+    assert not wish(undeclared, build(undeclared), session=True).strangers, (
+        "a peer could have it ask for anybody"
+    )
