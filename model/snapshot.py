@@ -40,7 +40,8 @@ PrefixKey = tuple[TenantKey, Prefix]
 """A VRF (of a tenant, an external network or a peering) and a prefix in it."""
 SightingKey = tuple[NetworkKey, Address]
 ZoneKey = tuple[str, int]
-"""What a conntrack zone of this host is for: `port` or `tenant`, and its key."""
+"""What a conntrack zone of this host is for, and its key: `port`, which has a floating IP; `tenant`, which is
+translated; `policy`, a port under policy; `draining`, one that was until just now."""
 
 _NONE: Final[Map[PortKey, None]] = Map()
 

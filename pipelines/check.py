@@ -143,13 +143,17 @@ def _registers(
             yield _fault(register.name, "life", "lives in tables that do not exist", "name declared tables")
             continue
         start, end = names.index(register.start), names.index(register.end)
-        for at, table in enumerate(tables):
+        life, writers = names[start : end + 1], [tables[start]]
+        for table in tables:
             used = register.field in (*table.matches, *table.writes)
-            if used and not start <= at <= end:
+            # a table behind a look-up has a number of its own, but goes back into the life
+            back = bool(table.again) and {*table.again} <= {*life} and register.field not in table.matches
+            writers += [table] if register.start in table.again else []
+            if used and not back and table.name not in life:
                 yield _fault(
                     register.name, "life", f"is used in {table.name}", "extend its life or leave it out"
                 )
-        if register.field not in tables[start].writes:
+        if all(register.field not in table.writes for table in writers):
             yield _fault(register.name, "life", f"is not written in {register.start}", "start its life later")
         last = tables[end]
         read = register.field in last.matches or _reads(shapes, last, register)

@@ -206,7 +206,7 @@ ALIKE: Final = Register(
     Field("metadata", 64),
     "group",
     "name of the group of the subject: of all local ports that the same rules judge",
-    "watch",
+    "leaving",
     "settle",
 )
 SCOPE: Final = Register(

@@ -24,30 +24,31 @@ class Kind(IntEnum):
     ADDRESSEE = 4
     GROUP = 5
     JUDGED = 6
-    NETWORK = 7
-    VTEP = 8
-    PORT = 9
-    REMOTE = 10
-    VRF = 11
-    SUBNETS = 12
-    SENDER = 13
-    ROUTE = 14
-    PREFIX = 15
-    FLOATING = 16
-    EGRESS = 17
-    PEERING = 18
-    PATH = 19
-    WAITING = 20
-    ADDRESS = 21
-    EXTERNAL = 22
-    OUTSIDE = 23
-    PEERED = 24
-    NARROW = 25
+    DRAINING = 7
+    NETWORK = 8
+    VTEP = 9
+    PORT = 10
+    REMOTE = 11
+    VRF = 12
+    SUBNETS = 13
+    SENDER = 14
+    ROUTE = 15
+    PREFIX = 16
+    FLOATING = 17
+    EGRESS = 18
+    PEERING = 19
+    PATH = 20
+    WAITING = 21
+    ADDRESS = 22
+    EXTERNAL = 23
+    OUTSIDE = 24
+    PEERED = 25
+    NARROW = 26
 
 
-POLICY: Final = frozenset({Kind.RULE, Kind.MEMBER, Kind.ADDRESSEE, Kind.GROUP, Kind.JUDGED})
-"""All by which is judged."""
-JUDGES: Final = POLICY - {Kind.MEMBER}
+POLICY: Final = frozenset({Kind.RULE, Kind.MEMBER, Kind.ADDRESSEE, Kind.GROUP, Kind.JUDGED, Kind.DRAINING})
+"""All by which is judged, or was."""
+JUDGES: Final = POLICY - {Kind.MEMBER, Kind.DRAINING}
 """What may deny, and what that must not outlive."""
 
 
@@ -57,11 +58,11 @@ class Object(NamedTuple):
     CLASS: major = class id. NETWORK: major = network key. VTEP: major = network key, name = host. PORT
     and WAITING: major = port key. REMOTE and ROUTE: major = network key, minor = MAC. VRF: major = tenant
     key. PREFIX: major = key of the VRF, name = the prefix. SUBNETS: major = network key. SENDER: major =
-    tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name =
-    uid. RULE: major = its number, name = uid of who bears it. MEMBER, ADDRESSEE and JUDGED: major = port
-    key. GROUP: major = its name (pipelines.policy.grouping). EGRESS and EXTERNAL: major = tenant key, key of
-    the external network. OUTSIDE: major = the same, name = prefix. PEERING: major = its key. PEERED: major =
-    the same, name = prefix. NARROW: major = network key.
+    tenant key, name = host. ADDRESS: major = network key, name = the address. FLOATING: name = uid. RULE:
+    major = its number, name = uid of who bears it. MEMBER, ADDRESSEE, JUDGED and DRAINING: major = port
+    key. GROUP: major = its name (pipelines.policy.grouping). EGRESS and EXTERNAL: major = tenant key, key
+    of the external network. OUTSIDE: major = the same, name = prefix. PEERING: major = its key. PEERED:
+    major = the same, name = prefix. NARROW: major = network key.
     """
 
     kind: Kind
@@ -116,6 +117,11 @@ def group(name: int) -> Object:
 def judged(key: PortKey) -> Object:
     """A local port under policy, as one that is judged."""
     return Object(Kind.JUDGED, key)
+
+
+def draining(key: PortKey) -> Object:
+    """A local port that was under policy until just now."""
+    return Object(Kind.DRAINING, key)
 
 
 def waiting(key: PortKey) -> Object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from model.entries import Level
+from model.flow import Field
 from model.policy import Direction
 from pipelines import fields as f
 from pipelines.declaration import Table
@@ -36,7 +37,9 @@ def _starts(direction: Direction) -> tuple[str, str]:
     return _name("foreseen", direction, Level.OPERATOR), _name("real", direction, Level.OPERATOR)
 
 
-def _own(number: int, name: str, onward: str, behind: str) -> Table:
+def _own(
+    number: int, name: str, onward: tuple[str, ...], behind: str, writes: tuple[Field, ...] = ()
+) -> Table:
     """Open vSwitch (ipf.c of 3.1, userspace data path) hands out fragments that conntrack held with whatever
     packet it tracks next: parts that did not fit into their own batch of 32, and parts whose time is over.
     They go on with that packet's registers, whoever it is from, but bear their own zone, or none."""
@@ -46,9 +49,9 @@ def _own(number: int, name: str, onward: str, behind: str) -> Table:
         purpose=f"Lets on, behind {behind}, only what was tracked in the zone of the very port that is being"
         " judged: fragments that Open vSwitch held of another port end here.",
         matches=_OWN,
-        writes=(),
+        writes=writes,
         next=(),
-        again=(onward,),
+        again=onward,
         miss="drop: a fragment of another port's, or of nobody's any more",
     )
 
@@ -72,7 +75,7 @@ WATCH: Final = Table(
     " and what else never leaves the link is not judged, nor is what is for a gateway itself, where all of it"
     " ends.",
     matches=(*(_SRC, f.VRF.field, f.ETH_DST, f.ETH_TYPE, f.IP_DST, f.IPV6_DST, f.IP_PROTO, f.ICMPV6_TYPE),),
-    writes=(_SUBJECT, _GROUP, _DOMAIN),
+    writes=(_SUBJECT, _DOMAIN),
     next=("gateway",),
     again=("leaving_own",),
     miss="continue: no policy",
@@ -86,7 +89,7 @@ LEAVING: Final = Table(
     matches=_PART,
     writes=(_DECIDED, _NOTED),
     next=("left", "left_parts", *_CHAINS),
-    miss="drop: no port under policy, or a group that is no more",
+    miss="drop: no port under policy",
 )
 LEFT: Final = Table(
     number=17,
@@ -135,7 +138,7 @@ DOOR: Final = Table(
     purpose="Looks up what a port under policy gets among the connections of the port. Neighbour discovery"
     " and what else never leaves the link is not judged.",
     matches=(_SRC, _EXIT, f.ETH_TYPE, f.IP_PROTO, f.ICMPV6_TYPE),
-    writes=(_SUBJECT, _GROUP, _DOMAIN, _DECIDED, _NOTED),
+    writes=(_SUBJECT, _DOMAIN, _DECIDED, _NOTED),
     next=("origin",),
     again=("entering_own",),
     miss="drop: never reached, each port that may come here has a flow",
@@ -148,7 +151,7 @@ ENTERING: Final = Table(
     matches=_PART,
     writes=(_DECIDED, _NOTED),
     next=("entered", "entered_parts", *_CHAINS),
-    miss="drop: no port under policy, or a group that is no more",
+    miss="drop: no port under policy",
 )
 ENTERED: Final = Table(
     number=72,
@@ -225,15 +228,15 @@ SETTLE: Final = Table(
     writes=f.PARTS,
     next=(),
     again=("left", "entered", "left_own", "entered_own"),
-    miss="drop: no port under policy, or one that is in another group by now",
+    miss="drop: no port under policy, or judged as one of another group",
 )
 
-LEAVING_OWN: Final = _own(121, "leaving_own", "leaving", "watch")
-LEFT_OWN: Final = _own(122, "left_own", "left", "settle")
-LEFT_WHOLE: Final = _own(123, "left_whole", "gateway", "left_parts")
-ENTERING_OWN: Final = _own(124, "entering_own", "entering", "door")
-ENTERED_OWN: Final = _own(125, "entered_own", "entered", "settle")
-ENTERED_WHOLE: Final = _own(126, "entered_whole", "origin", "entered_parts")
+LEAVING_OWN: Final = _own(121, "leaving_own", ("leaving", "gateway"), "watch", (_GROUP,))
+LEFT_OWN: Final = _own(122, "left_own", ("left", "gateway"), "settle")
+LEFT_WHOLE: Final = _own(123, "left_whole", ("gateway",), "left_parts")
+ENTERING_OWN: Final = _own(124, "entering_own", ("entering", "origin"), "door", (_GROUP,))
+ENTERED_OWN: Final = _own(125, "entered_own", ("entered", "origin"), "settle")
+ENTERED_WHOLE: Final = _own(126, "entered_whole", ("origin",), "entered_parts")
 
 LEAVING_PART: Final = (ACROSS, WATCH, LEAVING, LEFT, LEFT_HITS, LEFT_PARTS, ADDRESSEE)
 ENTERING_PART: Final = (DOOR, ENTERING, ENTERED, ENTERED_HITS, ENTERED_PARTS)

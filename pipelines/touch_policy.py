@@ -31,7 +31,8 @@ V = TypeVar("V")
 def objects(snapshot: Snapshot, index: Index) -> set[o.Object]:
     """All of policy."""
     found = index.policed
-    made = {o.rule(key) for key in found.here}
+    made = {o.draining(PortKey(owner)) for kind, owner in snapshot.zones if kind == "draining"}
+    made.update(o.rule(key) for key in found.here)
     made.update(o.judged(port) for port in found.judged)
     made.update(o.group(name) for name in found.grouped.groups)
     for network in found.strict.networks:
@@ -50,13 +51,14 @@ def touched(
 ) -> set[o.Object]:
     """`ports`: those that the changes touch (`pipelines.index.ports_of`)."""
     was, now = before.policed, after.policed
-    if not was.here and not now.here:
-        return set()
     changed = tuple(changes)
+    drained = {make(owner) for owner in _zoned(changed, "draining") for make in (o.draining, o.port)}
+    if not was.here and not now.here:
+        return drained
     moved = {*ports, *seen_anew(old, new, changed)}
     found = {make(port) for port in moved for make in (o.judged, o.member, o.addressee)}
     found.update(_behind((old, was), (new, now), changes=changed))
-    found.update(o.judged(PortKey(owner)) for owner in _zoned(changed))
+    found.update(drained, (o.judged(owner) for owner in _zoned(changed, "policy")))
     if was is now:
         return found
     for network in {*was.strict.networks} ^ {*now.strict.networks}:
@@ -107,11 +109,11 @@ def _behind(*moments: tuple[Snapshot, Policed], changes: Iterable[Change]) -> It
                         yield o.addressee(key)
 
 
-def _zoned(changes: Iterable[Change]) -> Iterable[int]:
+def _zoned(changes: Iterable[Change], wanted: str) -> Iterator[PortKey]:
     for change in changes:
         match change:
-            case Change(Part.ZONE, ("policy", int(owner))):
-                yield owner
+            case Change(Part.ZONE, (kind, int(owner))) if kind == wanted:
+                yield PortKey(owner)
 
 
 def _differing(was: Map[K, V], now: Map[K, V]) -> set[K]:

@@ -184,6 +184,12 @@ def on_lease(core: Core, term: int) -> Result:
     return _commit(core, replace(here, term=term), changes) if term != here.term else Result(core)
 
 
+def on_followed(core: Core) -> Result:
+    """The data path goes by the flows of now: what was kept for flows of before may go."""
+    step = zones.drained(core.effective)
+    return _commit(core, step.snapshot, step.changes)
+
+
 def on_release(core: Core, spot: Spot) -> Result:
     """The operator ended the damping of a MAC or address."""
     return _learned(core, [lambda table: learn.release(table, spot)])

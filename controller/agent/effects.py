@@ -176,6 +176,11 @@ class Effects:
         parts = (self.meter, self.switch, self.paths, self.underlay, self.lease, self.bypass)
         return tuple(words for part in parts for words in part.alarms())
 
+    def followed(self) -> bool:
+        """Whether the data path goes by all changes that were made."""
+        made, followed = self.switch.turns()
+        return made == followed
+
     def see(self, around: Circumstance, mended: tuple[str, ...]) -> Circumstance:
         """What is said of it now; `mended` are alarms of what the audit found."""
         return replace(

@@ -25,7 +25,17 @@ from controller.agent.carrying import Care, carry_out
 from controller.agent.core import Core, Result, Synced
 from controller.agent.counting import Counting
 from controller.agent.effects import Effects
-from controller.agent.events import Answered, Event, Inventory, Released, SessionDown, SessionUp, Silent, Stop
+from controller.agent.events import (
+    Answered,
+    Event,
+    Followed,
+    Inventory,
+    Released,
+    SessionDown,
+    SessionUp,
+    Silent,
+    Stop,
+)
 from controller.agent.fights import Fights
 from controller.agent.leasing import Leased
 from controller.agent.pace import Due, Pace, Tally
@@ -197,6 +207,9 @@ class Loop:
                 self._speaker_synced = False
                 self._around = replace(self._around, speaker=f"the speaker is not attached: {event.reason}")
                 LOG.warning("speaker lost host=%s reason=%s", self.core.effective.host, event.reason)
+            case Followed():
+                if self._effects.followed():
+                    self._become(core.on_followed(self.core))
             case Released():
                 self._become(core.on_release(self.core, event.spot))
             case Stop():
@@ -259,17 +272,9 @@ class Loop:
         """The periodic look: what it finds, somebody else did; no receipt if a command had failed."""
         amiss = self._audit_due
         found = self._mend(commands.Sweep.ORPHANS if self.core.swept else commands.Sweep.KEEP)
-        drift = self._around.drift
         self._around = replace(
             self._around,
-            drift=replace(
-                drift,
-                missing=drift.missing + found.missing,
-                wrong=drift.wrong + found.wrong,
-                orphans=drift.orphans + found.orphans,
-                alien=found.alien,
-                audits=drift.audits + 1,
-            ),
+            drift=found.beside(self._around.drift),
             receipts=self._book.record(() if amiss else found.mended, self.core.effective, self._wall()),
         )
         self._look_again(found)

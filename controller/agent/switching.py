@@ -33,7 +33,7 @@ from model.addresses import Address
 from model.change import Patch
 from model.flow import Flow
 from model.ids import PortKey
-from model.report import MAX_RECEIPTS
+from model.report import MAX_RECEIPTS, Drift
 from pipelines import accounts, cookies
 from pipelines.accounts import COUNTER_TABLES, PASS_TABLES
 from pipelines.compile import Program
@@ -55,6 +55,16 @@ class Found:
     alien: int
     mended: tuple[Mended, ...] = ()
     """What was done about the first of them, as many as a report has room for."""
+
+    def beside(self, before: Drift) -> Drift:
+        """With what the audits before have found."""
+        return Drift(
+            missing=before.missing + self.missing,
+            wrong=before.wrong + self.wrong,
+            orphans=before.orphans + self.orphans,
+            alien=self.alien,
+            audits=before.audits + 1,
+        )
 
 
 class Care(Protocol):

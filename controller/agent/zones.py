@@ -31,6 +31,9 @@ PORT: Final = "port"
 TENANT: Final = "tenant"
 POLICY: Final = "policy"
 """Of a port under policy."""
+DRAINING: Final = "draining"
+"""Of a port that was until just now. Until Open vSwitch has looked at its cached flows it may look up in the
+zone what the port sends and gets (docs/decisions/0058), and nobody else has it."""
 _JUDGING: Final = frozenset({Part.POLICY, Part.TENANT, Part.NETWORK})
 """What may put ports under policy that did not change themselves."""
 
@@ -51,11 +54,23 @@ def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinne
     gone = [(Part.ZONE, key) for key in keys if key in new.zones and not wanted[key]]
     made, taken = list[state.Item](), set(new.zones.values())
     for key in keys:
+        kind, owner = key
+        left = (DRAINING, owner)
+        if kind == POLICY and left in new.zones and (wanted[key] or not _here(new, owner)):
+            gone.append((Part.ZONE, left))
         if wanted[key] and key not in new.zones:
-            zone = next(number for number in ZONES if number not in taken)
+            drained = new.zones.get(left) if kind == POLICY else None
+            zone = drained or next(number for number in ZONES if number not in taken)
             taken.add(zone)
             made.append((Part.ZONE, key, zone))
+        elif kind == POLICY and key in new.zones and not wanted[key] and _here(new, owner):
+            made.append((Part.ZONE, left, new.zones[key]))
     return state.join(state.remove(new, gone), lambda snapshot: state.upsert(snapshot, made))
+
+
+def drained(snapshot: Snapshot) -> state.Step:
+    """Without the zones in which nothing is looked up any more: the data path goes by the flows of now."""
+    return state.remove(snapshot, [(Part.ZONE, key) for key in sorted(snapshot.zones) if key[0] == DRAINING])
 
 
 def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[ZoneKey]:
@@ -97,6 +112,10 @@ def _judged(snapshot: Snapshot, key: PortKey, rules: tuple[Entry, ...]) -> bool:
     return one is not None and any(concerns(entry, one) for entry in rules)
 
 
+def _here(snapshot: Snapshot, owner: int) -> bool:
+    return binder.lives_here(snapshot, PortKey(owner))
+
+
 def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -> bool:
     kind, owner = key
     if kind == TENANT:
@@ -104,18 +123,24 @@ def _wanted(snapshot: Snapshot, key: ZoneKey, named: set[Uid], pinned: Pinned) -
         return tenant is not None and tenant.egress is Egress.SNAT and snapshot.host in tenant.gateways
     known = (snapshot.floating.get(uid) for uid in {*pinned.get(PortKey(owner), Map()), *named})
     floats = any(one is not None and one.port == owner for one in known)
-    return floats and binder.lives_here(snapshot, PortKey(owner))
+    return floats and _here(snapshot, owner)
 
 
 def limits(snapshot: Snapshot, shares: Shares) -> dict[int, int]:
     """The connections that each zone may have: of ports a part of their tenant's share, those under policy
     of one of their own; of tenants all of it."""
-    owners = {key: (key[0], _tenant(snapshot, key)) for key in snapshot.zones}
+    used = _used(snapshot)
+    owners = {key: (key[0], _tenant(snapshot, key)) for key in used}
     sharing = Counter(owners.values())
     return {
         zone: shares.tenant if key[0] == TENANT else max(shares.port, shares.tenant // sharing[owners[key]])
-        for key, zone in sorted(snapshot.zones.items())
+        for key, zone in sorted(used.items())
     }
+
+
+def _used(snapshot: Snapshot) -> dict[ZoneKey, int]:
+    """Without those in which nothing is remembered any more."""
+    return {key: zone for key, zone in snapshot.zones.items() if key[0] != DRAINING}
 
 
 def _tenant(snapshot: Snapshot, key: ZoneKey) -> int:
@@ -132,14 +157,14 @@ def prepare(old: Snapshot, new: Snapshot, shares: Shares) -> tuple[commands.Zone
     if old.zones is new.zones:
         return ()
     before, after = limits(old, shares), limits(new, shares)
-    fresh = tuple(sorted(zone for key, zone in new.zones.items() if old.zones.get(key) != zone))
+    fresh = tuple(sorted(zone for key, zone in _used(new).items() if old.zones.get(key) != zone))
     bounds = tuple((z, n) for z, n in after.items() if before.get(z) != n or z in fresh)
     return (commands.Zones(fresh, bounds),) if fresh or bounds else ()
 
 
 def retire(old: Snapshot, new: Snapshot) -> tuple[commands.Zones, ...]:
     """Behind the flows: nothing is left of what was given back."""
-    gone = tuple(sorted({*old.zones.values()} - {*new.zones.values()}))
+    gone = tuple(sorted({*_used(old).values()} - {*_used(new).values()}))
     return (commands.Zones(gone, tuple((zone, 0) for zone in gone)),) if gone else ()
 
 

@@ -78,6 +78,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("policy", Kind.MEMBER, policy.member),
     Feature("policy", Kind.GROUP, policy.group),
     Feature("policy", Kind.JUDGED, policy.judged),
+    Feature("policy", Kind.DRAINING, policy.draining),
     Feature("gateway", Kind.HOST, gateway.host),
     Feature("gateway", Kind.VRF, gateway.vrf),
     Feature("gateway", Kind.SUBNETS, gateway.subnets),

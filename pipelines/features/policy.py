@@ -15,7 +15,7 @@ from model.policy import Action, Direction, State
 from pipelines import cookies
 from pipelines.policy.clauses import Stage, mark, stage
 from pipelines.shapes import policy as s
-from pipelines.views import GroupView, HostView, JudgedView, MemberView, RuleView
+from pipelines.views import DrainingView, GroupView, HostView, JudgedView, MemberView, RuleView
 
 
 def host(_: HostView) -> tuple[Flow, ...]:
@@ -55,6 +55,11 @@ def judged(view: JudgedView) -> tuple[Flow, ...]:
     return (*_watched(view), *_settled(view), *_hits(view))
 
 
+def draining(view: DrainingView) -> tuple[Flow, ...]:
+    """What is still looked up of a port that nothing judges any more goes on as all else of it."""
+    return tuple(Flow(shape, cookies.port(view.key), (view.key, view.zone)) for shape in s.DRAINING)
+
+
 def _stages(view: RuleView) -> Iterator[Stage]:
     """Where a rule stands: as if it were enforced, for ports of which something counts; and really."""
     ruling, here = view.ruling, view.here
@@ -78,10 +83,10 @@ def _closed(view: JudgedView) -> Iterator[Flow]:
 def _watched(view: JudgedView) -> Iterator[Flow]:
     cookie = cookies.port(view.key)
     for shape in s.WATCH_JUDGED:
-        yield Flow(shape, cookie, (view.key, view.key, view.group, view.tenant, view.zone))
+        yield Flow(shape, cookie, (view.key, view.key, view.tenant, view.zone))
     yield Flow(s.DOOR_PLAIN, cookie, (view.ofport,))
     for shape in s.DOOR_JUDGED:
-        yield Flow(shape, cookie, (view.ofport, view.key, view.group, view.tenant, view.zone))
+        yield Flow(shape, cookie, (view.ofport, view.key, view.tenant, view.zone))
 
 
 def _sides(view: GroupView) -> Iterator[Flow]:
@@ -95,6 +100,7 @@ def _sides(view: GroupView) -> Iterator[Flow]:
 
 def _settled(view: JudgedView) -> Iterator[Flow]:
     cookie = cookies.port(view.key)
+    yield from (Flow(shape, cookie, (view.key, view.zone, view.group)) for shape in s.OWN_JUDGED)
     yield from (Flow(shape, cookie, (view.key, view.zone)) for shape in s.OWN)
     for shape in (s.LEAVING_INVALID, s.ENTERING_INVALID):
         yield Flow(shape, cookie, (view.key,))

@@ -43,6 +43,6 @@ def port(view: PortView) -> tuple[Flow, ...]:
         made.append(Flow(OUTPUT_LIMITED, cookie, (view.ofport,)))
     if view.meter_in is not None:
         made.append(Flow(LIMIT_METERED, cookie, (view.ofport, view.meter_in.id)))
-    elif view.judged or view.received:
+    elif view.judged or view.draining or view.received:
         made.append(Flow(LIMIT_PLAIN, cookie, (view.ofport,)))
     return tuple(made)

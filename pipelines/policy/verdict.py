@@ -77,9 +77,9 @@ def judge(connection: Connection, policies: Iterable[Policy], tenants: Tenants) 
     given = tuple(policies)
     outward = inward = None
     if connection.source is not None:
-        outward = _at(connection.source, connection, standing(given, tenants, Direction.OUT))
+        outward = at(connection.source, connection, standing(given, tenants, Direction.OUT))
     if connection.target is not None and (outward is None or outward.action is Action.ALLOW):
-        inward = _at(connection.target, connection, standing(given, tenants, Direction.IN))
+        inward = at(connection.target, connection, standing(given, tenants, Direction.IN))
     return Outcome(outward, inward)
 
 
@@ -115,7 +115,8 @@ def serves(service: Service, connection: Connection) -> bool:
     return True
 
 
-def _at(port: Endpoint, connection: Connection, entries: tuple[Entry, ...]) -> Judged:
+def at(port: Endpoint, connection: Connection, entries: tuple[Entry, ...]) -> Judged:
+    """What becomes of it at one end, by the entries of a direction in their order."""
     mine = judging(entries, port)
     real, _ = _decide([one for one in mine if one.state is State.ENFORCE], connection)
     foreseen, counting = _decide(mine, connection)

@@ -41,9 +41,10 @@ NUMBER: Final = Slot("number", 32)
 _FAMILIES: Final = (("4", IS_IPV4), ("6", IS_IPV6))
 _IS_SUBJECT: Final = Match(f.SUBJECT.field, SUBJECT)
 _IS_GROUP: Final = Match(f.ALIKE.field, GROUP)
-"""A packet may come out of conntrack with the name of the group that the port was in when it went in. While
-that has rules, they judge it; without them it ends where it comes out. But only the group that the port is in
-*now* has it remembered as judged by what holds now: a packet judged by another ends in settle."""
+"""Its name is written behind the look-up and not before it: Open vSwitch may go on with a cached first half
+until it has looked at that after a change, and the name of before the change has no rules any more. Settle
+asks for it again: what a switch that is half mended judges by another's rules is not remembered as its own.
+"""
 _IS_EXIT: Final = Match(f.EXIT.field, PORT)
 _IS_LEAVING: Final = Match(f.EXIT.field, 0)
 """Nothing has been found out yet of where it goes."""
@@ -72,10 +73,9 @@ WATCH_JUDGED: Final = tuple(
         t.WATCH,
         AT_GENERAL,
         (IS_SRC, kind),
-        (SRC, SUBJECT, GROUP, DOMAIN, ZONE),
+        (SRC, SUBJECT, DOMAIN, ZONE),
         (
             SetField(f.SUBJECT.field, SUBJECT),
-            SetField(f.ALIKE.field, GROUP),
             SetField(f.DOMAIN.field, DOMAIN),
             Ct(ZONE, t.LEAVING_OWN.number),
         ),
@@ -95,10 +95,9 @@ DOOR_JUDGED: Final = tuple(
         t.DOOR,
         AT_GENERAL,
         (_IS_EXIT, kind),
-        (PORT, SUBJECT, GROUP, DOMAIN, ZONE),
+        (PORT, SUBJECT, DOMAIN, ZONE),
         (
             SetField(f.SUBJECT.field, SUBJECT),
-            SetField(f.ALIKE.field, GROUP),
             SetField(f.DOMAIN.field, DOMAIN),
             SetField(f.DECIDED.field, 0),  # a port of this host may have been judged for sending it
             SetField(f.NOTED.field, 0),
@@ -115,26 +114,39 @@ DOOR_PLAIN: Final = shape("plain", t.DOOR, AT_LAST, (_IS_EXIT,), (PORT,), goto=t
 
 # behind each look-up
 _IS_TRACKED: Final = Match(f.CT_STATE, f.CT_TRACKED, f.CT_TRACKED)
+_IS_OWN: Final = (_IS_SUBJECT, _IS_TRACKED, Match(f.CT_ZONE, ZONE))
+_JUDGED_BEHIND: Final = ((t.LEAVING_OWN, t.LEAVING), (t.ENTERING_OWN, t.ENTERING))
 _BEHIND: Final = (
-    (t.LEAVING_OWN, t.LEAVING),
     (t.LEFT_OWN, t.LEFT),
     (t.LEFT_WHOLE, t.GATEWAY),
-    (t.ENTERING_OWN, t.ENTERING),
     (t.ENTERED_OWN, t.ENTERED),
     (t.ENTERED_WHOLE, t.ORIGIN),
 )
-OWN: Final = tuple(
+
+
+def _own(table: t.Table, onward: t.Table, *named: Slot) -> Shape:
+    name = tuple(SetField(f.ALIKE.field, slot) for slot in named)
+    return shape("own", table, AT_GENERAL, _IS_OWN, (SUBJECT, ZONE, *named), (*name, Back(onward.number)))
+
+
+OWN_JUDGED: Final = tuple(_own(*tables, GROUP) for tables in _JUDGED_BEHIND)
+OWN: Final = tuple(_own(*tables) for tables in _BEHIND)
+"""What conntrack gives back of the port's own. All else bears the registers of the port, and is not of it. To
+be judged it gets the name of the group that the port is in now."""
+_LEAVING_BEHIND: Final = frozenset({t.LEAVING_OWN, t.LEFT_OWN, t.LEFT_WHOLE})
+DRAINING: Final = tuple(
     shape(
-        "own",
+        "draining",
         table,
         AT_GENERAL,
-        (_IS_SUBJECT, _IS_TRACKED, Match(f.CT_ZONE, ZONE)),
+        _IS_OWN,
         (SUBJECT, ZONE),
-        (Back(onward.number),),
+        (Back((t.GATEWAY if table in _LEAVING_BEHIND else t.ORIGIN).number),),
     )
-    for table, onward in _BEHIND
+    for table, _ in (*_JUDGED_BEHIND, *_BEHIND)
 )
-"""What conntrack gives back of the port's own. All else bears the registers of the port, and is not of it."""
+"""In their places, of a port that is no more under policy: cached flows of before may still look up what it
+sends and gets."""
 
 
 def _side(table: t.Table, onward: t.Table) -> tuple[Shape, Shape]:
@@ -318,7 +330,9 @@ POLICY: Final = (
     *DOOR_JUDGED,
     *DOOR_CLOSED,
     DOOR_PLAIN,
+    *OWN_JUDGED,
     *OWN,
+    *DRAINING,
     LEAVING_INVALID,
     LEAVING_KNOWN,
     ENTERING_INVALID,

@@ -37,10 +37,12 @@ from pipelines.views.outward import (
 from pipelines.views.paths import PathView, path_view
 from pipelines.views.peering import PeeredView, PeeringView, peered_view, peering_view
 from pipelines.views.policy import (
+    DrainingView,
     GroupView,
     JudgedView,
     MemberView,
     RuleView,
+    draining_view,
     group_view,
     judged_view,
     member_view,
@@ -64,6 +66,7 @@ __all__ = [
     "AddressView",
     "AddresseeView",
     "ClassView",
+    "DrainingView",
     "EgressView",
     "ExternalView",
     "FloatingView",
@@ -118,6 +121,7 @@ View = (
     | AddresseeView
     | GroupView
     | JudgedView
+    | DrainingView
 )
 
 
@@ -141,6 +145,8 @@ def view(snapshot: Snapshot, index: Index, subject: Object) -> View | None:
             return group_view(index, subject)
         case Kind.JUDGED:
             return judged_view(snapshot, index, PortKey(subject.major))
+        case Kind.DRAINING:
+            return draining_view(snapshot, PortKey(subject.major))
         case Kind.NETWORK:
             return network_view(snapshot, index, switch, NetworkKey(subject.major))
         case Kind.VTEP:

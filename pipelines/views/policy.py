@@ -71,6 +71,14 @@ class JudgedView:
     broadcasts: tuple[IPv4Address, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DrainingView:
+    """A local port that was under policy until just now. `zone`: of its connections then."""
+
+    key: PortKey
+    zone: int
+
+
 def rule_view(index: Index, subject: Object) -> RuleView | None:
     return _rule(index.policed, (subject.major, Uid(subject.name)))
 
@@ -119,6 +127,11 @@ def judged_view(snapshot: Snapshot, index: Index, key: PortKey) -> JudgedView | 
         stray=said.stray,
         broadcasts=tuple(_broadcasts(network)),
     )
+
+
+def draining_view(snapshot: Snapshot, key: PortKey) -> DrainingView | None:
+    zone = snapshot.zones.get(("draining", key), 0)
+    return DrainingView(key, zone) if zone else None
 
 
 def _broadcasts(network: Network) -> Iterator[IPv4Address]:

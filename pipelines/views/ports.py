@@ -36,10 +36,10 @@ class PortView:
     workload, and the interface may send larger packets; else None. `fenced`: the host has a partner.
     `open`: its tenant has a way out, so that routed packets may come from outside the cluster; `received`:
     the classes by which such are counted, also where they come by a floating IP alone. `scope`: in which its
-    peers' addresses are meant; `judged`: it is under policy. `services`: the OpenFlow port of whoever answers
-    names and metadata, None = nobody on this host; `meter_served`: what the workload may ask of them. `asks`:
-    IP versions over which it is answered what it asks its network; `meter_asked`: how fast it may ask, None =
-    it is not answered.
+    peers' addresses are meant; `judged`: it is under policy; `draining`: it was until just now.
+    `services`: the OpenFlow port of whoever answers names and metadata, None = nobody on this host;
+    `meter_served`: what the workload may ask of them. `asks`: IP versions over which it is answered what
+    it asks its network; `meter_asked`: how fast it may ask, None = it is not answered.
     """
 
     key: PortKey
@@ -62,6 +62,7 @@ class PortView:
     received: tuple[ClassId, ...] = ()
     scope: int = 0
     judged: bool = False
+    draining: bool = False
     services: int | None = None
     meter_served: Meter | None = None
     asks: tuple[int, ...] = ()
@@ -108,6 +109,7 @@ def port_view(snapshot: Snapshot, index: Index, key: PortKey) -> PortView | None
         received=classes[1:] if receives(snapshot, index, key, vrf) else (),
         scope=scope_of(snapshot, port.network),
         judged=key in index.policed.judged,
+        draining=("draining", key) in snapshot.zones,
         services=services,
         meter_served=None if services is None else limits.meter_served(ofport),
         asks=asks,

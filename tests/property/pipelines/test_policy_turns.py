@@ -8,7 +8,7 @@ by the slow verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from itertools import groupby
@@ -42,7 +42,7 @@ from model.policy import (
 from model.snapshot import Snapshot, with_port
 from pipelines import lookup, turns
 from pipelines.compile import Program, compile, recompile
-from pipelines.policy.verdict import Connection, judge
+from pipelines.policy.verdict import Connection, at
 from pipelines.walk import walk
 from tests.fakes.conntrack import Conntrack
 from tests.fakes.packets import received
@@ -65,10 +65,18 @@ class Said:
 
     def judges(self, connection: Connection) -> bool:
         """Whether it allows a connection."""
+        return all(self.ends(connection))
+
+    def ends(self, connection: Connection) -> tuple[bool, bool]:
+        """Whether each end does, whatever the other says."""
         ends = (connection.source, connection.target)
         source, target = (one and replace(one, labels=self.labels.get(one.key, one.labels)) for one in ends)
         seen = replace(connection, source=source, target=target)
-        return judge(seen, self.policies, self.tenants).allowed
+        leaves, enters = (
+            port is None or at(port, seen, standing(self.policies, self.tenants, way)).action is Action.ALLOW
+            for port, way in ((source, Direction.OUT), (target, Direction.IN))
+        )
+        return leaves, enters
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,8 @@ class Store:
             for tier in Tier:
                 listed = standing([one for one in said.policies if one.tier is tier], {}, direction)
                 height = 0
-                for at, entry in enumerate(reversed(listed)):
-                    height += said.gaps[at % len(said.gaps)]
+                for place, entry in enumerate(reversed(listed)):
+                    height += said.gaps[place % len(said.gaps)]
                     seats[entry.place] = Seat(self._number(entry, meant), height)
         return [_seated(policy, seats) for policy in said.policies]
 
@@ -121,12 +129,17 @@ def held(said: Said, store: Store, before: Snapshot) -> tuple[Snapshot, list[Cha
     return snapshot, changes
 
 
-def moments(first: Said, then: Said, judging: bundles.Judging = turns.judges) -> Iterator[lookup.Lookup]:
+Held = Callable[[Said, Store, Snapshot], tuple[Snapshot, list[Change]]]
+
+
+def moments(
+    first: Said, then: Said, judging: bundles.Judging = turns.judges, how: Held = held
+) -> Iterator[lookup.Lookup]:
     """The switch before the change, after each bundle of it, each as small as may be, and so at its end."""
     store = Store()
-    old, _ = held(first, store, BARE)
+    old, _ = how(first, store, BARE)
     program = compile(old)
-    new, changes = held(then, store, old)
+    new, changes = how(then, store, old)
     after, change = recompile(program, old, new, changes)
     flows: Flows = {flow.key(): flow for flow in program.flows()}
     yield lookup.build(Program(), flows.values())

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from immutables import Map
 
 from bgp.table import Limits
 from controller.agent import core, reporting
@@ -101,3 +102,17 @@ def test_it_is_reported_when_the_data_path_has_followed(tmp_path: Path) -> None:
     loop._take(0.0)
     loop._periodic()
     assert [report.generation for report in hands.reports] == [0, wanted.generation]
+
+
+def test_what_was_kept_for_cached_flows_goes_when_all_changes_are_followed(tmp_path: Path) -> None:
+    hands = Following([])
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    effects: Any = Effects(*[hands] * len(fields(Effects)))
+    kept = replace(snapshot(), zones=Map({("draining", 9): 1, ("tenant", 1): 2}))
+    start = replace(core.start(HostName("hv1"), None, Limits()), session=True, effective=kept)
+    loop = Loop(start, effects, events, tmp_path, Pace(), lambda: 0.0, lambda: 0)
+    for hands.made, hands.followed, left in ((2, 1, 2), (2, 2, 1)):
+        events.put(Followed())
+        loop._take(0.0)
+        assert len(loop.core.effective.zones) == left
+    assert ("tenant", 1) in loop.core.effective.zones

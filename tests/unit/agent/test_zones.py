@@ -123,8 +123,35 @@ def test_a_port_has_a_zone_while_a_policy_judges_it() -> None:
     assert dict(step.snapshot.zones) == {("policy", 11): 1, ("policy", 12): 2}
     away = world.with_part(step.snapshot, Part.POLICY, WEB_ONLY.uid, None)
     gone = zones.allot(step.snapshot, away, asked, NO_PINS)
-    assert not gone.snapshot.zones
+    assert dict(gone.snapshot.zones) == {("draining", 11): 1, ("draining", 12): 2}
     assert zones.retire(step.snapshot, gone.snapshot) == (commands.Zones((1, 2), ((1, 0), (2, 0))),)
+    clean = zones.drained(gone.snapshot)
+    assert not clean.snapshot.zones and len(clean.changes) == 2
+    assert zones.prepare(gone.snapshot, clean.snapshot, SHARES) == ()
+    assert zones.retire(gone.snapshot, clean.snapshot) == ()
+    assert zones.drained(clean.snapshot).changes == frozenset()
+
+
+def test_a_zone_that_drains_is_nobody_elses_and_comes_back_empty() -> None:
+    """What was remembered in it may have been allowed by rules that are gone."""
+    asked = [Change(Part.POLICY, WEB_ONLY.uid)]
+    open_, ruling = (
+        world.with_part(labelled(judging(), 12), Part.POLICY, WEB_ONLY.uid, each) for each in (None, WEB_ONLY)
+    )
+    ruled_once = zones.allot(open_, ruling, asked, NO_PINS).snapshot
+    left = zones.allot(ruled_once, replace(open_, zones=ruled_once.zones), asked, NO_PINS).snapshot
+    assert dict(left.zones) == {("draining", 12): 1}
+    assert zones.limits(left, SHARES) == {}
+    other = world.added(replace(ruling, zones=left.zones), replace(out.port(11), labels=WEB))
+    other = world.added(other, out.port(12))
+    step = zones.allot(left, other, [*asked, *(Change(Part.PORT, PortKey(n)) for n in (11, 12))], NO_PINS)
+    assert dict(step.snapshot.zones) == {("draining", 12): 1, ("policy", 11): 2}
+    back = zones.allot(left, replace(ruling, zones=left.zones), asked, NO_PINS).snapshot
+    assert dict(back.zones) == {("policy", 12): 1}
+    (order,) = zones.prepare(left, back, SHARES)
+    assert order.flush == (1,) and dict(order.limits) == {1: SHARES.tenant}
+    away = world.with_part(left, Part.BINDING, PortKey(12), None)
+    assert not zones.allot(left, away, [Change(Part.BINDING, PortKey(12))], NO_PINS).snapshot.zones
 
 
 def test_the_rules_of_a_policy_ask_once_whom_they_concern(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +182,7 @@ def test_a_tenant_s_default_and_its_labels_put_ports_under_policy() -> None:
     assert dict(step.snapshot.zones) == {("policy", 11): 1, ("policy", 12): 2}
     open_again = world.added(step.snapshot, world.tenant(1))
     step = zones.allot(step.snapshot, open_again, [Change(Part.TENANT, closed.key)], NO_PINS)
-    assert not step.snapshot.zones
+    assert {kind for kind, _ in step.snapshot.zones} == {"draining"}
 
 
 def test_ports_under_policy_have_a_share_of_their_own() -> None:
@@ -195,6 +222,24 @@ def test_a_zone_is_empty_before_its_flows_and_after_them() -> None:
     kinds = [type(command) for command in back.commands]
     assert kinds.index(commands.Shift) < kinds.index(commands.Zones)
     assert ELEVEN not in back.core.effective.zones
+
+
+def test_what_is_looked_up_of_a_port_outlasts_its_policy_by_a_look_of_the_switch() -> None:
+    given = world.with_part(labelled(judging(), 11), Part.POLICY, WEB_ONLY.uid, WEB_ONLY)
+    begun = replace(core.start(given.host, replace(given, policies=Map()), Limits()), store_complete=True)
+    begun = core.on_session(begun, Map()).core
+    plain = {flow.key() for flow in begun.program.flows()}
+    under = core.on_store(begun, ((Part.POLICY, WEB_ONLY.uid, WEB_ONLY),), (), state.Whole.NO).core
+    assert dict(under.effective.zones) == {("policy", 11): 1}
+    left = core.on_store(under, (), ((Part.POLICY, WEB_ONLY.uid),), state.Whole.NO)
+    assert dict(left.core.effective.zones) == {("draining", 11): 1}
+    kept = {flow.key() for flow in left.core.program.flows()} - plain
+    assert len(kept) == 7 and kept < {flow.key() for flow in under.program.flows()}
+    clean = core.on_followed(left.core)
+    assert {flow.key() for flow in clean.core.program.flows()} == plain
+    assert not clean.core.effective.zones
+    assert any(isinstance(command, commands.Program | commands.Shift) for command in clean.commands)
+    assert core.on_followed(clean.core).commands == ()
 
 
 def test_a_switch_that_is_back_gets_its_limits_again() -> None:

@@ -41,6 +41,7 @@ SUBJECTS = {
     o.Kind.ADDRESSEE: [o.addressee(APP.key), o.addressee(DB.key)],
     o.Kind.GROUP: [o.group(NAME)],
     o.Kind.JUDGED: [o.judged(WEB.key), o.judged(APP.key)],
+    o.Kind.DRAINING: [o.draining(WEB.key), o.draining(APP.key)],
     o.Kind.NETWORK: [o.network(NetworkKey(1)), o.network(NetworkKey(2))],
     o.Kind.VTEP: [o.vtep(NetworkKey(1), world.HostName("hv2")), o.vtep(NetworkKey(1), world.HostName("hv4"))],
     o.Kind.PORT: [o.port(world.PortKey(11))],
@@ -112,7 +113,8 @@ def judged() -> Snapshot:
         Rule(Direction.IN, Action.DENY, state=State.COUNT),
     )
     policy = Policy("web", "acme", subject=Selection(matching([("app", "web")])), rules=rules)
-    return ruled(host(), (policy,), {})[0]
+    snapshot = ruled(host(), (policy,), {})[0]
+    return world.with_part(snapshot, Part.ZONE, ("draining", APP.key), 999)
 
 
 def forbidden(state: State) -> Snapshot:

@@ -144,7 +144,7 @@ def test_a_rule_more_for_a_thousand_ports() -> None:
     (group,) = program.index.policed.grouped.groups
     puts = [flow for put, _ in patch.groups for flow in put]
     naming = [flow for flow in puts if group in flow.values]
-    assert len(naming) == 8 * 1_000 + 52 + 8  # ways in and out of each port; rules and the default; sides
+    assert len(naming) == 6 * 1_000 + 52 + 8  # to and from each port's judges; rules and the default; sides
     assert len(puts) - len(naming) < 20
 
 

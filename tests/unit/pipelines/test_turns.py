@@ -113,6 +113,7 @@ def test_all_of_policy_judges() -> None:
     """A group of which a part does not would part all others."""
     named = Policy("named", "t1", rules=(ruled.rule(Direction.IN, Action.DENY, ruled.WEB),))
     peers = world.with_part(governed(), Part.POLICY, "named", ruled.seated(named, owner=1, first=50))
+    peers = world.with_part(peers, Part.ZONE, ("draining", 12), 999)
     kinds = set()
     for snapshot in (peers, ruling(world.routed()), ruling(world.two_tenants()), ruling(world.hopped())):
         for subject, flows in compile(snapshot).won():
