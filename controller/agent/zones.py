@@ -70,7 +70,7 @@ def allot(old: Snapshot, new: Snapshot, changes: Iterable[Change], pinned: Pinne
 
 def drained(snapshot: Snapshot) -> state.Step:
     """Without the zones in which nothing is looked up any more: the data path goes by the flows of now."""
-    return state.remove(snapshot, [(Part.ZONE, key) for key in sorted(snapshot.zones) if key[0] == DRAINING])
+    return state.remove(snapshot, [(Part.ZONE, key) for key in snapshot.zones if key[0] == DRAINING])
 
 
 def _touched(old: Snapshot, new: Snapshot, changes: tuple[Change, ...]) -> set[ZoneKey]:
@@ -164,6 +164,8 @@ def prepare(old: Snapshot, new: Snapshot, shares: Shares) -> tuple[commands.Zone
 
 def retire(old: Snapshot, new: Snapshot) -> tuple[commands.Zones, ...]:
     """Behind the flows: nothing is left of what was given back."""
+    if old.zones is new.zones:
+        return ()
     gone = tuple(sorted({*_used(old).values()} - {*_used(new).values()}))
     return (commands.Zones(gone, tuple((zone, 0) for zone in gone)),) if gone else ()
 
