@@ -70,10 +70,6 @@ LEFT_OUT: tuple[tuple[str, str], ...] = (
         "which reflector is lost when: flows stay as they are",
     ),
     (
-        "tests/integration/product/test_promotion.py",
-        "open: all went as foretold there, but one packet of 5,030 that rules allow was lost at a change",
-    ),
-    (
         "tests/integration/product/test_fuzz.py",
         "thousands of damaged frames: test_isolation.py's attacks take the same ways",
     ),

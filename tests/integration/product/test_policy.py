@@ -332,6 +332,7 @@ def test_a_change_ends_what_it_denies_and_keeps_the_rest(stage: Guarded, place: 
 
 
 @pytest.mark.long
+@pytest.mark.datapaths
 def test_nothing_is_lost_by_changes_that_allow_and_by_the_agents_restart(stage: Guarded) -> None:
     """Nor when a policy comes and goes, and the zone in which it remembered connections drains."""
     here, there = stage["here"], stage["there"]

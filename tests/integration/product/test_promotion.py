@@ -30,7 +30,7 @@ from topologies.scenarios.two_tenants import TwoTenants, Workload
 from topologies.traffic.ping import ping
 from topologies.traffic.udp import UdpStream, count_udp
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.datapaths]
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "policy.md"
 SHORT: Final = "0.0005"
