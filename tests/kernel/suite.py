@@ -174,6 +174,8 @@ TOGETHER: tuple[tuple[str, ...], ...] = tuple(
             "peering",
             "restarts",
             "policy",
+            "networkpolicies",
+            "promotion",
             "answers",
             "names",
             "forwarding",

@@ -39,15 +39,18 @@ def seat(scenario: TwoTenants, tenant: str, name: str, vm: str) -> Workload:
 
 
 def plugged(scenario: TwoTenants, found: Document, vm: str) -> Workload:
-    """The same, of a port as `ringfence get` tells it: who has many asks once."""
+    """The same, of a port as `ringfence get` tells it: who has many asks once. Plugged already, where a file
+    that had the lab before wanted it too."""
     spec, metadata = found["spec"], found["metadata"]
     tenant, name, uid = metadata["tenant"], metadata["name"], metadata["uid"]
     host = next(h for h in scenario.lab.hypervisors if h.name == spec["hosts"][0])
-    node, ifname = scenario.lab.vm(vm), f"tap-{vm}"
+    there = vm in scenario.lab.nodes
+    node, ifname = scenario.lab.node(vm) if there else scenario.lab.vm(vm), f"tap-{vm}"
     cidrs = tuple(f"{a}/{24 if ':' not in a else 64}" for a in spec["addresses"])
-    plug(host, node, ifname, uid, spec["mac"], cidrs)
-    for cidr in cidrs:
-        lead_out(node, cidr)
+    if not there:
+        plug(host, node, ifname, uid, spec["mac"], cidrs)
+        for cidr in cidrs:
+            lead_out(node, cidr)
     return Workload(tenant, name, uid, spec["mac"], cidrs, str(host.name), node, ifname)
 
 

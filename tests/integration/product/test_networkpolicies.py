@@ -16,7 +16,7 @@ from tests.integration.product.guarded import Guarded, build
 from tests.integration.product.verdicts import CONTROL, Probe, probes, tcp, udp, wrong
 from topologies.scenarios.two_tenants import TwoTenants
 
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.datapaths]
 
 MANIFEST = f"""
 apiVersion: networking.k8s.io/v1

@@ -413,6 +413,7 @@ def test_what_counts_drops_nothing(stage: Guarded) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.datapaths
 def test_who_is_denied_at_leaving_pays_nothing(stage: Guarded) -> None:
     """And what the other end drops has been sent."""
     here, near, there = stage.of("here", "near", "there")
@@ -434,6 +435,7 @@ def test_who_is_denied_at_leaving_pays_nothing(stage: Guarded) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.datapaths
 def test_real_programs_connect_only_where_they_may(stage: Guarded) -> None:
     """nc and iperf3, over both families, with a change under way."""
     here, there = stage["here"], stage["far"]
