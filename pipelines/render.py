@@ -34,6 +34,7 @@ from model.flow import (
     Special,
     Value,
 )
+from model.ids import ANSWERING
 from pipelines import tables
 from pipelines.fields import (
     ANY_FRAGMENT,
@@ -60,10 +61,20 @@ NEW_PASS = "push_mpls:0x8847,pop_mpls:0x0800"
 """What ends a pass of the data path and changes nothing (docs/decisions/0016)."""
 
 
+_IN_FULL: Final = {
+    Special.CONTROLLER_APART: "controller(reason=no_match)",
+    Special.CONTROLLER_ASKED: f"controller(id={ANSWERING})",
+}
+"""Of outputs that people know by a name, what ovs-ofctl calls them."""
+
+
 def text(flow: Flow) -> str:
     """One line that `ovs-ofctl add-flow` takes."""
     whole = replace(flow.shape, match=tuple(_whole(flow, term) for term in flow.shape.match))
-    return _line(replace(flow, shape=whole), str)
+    line = _line(replace(flow, shape=whole), str)
+    for special, words in _IN_FULL.items():
+        line = line.replace(special.name, words)
+    return line
 
 
 def named(flow: Flow) -> str:

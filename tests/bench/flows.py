@@ -63,6 +63,7 @@ def _bulk(ovs: PrivateOvs, snapshot: Snapshot, program: Program) -> Table:
     listing.write_text("\n".join(lines) + "\n")
     channel = Channel(ovs.management, Encoder())
     patch = install(program)
+    channel.send(Patch((), patch.meters))  # without its meter a flow is refused, by whomever it is sent
     compiled, paused, listed, sent, theirs = [], [], [], [], []
     for _ in range(ROUNDS):
         compiled.append(timed(lambda: compile(snapshot)))

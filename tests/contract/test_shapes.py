@@ -319,7 +319,16 @@ def test_delete_leaves_what_is_not_ours(channel: Channel) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["remembered", "translated-and-remembered", "recalled", "recalled-masked", "clause-of-tuples"],
+    [
+        "to-controller",
+        "to-controller-apart",
+        "to-controller-asked",
+        "remembered",
+        "translated-and-remembered",
+        "recalled",
+        "recalled-masked",
+        "clause-of-tuples",
+    ],
 )
 def test_ovs_ofctl_takes_the_same_in_words(ovs: PrivateOvs, channel: Channel, name: str) -> None:
     named = next(shape for shape in ACTIONS if shape.name == name)
